@@ -1,0 +1,1 @@
+"""Robotics without ROS: frames, windows, metres, scenes. numpy; torch where it calls net."""

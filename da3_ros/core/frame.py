@@ -1,0 +1,42 @@
+"""Frame: one rectified picture of one camera, with the pose it was taken from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from da3_ros.core import poses
+from da3_ros.core.camera_model import CameraModel
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A rectified image, its camera and its pose; checked at birth, never changed.
+
+    camera_id: the optical frame's name (ROS frame_id).
+    stamp_ns: time of exposure, ns since the epoch, int.
+    image: (H, W, 3) uint8 RGB, C-contiguous.
+    camera: pinhole model of exactly this image.
+    T_world_cam: (4, 4) float64, metres, optical axes (x right, y down, z forward);
+        None only where poses come from the network itself (pose_source: none).
+    """
+
+    camera_id: str
+    stamp_ns: int
+    image: np.ndarray
+    camera: CameraModel
+    T_world_cam: np.ndarray | None
+
+    def __post_init__(self):
+        height, width = self.camera.height, self.camera.width
+        if self.image.shape != (height, width, 3) or self.image.dtype != np.uint8:
+            raise ValueError(
+                f"image must be uint8 {(height, width, 3)} like its camera, "
+                f"got {self.image.dtype} {self.image.shape}"
+            )
+        if self.camera.is_distorted:
+            raise ValueError("a Frame holds a rectified image; rectify it with its camera first")
+        object.__setattr__(self, "image", np.ascontiguousarray(self.image))
+        if self.T_world_cam is not None:
+            object.__setattr__(self, "T_world_cam", poses.rigid(self.T_world_cam, "T_world_cam"))
