@@ -1,0 +1,146 @@
+"""sensor_msgs/Image and CompressedImage to RGB: every encoding that cameras really send.
+
+One table says how each encoding is laid out and which OpenCV conversion makes it RGB.
+`step` is honoured: padded rows are cut off, not read as pixels.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import cv2
+import numpy as np
+
+from da3_ros.ros import stand_ins
+
+
+class ImageError(ValueError):
+    """An image message that cannot be turned into RGB; says why in one sentence."""
+
+
+# encoding: (dtype of one channel, channels, OpenCV conversion to RGB or None).
+# OpenCV names a mosaic after its second row, second pixel on: ROS rggb is OpenCV BG.
+ENCODINGS = {
+    "rgb8": (np.uint8, 3, None),
+    "bgr8": (np.uint8, 3, cv2.COLOR_BGR2RGB),
+    "rgba8": (np.uint8, 4, cv2.COLOR_RGBA2RGB),
+    "bgra8": (np.uint8, 4, cv2.COLOR_BGRA2RGB),
+    "mono8": (np.uint8, 1, cv2.COLOR_GRAY2RGB),
+    "rgb16": (np.uint16, 3, None),
+    "bgr16": (np.uint16, 3, cv2.COLOR_BGR2RGB),
+    "rgba16": (np.uint16, 4, cv2.COLOR_RGBA2RGB),
+    "bgra16": (np.uint16, 4, cv2.COLOR_BGRA2RGB),
+    "mono16": (np.uint16, 1, cv2.COLOR_GRAY2RGB),
+    "bayer_rggb8": (np.uint8, 1, cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr8": (np.uint8, 1, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg8": (np.uint8, 1, cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg8": (np.uint8, 1, cv2.COLOR_BayerGB2RGB),
+    "bayer_rggb16": (np.uint16, 1, cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr16": (np.uint16, 1, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg16": (np.uint16, 1, cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg16": (np.uint16, 1, cv2.COLOR_BayerGB2RGB),
+    "yuv422": (np.uint8, 2, cv2.COLOR_YUV2RGB_UYVY),
+    "uyvy": (np.uint8, 2, cv2.COLOR_YUV2RGB_UYVY),
+    "yuv422_yuy2": (np.uint8, 2, cv2.COLOR_YUV2RGB_YUY2),
+    "yuyv": (np.uint8, 2, cv2.COLOR_YUV2RGB_YUY2),
+}
+
+# Luma plane over half-size interleaved chroma: 3/2 as many rows of one byte per pixel.
+PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
+
+
+def to_rgb(msg) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a sensor_msgs/Image. rgb8 is a view of the message, not a copy.
+
+    16-bit images are scaled from their full range to 8 bits, as cv_bridge does.
+    Raises `ImageError` naming the encoding, the size or the missing bytes.
+    """
+    if msg.width < 1 or msg.height < 1:
+        raise ImageError(f"image has size {msg.width}x{msg.height}; both must be positive")
+    if msg.encoding in PLANAR:
+        return _planar_to_rgb(msg)
+    if msg.encoding not in ENCODINGS:
+        return _exotic_to_rgb(msg)
+    dtype, channels, conversion = ENCODINGS[msg.encoding]
+    if channels == 2 and msg.width % 2:
+        raise ImageError(f"{msg.encoding} image has odd width {msg.width}; pixels come in pairs")
+    pixels = _rows(msg, msg.height, np.dtype(dtype), channels)
+    if pixels.dtype == np.uint16:
+        pixels = cv2.convertScaleAbs(pixels, alpha=255 / 65535)
+    return pixels if conversion is None else _convert(pixels, conversion, msg.encoding)
+
+
+def compressed_to_rgb(msg) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of a sensor_msgs/CompressedImage (JPEG, PNG, WebP).
+
+    Raises `ImageError` when the bytes are no such picture.
+    """
+    if "compressedDepth" in msg.format:
+        raise ImageError("compressed image holds depth (compressedDepth), not a camera picture")
+    data = np.frombuffer(msg.data, np.uint8)
+    # The camera's pixels are wanted, not turned by an EXIF tag: its intrinsics belong to them.
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    bgr = cv2.imdecode(data, flags) if data.size else None
+    if bgr is None:
+        raise ImageError(
+            f"compressed image of {data.size} bytes, format '{msg.format}', cannot be decoded"
+        )
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def _rows(msg, rows: int, dtype: np.dtype, channels: int) -> np.ndarray:
+    """(rows, width[, channels]) view of the message's pixels in the machine's byte order."""
+    wanted = msg.width * channels * dtype.itemsize
+    if msg.step < wanted:
+        raise ImageError(
+            f"{msg.encoding} image of width {msg.width} has step {msg.step}, needs {wanted}"
+        )
+    data = np.frombuffer(msg.data, np.uint8)
+    # The last row may end without its padding.
+    needed = msg.step * (rows - 1) + wanted
+    if data.size < needed:
+        raise ImageError(
+            f"{msg.encoding} image {msg.width}x{msg.height} has {data.size} bytes, needs {needed}"
+        )
+    strides = (msg.step, 1)
+    pixels = np.lib.stride_tricks.as_strided(data, (rows, wanted), strides, writeable=False)
+    if dtype.itemsize > 1:
+        pixels = _native(np.ascontiguousarray(pixels).view(dtype), msg.is_bigendian)
+    shape = (rows, msg.width) if channels == 1 else (rows, msg.width, channels)
+    return pixels.reshape(shape)
+
+
+def _native(pixels: np.ndarray, is_bigendian: int) -> np.ndarray:
+    if bool(is_bigendian) == (sys.byteorder == "big"):
+        return pixels
+    return pixels.byteswap()
+
+
+def _convert(pixels: np.ndarray, conversion: int, encoding: str) -> np.ndarray:
+    try:
+        return cv2.cvtColor(pixels, conversion)
+    except cv2.error as error:
+        height, width = pixels.shape[:2]
+        raise ImageError(
+            f"{encoding} image {width}x{height} cannot be converted to RGB: {error.err}"
+        ) from error
+
+
+def _planar_to_rgb(msg) -> np.ndarray:
+    if msg.width % 2 or msg.height % 2:
+        raise ImageError(f"{msg.encoding} image {msg.width}x{msg.height} must have even sizes")
+    pixels = _rows(msg, msg.height * 3 // 2, np.dtype(np.uint8), 1)
+    return cv2.cvtColor(np.ascontiguousarray(pixels), PLANAR[msg.encoding])
+
+
+def _exotic_to_rgb(msg) -> np.ndarray:
+    if stand_ins.cv_bridge is not None:
+        try:
+            return stand_ins.cv_bridge.CvBridge().imgmsg_to_cv2(msg, "rgb8")
+        except stand_ins.cv_bridge.CvBridgeError as error:
+            raise ImageError(f"encoding '{msg.encoding}' is not a picture: {error}") from error
+    hint = "; that is a depth image" if msg.encoding in ("16UC1", "32FC1") else ""
+    raise ImageError(
+        f"encoding '{msg.encoding}' is not supported{hint}; "
+        f"send one of {', '.join([*ENCODINGS, *PLANAR])}"
+    )
