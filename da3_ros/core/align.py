@@ -1,0 +1,108 @@
+"""Sim(3) between two sets of camera poses: what one trajectory is in units of the other.
+
+Umeyama 1991 on the camera centres, with the conventions of evo (as upstream's API uses
+it). Where the centres cannot fix a rotation (one or two views, straight lines, pure
+rotation) the cameras' own orientations do; the scale formula is the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from da3_ros.core import poses
+
+RANSAC_MIN_VIEWS = 10
+RANSAC_ITERATIONS = 10
+RANSAC_SEED = 42
+
+
+@dataclass(frozen=True, eq=False)
+class Similarity:
+    """``x_target = scale * R @ x_source + t``. `scale` is None when it cannot be known."""
+
+    R: np.ndarray
+    t: np.ndarray
+    scale: float | None
+
+    def apply(self, points: np.ndarray) -> np.ndarray:
+        """Points (N, 3) of the source in the target frame (a scale of None counts as 1)."""
+        return (self.scale or 1.0) * points @ self.R.T + self.t
+
+
+def align_cameras(T_source_cam: np.ndarray, T_target_cam: np.ndarray) -> Similarity:
+    """Similarity that carries the source cameras onto the target cameras.
+
+    Both (N, 4, 4) camera-to-world, N >= 1, paired by index. Ten views and more use the
+    RANSAC of upstream's API (seed 42, ten draws of half the views), so that both agree.
+    `scale` is None when the source cameras share one centre: nothing then tells it.
+    """
+    source, target = np.float64(T_source_cam), np.float64(T_target_cam)
+    if len(source) < RANSAC_MIN_VIEWS or _rank(_covariance(source, target)) < 2:
+        return _fit(source, target)
+    return _ransac(source, target)
+
+
+def _fit(source: np.ndarray, target: np.ndarray) -> Similarity:
+    x, y = source[:, :3, 3], target[:, :3, 3]
+    variance = np.mean(np.sum((x - x.mean(axis=0)) ** 2, axis=1))
+    covariance = _covariance(source, target)
+    U, D, Vt = np.linalg.svd(covariance)
+    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(U) * np.linalg.det(Vt))])
+    well_posed = _rank(covariance) >= 2
+    R = (U * signs) @ Vt if well_posed else _mean_rotation(source, target)
+    if np.sqrt(variance) <= 1e-6 + 1e-9 * np.abs(x).max():
+        return Similarity(R, y.mean(axis=0) - R @ x.mean(axis=0), None)
+    scale = float(D @ signs / variance) if well_posed else float(D.sum() / variance)
+    return Similarity(R, y.mean(axis=0) - scale * R @ x.mean(axis=0), scale)
+
+
+def _covariance(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    x, y = source[:, :3, 3], target[:, :3, 3]
+    return (y - y.mean(axis=0)).T @ (x - x.mean(axis=0)) / len(x)
+
+
+def _rank(covariance: np.ndarray) -> int:
+    """Directions in which the centres move; rounding of float32 poses does not count."""
+    D = np.linalg.svd(covariance, compute_uv=False)
+    return int(np.sum(D > 1e-12 * D[0])) if D[0] > np.finfo(float).eps else 0
+
+
+def _mean_rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Rotation that best turns the source cameras' orientations into the target's."""
+    U, _, Vt = np.linalg.svd(np.sum(target[:, :3, :3] @ np.swapaxes(source[:, :3, :3], 1, 2), axis=0))
+    return (U * [1.0, 1.0, np.linalg.det(U) * np.linalg.det(Vt)]) @ Vt
+
+
+def _ransac(source: np.ndarray, target: np.ndarray) -> Similarity:
+    """Best of ten fits on random halves, refitted on its inliers."""
+    rng = np.random.default_rng(RANSAC_SEED)
+    count = len(source)
+    threshold = _median_nearest_distance(_fit(source, target), source, target)
+    best, best_inliers, best_score = _fit(source, target), None, (-1, -np.inf)
+    for _ in range(RANSAC_ITERATIONS):
+        sample = rng.choice(count, size=(count + 1) // 2, replace=False)
+        if _rank(_covariance(source[sample], target[sample])) < 2:
+            continue
+        fit = _fit(source[sample], target[sample])
+        errors = np.linalg.norm(fit.apply(source[:, :3, 3]) - target[:, :3, 3], axis=1)
+        inliers = errors <= threshold
+        score = (inliers.sum(), -errors[inliers].mean() if inliers.any() else -np.inf)
+        if score > best_score:
+            best, best_inliers, best_score = fit, inliers, score
+    if best_inliers is None or best_inliers.sum() < 3:
+        return best
+    return _fit(source[best_inliers], target[best_inliers])
+
+
+def _median_nearest_distance(fit: Similarity, source: np.ndarray, target: np.ndarray) -> float:
+    moved, fixed = fit.apply(source[:, :3, 3]), target[:, :3, 3]
+    return float(np.median(np.linalg.norm(moved[:, None] - fixed[None], axis=2).min(axis=1)))
+
+
+def to_camera_poses(extrinsics: np.ndarray) -> np.ndarray:
+    """Camera-to-world (N, 4, 4) float64 of world-to-camera extrinsics (N, 3, 4) or (N, 4, 4)."""
+    T_cam_world = np.tile(np.eye(4), (len(extrinsics), 1, 1))
+    T_cam_world[:, :3] = np.asarray(extrinsics, dtype=np.float64)[:, :3]
+    return poses.inverse(T_cam_world)
