@@ -1,0 +1,87 @@
+"""Compiles the interfaces of msg/ and srv/ with CMake; pyproject.toml says the rest."""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from setuptools import Distribution, setup  # before distutils: brings its own
+from distutils.command.install_data import install_data
+
+ROOT = Path(__file__).resolve().parent
+
+# What CMake installs for C++ users, and what only builds need.
+LEFT_OUT = ("include", "*.c", "*.egg-info", "__pycache__")
+
+
+def require_compiler() -> None:
+    compiler = os.environ.get("CXX", "").split()[:1] or ["c++", "g++", "clang++"]
+    if not any(map(shutil.which, compiler)):
+        sys.exit(
+            "da3_ros compiles its ROS messages and found no C++ compiler: install one "
+            "(Debian, Ubuntu: apt install g++), or name yours in CXX."
+        )
+
+
+def foreign_tf2_msgs() -> bool:
+    """Whether a tf2_msgs that we did not install is here; ours must not lie over it."""
+    if importlib.util.find_spec("tf2_msgs") is None:
+        return False
+    try:
+        ours = importlib.metadata.distribution("da3_ros").files or ()
+    except importlib.metadata.PackageNotFoundError:
+        return True
+    return not any(file.parts[0] == "tf2_msgs" for file in ours)
+
+
+class InstallInterfaces(install_data):
+    """Modules go beside the package, libraries and share/ below the environment's prefix.
+
+    The libraries must be in the prefix's lib/: the typesupport opens them by bare name, and
+    that folder is where the ROS wheels look.
+    """
+
+    def run(self) -> None:
+        packages = Path(self.get_finalized_command("install").install_lib)
+        with tempfile.TemporaryDirectory() as folder:
+            staged = Path(folder, "packages"), Path(folder, "prefix")
+            self.compile(Path(folder, "build"), *staged)
+            (staged[0] / "da3_ros" / "__init__.py").unlink()  # generated, empty; we have one
+            for source, target in zip(staged, (packages, Path(self.install_dir)), strict=True):
+                ignore = shutil.ignore_patterns(*LEFT_OUT)
+                shutil.copytree(source, target, ignore=ignore, dirs_exist_ok=True)
+
+    def compile(self, build: Path, packages: Path, prefix: Path) -> None:
+        options = {
+            "CMAKE_BUILD_TYPE": "Release",
+            "CMAKE_INSTALL_PREFIX": prefix,
+            "CMAKE_PROJECT_INCLUDE": ROOT / "pip" / "wheels.cmake",
+            "DA3_ROS_PIP": "ON",
+            "DA3_ROS_TF2_MSGS": "OFF" if foreign_tf2_msgs() else "ON",
+            "PYTHON_INSTALL_DIR": packages,
+            "Python3_EXECUTABLE": sys.executable,
+        }
+        defines = [f"-D{name}={value}" for name, value in options.items()]
+        subprocess.run(["cmake", "-G", "Ninja", "-S", ROOT, "-B", build, *defines], check=True)
+        subprocess.run(["cmake", "--build", build], check=True)
+        subprocess.run(["cmake", "--install", build], check=True, stdout=subprocess.DEVNULL)
+
+
+class CompiledDistribution(Distribution):
+    """Tells setuptools what it cannot see: compiled modules, and data in editable mode too."""
+
+    def has_ext_modules(self) -> bool:
+        return True
+
+    def has_data_files(self) -> bool:
+        return True
+
+    has_data = has_data_files
+
+
+require_compiler()
+setup(cmdclass={"install_data": InstallInterfaces}, distclass=CompiledDistribution)
