@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from da3_ros.core import poses
+from da3_ros.net.similarity import umeyama
 
 RANSAC_MIN_VIEWS = 10
 RANSAC_ITERATIONS = 10
@@ -36,42 +37,52 @@ def align_cameras(T_source_cam: np.ndarray, T_target_cam: np.ndarray) -> Similar
 
     Both (N, 4, 4) camera-to-world, N >= 1, paired by index. Ten views and more use the
     RANSAC of upstream's API (seed 42, ten draws of half the views), so that both agree.
-    `scale` is None when the source cameras share one centre: nothing then tells it.
+    `scale` is None when the source or the target cameras share one centre: nothing then tells it.
     """
     source, target = np.float64(T_source_cam), np.float64(T_target_cam)
-    if len(source) < RANSAC_MIN_VIEWS or _rank(_covariance(source, target)) < 2:
+    if len(source) < RANSAC_MIN_VIEWS or _rank(source, target) < 2:
         return _fit(source, target)
     return _ransac(source, target)
 
 
 def _fit(source: np.ndarray, target: np.ndarray) -> Similarity:
     x, y = source[:, :3, 3], target[:, :3, 3]
+    if _rank(source, target) >= 2:
+        return Similarity(*umeyama(x, y))
+    R = _mean_rotation(source, target)
+    scale = _scale(x, y)
+    return Similarity(R, y.mean(axis=0) - (scale or 1.0) * R @ x.mean(axis=0), scale)
+
+
+def _scale(x: np.ndarray, y: np.ndarray) -> float | None:
+    """Umeyama's scale, which needs no rotation; None when x or y is a single point."""
     variance = np.mean(np.sum((x - x.mean(axis=0)) ** 2, axis=1))
-    covariance = _covariance(source, target)
-    U, D, Vt = np.linalg.svd(covariance)
-    signs = np.array([1.0, 1.0, np.sign(np.linalg.det(U) * np.linalg.det(Vt))])
-    well_posed = _rank(covariance) >= 2
-    R = (U * signs) @ Vt if well_posed else _mean_rotation(source, target)
-    if np.sqrt(variance) <= 1e-6 + 1e-9 * np.abs(x).max():
-        return Similarity(R, y.mean(axis=0) - R @ x.mean(axis=0), None)
-    scale = float(D @ signs / variance) if well_posed else float(D.sum() / variance)
-    return Similarity(R, y.mean(axis=0) - scale * R @ x.mean(axis=0), scale)
+    if _is_one_point(x) or _is_one_point(y):
+        return None
+    return float(_singular_values(x, y).sum() / variance)
 
 
-def _covariance(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    x, y = source[:, :3, 3], target[:, :3, 3]
-    return (y - y.mean(axis=0)).T @ (x - x.mean(axis=0)) / len(x)
+def _is_one_point(points: np.ndarray) -> bool:
+    spread = np.abs(points - points.mean(axis=0)).max()
+    return bool(spread <= 1e-6 + 1e-9 * np.abs(points).max())
 
 
-def _rank(covariance: np.ndarray) -> int:
-    """Directions in which the centres move; rounding of float32 poses does not count."""
-    D = np.linalg.svd(covariance, compute_uv=False)
-    return int(np.sum(D > 1e-12 * D[0])) if D[0] > np.finfo(float).eps else 0
+def _rank(source: np.ndarray, target: np.ndarray) -> int:
+    """Directions in which the centres move together; rounding does not count."""
+    D = _singular_values(source[:, :3, 3], target[:, :3, 3])
+    return int(np.sum(D > max(1e-12 * D[0], np.finfo(float).eps)))
+
+
+def _singular_values(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    covariance = (y - y.mean(axis=0)).T @ (x - x.mean(axis=0)) / len(x)
+    return np.linalg.svd(covariance, compute_uv=False)
 
 
 def _mean_rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Rotation that best turns the source cameras' orientations into the target's."""
-    U, _, Vt = np.linalg.svd(np.sum(target[:, :3, :3] @ np.swapaxes(source[:, :3, :3], 1, 2), axis=0))
+    U, _, Vt = np.linalg.svd(
+        np.sum(target[:, :3, :3] @ np.swapaxes(source[:, :3, :3], 1, 2), axis=0)
+    )
     return (U * [1.0, 1.0, np.linalg.det(U) * np.linalg.det(Vt)]) @ Vt
 
 
@@ -83,7 +94,7 @@ def _ransac(source: np.ndarray, target: np.ndarray) -> Similarity:
     best, best_inliers, best_score = _fit(source, target), None, (-1, -np.inf)
     for _ in range(RANSAC_ITERATIONS):
         sample = rng.choice(count, size=(count + 1) // 2, replace=False)
-        if _rank(_covariance(source[sample], target[sample])) < 2:
+        if _rank(source[sample], target[sample]) < 2:
             continue
         fit = _fit(source[sample], target[sample])
         errors = np.linalg.norm(fit.apply(source[:, :3, 3]) - target[:, :3, 3], axis=1)
