@@ -1,0 +1,169 @@
+"""Which frames are looked at together: the sliding window over the newest frames.
+
+A rig delivers several frames at once. All frames of one instant are kept or refused
+together; size, stride and reference count instants, so that one camera is simply a rig
+of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+from da3_ros.core import poses
+from da3_ros.core.config import WindowConfig
+from da3_ros.core.frame import Frame
+
+
+class Refusal(Enum):
+    """Why a frame was not kept; the value is the reason in words."""
+
+    DUPLICATE = "same stamp as the frame before"
+    OUT_OF_ORDER = "older than the frame before"
+    TOO_NEAR = "too near the last kept frame and too little rotated"
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Frames that the network sees together.
+
+    frames: oldest first; those of one instant in the order of the rig's cameras.
+    reference: index of the network's reference view.
+    views: indices of the frames whose depth is wanted, ascending.
+    """
+
+    frames: tuple[Frame, ...]
+    reference: int
+    views: tuple[int, ...]
+
+    def __post_init__(self):
+        if not self.frames or not self.views:
+            raise ValueError("a window needs at least one frame and one view to publish")
+        if not all(0 <= i < len(self.frames) for i in (self.reference, *self.views)):
+            raise ValueError(f"reference or views outside the {len(self.frames)} frames")
+        if len({f.T_world_cam is None for f in self.frames}) > 1:
+            raise ValueError("frames with and without a pose in one window")
+
+    @property
+    def T_world_cam(self) -> np.ndarray | None:
+        """(N, 4, 4) float64 poses as given, metres; None when there are none."""
+        if self.frames[0].T_world_cam is None:
+            return None
+        return np.stack([f.T_world_cam for f in self.frames])
+
+    @property
+    def stamp_ns(self) -> int:
+        """Stamp of the newest frame."""
+        return max(f.stamp_ns for f in self.frames)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one push did. `window`: the one that is now due, if any. `refused`: why the
+    frames were not kept, None when they were. `left`: frames that left the window."""
+
+    window: Window | None = None
+    refused: Refusal | None = None
+    left: tuple[Frame, ...] = ()
+
+
+Instant = tuple[Frame, ...]
+
+
+class SlidingWindow:
+    """The newest frames that differ enough, and when they are due.
+
+    A window is due once `size` instants are held, then after every `stride` new ones.
+    Frames without poses pass the gate of baseline and rotation.
+    """
+
+    def __init__(self, config: WindowConfig):
+        self.config = config
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything, as after a jump back in time."""
+        self._instants: list[Instant] = []
+        self._last_stamp_ns: dict[str, int] = {}
+        self._last_kept: dict[str, Frame] = {}
+        self._new = 0
+
+    def push(self, *frames: Frame) -> Step:
+        """Take the frames of one instant: one frame, or one of each camera of a rig.
+
+        Raises `ValueError` when posed and unposed frames are mixed.
+        """
+        refused = self._refusal(frames)
+        self._last_stamp_ns.update(
+            {f.camera_id: f.stamp_ns for f in frames if f.stamp_ns > self._last_stamp(f)}
+        )
+        if refused:
+            return Step(refused=refused)
+        self._last_kept.update({f.camera_id: f for f in frames})
+        # Cameras that are not synchronised may arrive a little out of step.
+        self._instants = sorted([*self._instants, frames], key=_stamp_ns)
+        self._new += 1
+        left = self._drop_old()
+        return Step(window=self._due(), left=left)
+
+    def _refusal(self, frames: Instant) -> Refusal | None:
+        if any(f.stamp_ns < self._last_stamp(f) for f in frames):
+            return Refusal.OUT_OF_ORDER
+        if any(f.stamp_ns == self._last_stamp(f) for f in frames):
+            return Refusal.DUPLICATE
+        if not any(self._has_moved(f) for f in frames):
+            return Refusal.TOO_NEAR
+        return None
+
+    def _last_stamp(self, frame: Frame) -> float:
+        return self._last_stamp_ns.get(frame.camera_id, -np.inf)
+
+    def _has_moved(self, frame: Frame) -> bool:
+        last = self._last_kept.get(frame.camera_id)
+        if last is None or last.T_world_cam is None or frame.T_world_cam is None:
+            return True
+        T_last_frame = poses.inverse(last.T_world_cam) @ frame.T_world_cam
+        return (
+            np.linalg.norm(T_last_frame[:3, 3]) >= self.config.min_baseline
+            or poses.rotation_angle(T_last_frame[:3, :3]) >= self.config.min_rotation
+        )
+
+    def _drop_old(self) -> tuple[Frame, ...]:
+        """Keep at most `size` instants, none older than `max_age` against the newest."""
+        newest = _stamp_ns(self._instants[-1])
+        limit = newest - round(self.config.max_age * 1e9)
+        held = self._instants
+        self._instants = [i for i in held[-self.config.size :] if _stamp_ns(i) >= limit]
+        return tuple(f for i in held[: len(held) - len(self._instants)] for f in i)
+
+    def _due(self) -> Window | None:
+        if len(self._instants) < self.config.size or self._new < self.config.stride:
+            return None
+        self._new = 0
+        return make_window(self._instants, self.config)
+
+
+def make_window(instants: list[Instant], config: WindowConfig) -> Window:
+    """Window of instants (oldest first) by the policies `reference` and `publish`."""
+    owner = [k for k, frames in enumerate(instants) for _ in frames]
+    chosen = _REFERENCE[config.reference](len(instants))
+    wanted = {"reference": {chosen}, "newest": {len(instants) - 1}, "all": set(owner)}
+    return Window(
+        frames=tuple(f for frames in instants for f in frames),
+        reference=owner.index(chosen),
+        views=tuple(i for i, k in enumerate(owner) if k in wanted[config.publish]),
+    )
+
+
+_REFERENCE: dict[str, Callable[[int], int]] = {
+    "middle": lambda count: count // 2,
+    "newest": lambda count: count - 1,
+    "first": lambda count: 0,
+}
+
+
+def _stamp_ns(instant: Instant) -> int:
+    return max(f.stamp_ns for f in instant)
