@@ -21,8 +21,8 @@ def frame(t, x=0.0, yaw=0.0, camera_id="cam", pose=True):
 
 
 def config(**values):
-    defaults = dict(size=3, stride=1, min_baseline=0.1, min_rotation=0.2, max_age=10.0)
-    return WindowConfig(**{**defaults, **values})
+    gate = {"min_baseline": 0.1, "min_rotation": 0.2}
+    return WindowConfig(**{"size": 3, "max_age": 10.0, **gate, **values})
 
 
 def stamps(window):
