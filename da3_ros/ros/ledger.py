@@ -1,0 +1,140 @@
+"""What became of every frame: received = published + dropped by reason + pending."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+Key = tuple[str, int]
+"""Frame id and stamp_ns: what tells one frame from all others."""
+
+
+class Drop(Enum):
+    """Why a frame was not published; the value is its name in the status message."""
+
+    BAD_IMAGE = "bad_image"
+    BAD_CAMERA_INFO = "bad_camera_info"
+    BAD_HEADER = "bad_header"
+    NO_CAMERA_INFO = "no_camera_info"
+    NO_POSE = "no_pose"
+    QUEUE_FULL = "queue_full"
+    DUPLICATE_STAMP = "duplicate_stamp"
+    OUT_OF_ORDER = "out_of_order"
+    NOT_MOVED = "not_moved"
+    NEIGHBOUR_ONLY = "neighbour_only"
+    BUSY = "busy"
+    NO_LISTENERS = "no_listeners"
+    INFERENCE_FAILED = "inference_failed"
+    TIME_JUMP = "time_jump"
+    STOPPED = "stopped"
+
+
+@dataclass
+class _Pending:
+    windows: int = 0
+    left: bool = False
+    reason: Drop = Drop.NEIGHBOUR_ONLY
+
+
+@dataclass(frozen=True)
+class Counts:
+    """One consistent reading of the ledger."""
+
+    received: int
+    published: int
+    pending: int
+    dropped: dict[str, int]
+    windows: int
+
+
+class Ledger:
+    """Counts each frame exactly once. Used from the executor and from the worker.
+
+    A frame may be in several windows, and may leave the sliding window while one of them
+    is still in the network: its fate is settled when neither can publish it any more.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._pending: dict[Key, _Pending] = {}
+        self._received = self._published = self._windows = 0
+        self._dropped: Counter[Drop] = Counter()
+
+    def receive(self, key: Key) -> bool:
+        """A frame came in. False, and counted as a duplicate, when it is pending already."""
+        with self._lock:
+            self._received += 1
+            if key in self._pending:
+                self._dropped[Drop.DUPLICATE_STAMP] += 1
+                return False
+            self._pending[key] = _Pending()
+            return True
+
+    def drop(self, key: Key, reason: Drop) -> None:
+        """The frame will not be published. No effect on one whose fate is known."""
+        with self._lock:
+            self._drop(key, reason)
+
+    def refuse(self, reason: Drop) -> None:
+        """A message came in that could not even become a frame."""
+        with self._lock:
+            self._received += 1
+            self._dropped[reason] += 1
+
+    def leave(self, keys: Iterable[Key]) -> None:
+        """Frames left the sliding window: no later window will hold them."""
+        with self._lock:
+            for key in keys:
+                if key in self._pending:
+                    self._pending[key].left = True
+                    self._settle(key)
+
+    def queue(self, keys: Iterable[Key]) -> None:
+        """A window that would publish these frames waits for the network."""
+        with self._lock:
+            for key in keys:
+                if key in self._pending:
+                    self._pending[key].windows += 1
+
+    def publish(self, keys: Iterable[Key]) -> None:
+        """A queued window was published."""
+        with self._lock:
+            self._windows += 1
+            for key in keys:
+                if self._pending.pop(key, None):
+                    self._published += 1
+
+    def give_up(self, keys: Iterable[Key], reason: Drop) -> None:
+        """A queued window was not published, and why."""
+        with self._lock:
+            for key in keys:
+                if key in self._pending:
+                    self._pending[key].windows -= 1
+                    self._pending[key].reason = reason
+                    self._settle(key)
+
+    def drop_all(self, reason: Drop) -> None:
+        """Nothing that is pending will be published."""
+        with self._lock:
+            for key in list(self._pending):
+                self._drop(key, reason)
+
+    def counts(self) -> Counts:
+        """All counters at one instant."""
+        with self._lock:
+            dropped = {reason.value: self._dropped[reason] for reason in Drop}
+            return Counts(
+                self._received, self._published, len(self._pending), dropped, self._windows
+            )
+
+    def _settle(self, key: Key) -> None:
+        pending = self._pending[key]
+        if pending.left and pending.windows <= 0:
+            self._drop(key, pending.reason)
+
+    def _drop(self, key: Key, reason: Drop) -> None:
+        if self._pending.pop(key, None):
+            self._dropped[reason] += 1

@@ -1,0 +1,119 @@
+"""The parameters of core/config.py as ROS parameters: declared, checked, changed together.
+
+The node is created with `automatically_declare_parameters_from_overrides`, so that values
+of the wrong type reach our own check, which names parameter, value and bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+
+from da3_ros.core.config import Config, ConfigError, Parameter, from_dict, parameters
+
+KNOWN = {about.name: about for about in parameters()}
+
+
+def declare_parameters(node: Node) -> Config:
+    """Declare every parameter with description and range; returns their values.
+
+    Raises `ConfigError` in one sentence when a value given at start is not allowed.
+    """
+    given = {
+        name: node.get_parameter(name).value for name in KNOWN if node.has_parameter(name)
+    }
+    config = from_dict(given)
+    values = as_dict(config)
+    for about in KNOWN.values():
+        if about.name in given:
+            node.undeclare_parameter(about.name)
+        node.declare_parameter(about.name, values[about.name], descriptor(about))
+    return config
+
+
+def unknown_parameters(node: Node) -> list[str]:
+    """Names given at start that nothing in this node reads: misspelt, most likely."""
+    foreign = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+    names = node.get_parameters_by_prefix("")
+    return sorted(n for n in names if n not in KNOWN and not n.startswith(foreign))
+
+
+def descriptor(about: Parameter) -> ParameterDescriptor:
+    """rcl_interfaces/ParameterDescriptor with meaning, unit, range and choices."""
+    msg = ParameterDescriptor(name=about.name, description=about.meaning)
+    if about.unit:
+        msg.description += f" [{about.unit}]"
+    constraints = []
+    if about.choices:
+        constraints.append(f"one of: {', '.join(about.choices)}")
+    if not about.live:
+        constraints.append("changes only while the node is unconfigured")
+    msg.additional_constraints = "; ".join(constraints)
+    if about.low is not None and about.high is not None:
+        _set_range(msg, about)
+    return msg
+
+
+def _set_range(msg: ParameterDescriptor, about: Parameter) -> None:
+    if isinstance(about.default, float):
+        bounds = FloatingPointRange(from_value=float(about.low), to_value=float(about.high))
+        msg.floating_point_range = [bounds]
+    else:
+        msg.integer_range = [IntegerRange(from_value=about.low, to_value=about.high, step=1)]
+
+
+def as_dict(config: Config) -> dict:
+    """Dotted names and values of a config."""
+    values = {}
+    for name in KNOWN:
+        value = config
+        for part in name.split("."):
+            value = getattr(value, part)
+        values[name] = value
+    return values
+
+
+class LiveParameters:
+    """Applies changes of parameters at run time: all of a request or none."""
+
+    def __init__(
+        self,
+        node: Node,
+        config: Config,
+        *,
+        is_configured: Callable[[], bool],
+        apply: Callable[[Config], None],
+    ):
+        self.config = config
+        self._is_configured = is_configured
+        self._apply = apply
+        node.add_on_set_parameters_callback(self._on_set)
+
+    def _on_set(self, changes: list[RosParameter]) -> SetParametersResult:
+        ours = {change.name: change.value for change in changes if change.name in KNOWN}
+        try:
+            config = self._changed(ours)
+        except ConfigError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        if ours:
+            self.config = config
+            self._apply(config)
+        return SetParametersResult(successful=True)
+
+    def _changed(self, changes: dict) -> Config:
+        current = as_dict(self.config)
+        fixed = [n for n in changes if not KNOWN[n].live and changes[n] != current[n]]
+        if fixed and self._is_configured():
+            raise ConfigError(
+                f"{', '.join(fixed)} cannot change while the node is configured; "
+                "deactivate and clean it up first"
+            )
+        return from_dict({**current, **changes})

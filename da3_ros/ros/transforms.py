@@ -1,0 +1,145 @@
+"""Where a camera was at its image's stamp: step "locate".
+
+A pose may arrive later than the image it belongs to. Images wait for theirs in order,
+without blocking anything, until it comes or the wait has lasted too long.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import TransformStamped
+
+from da3_ros.core.config import PoseConfig
+from da3_ros.ros.tf_buffer import BadTransform, TransformUnavailable, create_buffer, stamp_to_ns
+
+
+class PoseSource:
+    """Poses of cameras in the world frame from TF, from odometry, or none at all.
+
+    Odometry is one more edge of the transform tree, interpolated like any other; the same
+    edge on /tf is then ignored.
+    """
+
+    def __init__(self, config: PoseConfig):
+        self._config = config
+        self._buffer = create_buffer()
+        self._odometry_child: str | None = None
+        self.newest_stamp_ns = 0
+
+    def take_transforms(self, msg, *, static: bool) -> list[str]:
+        """Take a tf2_msgs/TFMessage. Returns a sentence for each transform refused."""
+        refused = []
+        for transform in msg.transforms:
+            if transform.child_frame_id.lstrip("/") == self._odometry_child:
+                continue
+            refused += self._insert(transform, static=static)
+        return refused
+
+    def take_odometry(self, msg) -> list[str]:
+        """Take a nav_msgs/Odometry. Returns a sentence when it is refused."""
+        self._odometry_child = msg.child_frame_id.lstrip("/")
+        transform = TransformStamped(header=msg.header, child_frame_id=msg.child_frame_id)
+        p, t = msg.pose.pose.position, transform.transform.translation
+        t.x, t.y, t.z = p.x, p.y, p.z
+        transform.transform.rotation = msg.pose.pose.orientation
+        return self._insert(transform, static=False)
+
+    def locate(self, frame_id: str, stamp_ns: int) -> np.ndarray | None:
+        """T_world_cam (4, 4); None with source `none`. Raises `TransformUnavailable`."""
+        if self._config.source == "none":
+            return None
+        return self._buffer.lookup(self._config.world_frame, frame_id, stamp_ns)
+
+    def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
+        """T_target_source (4, 4). Raises `TransformUnavailable`."""
+        return self._buffer.lookup(target, source, stamp_ns)
+
+    def clear(self) -> None:
+        """Forget all but static transforms."""
+        self._buffer.clear()
+        self.newest_stamp_ns = 0
+
+    def _insert(self, transform, *, static: bool) -> list[str]:
+        try:
+            self._buffer.insert(transform, static=static)
+        except BadTransform as error:
+            return [str(error)]
+        if not static:
+            self.newest_stamp_ns = max(
+                self.newest_stamp_ns, stamp_to_ns(transform.header.stamp)
+            )
+        return []
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Something that waits for its pose, and since when on the node's clock."""
+
+    item: Any
+    frame_id: str
+    stamp_ns: int
+    since_ns: int
+
+
+@dataclass(frozen=True)
+class Located:
+    """An item and its pose; None with source `none`."""
+
+    item: Any
+    T_world_cam: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Lost:
+    """An item that gets no pose, and why."""
+
+    item: Any
+    cause: str
+    sentence: str
+
+
+class WaitingLine:
+    """Items of one camera in order of arrival; the first one without a pose holds the rest."""
+
+    def __init__(self, source: PoseSource, config: PoseConfig, queue_size: int):
+        self._source = source
+        self._timeout_ns = round(config.timeout * 1e9)
+        self._queue_size = queue_size
+        self._line: deque[Waiting] = deque()
+
+    def __len__(self) -> int:
+        return len(self._line)
+
+    def add(self, waiting: Waiting) -> Any | None:
+        """Line up; returns the oldest item when the line was full and it had to go."""
+        self._line.append(waiting)
+        return self._line.popleft().item if len(self._line) > self._queue_size else None
+
+    def poll(self, now_ns: int) -> list[Located | Lost]:
+        """Everything whose fate is known by now, in order."""
+        done: list[Located | Lost] = []
+        while self._line and (fate := self._fate(self._line[0], now_ns)):
+            self._line.popleft()
+            done.append(fate)
+        return done
+
+    def clear(self) -> list:
+        """Forget everything; returns the items that were waiting."""
+        items = [waiting.item for waiting in self._line]
+        self._line.clear()
+        return items
+
+    def _fate(self, waiting: Waiting, now_ns: int) -> Located | Lost | None:
+        try:
+            T_world_cam = self._source.locate(waiting.frame_id, waiting.stamp_ns)
+        except TransformUnavailable as error:
+            waited_ns = now_ns - waiting.since_ns
+            # A clock that was set back would never reach the timeout.
+            if error.may_come and 0 <= waited_ns < self._timeout_ns:
+                return None
+            return Lost(waiting.item, error.cause, str(error))
+        return Located(waiting.item, T_world_cam)

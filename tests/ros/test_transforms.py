@@ -1,0 +1,142 @@
+"""Poses at the image's stamp: late, missing, interpolated, refused."""
+
+import math
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import TransformStamped
+from nav_msgs.msg import Odometry
+from tf2_msgs.msg import TFMessage
+
+from da3_ros.core.config import PoseConfig
+from da3_ros.ros.tf_buffer import TransformUnavailable
+from da3_ros.ros.transforms import Located, Lost, PoseSource, Waiting, WaitingLine
+
+MS = 1_000_000
+SECOND = 1000 * MS
+
+
+def transform(parent, child, stamp_ns, x) -> TransformStamped:
+    msg = TransformStamped(child_frame_id=child)
+    msg.header.frame_id = parent
+    msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, SECOND)
+    msg.transform.translation.x = float(x)
+    return msg
+
+
+def odometry(stamp_ns, x, frame="odom") -> Odometry:
+    msg = Odometry(child_frame_id="base")
+    msg.header.frame_id = frame
+    msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, SECOND)
+    msg.pose.pose.position.x = float(x)
+    return msg
+
+
+def source_with_mount(**config) -> PoseSource:
+    source = PoseSource(PoseConfig(**config))
+    mount = TFMessage(transforms=[transform("base", "camera", 0, 0.5)])
+    assert source.take_transforms(mount, static=True) == []
+    return source
+
+
+def move(source, stamp_ns, x):
+    msg = TFMessage(transforms=[transform("odom", "base", stamp_ns, x)])
+    return source.take_transforms(msg, static=False)
+
+
+def test_pose_from_tf():
+    source = source_with_mount()
+    move(source, 10 * SECOND, 1)
+    move(source, 11 * SECOND, 3)
+    assert source.locate("camera", 10 * SECOND + 500 * MS)[0, 3] == pytest.approx(2.5)
+    assert source.newest_stamp_ns == 11 * SECOND
+
+
+def test_pose_from_odometry_ignores_the_same_edge_on_tf():
+    source = source_with_mount(source="odometry")
+    assert source.take_odometry(odometry(10 * SECOND, 1)) == []
+    move(source, 10 * SECOND + 500 * MS, 77)
+    source.take_odometry(odometry(11 * SECOND, 3))
+    assert source.locate("camera", 10 * SECOND + 500 * MS)[0, 3] == pytest.approx(2.5)
+
+
+def test_odometry_in_another_frame_goes_through_tf():
+    source = source_with_mount(source="odometry", world_frame="map")
+    source.take_transforms(TFMessage(transforms=[transform("map", "odom", 0, 10)]), static=True)
+    source.take_odometry(odometry(SECOND, 1))
+    assert source.locate("camera", SECOND)[0, 3] == pytest.approx(11.5)
+
+
+def test_bad_odometry_is_refused_with_its_names():
+    source = source_with_mount(source="odometry")
+    (sentence,) = source.take_odometry(odometry(SECOND, math.nan))
+    assert "odom -> base contains NaN" in sentence
+
+
+def test_no_poses_at_all():
+    assert PoseSource(PoseConfig(source="none")).locate("camera", 5) is None
+
+
+def test_good_transforms_beside_a_bad_one_are_kept():
+    source = source_with_mount()
+    msg = TFMessage(
+        transforms=[transform("odom", "base", SECOND, 1), transform("odom", "arm", SECOND, math.nan)]
+    )
+    (sentence,) = source.take_transforms(msg, static=False)
+    assert "odom -> arm" in sentence
+    assert source.locate("camera", SECOND)[0, 3] == 1.5
+
+
+def line_of(source, count=1, *, timeout=0.2, queue_size=10) -> WaitingLine:
+    line = WaitingLine(source, PoseConfig(timeout=timeout), queue_size)
+    for k in range(count):
+        assert line.add(Waiting(k, "camera", (10 + k) * SECOND, since_ns=0)) is None
+    return line
+
+
+def test_waits_in_order_for_late_transforms():
+    source = source_with_mount()
+    line = line_of(source, 3)
+    assert line.poll(100 * MS) == []
+    move(source, 10 * SECOND, 1)
+    move(source, 11 * SECOND, 2)
+    done = line.poll(150 * MS)
+    assert [d.item for d in done] == [0, 1] and all(isinstance(d, Located) for d in done)
+    assert done[1].T_world_cam[0, 3] == pytest.approx(2.5)
+    assert len(line) == 1
+
+
+def test_gives_up_after_the_timeout_and_names_the_cause():
+    source = source_with_mount()
+    line = line_of(source, 2)
+    assert line.poll(199 * MS) == []
+    done = line.poll(200 * MS)
+    assert [type(d) for d in done] == [Lost, Lost]
+    assert done[0].cause == TransformUnavailable.UNKNOWN and "'odom'" in done[0].sentence
+
+
+def test_does_not_wait_for_the_past():
+    source = source_with_mount()
+    move(source, 20 * SECOND, 1)
+    (lost,) = line_of(source, 1).poll(0)
+    assert lost.cause == TransformUnavailable.TOO_OLD
+
+
+def test_a_clock_set_back_does_not_wait_for_ever():
+    (lost,) = line_of(source_with_mount(), 1).poll(-5 * SECOND)
+    assert isinstance(lost, Lost)
+
+
+def test_a_full_line_lets_the_oldest_go():
+    line = line_of(source_with_mount(), 2, queue_size=2)
+    assert line.add(Waiting(2, "camera", 12 * SECOND, since_ns=0)) == 0
+    assert line.clear() == [1, 2] and len(line) == 0
+
+
+def test_clear_keeps_the_mount():
+    source = source_with_mount()
+    move(source, 10 * SECOND, 1)
+    source.clear()
+    assert source.newest_stamp_ns == 0
+    move(source, SECOND, 2)
+    np.testing.assert_allclose(source.locate("camera", SECOND)[:3, 3], (2.5, 0, 0))
