@@ -1,0 +1,1 @@
+"""A world with exact geometry: ray-cast scenes for tests, the demo and training."""
