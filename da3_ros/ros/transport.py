@@ -1,0 +1,58 @@
+"""Fast DDS transports that carry images and clouds.
+
+With default settings Fast DDS loses every best-effort message over 512 kB: it must fit into
+the shared memory of the publishing process, whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import MutableMapping
+from pathlib import Path
+
+import rclpy.logging
+
+PROFILE = "fastdds_large_messages.xml"
+SEGMENT_BYTES = 64 << 20  # segment_size of the profile
+
+PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
+FAST_DDS_2_PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"  # its name up to Jazzy
+FAST_DDS_2_DISTROS = ("humble", "iron", "jazzy")
+USERS_CHOICE = (PROFILE_VARIABLE, FAST_DDS_2_PROFILE_VARIABLE, "FASTDDS_BUILTIN_TRANSPORTS")
+
+
+def use_large_message_profile(
+    environment: MutableMapping[str, str] = os.environ, shared_memory: str = "/dev/shm"
+) -> None:
+    """Apply our profile to this process and its children, unless the user has chosen one.
+
+    Call it before `rclpy.init`. Other DDS implementations ignore it.
+    """
+    if any(environment.get(name) for name in USERS_CHOICE):
+        return
+    free = shutil.disk_usage(shared_memory).free
+    if free < 1.25 * SEGMENT_BYTES:  # the profile's segment could not be made, nor any other
+        rclpy.logging.get_logger("da3_ros").warning(
+            f"{shared_memory} has {free >> 20} MB free, images and clouds need {SEGMENT_BYTES >> 20} "
+            "MB per process: best-effort messages over 512 kB will be lost. Give the container "
+            "more (docker run --shm-size=1g or --ipc=host)."
+        )
+        return
+    fast_dds_2 = environment.get("ROS_DISTRO") in FAST_DDS_2_DISTROS
+    environment[FAST_DDS_2_PROFILE_VARIABLE if fast_dds_2 else PROFILE_VARIABLE] = str(
+        find_profile()
+    )
+
+
+def find_profile() -> Path:
+    """The profile in a checkout, or below the prefix of a pip or colcon install."""
+    here = Path(__file__)
+    candidates = [here.parents[2] / "config" / PROFILE]
+    candidates += [parent / "share" / "da3_ros" / "config" / PROFILE for parent in here.parents]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise FileNotFoundError(
+        f"{PROFILE} is missing from this installation of da3_ros: install it again"
+    )

@@ -1,0 +1,24 @@
+"""What all tests share: a ROS graph of their own, recorded data, hypothesis without a clock."""
+
+import os
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# Set before any rclpy.init, and inherited by the processes that tests start.
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+hypothesis.settings.register_profile("da3_ros", deadline=None)  # machines may be busy
+hypothesis.settings.load_profile("da3_ros")
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of recorded bags; it is not part of the repository."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the recorded data (../shared/data) is not on this machine")
+    return SHARED_DATA
