@@ -106,7 +106,9 @@ class Backbone(nn.Module):
         grid = F.interpolate(grid, scale_factor=scale, mode="bicubic", antialias=False)
         return torch.cat((embed[:, :1], grid.permute(0, 2, 3, 1).flatten(1, 2)), dim=1)
 
-    def encode(self, x: Tensor, layers: tuple[int, ...]) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
+    def encode(
+        self, x: Tensor, layers: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor, dict[int, Tensor]]:
         """Run the per-view blocks on tokens (V, T, C).
 
         Returns the tokens; the class tokens (V, C) one block earlier, by which a

@@ -166,7 +166,9 @@ def _preset_by_shape(folder: Path, tensors: dict[str, Tensor]) -> Preset:
     for preset in PRESETS.values():
         with torch.device("meta"):
             expected = _build(preset).state_dict()
-        names = {_official(n): tuple(t.shape) for n, t in expected.items() if not _SHARED_NORM.search(n)}
+        names = {
+            _official(n): tuple(t.shape) for n, t in expected.items() if not _SHARED_NORM.search(n)
+        }
         if shapes == names:
             fitting.append(preset)
     if len(fitting) != 1:
@@ -197,7 +199,5 @@ def _load_strictly(network: nn.Module, tensors: dict[str, Tensor], folder: Path)
         state[name] = value
     if wrong:
         shown = "; ".join(wrong[:20]) + (f"; and {len(wrong) - 20} more" if len(wrong) > 20 else "")
-        raise CheckpointError(
-            f"{folder / WEIGHTS} does not fit {network.preset.name}: {shown}"
-        )
+        raise CheckpointError(f"{folder / WEIGHTS} does not fit {network.preset.name}: {shown}")
     network.load_state_dict(state, assign=True)

@@ -72,6 +72,4 @@ class DualDPT(DPT):
 
 def _ray_neck(features: int) -> nn.Sequential:
     widths = (features, features // 2, features, features // 2, features, features // 2)
-    return nn.Sequential(
-        *(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:]))
-    )
+    return nn.Sequential(*(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:])))

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from da3_ros.net import presets
 from da3_ros.net.camera import invert_rigid, quaternion, rotation_matrix
 from da3_ros.net.dpt import DPT, enlarge, output_layers
-from da3_ros.net.similarity import DegeneratePointsError, umeyama
+from da3_ros.net.similarity import size_ratio
 from da3_ros.net.spherical_harmonics import rotate_harmonics
 
 HARMONICS = 9
@@ -135,11 +135,8 @@ def _pose_scales(predicted: Tensor, given: Tensor | None) -> Tensor:
     scales = torch.ones(len(predicted), device=predicted.device)
     if given is None:
         return scales
-    source = invert_rigid(predicted)[1].cpu().numpy()
-    target = invert_rigid(given)[1].cpu().numpy()
+    source = invert_rigid(predicted)[1].double().cpu().numpy()
+    target = invert_rigid(given)[1].double().cpu().numpy()
     for b in range(len(predicted)):
-        try:
-            scales[b] = umeyama(source[b], target[b])[2]
-        except DegeneratePointsError:
-            continue
+        scales[b] = size_ratio(source[b], target[b]) or 1.0
     return scales.clamp(1 / 3, 3)

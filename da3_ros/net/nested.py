@@ -59,7 +59,7 @@ class NestedNetwork(nn.Module):
         super().__init__()
         self.preset = preset
         self.da3 = Network(preset)
-        self.da3_metric = Network(presets.find_preset(preset.metric_branch))
+        self.da3_metric = Network(preset.metric_branch)
 
     @property
     def precision(self) -> torch.dtype:

@@ -182,6 +182,10 @@ class Network(nn.Module):
         N = encoded.tokens.shape[1]
         views = tuple(range(N)) if views is None else tuple(views)
         if not self.preset.any_view:
+            if cameras is not None:
+                raise ValueError(
+                    f"{self.preset.name} sees one image at a time and takes no cameras"
+                )
             levels = tuple(x[:, list(views)] for x in encoded.levels)
             return Features(levels, None, views, encoded.size, encoded.features)
         if cameras is not None:

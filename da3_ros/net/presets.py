@@ -36,7 +36,7 @@ class Preset:
     """One network. `any_view` ones see several views, poses and rays; the others one image.
 
     metric: depth times mean(fx, fy) / 300 is in metres.
-    metric_branch: name of the preset that gives the metric scale (the nested model).
+    metric_branch: the network that gives the nested model its metric scale.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Preset:
     gaussians: bool = False
     metric: bool = False
     camera_blocks: int = 4
-    metric_branch: str | None = None
+    metric_branch: Preset | None = None
 
 
 _SMALL = Backbone(384, 12, 6, (5, 7, 9, 11), alternate_from=4)
@@ -69,33 +69,32 @@ _DEMO = Preset(
 _GIANT_PRESET = Preset(
     "da3-giant", _GIANT, _WIDE, NON_COMMERCIAL, "depth-anything/DA3-GIANT", gaussians=True
 )
+_METRIC = Preset(
+    "da3metric-large",
+    _ONE_VIEW,
+    _WIDE,
+    APACHE,
+    "depth-anything/DA3METRIC-LARGE",
+    any_view=False,
+    metric=True,
+)
 
 _ALL = (
     _DEMO,
-    Preset(
-        "da3-small", _SMALL, Head(64, (48, 96, 192, 384)), APACHE, "depth-anything/DA3-SMALL"
-    ),
+    Preset("da3-small", _SMALL, Head(64, (48, 96, 192, 384)), APACHE, "depth-anything/DA3-SMALL"),
     Preset("da3-base", _BASE, Head(128, (96, 192, 384, 768)), APACHE, "depth-anything/DA3-BASE"),
     Preset("da3-large", _LARGE, _WIDE, NON_COMMERCIAL, "depth-anything/DA3-LARGE"),
     _GIANT_PRESET,
     Preset(
         "da3mono-large", _ONE_VIEW, _WIDE, APACHE, "depth-anything/DA3MONO-LARGE", any_view=False
     ),
-    Preset(
-        "da3metric-large",
-        _ONE_VIEW,
-        _WIDE,
-        APACHE,
-        "depth-anything/DA3METRIC-LARGE",
-        any_view=False,
-        metric=True,
-    ),
+    _METRIC,
     replace(
         _GIANT_PRESET,
         name="da3nested-giant-large",
         repository="depth-anything/DA3NESTED-GIANT-LARGE",
         metric=True,
-        metric_branch="da3metric-large",
+        metric_branch=_METRIC,
     ),
 )
 

@@ -43,7 +43,9 @@ def local_rotation(rows: int, columns: int, dim: int, device: torch.device) -> R
     return _rotation(torch.stack((y, x), dim=-1).view(-1, 2), dim)
 
 
-def global_rotation(views: int, rows: int, columns: int, dim: int, device: torch.device) -> Rotation:
+def global_rotation(
+    views: int, rows: int, columns: int, dim: int, device: torch.device
+) -> Rotation:
     """Rotation of all views: camera tokens at (0, 0), every patch at (1, 1)."""
     one_view = _rotation(torch.ones(rows * columns, 2, dtype=torch.long, device=device), dim)
     return Rotation(one_view.cos.repeat(views, 1), one_view.sin.repeat(views, 1))

@@ -15,11 +15,7 @@ def umeyama(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndar
     source, target: (N, 3). Raises `DegeneratePointsError` when the covariance has
     rank below two: fewer than three points, identical points, an exactly straight line.
     """
-    mean_source, mean_target = source.mean(axis=0), target.mean(axis=0)
-    centred_source, centred_target = source - mean_source, target - mean_target
-    variance = (centred_source**2).sum() / len(source)
-    covariance = centred_target.T @ centred_source / len(source)
-    U, D, Vt = np.linalg.svd(covariance)
+    U, D, Vt, variance = _factorise(source, target)
     if np.count_nonzero(D > np.finfo(D.dtype).eps) < 2:
         raise DegeneratePointsError(
             "camera positions lie in one place or on one line; their rotation is not determined"
@@ -29,4 +25,21 @@ def umeyama(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndar
         signs[2] = -1
     R = U @ np.diag(signs) @ Vt
     scale = float((D * signs).sum() / variance)
-    return R, mean_target - scale * (R @ mean_source), scale
+    return R, target.mean(axis=0) - scale * (R @ source.mean(axis=0)), scale
+
+
+def size_ratio(source: np.ndarray, target: np.ndarray) -> float | None:
+    """The scale of `umeyama`, which two points or a line determine too; None for one place."""
+    U, D, Vt, variance = _factorise(source, target)
+    if variance == 0:
+        return None
+    reflected = np.linalg.det(U) * np.linalg.det(Vt) < 0
+    return float((D[0] + D[1] + (-D[2] if reflected else D[2])) / variance)
+
+
+def _factorise(source, target) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """SVD of the covariance of the centred points, and the variance of the source."""
+    centred_source = source - source.mean(axis=0)
+    centred_target = target - target.mean(axis=0)
+    covariance = centred_target.T @ centred_source / len(source)
+    return *np.linalg.svd(covariance), (centred_source**2).sum() / len(source)
