@@ -1,0 +1,236 @@
+"""The spine: frames in, windows out of them, metric depth out of those.
+
+    push      collect   Frame -> Window when one is due
+    process   prepare   pictures and poses for the network
+              infer     encode each frame once, aggregate the window, decode what is wanted
+              scale     network units -> metres
+    view      mask, and bring to the size of the camera
+
+`push` is cheap and belongs to whoever receives frames; `process` is the work and may run
+in another thread, one window at a time.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import torch
+
+from da3_ros.core import poses
+from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.config import Config
+from da3_ros.core.frame import Frame
+from da3_ros.core.mask_depth import mask_depth
+from da3_ros.core.metric_scale import (
+    MetricScale,
+    ScaleEstimate,
+    align_to_given,
+    pose_residuals,
+)
+from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.preprocess import (
+    ResizePlan,
+    common_size,
+    plan_resize,
+    prepare_image,
+    reference_first,
+    relative_to_reference,
+    scale_camera,
+)
+from da3_ros.core.resample import Resampler
+from da3_ros.core.sliding_window import SlidingWindow, Step, Window
+from da3_ros.net.nested import METRIC_FOCAL, NestedNetwork, NestedViews
+from da3_ros.net.network import Cameras, EncodedViews, NetOutput, Network
+
+METRES = ScaleEstimate(scale=1.0, spread=np.nan, age=0.0, measured=False)
+"""Scale of a network that speaks metres by itself."""
+
+UNKNOWN = ScaleEstimate(scale=np.nan, spread=np.nan, age=np.nan, measured=False)
+
+
+@dataclass(frozen=True, eq=False)
+class DepthView:
+    """One published view: depth and conf (H, W) float32, image (H, W, 3) uint8, same camera.
+
+    depth: metres along z (network units without poses and metric model); NaN unknown, +Inf
+    out of range.
+    """
+
+    frame: Frame
+    camera: CameraModel
+    image: np.ndarray
+    depth: np.ndarray
+    conf: np.ndarray | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Input:
+    """A window as the network takes it, the reference view first."""
+
+    order: list[int]
+    frames: list[Frame]
+    plans: list[ResizePlan]
+    size: tuple[int, int]
+    cameras: list[CameraModel]
+
+
+class Pipeline:
+    """From frames to depth in metres. Holds the window, the encodings and the scale."""
+
+    def __init__(self, network: Network | NestedNetwork, config: Config):
+        self.network = network
+        self.config = config
+        self._device = next(network.parameters()).device
+        self._window = SlidingWindow(config.window)
+        self._scale = MetricScale(config.scale)
+        self.clear()
+
+    def configure(self, config: Config) -> None:
+        """Take parameters that changed while running."""
+        self.config = config
+        self._window.config, self._scale.config = config.window, config.scale
+
+    def clear(self) -> None:
+        """Forget frames, encodings and scale, as after a jump back in time."""
+        self._window.clear()
+        self._scale.clear()
+        # An encoding lives as long as its frame is in a window, here or with the caller.
+        self._encoded: WeakKeyDictionary[Frame, EncodedViews | NestedViews] = WeakKeyDictionary()
+
+    def push(self, *frames: Frame) -> Step:
+        """Take the frames of one instant; says whether a window is due (see SlidingWindow)."""
+        return self._window.push(*frames)
+
+    @torch.inference_mode()
+    def process(self, window: Window) -> WindowDepth:
+        """Depth of the window's published views, in metres where that can be known."""
+        seconds: dict[str, float] = {}
+        prepared = self._prepare(window)
+        with _timed(seconds, "encode"):
+            encoded = self._encode(prepared)
+        with _timed(seconds, "aggregate"):
+            posed, divisor = self._poses(prepared, window)
+            views = [prepared.order.index(i) for i in window.views]
+            features = self.network.aggregate(encoded, posed, reference="first", views=views)
+        with _timed(seconds, "decode"):
+            out = self.network.decode(features)
+            depth = out.depth[0].float().cpu().numpy()
+        with _timed(seconds, "scale"):
+            return self._to_metres(window, prepared, out, depth, divisor, seconds)
+
+    def view(self, result: WindowDepth, index: int) -> DepthView:
+        """One published view by the output parameters: masked, at camera or network size."""
+        conf = None if result.conf is None else result.conf[index]
+        sky = None if result.sky is None else result.sky[index]
+        limits = self.config.output
+        if not result.is_metric:
+            limits = replace(limits, min_depth=0.0, max_depth=np.inf)
+        depth = mask_depth(result.depth[index], conf, sky, limits)
+        frame, camera = result.frames[index], result.cameras[index]
+        if self.config.output.size == "network":
+            return DepthView(frame, camera, result.image(index), depth, conf)
+        resample = Resampler(camera, frame.camera)
+        depth, *others = resample(depth, *([] if conf is None else [conf]))
+        return DepthView(frame, frame.camera, frame.image, depth, *(others or [None]))
+
+    def _prepare(self, window: Window) -> _Input:
+        order = reference_first(len(window.frames), window.reference)
+        frames = [window.frames[i] for i in order]
+        resolution = self.config.model.process_res
+        plans = [plan_resize(f.camera.height, f.camera.width, resolution) for f in frames]
+        size = common_size(plans)
+        cameras = [scale_camera(f.camera, p, size) for f, p in zip(frames, plans)]
+        return _Input(order, frames, plans, size, cameras)
+
+    def _encode(self, prepared: _Input) -> EncodedViews | NestedViews:
+        for frame, plan in zip(prepared.frames, prepared.plans):
+            known = self._encoded.get(frame)
+            if known is None or known.size != prepared.size:
+                image = prepare_image(frame.image, plan, prepared.size)
+                self._encoded[frame] = self.network.encode(image.to(self._device)[None, None])
+        views = [self._encoded[f] for f in prepared.frames]
+        return type(views[0]).stack(views)
+
+    def _poses(self, prepared: _Input, window: Window) -> tuple[Cameras | None, float]:
+        """Poses for the network, and the metres of one unit of its input."""
+        if window.T_world_cam is None or not self.network.preset.any_view:
+            return None, 1.0
+        T_world_cam = window.T_world_cam[prepared.order]
+        K = np.stack([c.K for c in prepared.cameras])
+        cameras, divisor = relative_to_reference(T_world_cam, K, self._scale.divisor(T_world_cam))
+        cameras = Cameras(cameras.T_cam_ref.to(self._device), cameras.K.to(self._device))
+        # The nested model's output is in metres whatever its input was divided by.
+        return cameras, 1.0 if self.network.preset.metric else divisor
+
+    def _to_metres(self, window, prepared, out, depth, divisor, seconds) -> WindowDepth:
+        cameras = tuple(prepared.cameras[prepared.order.index(i)] for i in window.views)
+        T_cam_ref = _in_window_order(out, prepared.order)
+        scale = self._estimate(window, T_cam_ref, divisor)
+        preset = self.network.preset
+        if preset.metric and not preset.any_view:
+            focals = [(c.K[0, 0] + c.K[1, 1]) / 2 for c in cameras]
+            depth = depth * np.float32(focals)[:, None, None] / np.float32(METRIC_FOCAL)
+        is_metric = preset.metric or window.T_world_cam is not None
+        T_world_cam, position, rotation = _compare(window, T_cam_ref, scale)
+        return WindowDepth(
+            window=window,
+            depth=depth * np.float32(scale.scale) if is_metric else depth,
+            conf=_numpy(out.conf),
+            sky=_numpy(out.sky),
+            cameras=cameras,
+            plans=tuple(prepared.plans[prepared.order.index(i)] for i in window.views),
+            scale=scale,
+            is_metric=is_metric,
+            T_world_cam=T_world_cam,
+            position_residuals=position,
+            rotation_residuals=rotation,
+            seconds=seconds,
+        )
+
+    def _estimate(
+        self, window: Window, T_cam_ref: np.ndarray | None, divisor: float
+    ) -> ScaleEstimate:
+        """Metres per network unit; a metric network is believed where nothing is measured."""
+        fallback = METRES if self.network.preset.metric else UNKNOWN
+        if window.T_world_cam is None or T_cam_ref is None:
+            return fallback
+        estimate = self._scale.update(
+            T_cam_ref, window.T_world_cam, divisor=divisor, stamp_ns=window.stamp_ns
+        )
+        return estimate if np.isfinite(estimate.scale) else fallback
+
+
+def _compare(
+    window: Window, T_cam_ref: np.ndarray | None, scale: ScaleEstimate
+) -> tuple[np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Predicted poses in the world, and their residuals against the given ones."""
+    if T_cam_ref is None:
+        return None, None, None
+    given = window.T_world_cam
+    if given is None:
+        last_row = np.tile([[[0.0, 0.0, 0.0, 1.0]]], (len(T_cam_ref), 1, 1))
+        return poses.inverse(np.concatenate([T_cam_ref, last_row], axis=1)), None, None
+    T_world_cam = align_to_given(T_cam_ref, given, scale.scale)
+    return T_world_cam, *pose_residuals(given, T_world_cam)
+
+
+def _in_window_order(out: NetOutput, order: list[int]) -> np.ndarray | None:
+    """Predicted poses (N, 3, 4) float64 in the order of the window's frames."""
+    if out.T_cam_ref is None:
+        return None
+    return out.T_cam_ref[0].double().cpu().numpy()[np.argsort(order)]
+
+
+def _numpy(maps: torch.Tensor | None) -> np.ndarray | None:
+    return None if maps is None else maps[0].float().cpu().numpy()
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str):
+    start = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - start

@@ -1,0 +1,127 @@
+"""What comes out: `Prediction` of the public API, `WindowDepth` of the robot's pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from da3_ros.core import poses
+from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.frame import Frame
+from da3_ros.core.metric_scale import ScaleEstimate
+from da3_ros.core.preprocess import ResizePlan, centre_crop
+from da3_ros.core.sliding_window import Window
+from da3_ros.net.gaussians import Gaussians
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Depth, cameras and extras of N views; the result of `DepthAnything3.inference`.
+
+    depth: (N, H, W) float32 along z. conf: (N, H, W) at least 1, or None. sky: (N, H, W),
+    0.3 and more is sky, or None. extrinsics: (N, 3, 4) world to camera, OpenCV axes, and
+    intrinsics: (N, 3, 3) px at (H, W), or None where the model has no cameras.
+    processed_images: (N, H, W, 3) uint8 RGB as the network saw them. is_metric: lengths are
+    metres. aux: `feat_layer_X` -> (N, H/14, W/14, C). scale_factor: metres per network unit.
+    """
+
+    depth: np.ndarray
+    conf: np.ndarray | None = None
+    extrinsics: np.ndarray | None = None
+    intrinsics: np.ndarray | None = None
+    processed_images: np.ndarray | None = None
+    aux: dict[str, np.ndarray] = field(default_factory=dict)
+    gaussians: Gaussians | None = None
+    is_metric: bool = False
+    sky: np.ndarray | None = None
+    scale_factor: float | None = None
+
+    def __post_init__(self):
+        _check_maps(self.depth, conf=self.conf, sky=self.sky)
+        count = len(self.depth)
+        _check("extrinsics", self.extrinsics, (count, 3, 4))
+        _check("intrinsics", self.intrinsics, (count, 3, 3))
+        _check("processed_images", self.processed_images, (*self.depth.shape, 3))
+
+
+@dataclass(frozen=True, eq=False)
+class WindowDepth:
+    """Depth of the published views of one window, and the poses of all its views.
+
+    depth: (M, h, w) float32 along z at network size, metres when `is_metric`, else network
+    units; NaN where unknown, all of it while the scale of posed frames is unknown.
+    conf, sky: (M, h, w) or None. cameras: of the M views at (h, w). plans: how their images
+    became (h, w). scale: metres per network unit.
+    T_world_cam: (N, 4, 4) poses as predicted: moved onto the given ones and scaled, or
+    without given poses in the frame of the reference view; None for one-view networks.
+    position_residuals (N,) m, rotation_residuals (N,) rad: predicted against given poses.
+    seconds: time of each stage.
+    """
+
+    window: Window
+    depth: np.ndarray
+    conf: np.ndarray | None
+    sky: np.ndarray | None
+    cameras: tuple[CameraModel, ...]
+    plans: tuple[ResizePlan, ...]
+    scale: ScaleEstimate
+    is_metric: bool
+    T_world_cam: np.ndarray | None
+    position_residuals: np.ndarray | None
+    rotation_residuals: np.ndarray | None
+    seconds: dict[str, float]
+
+    def __post_init__(self):
+        count, *size = self.depth.shape
+        _check_maps(self.depth, conf=self.conf, sky=self.sky)
+        _check("T_world_cam", self.T_world_cam, (len(self.window.frames), 4, 4))
+        if count != len(self.window.views) or count != len(self.cameras):
+            raise ValueError(
+                f"{count} maps and {len(self.cameras)} cameras for {len(self.window.views)} views"
+            )
+        if any([c.height, c.width] != size for c in self.cameras):
+            raise ValueError(f"cameras must have the depth's size {tuple(size)}")
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """The M published frames."""
+        return tuple(self.window.frames[i] for i in self.window.views)
+
+    def image(self, index: int) -> np.ndarray:
+        """(h, w, 3) uint8 RGB of a published view, as the network saw it."""
+        resized = self.plans[index].image(self.frames[index].image)
+        return centre_crop(resized, self.depth.shape[1:])
+
+    def to_prediction(self) -> Prediction:
+        """The published views for the exports: world frame at the given poses.
+
+        Without given poses: the frame of the reference view at the predicted poses.
+        """
+        T_world_cam = self.window.T_world_cam
+        T_world_cam = self.T_world_cam if T_world_cam is None else T_world_cam
+        extrinsics = None
+        if T_world_cam is not None:
+            extrinsics = poses.inverse(T_world_cam[list(self.window.views)])[:, :3]
+        return Prediction(
+            depth=self.depth,
+            conf=self.conf,
+            extrinsics=extrinsics,
+            intrinsics=np.stack([c.K for c in self.cameras]),
+            processed_images=np.stack([self.image(m) for m in range(len(self.depth))]),
+            is_metric=self.is_metric,
+            sky=self.sky,
+            scale_factor=self.scale.scale if self.is_metric else None,
+        )
+
+
+def _check_maps(depth: np.ndarray, **others: np.ndarray | None) -> None:
+    if depth.ndim != 3 or depth.dtype != np.float32:
+        raise ValueError(f"depth must be (N, H, W) float32, got {depth.dtype} {depth.shape}")
+    for name, values in others.items():
+        _check(name, values, depth.shape)
+
+
+def _check(name: str, values: np.ndarray | None, shape: tuple[int, ...]) -> None:
+    if values is not None and values.shape != shape:
+        raise ValueError(f"{name} must be {shape}, got {values.shape}")
