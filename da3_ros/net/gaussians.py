@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from da3_ros.net import presets
 from da3_ros.net.camera import invert_rigid, quaternion, rotation_matrix
 from da3_ros.net.dpt import DPT, enlarge, output_layers
+from da3_ros.net.precision import Conv2d
 from da3_ros.net.similarity import size_ratio
 from da3_ros.net.spherical_harmonics import rotate_harmonics
 
@@ -54,11 +55,11 @@ class GaussianHead(DPT):
         self.scratch.output_conv2 = output_layers(config.features // 2, CHANNELS + 1)
         width = config.features // 2
         self.images_merger = nn.Sequential(
-            nn.Conv2d(3, width // 4, 3, padding=1),
+            Conv2d(3, width // 4, 3, padding=1),
             nn.GELU(),
-            nn.Conv2d(width // 4, width // 2, 3, padding=1),
+            Conv2d(width // 4, width // 2, 3, padding=1),
             nn.GELU(),
-            nn.Conv2d(width // 2, width, 3, padding=1),
+            Conv2d(width // 2, width, 3, padding=1),
             nn.GELU(),
         )
 
@@ -89,7 +90,7 @@ def place_gaussians(
         (2, 3, 4, 3 * HARMONICS, 1), dim=-1
     )
     R, centre = invert_rigid(T_cam_ref)
-    size = _pose_scales(T_cam_ref, given)
+    size = pose_scales(T_cam_ref, given)
     centre = centre * size[:, None, None]
     depth = (depth + depth_offset[..., 0]) * size[:, None, None, None]
     direction = torch.einsum("bnij,bnhwj->bnhwi", R, _unit_rays(offset, K))
@@ -130,7 +131,7 @@ def _world_quaternions(quat: Tensor, R: Tensor) -> Tensor:
     return quaternion(turned)
 
 
-def _pose_scales(predicted: Tensor, given: Tensor | None) -> Tensor:
+def pose_scales(predicted: Tensor, given: Tensor | None) -> Tensor:
     """(B,) size of the given camera positions relative to the predicted; 1 where unknown."""
     scales = torch.ones(len(predicted), device=predicted.device)
     if given is None:
