@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from da3_ros.core import poses
-from da3_ros.net.similarity import umeyama
+from da3_ros.net.similarity import size_ratio, umeyama
 
 RANSAC_MIN_VIEWS = 10
 RANSAC_ITERATIONS = 10
@@ -55,11 +55,7 @@ def _fit(source: np.ndarray, target: np.ndarray) -> Similarity:
 
 
 def _scale(x: np.ndarray, y: np.ndarray) -> float | None:
-    """Umeyama's scale, which needs no rotation; None when x or y is a single point."""
-    variance = np.mean(np.sum((x - x.mean(axis=0)) ** 2, axis=1))
-    if _is_one_point(x) or _is_one_point(y):
-        return None
-    return float(_singular_values(x, y).sum() / variance)
+    return None if _is_one_point(x) or _is_one_point(y) else size_ratio(x, y)
 
 
 def _is_one_point(points: np.ndarray) -> bool:
@@ -69,13 +65,9 @@ def _is_one_point(points: np.ndarray) -> bool:
 
 def _rank(source: np.ndarray, target: np.ndarray) -> int:
     """Directions in which the centres move together; rounding does not count."""
-    D = _singular_values(source[:, :3, 3], target[:, :3, 3])
+    x, y = source[:, :3, 3], target[:, :3, 3]
+    D = np.linalg.svd((y - y.mean(axis=0)).T @ (x - x.mean(axis=0)) / len(x), compute_uv=False)
     return int(np.sum(D > max(1e-12 * D[0], np.finfo(float).eps)))
-
-
-def _singular_values(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    covariance = (y - y.mean(axis=0)).T @ (x - x.mean(axis=0)) / len(x)
-    return np.linalg.svd(covariance, compute_uv=False)
 
 
 def _mean_rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -1,0 +1,55 @@
+"""Depth as colours: near is red, far is violet (ColorBrewer's Spectral, 11 classes)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+UNKNOWN = (40, 40, 40)
+"""Colour of pixels without a depth."""
+
+_SPECTRAL_CLASSES = np.array(
+    [
+        [158, 1, 66],
+        [213, 62, 79],
+        [244, 109, 67],
+        [253, 174, 97],
+        [254, 224, 139],
+        [255, 255, 191],
+        [230, 245, 152],
+        [171, 221, 164],
+        [102, 194, 165],
+        [50, 136, 189],
+        [94, 79, 162],
+    ]
+)
+
+
+def _table(classes: np.ndarray) -> np.ndarray:
+    """(256, 3) uint8: the classes with straight lines between them."""
+    position = np.linspace(0, len(classes) - 1, 256)
+    channels = [np.interp(position, np.arange(len(classes)), c) for c in classes.T]
+    return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+SPECTRAL = _table(_SPECTRAL_CLASSES)
+
+
+def depth_range(depth: np.ndarray, percentile: float = 2.0) -> tuple[float, float]:
+    """(near, far) between which colours are spread: percentiles of the inverse depth.
+
+    Unknown pixels (NaN, infinite, not positive) do not count; (1, 1) when all are unknown.
+    """
+    known = depth[np.isfinite(depth) & (depth > 0)]
+    if not known.size:
+        return 1.0, 1.0
+    high, low = np.percentile(1 / known, [100 - percentile, percentile])
+    return float(1 / high), float(1 / low)
+
+
+def colour_depth(depth: np.ndarray, near: float, far: float) -> np.ndarray:
+    """(..., 3) uint8 of depth (...), linear in inverse depth; unknown pixels are grey."""
+    known = np.isfinite(depth) & (depth > 0)
+    inverse = 1 / np.where(known, depth, near)
+    spread = max(1 / near - 1 / far, 1e-6)
+    index = np.clip((1 / near - inverse) / spread * 256, 0, 255).astype(np.uint8)
+    return np.where(known[..., None], SPECTRAL[index], np.uint8(UNKNOWN))

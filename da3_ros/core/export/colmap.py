@@ -1,0 +1,192 @@
+"""colmap: a sparse model for COLMAP, nerfstudio or 3DGS training, ``sparse/0/``."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from da3_ros.core import poses
+from da3_ros.core.atomic_file import atomic_path
+from da3_ros.core.export import points
+from da3_ros.core.prediction import Prediction
+
+PINHOLE = 1
+MODELS = ("binary", "text", "both")
+
+
+@dataclass(frozen=True, eq=False)
+class SourceImages:
+    """The images that a prediction was made from, for a model that refers to them.
+
+    names: file names. sizes: (height, width) px. network_from_image: (N, 3, 3), pixels of
+    each image to pixels of the network's.
+    """
+
+    names: list[str]
+    sizes: list[tuple[int, int]]
+    network_from_image: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """One camera and one image; COLMAP counts them from 1."""
+
+    name: str
+    width: int
+    height: int
+    params: np.ndarray  # fx, fy, cx, cy
+    quat_wxyz: np.ndarray
+    translation: np.ndarray
+    pixels: np.ndarray  # (M, 2)
+    first_point: int
+
+
+def export_colmap(
+    prediction: Prediction,
+    folder: Path,
+    *,
+    images: SourceImages | None = None,
+    conf_thresh_percentile: float = 40.0,
+    num_max_points: int = 1_000_000,
+    filter_sky: bool = True,
+    model: str = "binary",
+) -> list[Path]:
+    """Write cameras, images and points3D (`model`: binary, text or both).
+
+    Every view is its own PINHOLE camera, every point is seen by the view that it came from.
+    With `images` the model refers to these at their own size; without, the pictures that
+    the network saw are written to ``images/``.
+    """
+    mask = points.confident_pixels(
+        prediction, conf_thresh_percentile=conf_thresh_percentile, filter_sky=filter_sky
+    )
+    mask = points.thin_out(mask, num_max_points)
+    cloud, colors = points.unproject(prediction, mask), prediction.processed_images[mask]
+    paths = [] if images else _write_images(prediction, folder / "images")
+    views = _views(prediction, mask, images or _network_images(prediction))
+    target = folder / "sparse" / "0"
+    for kind, write in (("binary", _write_binary), ("text", _write_text)):
+        if model in (kind, "both"):
+            paths += write(target, views, cloud, colors)
+    return paths
+
+
+def _network_images(prediction: Prediction) -> SourceImages:
+    count, height, width = prediction.depth.shape
+    names = [f"{i:04d}.png" for i in range(count)]
+    return SourceImages(names, [(height, width)] * count, np.tile(np.eye(3), (count, 1, 1)))
+
+
+def _write_images(prediction: Prediction, folder: Path) -> list[Path]:
+    paths = []
+    for i, image in enumerate(prediction.processed_images):
+        paths.append(folder / f"{i:04d}.png")
+        with atomic_path(paths[-1]) as temporary:
+            temporary.write_bytes(cv2.imencode(".png", image[..., ::-1])[1])
+    return paths
+
+
+def _views(prediction: Prediction, mask: np.ndarray, images: SourceImages) -> list[_View]:
+    first_points = np.concatenate([[0], np.cumsum(mask.sum(axis=(1, 2)))])
+    image_from_network = np.linalg.inv(images.network_from_image)
+    views = []
+    for i, chosen in enumerate(mask):
+        K = image_from_network[i] @ prediction.intrinsics[i]
+        row, column = np.nonzero(chosen)
+        pixels = np.stack([column, row, np.ones_like(row)], axis=-1) @ image_from_network[i].T
+        height, width = images.sizes[i]
+        quat_xyzw = poses.to_quat_xyzw(np.float64(prediction.extrinsics[i, :3, :3]))
+        views.append(
+            _View(
+                name=images.names[i],
+                width=width,
+                height=height,
+                params=K[[0, 1, 0, 1], [0, 1, 2, 2]],
+                quat_wxyz=np.roll(quat_xyzw, 1),
+                translation=np.float64(prediction.extrinsics[i, :3, 3]),
+                pixels=pixels[:, :2],
+                first_point=int(first_points[i]),
+            )
+        )
+    return views
+
+
+_POINT2D = np.dtype([("xy", "<f8", 2), ("point", "<u8")])
+_POINT3D = np.dtype(
+    [
+        *(("id", "<u8"), ("xyz", "<f8", 3), ("rgb", "u1", 3), ("error", "<f8")),
+        *(("track_length", "<u8"), ("image", "<u4"), ("point2d", "<u4")),
+    ]
+)
+
+
+def _points3d(views: list[_View], cloud: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    table = np.empty(len(cloud), _POINT3D)
+    table["id"] = np.arange(1, len(cloud) + 1)
+    table["xyz"], table["rgb"], table["error"], table["track_length"] = cloud, colors, 0, 1
+    for i, view in enumerate(views):
+        part = table[view.first_point : view.first_point + len(view.pixels)]
+        part["image"], part["point2d"] = i + 1, np.arange(len(view.pixels))
+    return table
+
+
+def _write_binary(folder: Path, views, cloud, colors) -> list[Path]:
+    count = struct.pack("<Q", len(views))
+    parts = {
+        "cameras.bin": (count, *(_camera_record(i, v) for i, v in enumerate(views, 1))),
+        "images.bin": (count, *(_image_record(i, v) for i, v in enumerate(views, 1))),
+        "points3D.bin": (struct.pack("<Q", len(cloud)), _points3d(views, cloud, colors).tobytes()),
+    }
+    return [_write(folder / name, chunks) for name, chunks in parts.items()]
+
+
+def _camera_record(index: int, view: _View) -> bytes:
+    return struct.pack("<IiQQ4d", index, PINHOLE, view.width, view.height, *view.params)
+
+
+def _image_record(index: int, view: _View) -> bytes:
+    seen = np.empty(len(view.pixels), _POINT2D)
+    seen["xy"] = view.pixels
+    seen["point"] = view.first_point + 1 + np.arange(len(seen))
+    pose = struct.pack("<I7dI", index, *view.quat_wxyz, *view.translation, index)
+    return pose + view.name.encode() + b"\0" + struct.pack("<Q", len(seen)) + seen.tobytes()
+
+
+def _write_text(folder: Path, views, cloud, colors) -> list[Path]:
+    parts = {
+        "cameras.txt": (_camera_line(i, v) for i, v in enumerate(views, 1)),
+        "images.txt": (_image_lines(i, v) for i, v in enumerate(views, 1)),
+        "points3D.txt": _point_lines(_points3d(views, cloud, colors)),
+    }
+    return [
+        _write(folder / name, (line.encode() + b"\n" for line in lines))
+        for name, lines in parts.items()
+    ]
+
+
+def _camera_line(index: int, view: _View) -> str:
+    params = " ".join(map(repr, view.params.tolist()))
+    return f"{index} PINHOLE {view.width} {view.height} {params}"
+
+
+def _image_lines(index: int, view: _View) -> str:
+    pose = " ".join(map(repr, [*view.quat_wxyz.tolist(), *view.translation.tolist()]))
+    first = view.first_point + 1
+    seen = (f"{x:.6g} {y:.6g} {first + i}" for i, (x, y) in enumerate(view.pixels.tolist()))
+    return f"{index} {pose} {index} {view.name}\n{' '.join(seen)}"
+
+
+def _point_lines(table: np.ndarray) -> Iterator[str]:
+    for number, (x, y, z), (r, g, b), _, _, image, point2d in table.tolist():
+        yield f"{number} {x:.9g} {y:.9g} {z:.9g} {r} {g} {b} 0 {image} {point2d}"
+
+
+def _write(path: Path, chunks) -> Path:
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        file.writelines(chunks)
+    return path

@@ -1,0 +1,67 @@
+"""depth_vis: each view beside its colour-coded depth, ``depth_vis/0000.jpg``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from da3_ros.core import colormap
+from da3_ros.core.atomic_file import atomic_path
+from da3_ros.core.prediction import Prediction
+
+LEGEND_WIDTH = 72
+
+
+def export_depth_vis(
+    prediction: Prediction, folder: Path, *, percentile: float = 2.0, legend: bool | None = None
+) -> list[Path]:
+    """One JPEG per view: the image, its depth, and a legend in metres.
+
+    Colours are spread between two percentiles of each view's inverse depth. `legend` None
+    means: when the depth is metric.
+    """
+    return write_all(side_by_side(prediction, percentile, legend), folder)
+
+
+def side_by_side(
+    prediction: Prediction, percentile: float = 2.0, legend: bool | None = None
+) -> list[np.ndarray]:
+    """(H, W', 3) uint8 per view."""
+    legend = bool(prediction.is_metric) if legend is None else legend
+    pictures = []
+    for image, depth in zip(prediction.processed_images, prediction.depth):
+        near, far = colormap.depth_range(depth, percentile)
+        parts = [image, colormap.colour_depth(depth, near, far)]
+        if legend:
+            parts.append(_legend(len(image), near, far))
+        pictures.append(np.concatenate(parts, axis=1))
+    return pictures
+
+
+def _legend(height: int, near: float, far: float) -> np.ndarray:
+    """(height, LEGEND_WIDTH, 3) uint8: the colours from near (top) to far, with metres."""
+    strip = np.full((height, LEGEND_WIDTH, 3), 255, np.uint8)
+    depth = 1 / np.linspace(1 / near, 1 / far, height)
+    strip[:, 6:20] = colormap.colour_depth(depth, near, far)[:, None]
+    for row in np.linspace(12, height - 6, max(2, height // 60)).astype(int):
+        text = f"{depth[min(row, height - 1)]:.3g}m"
+        cv2.putText(
+            strip, text, (24, int(row)), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA
+        )
+    return strip
+
+
+def write_all(pictures: list[np.ndarray], folder: Path) -> list[Path]:
+    """Write ``depth_vis/0000.jpg`` and so on."""
+    return [write_jpeg(folder / "depth_vis" / f"{i:04d}.jpg", p) for i, p in enumerate(pictures)]
+
+
+def write_jpeg(path: Path, image: np.ndarray) -> Path:
+    """Write (H, W, 3) uint8 RGB at quality 95."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+    return path

@@ -1,0 +1,86 @@
+"""The point cloud of a prediction: which pixels are worth a point, and where they are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from da3_ros.core import align
+from da3_ros.core.prediction import Prediction
+from da3_ros.net.sky import SKY_SCORE
+
+BLACK_BELOW = 16
+WHITE_FROM = 240
+"""A pixel is background when all its channels are darker, or at least as bright."""
+
+
+def confident_pixels(
+    prediction: Prediction,
+    *,
+    conf_thresh: float = 1.05,
+    conf_thresh_percentile: float = 40.0,
+    ensure_thresh_percentile: float = 90.0,
+    filter_black_bg: bool = False,
+    filter_white_bg: bool = False,
+    filter_sky: bool = True,
+) -> np.ndarray:
+    """(N, H, W) bool: pixels with a depth that are no background and confident enough.
+
+    The confidence threshold is `conf_thresh`, raised to the percentile
+    `conf_thresh_percentile` and lowered to `ensure_thresh_percentile` of the pixels that
+    the other filters leave. A prediction without confidence keeps them all.
+    """
+    depth, images = prediction.depth, prediction.processed_images
+    mask = np.isfinite(depth) & (depth > 0)
+    if filter_black_bg:
+        mask &= (images >= BLACK_BELOW).any(axis=-1)
+    if filter_white_bg:
+        mask &= (images < WHITE_FROM).any(axis=-1)
+    if filter_sky and prediction.sky is not None:
+        mask &= prediction.sky < SKY_SCORE
+    if prediction.conf is None or not mask.any():
+        return mask
+    conf = prediction.conf if mask.all() else prediction.conf[mask]
+    low, high = np.percentile(conf, [conf_thresh_percentile, ensure_thresh_percentile])
+    return mask & (prediction.conf >= min(max(conf_thresh, low), high))
+
+
+def thin_out(mask: np.ndarray, limit: int) -> np.ndarray:
+    """The mask with at most `limit` pixels left, drawn evenly; the same ones every time."""
+    chosen = np.flatnonzero(mask)
+    if len(chosen) <= limit:
+        return mask
+    # Drawing the smaller of the two halves is the quicker way to the same thing.
+    keeps_few = limit < len(chosen) // 2
+    count = limit if keeps_few else len(chosen) - limit
+    rng = np.random.default_rng(0)
+    drawn = chosen[rng.choice(len(chosen), count, replace=False, shuffle=False)]
+    thinned = np.zeros_like(mask) if keeps_few else mask.copy()
+    thinned.reshape(-1)[drawn] = keeps_few
+    return thinned
+
+
+def unproject(prediction: Prediction, mask: np.ndarray, T_out_world=None) -> np.ndarray:
+    """(M, 3) float32 points of the masked pixels, view after view, row after row.
+
+    They are in the prediction's world frame, or carried on by `T_out_world` (4, 4); the
+    matrices are multiplied in float64 first, so a far-away world costs no digits.
+    """
+    T_out_world = np.eye(4) if T_out_world is None else T_out_world
+    T_out_cam = T_out_world @ align.to_camera_poses(prediction.extrinsics)
+    points = [
+        _unproject_view(depth, K, T, chosen)
+        for depth, K, T, chosen in zip(prediction.depth, prediction.intrinsics, T_out_cam, mask)
+    ]
+    return np.concatenate(points)
+
+
+def _unproject_view(depth, K, T_out_cam, chosen) -> np.ndarray:
+    height, width = depth.shape
+    # One matrix takes (u, v, 1) to the ray in the output frame.
+    across, down, ahead = (T_out_cam[:3, :3] @ np.linalg.inv(np.float64(K))).T
+    row = np.arange(width)[:, None] * across
+    column = np.arange(height)[:, None] * down + ahead
+    rays = row[None].astype(np.float32) + column[:, None].astype(np.float32)
+    points = rays[chosen] * depth[chosen][:, None]
+    points += T_out_cam[:3, 3].astype(np.float32)
+    return points
