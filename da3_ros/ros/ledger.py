@@ -59,9 +59,14 @@ class Ledger:
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._pending: dict[Key, _Pending] = {}
-        self._received = self._published = self._windows = 0
-        self._dropped: Counter[Drop] = Counter()
+        self.reset()
+
+    def reset(self) -> None:
+        """All counters to zero, nothing pending."""
+        with self._lock:
+            self._pending: dict[Key, _Pending] = {}
+            self._received = self._published = self._windows = 0
+            self._dropped: Counter[Drop] = Counter()
 
     def receive(self, key: Key) -> bool:
         """A frame came in. False, and counted as a duplicate, when it is pending already."""
@@ -111,9 +116,10 @@ class Ledger:
         """A queued window was not published, and why."""
         with self._lock:
             for key in keys:
-                if key in self._pending:
-                    self._pending[key].windows -= 1
-                    self._pending[key].reason = reason
+                pending = self._pending.get(key)
+                if pending and pending.windows:
+                    pending.windows -= 1
+                    pending.reason = reason
                     self._settle(key)
 
     def drop_all(self, reason: Drop) -> None:
@@ -132,7 +138,7 @@ class Ledger:
 
     def _settle(self, key: Key) -> None:
         pending = self._pending[key]
-        if pending.left and pending.windows <= 0:
+        if pending.left and not pending.windows:
             self._drop(key, pending.reason)
 
     def _drop(self, key: Key, reason: Drop) -> None:

@@ -9,6 +9,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel
+from da3_ros.core.point_cloud import PointCloudWriter
 from da3_ros.ros import convert
 
 K = np.array([[300.0, 0, 160], [0, 310, 120], [0, 0, 1]])
@@ -112,20 +113,23 @@ def test_image_of_a_slice_is_packed():
 
 
 def test_cloud_bytes_are_what_the_fields_say():
-    points = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
-    points[1, 2] = np.nan
-    rgb = np.arange(24, dtype=np.uint8).reshape(2, 4, 3) * 10
-    msg: PointCloud2 = sent(convert.cloud_message(points, rgb, HEAD))
-    assert (msg.height, msg.width, msg.point_step, msg.row_step) == (2, 4, 16, 64)
-    assert not msg.is_dense and msg.header == HEAD
-    data = np.frombuffer(msg.data, np.uint8).reshape(2, 4, 16)
+    depth = np.linspace(1, 3, 320 * 240, dtype=np.float32).reshape(240, 320)
+    depth[5, 7] = np.nan
+    rgb = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
+    camera = CameraModel(320, 240, K)
+    msg: PointCloud2 = sent(convert.cloud_message(PointCloudWriter()(depth, rgb, camera), HEAD))
+    assert (msg.height, msg.width, msg.row_step) == (240, 320, 320 * msg.point_step)
+    assert not msg.is_dense and not msg.is_bigendian and msg.header == HEAD
+    data = np.frombuffer(msg.data, np.uint8).reshape(240, 320, msg.point_step)
     offsets = {field.name: field.offset for field in msg.fields}
-    for k, axis in enumerate("xyz"):
-        at = offsets[axis]
-        values = np.ascontiguousarray(data[..., at : at + 4]).view(np.float32)[..., 0]
-        np.testing.assert_array_equal(values, points[..., k])
+    xyz = np.stack([field_of(data, offsets[axis]) for axis in "xyz"], axis=-1)
+    np.testing.assert_allclose(xyz, camera.rays() * depth[..., None], rtol=1e-5)
     packed = data[..., offsets["rgb"] : offsets["rgb"] + 4]
     np.testing.assert_array_equal(packed[..., [2, 1, 0]], rgb)
+
+
+def field_of(data, offset):
+    return np.ascontiguousarray(data[..., offset : offset + 4]).view(np.float32)[..., 0]
 
 
 def test_filling_an_image_shares_memory():

@@ -1,0 +1,188 @@
+"""One camera's way in: image and info meet, wait for their pose, become a Frame."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rclpy.node import Node
+from sensor_msgs.msg import CameraInfo, CompressedImage
+
+from da3_ros.core.camera_model import CameraError
+from da3_ros.core.config import Config
+from da3_ros.core.frame import Frame
+from da3_ros.core.rectify import Rectifier
+from da3_ros.ros.complaints import Complaints
+from da3_ros.ros.convert import camera_model, rectified_camera_model
+from da3_ros.ros.images import ImageError, compressed_to_rgb, to_rgb
+from da3_ros.ros.ledger import Drop, Ledger
+from da3_ros.ros.pairing import Pair, Pairing
+from da3_ros.ros.rates import Rate
+from da3_ros.ros.tf_buffer import stamp_to_ns
+from da3_ros.ros.transforms import Lost, PoseSource, Waiting, WaitingLine
+
+INFO_WAIT = 1.0
+"""Seconds after which an image's camera info is not expected any more."""
+
+JUMP_NS = 1_000_000_000
+"""Images older than the newest by more than this mean that time started over."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What all cameras of the node share.
+
+    take: gets each finished frame with the camera's name. start_over: time jumped back.
+    """
+
+    node: Node
+    config: Config
+    ledger: Ledger
+    complaints: Complaints
+    poses: PoseSource
+    take: Callable[[str, Frame], None]
+    start_over: Callable[[str], None]
+
+
+class CameraInput:
+    """Callbacks of one camera's subscriptions. Everything runs in the executor's thread."""
+
+    def __init__(self, name: str, desk: Desk):
+        self.name = name
+        self.rate = Rate()
+        self._desk = desk
+        queue_size = desk.config.input.queue_size
+        self._pairing = Pairing(queue_size)
+        self._line = WaitingLine(desk.poses, desk.config.pose, queue_size)
+        self._newest_ns = 0
+        self._info: CameraInfo | None = None
+        self._rectifier: Rectifier | None = None
+
+    def on_image(self, msg) -> None:
+        """Step receive: an Image or CompressedImage."""
+        self.rate.tick()
+        if not self._has_good_header(msg):
+            return
+        self._watch_time(msg)
+        if not self._desk.ledger.receive(_key(msg)):
+            self._warn(Drop.DUPLICATE_STAMP, "two images have the same stamp; the second is dropped")
+            return
+        pair, lost = self._pairing.add_image(msg, time.monotonic())
+        self._give_up(lost)
+        if pair:
+            self._line_up(pair)
+
+    def on_info(self, msg: CameraInfo) -> None:
+        """Step receive: a CameraInfo."""
+        pair, lost = self._pairing.add_info(msg)
+        self._give_up(lost)
+        if pair:
+            self._line_up(pair)
+
+    def expire(self, now: float) -> None:
+        """Give up images whose camera info has not come in time."""
+        self._give_up(self._pairing.expire(now, INFO_WAIT))
+
+    def locate(self) -> None:
+        """Step locate: finish every image whose pose is known by now."""
+        for fate in self._line.poll(self._desk.node.get_clock().now().nanoseconds):
+            if isinstance(fate, Lost):
+                self._drop(fate.item, Drop.NO_POSE, f"no pose: {fate.sentence}", fate.cause)
+            else:
+                self._convert(fate.item, fate.T_world_cam)
+
+    def clear(self, reason: Drop) -> None:
+        """Drop everything that waits."""
+        self._newest_ns = 0
+        waiting = [*self._pairing.clear(), *(pair.image for pair in self._line.clear())]
+        for msg in waiting:
+            self._desk.ledger.drop(_key(msg), reason)
+
+    def _has_good_header(self, msg) -> bool:
+        if msg.header.frame_id and stamp_to_ns(msg.header.stamp) > 0:
+            return True
+        missing = "frame_id" if not msg.header.frame_id else "stamp"
+        self._desk.ledger.refuse(Drop.BAD_HEADER)
+        self._warn(Drop.BAD_HEADER, f"image without a {missing} is dropped; set it in the camera driver")
+        return False
+
+    def _watch_time(self, msg) -> None:
+        stamp = stamp_to_ns(msg.header.stamp)
+        if stamp < self._newest_ns - JUMP_NS:
+            back = (self._newest_ns - stamp) / 1e9
+            self._desk.start_over(f"image stamps jumped back by {back:.1f} s")
+        self._newest_ns = max(self._newest_ns, stamp)
+
+    def _line_up(self, pair: Pair) -> None:
+        now_ns = self._desk.node.get_clock().now().nanoseconds
+        waiting = Waiting(pair, pair.image.header.frame_id, pair.stamp_ns, now_ns)
+        oldest = self._line.add(waiting)
+        if oldest:
+            sentence = "too many images wait for their poses; the oldest is dropped"
+            self._drop(oldest, Drop.QUEUE_FULL, sentence)
+        self.locate()
+
+    def _convert(self, pair: Pair, T_world_cam) -> None:
+        """Step convert: messages and pose to a Frame."""
+        image, info = pair.image, pair.info
+        try:
+            self._follow(info)
+            rgb = compressed_to_rgb(image) if isinstance(image, CompressedImage) else to_rgb(image)
+        except ImageError as error:
+            self._drop(pair, Drop.BAD_IMAGE, str(error))
+        except CameraError as error:
+            self._drop(pair, Drop.BAD_CAMERA_INFO, f"camera_info: {error}")
+        else:
+            self._take(pair, rgb, T_world_cam)
+
+    def _take(self, pair: Pair, rgb, T_world_cam) -> None:
+        camera = self._rectifier.camera
+        if rgb.shape[:2] != (camera.height, camera.width):
+            sentence = (
+                f"image is {rgb.shape[1]}x{rgb.shape[0]}, but its camera_info says "
+                f"{camera.width}x{camera.height}"
+            )
+            return self._drop(pair, Drop.BAD_CAMERA_INFO, sentence)
+        frame_id = pair.image.header.frame_id
+        frame = Frame(frame_id, pair.stamp_ns, self._rectifier(rgb), camera, T_world_cam)
+        self._desk.take(self.name, frame)
+
+    def _follow(self, info: CameraInfo) -> None:
+        """Keep the rectifier of the newest camera info; most are equal to the last one."""
+        if self._info is not None and _same_camera(info, self._info):
+            return
+        self._rectifier = make_rectifier(info, raw=self._desk.config.input.rectify)
+        self._info = info
+
+    def _give_up(self, images: list) -> None:
+        for msg in images:
+            self._desk.ledger.drop(_key(msg), Drop.NO_CAMERA_INFO)
+            self._warn(Drop.NO_CAMERA_INFO, "no camera_info has the stamp of the image; it is dropped")
+
+    def _drop(self, pair: Pair, reason: Drop, sentence: str, cause: str = "") -> None:
+        self._desk.ledger.drop(_key(pair.image), reason)
+        self._warn(reason, sentence, cause)
+
+    def _warn(self, reason: Drop, sentence: str, cause: str = "") -> None:
+        camera = f"camera {self.name}: " if self.name else ""
+        self._desk.complaints.warn(f"{self.name} {reason.value} {cause}", camera + sentence)
+
+
+def make_rectifier(info: CameraInfo, *, raw: bool) -> Rectifier:
+    """raw: the image comes from the lens; else it is rectified already and P describes it.
+
+    Raises `CameraError`.
+    """
+    return Rectifier(camera_model(info) if raw else rectified_camera_model(info))
+
+
+def _same_camera(a: CameraInfo, b: CameraInfo) -> bool:
+    same_size = (a.width, a.height, a.roi) == (b.width, b.height, b.roi)
+    same_lens = (a.distortion_model, list(a.d)) == (b.distortion_model, list(b.d))
+    same_binning = (a.binning_x, a.binning_y) == (b.binning_x, b.binning_y)
+    return same_size and same_lens and same_binning and all(a.k == b.k) and all(a.p == b.p)
+
+
+def _key(msg) -> tuple[str, int]:
+    return msg.header.frame_id, stamp_to_ns(msg.header.stamp)

@@ -1,0 +1,147 @@
+"""Frames to published results: steps collect to publish, across the two threads.
+
+The executor's thread brings frames (`take`); the worker's thread runs the network and
+publishes. A jump in time replaces the pipeline: the worker may still be using the old one.
+"""
+
+from __future__ import annotations
+
+import traceback
+
+from rclpy.node import Node
+
+from da3_ros.core.config import Config
+from da3_ros.core.frame import Frame
+from da3_ros.core.pipeline import Pipeline
+from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.sliding_window import Refusal, Window
+from da3_ros.net.nested import NestedNetwork
+from da3_ros.net.network import Network
+from da3_ros.ros.complaints import Complaints
+from da3_ros.ros.ledger import Drop, Key, Ledger
+from da3_ros.ros.outputs import Outputs
+from da3_ros.ros.status import Vitals
+from da3_ros.ros.worker import Worker
+
+REASONS = {
+    Refusal.DUPLICATE: Drop.DUPLICATE_STAMP,
+    Refusal.OUT_OF_ORDER: Drop.OUT_OF_ORDER,
+    Refusal.TOO_NEAR: Drop.NOT_MOVED,
+}
+
+
+class Engine:
+    """Holds pipeline and worker while the node is active."""
+
+    def __init__(
+        self,
+        node: Node,
+        network: Network | NestedNetwork,
+        config: Config,
+        outputs: Outputs,
+        ledger: Ledger,
+        complaints: Complaints,
+        vitals: Vitals,
+    ):
+        self._node = node
+        self._network = network
+        self._config = config
+        self._outputs = outputs
+        self._ledger = ledger
+        self._complaints = complaints
+        self._vitals = vitals
+        self._last_frame: dict[str, Frame] = {}
+        self._camera_of: dict[str, str] = {}
+        self._pipeline = Pipeline(network, config)
+        self._worker = Worker(
+            process=lambda window: self._pipeline.process(window),
+            publish=self._publish,
+            fail=self._fail,
+            newest_wins=config.window.drop_when_busy,
+        )
+
+    def configure(self, config: Config) -> None:
+        """Take parameters that changed while running."""
+        self._config = config
+        self._pipeline.configure(config)
+
+    def take(self, name: str, frame: Frame) -> None:
+        """Step collect: one frame of the camera `name`."""
+        if not self._is_its_own(name, frame):
+            return
+        self._watch_size(name, frame)
+        step = self._pipeline.push(frame)
+        if step.refused:
+            self._refuse(frame, step.refused)
+        self._ledger.leave(_key(f) for f in step.left)
+        if step.window:
+            self._submit(step.window)
+
+    def clear(self) -> None:
+        """Forget frames, results and scale."""
+        self._pipeline = Pipeline(self._network, self._config)
+        self._worker.clear()
+        self._outputs.clear()
+
+    def stop(self, timeout: float) -> bool:
+        """End the worker; False when it did not end within `timeout` seconds."""
+        return self._worker.stop(timeout)
+
+    def _is_its_own(self, name: str, frame: Frame) -> bool:
+        owner = self._camera_of.setdefault(frame.camera_id, name)
+        if owner == name:
+            return True
+        self._ledger.drop(_key(frame), Drop.BAD_HEADER)
+        self._complaints.warn(
+            f"{name} frame_id",
+            f"cameras '{owner}' and '{name}' both send frame_id '{frame.camera_id}'; "
+            "each camera needs an optical frame of its own",
+        )
+        return False
+
+    def _watch_size(self, name: str, frame: Frame) -> None:
+        last = self._last_frame.get(name, frame).camera
+        self._last_frame[name] = frame
+        now = frame.camera
+        if (now.width, now.height) != (last.width, last.height):
+            self._complaints.warn(
+                f"{name} size",
+                f"images changed from {last.width}x{last.height} to {now.width}x{now.height}",
+            )
+
+    def _refuse(self, frame: Frame, refusal: Refusal) -> None:
+        self._ledger.drop(_key(frame), REASONS[refusal])
+        if refusal is not Refusal.TOO_NEAR:
+            self._complaints.warn(refusal.name, f"image dropped: {refusal.value}")
+
+    def _submit(self, window: Window) -> None:
+        keys = _published_keys(window)
+        self._ledger.queue(keys)
+        if not self._is_wanted():
+            self._ledger.give_up(keys, Drop.NO_LISTENERS)
+        elif given_way := self._worker.submit(window):
+            self._ledger.give_up(_published_keys(given_way), Drop.BUSY)
+
+    def _is_wanted(self) -> bool:
+        return self._config.scene.enabled or self._outputs.has_listeners()
+
+    def _publish(self, result: WindowDepth) -> None:
+        self._outputs.publish(self._pipeline, result, self._camera_of)
+        self._ledger.publish(_published_keys(result.window))
+        newest_ns = max(frame.stamp_ns for frame in result.frames)
+        now_ns = self._node.get_clock().now().nanoseconds
+        self._vitals.note(result, (now_ns - newest_ns) / 1e9)
+
+    def _fail(self, window: Window, error: Exception) -> None:
+        self._ledger.give_up(_published_keys(window), Drop.INFERENCE_FAILED)
+        self._vitals.failure = f"inference failed: {type(error).__name__}: {error}"
+        details = "".join(traceback.format_exception(error))
+        self._node.get_logger().error(f"{self._vitals.failure}\n{details}")
+
+
+def _key(frame: Frame) -> Key:
+    return frame.camera_id, frame.stamp_ns
+
+
+def _published_keys(window: Window) -> list[Key]:
+    return [_key(window.frames[i]) for i in window.views]

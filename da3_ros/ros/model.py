@@ -1,0 +1,71 @@
+"""The network on its device, warm: what "configure" takes its time for."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.config import Config, ModelConfig
+from da3_ros.core.frame import Frame
+from da3_ros.core.pipeline import Pipeline
+from da3_ros.core.sliding_window import make_window
+from da3_ros.net.checkpoint import CheckpointError, load_network
+from da3_ros.net.nested import NestedNetwork
+from da3_ros.net.network import Network
+
+
+class ModelError(RuntimeError):
+    """The network cannot be had as the parameters say; one sentence."""
+
+
+def load_model(config: Config) -> Network | NestedNetwork:
+    """Load, place and warm up the network. Raises `ModelError`."""
+    device = find_device(config.model.device)
+    try:
+        network = load_network(config.model.name, device)
+    except (CheckpointError, ValueError) as error:
+        raise ModelError(f"model.name is '{config.model.name}': {error}") from error
+    network.precision = find_precision(config.model, device)
+    if config.model.compile:
+        network.compile()
+    _warm_up(network, config)
+    return network
+
+
+def find_device(name: str) -> torch.device:
+    """`auto`, `cpu` or `cuda[:n]` to a device that is there. Raises `ModelError`."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"model.device is '{name}', must be auto, cpu, cuda or cuda:N") from error
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise ModelError(f"model.device is '{name}', but torch sees {count} CUDA devices")
+    return device
+
+
+def find_precision(config: ModelConfig, device: torch.device) -> torch.dtype:
+    """bf16 where asked for, or by `auto` where the GPU has it; else fp32."""
+    if config.precision != "auto":
+        return {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _warm_up(network: Network | NestedNetwork, config: Config) -> None:
+    """One window of the real size: what does not fit into memory fails here, not on the way."""
+    side = config.model.process_res
+    camera = CameraModel(side, side * 3 // 4, np.diag([side, side, 1.0]))
+    image = np.zeros((camera.height, camera.width, 3), np.uint8)
+    pose = None if config.pose.source == "none" else np.eye(4)
+    instants = [(Frame("warm_up", i + 1, image, camera, pose),) for i in range(config.window.size)]
+    try:
+        Pipeline(network, config).process(make_window(instants, config.window))
+    except torch.cuda.OutOfMemoryError as error:
+        raise ModelError(
+            f"{config.model.name} with {config.window.size} views at {side} px does not fit into "
+            "the memory of the device; lower model.process_res or window.size"
+        ) from error

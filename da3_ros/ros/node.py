@@ -1,0 +1,196 @@
+"""The node `da3`: a lifecycle node that turns posed camera images into metric depth.
+
+    configure    load the model and warm it up, advertise topics and services
+    activate     subscribe to images and poses, start working
+    deactivate   unsubscribe, stop working
+    cleanup      free the model
+
+What it subscribes to is listed in inputs.py, what it publishes in outputs.py and
+status.py, its services in services.py, its parameters in core/config.py.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import rclpy
+from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+from da3_ros.core.config import Config, ConfigError
+from da3_ros.ros.complaints import Complaints
+from da3_ros.ros.engine import Engine
+from da3_ros.ros.inputs import Inputs
+from da3_ros.ros.ledger import Drop, Ledger
+from da3_ros.ros.model import ModelError, load_model
+from da3_ros.ros.outputs import Outputs
+from da3_ros.ros.parameters import LiveParameters, declare_parameters, unknown_parameters
+from da3_ros.ros.run_node import Stopper, run_node
+from da3_ros.ros.services import Services
+from da3_ros.ros.status import StatusReport, Vitals
+from da3_ros.ros.transport import use_large_message_profile
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+STOP_TIMEOUT = 1.0
+"""Seconds for the network to finish its window when the node stops."""
+
+
+class DepthNode(LifecycleNode):
+    """Composes inputs, engine and outputs along the lifecycle.
+
+    Raises `ConfigError` when a parameter given at start is not allowed.
+    """
+
+    def __init__(self, stopper: Stopper):
+        super().__init__("da3", automatically_declare_parameters_from_overrides=True)
+        config = declare_parameters(self)
+        self._stopper = stopper
+        self._complaints = Complaints(self.get_logger())
+        self._ledger, self._vitals = Ledger(), Vitals()
+        self._network = self._outputs = self._services_of_model = None
+        self._inputs = self._engine = None
+        self._live = LiveParameters(
+            self, config, is_configured=lambda: self._network is not None, apply=self._apply
+        )
+        self._report = StatusReport(self, self._ledger, self._complaints, self._vitals)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._report_timer = self.create_timer(1.0, self._report_status, clock=steady)
+        self._watch_clock()
+        for name in unknown_parameters(self):
+            self.get_logger().warning(f"parameter {name} is not known here; is it misspelt?")
+        if config.autostart:
+            self._start_timer = self.create_timer(0.0, self._autostart, clock=steady)
+
+    @property
+    def config(self) -> Config:
+        """The parameters of now."""
+        return self._live.config
+
+    @property
+    def state(self) -> str:
+        """The lifecycle state in words."""
+        return self._state_machine.current_state[1]
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and warm it up, advertise topics and services."""
+        try:
+            self._network = load_model(self.config)
+        except ModelError as error:
+            self.get_logger().error(str(error))
+            return FAILURE
+        weights = self._network.weights
+        self._vitals.model, self._vitals.license = weights.source, weights.license
+        self._vitals.device = next(self._network.parameters()).device
+        self._outputs = Outputs(self, self.config)
+        self._services_of_model = Services(self, reset=lambda: self._start_over("asked to reset"))
+        self.get_logger().info(f"model {weights.source} is ready on {self._vitals.device}")
+        return SUCCESS
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Subscribe to images and poses, start working."""
+        # Counters run since activation.
+        self._ledger.reset()
+        self._engine = Engine(
+            self,
+            self._network,
+            self.config,
+            self._outputs,
+            self._ledger,
+            self._complaints,
+            self._vitals,
+        )
+        self._inputs = Inputs(
+            self,
+            self.config,
+            self._ledger,
+            self._complaints,
+            take=self._engine.take,
+            start_over=self._start_over,
+        )
+        self._vitals.camera_rates = [camera.rate for camera in self._inputs.cameras.values()]
+        self.get_logger().info("active: waiting for images")
+        return SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Unsubscribe, stop working."""
+        self.stop()
+        return SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model, take topics and services off the graph."""
+        if self._outputs:
+            self._outputs.close()
+            self._services_of_model.close()
+        self._network = self._outputs = self._services_of_model = None
+        self._vitals.newest = None
+        return SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Stop and free everything, from any state."""
+        self.stop()
+        return self.on_cleanup(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """A transition raised: back to unconfigured."""
+        return self.on_shutdown(state)
+
+    def stop(self) -> None:
+        """Drop whatever waits, end the worker."""
+        if self._inputs:
+            self._inputs.close()
+            self._engine.stop(STOP_TIMEOUT)
+            self._ledger.drop_all(Drop.STOPPED)
+        self._inputs = self._engine = None
+
+    def _autostart(self) -> None:
+        self.destroy_timer(self._start_timer)
+        if self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS:
+            self._stopper.fail()
+
+    def _apply(self, config: Config) -> None:
+        if self._engine:
+            self._engine.configure(config)
+        if self._outputs:
+            self._outputs.configure(config)
+
+    def _watch_clock(self) -> None:
+        backwards = JumpThreshold(
+            min_forward=None, min_backward=Duration(nanoseconds=-1_000_000), on_clock_change=False
+        )
+        # The handle unregisters the callback when it is garbage collected.
+        self._jump_handle = self.get_clock().create_jump_callback(
+            backwards, post_callback=self._on_jump
+        )
+
+    def _on_jump(self, jump: TimeJump) -> None:
+        self._start_over(f"time jumped back by {-jump.delta.nanoseconds / 1e9:.1f} s")
+
+    def _start_over(self, why: str) -> None:
+        """Forget everything but the model and static transforms."""
+        if not self._inputs:
+            return
+        self._complaints.warn("start_over", f"{why}: starting over")
+        self._inputs.clear(Drop.TIME_JUMP)
+        self._engine.clear()
+        self._ledger.drop_all(Drop.TIME_JUMP)
+
+    def _report_status(self) -> None:
+        self._report.publish(self.state)
+
+
+def main() -> None:
+    """Entry point of da3_node."""
+    use_large_message_profile()
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    stopper = Stopper()
+    try:
+        node = DepthNode(stopper)
+    except ConfigError as error:
+        sys.exit(f"da3_node: {error}")
+    run_node(node, stopper, node.stop)
+
+
+if __name__ == "__main__":
+    main()

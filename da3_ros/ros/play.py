@@ -1,0 +1,162 @@
+"""da3_play: replay a rosbag2 into the graph where `ros2 bag play` does not exist.
+
+Messages go out as the bytes that were recorded. /tf_static and other latched topics are
+transient_local, all topics reliable; types that are not installed are skipped and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import rclpy
+from rclpy.duration import Duration
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.utilities import remove_ros_args
+from rosgraph_msgs.msg import Clock
+from rosbags.interfaces import Connection
+
+from da3_ros.ros.bag import BagError, BagReader, is_latched, message_class
+from da3_ros.ros.convert import ns_to_stamp
+from da3_ros.ros.transport import use_large_message_profile
+
+CLOCK_PERIOD = 0.01
+IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+
+
+class Player(Node):
+    """Publishes a bag's messages at the pace they were recorded.
+
+    rate: times faster than recorded. clock: publish /clock, for nodes with use_sim_time.
+    """
+
+    def __init__(self, bag: BagReader, *, rate: float = 1.0, clock: bool = False):
+        super().__init__("da3_play")
+        self._bag = bag
+        self._rate = rate
+        self._clock = self.create_publisher(Clock, "/clock", 10) if clock else None
+        self._publishers_of: dict[int, Publisher] = {}
+        for connection in bag.connections:
+            self._advertise(connection)
+        if not self._publishers_of:
+            raise BagError("the bag holds no message of a type that is installed here")
+
+    def _advertise(self, connection: Connection) -> None:
+        cls = message_class(connection.msgtype)
+        if cls is None:
+            self.get_logger().warning(
+                f"{connection.topic} is skipped: {connection.msgtype} is not installed"
+            )
+            return
+        if connection.topic == "/clock" and self._clock:
+            return
+        qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
+        if is_latched(connection):
+            qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
+        self._publishers_of[connection.id] = self.create_publisher(cls, connection.topic, qos)
+
+    def wait_for_subscriber(self, timeout: float) -> bool:
+        """Wait until somebody listens to every image topic; False when nobody came."""
+        images = [
+            self._publishers_of[c.id]
+            for c in self._bag.connections
+            if c.msgtype in IMAGES and c.id in self._publishers_of
+        ]
+        deadline = time.monotonic() + timeout
+        while not any(p.get_subscription_count() for p in images):
+            if time.monotonic() > deadline:
+                return False
+            self._sleep(0.05)
+        return True
+
+    def play(self) -> int:
+        """Replay the bag once; returns the number of messages sent."""
+        connections = [c for c in self._bag.connections if c.id in self._publishers_of]
+        self._zero = time.monotonic()
+        count = 0
+        for connection, time_ns, raw in self._bag.raw_messages(connections):
+            self._wait_until(time_ns)
+            self._publishers_of[connection.id].publish(raw)
+            count += 1
+        return count
+
+    def flush(self) -> None:
+        """Wait, but not long, until reliable subscribers have everything."""
+        for publisher in self._publishers_of.values():
+            publisher.wait_for_all_acked(Duration(seconds=2))
+
+    def _wait_until(self, time_ns: int) -> None:
+        due = self._zero + (time_ns - self._bag.start_ns) / 1e9 / self._rate
+        while (left := due - time.monotonic()) > 0:
+            self._tell_time(min(time_ns, self._now_ns()))
+            self._sleep(min(left, CLOCK_PERIOD) if self._clock else left)
+        self._tell_time(time_ns)
+
+    def _now_ns(self) -> int:
+        elapsed = (time.monotonic() - self._zero) * self._rate
+        return self._bag.start_ns + round(elapsed * 1e9)
+
+    def _tell_time(self, time_ns: int) -> None:
+        if self._clock:
+            self._clock.publish(Clock(clock=ns_to_stamp(time_ns)))
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            if not self.context.ok():
+                raise ExternalShutdownException
+            time.sleep(min(left, 0.1))
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Command line of da3_play."""
+    parser = argparse.ArgumentParser("da3_play", description="Replay a rosbag2 (MCAP, sqlite3).")
+    parser.add_argument("bag", help="folder of the bag, or its .mcap or .db3 file")
+    parser.add_argument("--rate", type=float, default=1.0, help="times faster than recorded")
+    parser.add_argument("--clock", action="store_true", help="publish /clock")
+    parser.add_argument("--loop", action="store_true", help="start over at the end")
+    parser.add_argument(
+        "--start-delay", type=float, default=0.0, metavar="S", help="seconds before the first message"
+    )
+    parser.add_argument(
+        "--wait", type=float, default=0.0, metavar="S", help="wait so long for a subscriber of the images"
+    )
+    options = parser.parse_args(arguments)
+    if not options.rate > 0:
+        parser.error(f"--rate is {options.rate}, must be above 0")
+    return options
+
+
+def main() -> None:
+    """Entry point of da3_play."""
+    options = parse_arguments(remove_ros_args(sys.argv)[1:])
+    use_large_message_profile()
+    rclpy.init()
+    try:
+        with BagReader(options.bag) as bag:
+            _run(Player(bag, rate=options.rate, clock=options.clock), options)
+    except BagError as error:
+        sys.exit(f"da3_play: {error}")
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    rclpy.try_shutdown()
+
+
+def _run(player: Player, options: argparse.Namespace) -> None:
+    player._sleep(options.start_delay)
+    if options.wait and not player.wait_for_subscriber(options.wait):
+        player.get_logger().warning("nobody subscribed to the images; playing all the same")
+    while True:
+        count = player.play()
+        player.get_logger().info(f"played {count} messages")
+        if not options.loop:
+            break
+    player.flush()
+
+
+if __name__ == "__main__":
+    main()

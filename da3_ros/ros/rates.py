@@ -1,0 +1,49 @@
+"""Rates and delays over the last few seconds."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+import numpy as np
+
+
+class Rate:
+    """Events per second over the last `span` seconds."""
+
+    def __init__(self, span: float = 5.0, clock=time.monotonic):
+        self._span = span
+        self._clock = clock
+        self._times: deque[float] = deque()
+
+    def tick(self) -> None:
+        """An event happened."""
+        self._times.append(self._clock())
+        self._forget()
+
+    def hertz(self) -> float:
+        """Events per second."""
+        self._forget()
+        return len(self._times) / self._span
+
+    def _forget(self) -> None:
+        oldest = self._clock() - self._span
+        while self._times and self._times[0] < oldest:
+            self._times.popleft()
+
+
+class Delays:
+    """Median and 95th percentile of the last `count` delays in seconds."""
+
+    def __init__(self, count: int = 200):
+        self._delays: deque[float] = deque(maxlen=count)
+
+    def add(self, seconds: float) -> None:
+        """One more delay."""
+        self._delays.append(seconds)
+
+    def quantiles(self) -> tuple[float, float]:
+        """Median and 95th percentile; NaN before the first delay."""
+        if not self._delays:
+            return np.nan, np.nan
+        return tuple(float(q) for q in np.quantile(list(self._delays), (0.5, 0.95)))

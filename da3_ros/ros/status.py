@@ -1,0 +1,139 @@
+"""How the node is doing: ~/status and /diagnostics, once a second."""
+
+from __future__ import annotations
+
+import math
+import os
+
+import torch
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.node import Node
+
+from da3_ros.core.prediction import WindowDepth
+from da3_ros.msg import Status
+from da3_ros.ros.complaints import Complaints
+from da3_ros.ros.ledger import Ledger
+from da3_ros.ros.outputs import create_publisher
+from da3_ros.ros.rates import Delays, Rate
+
+
+class Vitals:
+    """What the worker and the inputs leave behind for the next report."""
+
+    def __init__(self):
+        self.model = self.license = ""
+        self.device = torch.device("cpu")
+        self.camera_rates: list[Rate] = []
+        self.window_rate = Rate()
+        self.latency = Delays()
+        self.seconds: dict[str, float] = {}
+        self.newest: WindowDepth | None = None
+        self.failure: str | None = None
+        self.scene_memory = 0
+
+    def note(self, result: WindowDepth, latency: float) -> None:
+        """A window was published `latency` seconds after its newest published image."""
+        self.newest = result
+        self.failure = None
+        self.seconds = result.seconds
+        self.window_rate.tick()
+        self.latency.add(latency)
+
+
+class StatusReport:
+    """Publishes both messages."""
+
+    def __init__(self, node: Node, ledger: Ledger, complaints: Complaints, vitals: Vitals):
+        self._node = node
+        self._ledger = ledger
+        self._complaints = complaints
+        self._vitals = vitals
+        self._status = create_publisher(node, Status, "~/status")
+        self._diagnostics = create_publisher(node, DiagnosticArray, "/diagnostics")
+
+    def publish(self, state: str) -> None:
+        """Publish the state of now. state: the node's lifecycle state."""
+        msg = self.status()
+        self._status.publish(msg)
+        self._diagnostics.publish(diagnostics_message(msg, self._node.get_name(), state, self._vitals))
+
+    def status(self) -> Status:
+        """The status message of now."""
+        counts, vitals = self._ledger.counts(), self._vitals
+        msg = Status(stamp=self._node.get_clock().now().to_msg())
+        msg.level, msg.reason = self._level()
+        msg.frames_received, msg.frames_published = counts.received, counts.published
+        msg.frames_pending, msg.windows_processed = counts.pending, counts.windows
+        msg.dropped_reasons = list(counts.dropped)
+        msg.dropped_counts = list(counts.dropped.values())
+        msg.input_rates = [rate.hertz() for rate in vitals.camera_rates]
+        msg.window_rate = vitals.window_rate.hertz()
+        msg.latency_median, msg.latency_p95 = vitals.latency.quantiles()
+        msg.device_memory = device_memory(vitals.device)
+        msg.scene_memory = vitals.scene_memory
+        msg.model, msg.license = vitals.model, vitals.license
+        _add_scale(msg, vitals.newest)
+        return msg
+
+    def _level(self) -> tuple[int, str]:
+        if self._vitals.failure:
+            return Status.ERROR, self._vitals.failure
+        complaints = self._complaints.recent()
+        return (Status.WARN, "; ".join(complaints)) if complaints else (Status.OK, "")
+
+
+def _add_scale(msg: Status, newest: WindowDepth | None) -> None:
+    msg.scale = msg.scale_spread = msg.scale_age = math.nan
+    msg.translation_residual = msg.rotation_residual = math.nan
+    if newest is None:
+        return
+    scale = newest.scale
+    msg.scale, msg.scale_spread, msg.scale_age = map(float, (scale.scale, scale.spread, scale.age))
+    if newest.position_residuals is not None:
+        msg.translation_residual = float(newest.position_residuals.max())
+        msg.rotation_residual = float(newest.rotation_residuals.max())
+
+
+def device_memory(device: torch.device) -> int:
+    """Bytes the network holds on its GPU, or the process in main memory."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def diagnostics_message(msg: Status, name: str, state: str, vitals: Vitals) -> DiagnosticArray:
+    """diagnostic_msgs/DiagnosticArray with one entry that says the same as the status."""
+    dropped = {f"dropped: {r}": n for r, n in zip(msg.dropped_reasons, msg.dropped_counts) if n}
+    stages = {f"{stage} [ms]": f"{s * 1e3:.1f}" for stage, s in list(vitals.seconds.items())}
+    values = {
+        "lifecycle": state,
+        "model": msg.model,
+        "license": msg.license,
+        "input rates [Hz]": ", ".join(f"{rate:.1f}" for rate in msg.input_rates),
+        "window rate [Hz]": f"{msg.window_rate:.2f}",
+        "latency median [s]": f"{msg.latency_median:.3f}",
+        "latency p95 [s]": f"{msg.latency_p95:.3f}",
+        "frames received": msg.frames_received,
+        "frames published": msg.frames_published,
+        "frames pending": msg.frames_pending,
+        **dropped,
+        **stages,
+        "scale": f"{msg.scale:.4g}",
+        "scale spread": f"{msg.scale_spread:.3f}",
+        "scale age [s]": f"{msg.scale_age:.1f}",
+        "pose residual [m]": f"{msg.translation_residual:.3f}",
+        "pose residual [rad]": f"{msg.rotation_residual:.3f}",
+        "device memory [MB]": msg.device_memory >> 20,
+        "scene memory [MB]": msg.scene_memory >> 20,
+    }
+    entry = DiagnosticStatus(
+        level=bytes([msg.level]),
+        name=f"{name}: depth",
+        message=msg.reason or state,
+        hardware_id=str(vitals.device),
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
+    )
+    array = DiagnosticArray(status=[entry])
+    array.header.stamp = msg.stamp
+    return array
