@@ -1,0 +1,104 @@
+import cv2
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from da3_ros.core.camera_model import CameraError, CameraModel
+
+K = np.array([[210.0, 0, 158], [0, 208, 121], [0, 0, 1]])
+LENSES = [
+    ("none", []),
+    ("plumb_bob", [-0.28, 0.07, 2e-4, -3e-4]),
+    ("plumb_bob", [-0.28, 0.07, 2e-4, -3e-4, 0.01]),
+    ("rational_polynomial", [0.4, 0.05, 1e-4, 2e-4, 0.002, 0.6, 0.08, 0.005]),
+    ("equidistant", [-0.02, 0.01, -0.003, 0.001]),
+]
+small_sizes = st.integers(16, 200)
+
+
+@pytest.mark.parametrize("model, D", LENSES)
+def test_rays_project_onto_their_pixels(model, D):
+    camera = CameraModel(320, 240, K, model, np.array(D))
+    rays = camera.rays()
+    assert rays.shape == (240, 320, 3) and (rays[..., 2] == 1).all()
+    v, u = np.mgrid[:240, :320]
+    pixels = np.stack([u.ravel(), v.ravel()], axis=1)
+    for distance in (0.3, 7.0):
+        np.testing.assert_allclose(camera.project(distance * rays), pixels, atol=1e-3)
+
+
+def test_skew():
+    K_skew = K + np.array([[0, 3.0, 0], [0, 0, 0], [0, 0, 0]])
+    camera = CameraModel(64, 48, K_skew)
+    v, u = np.mgrid[:48, :64]
+    pixels = np.stack([u.ravel(), v.ravel()], axis=1)
+    np.testing.assert_allclose(camera.project(camera.rays()), pixels, atol=1e-9)
+
+
+@pytest.mark.parametrize("model, D", LENSES)
+def test_nothing_is_seen_behind(model, D):
+    camera = CameraModel(320, 240, K, model, np.array(D))
+    pixels = camera.project(np.array([[0, 0, -1.0], [0.1, 0, 0], [0, 0, 2.0]]))
+    assert np.isnan(pixels[:2]).all()
+    np.testing.assert_allclose(pixels[2], (158, 121), atol=1e-9)
+
+
+@settings(deadline=None)
+@given(small_sizes, small_sizes, small_sizes, small_sizes, st.floats(0, 1), st.floats(0, 1))
+def test_scaling_follows_the_pixels_of_an_image_resizer(w, h, new_w, new_h, a, b):
+    """A ramp resized by OpenCV says for each new pixel which old one it shows."""
+    assume(new_w >= w and new_h >= h)  # enlarging interpolates exactly
+    camera = CameraModel(w, h, np.array([[50.0, 0, a * w], [0, 60, b * h], [0, 0, 1]]))
+    v, u = np.mgrid[:h, :w].astype(np.float32)
+    old_u, old_v = (cv2.resize(m, (new_w, new_h), interpolation=cv2.INTER_LINEAR) for m in (u, v))
+    rays = camera.scaled(width=new_w, height=new_h).rays().reshape(-1, 3)
+    pixels = camera.project(rays).reshape(new_h, new_w, 2)
+    inside = np.s_[new_h // h + 1 : -(new_h // h) - 1, new_w // w + 1 : -(new_w // w) - 1]
+    np.testing.assert_allclose(pixels[inside][..., 0], old_u[inside], atol=2e-2)
+    np.testing.assert_allclose(pixels[inside][..., 1], old_v[inside], atol=2e-2)
+
+
+@given(small_sizes, small_sizes)
+def test_scaling_and_back(w, h):
+    camera = CameraModel(100, 80, K)
+    back = camera.scaled(width=w, height=h).scaled(width=100, height=80)
+    np.testing.assert_allclose(back.K, camera.K, atol=1e-9)
+    assert (back.width, back.height) == (100, 80)
+
+
+def test_a_fisheye_sees_no_ray_at_ninety_degrees():
+    wide = CameraModel(
+        400,
+        400,
+        np.array([[100.0, 0, 199.5], [0, 100, 199.5], [0, 0, 1]]),
+        "equidistant",
+        np.zeros(4),
+    )
+    rays = wide.rays()
+    assert np.isnan(rays[0, 0, :2]).all() and np.isfinite(rays[200, 200]).all()
+
+
+def test_zero_coefficients_are_no_lens_but_a_fisheye_is_one():
+    assert not CameraModel(4, 4, K, "plumb_bob", np.zeros(5)).is_distorted
+    assert CameraModel(4, 4, K, "equidistant", np.zeros(4)).is_distorted
+    assert not CameraModel(4, 4, K, "equidistant", np.zeros(4)).pinhole().is_distorted
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ((0, 4, K), "size must be positive, got 0x4"),
+        ((4, 4, np.zeros((3, 3))), "uncalibrated camera"),
+        ((4, 4, -K), "both must be positive"),
+        ((4, 4, np.full((3, 3), np.nan)), "finite 3x3"),
+        ((4, 4, np.eye(4)), "finite 3x3"),
+        ((4, 4, K.T), "upper triangular"),
+        ((4, 4, K, "thin_prism", np.zeros(4)), "'thin_prism' is not supported"),
+        ((4, 4, K, "plumb_bob", np.zeros(3)), "takes 4 or 5 finite coefficients, got 3"),
+        ((4, 4, K, "equidistant", np.full(4, np.nan)), "finite"),
+    ],
+)
+def test_what_no_camera_can_have_is_refused(arguments, words):
+    with pytest.raises(CameraError, match=words):
+        CameraModel(*arguments)

@@ -1,0 +1,79 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from da3_ros.core.config import Config, ConfigError, from_dict, parameters
+
+ALL = {p.name: p for p in parameters()}
+
+
+def value(config, name):
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def test_the_defaults_pass_their_own_checks():
+    assert from_dict({name: p.default for name, p in ALL.items()}) == Config() == from_dict({})
+
+
+@pytest.mark.parametrize("p", ALL.values(), ids=ALL)
+def test_every_parameter_is_described_and_bounded(p):
+    assert p.meaning and p.check(p.default) == p.default
+    if type(p.default) in (int, float):
+        assert p.low <= p.default <= p.high
+    if p.choices:
+        assert p.default in p.choices
+
+
+numbers = [p for p in ALL.values() if type(p.default) in (int, float)]
+
+
+@pytest.mark.parametrize("p", numbers, ids=[p.name for p in numbers])
+def test_values_beyond_a_bound_are_named(p):
+    kind = type(p.default)
+    for bad, bound in ((p.low - 1, "at least"), (p.high + 1, "at most")):
+        with pytest.raises(ConfigError, match=rf"{p.name} is .*must be {bound}"):
+            from_dict({p.name: kind(bad)})
+    if kind is float:
+        with pytest.raises(ConfigError, match=f"{p.name} is nan"):
+            from_dict({p.name: np.nan})
+
+
+@given(st.data())
+def test_a_value_within_bounds_arrives(data):
+    p = data.draw(st.sampled_from([p for p in numbers if p.name.split(".")[0] == "scale"]))
+    wanted = data.draw(st.floats(p.low, p.high))
+    assert value(from_dict({p.name: wanted}), p.name) == wanted
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"window.sise": 4}, "unknown parameter window.sise"),
+        ({"window.size": 4.0}, "window.size is 4.0, must be of type int"),
+        ({"window.size": True}, "must be of type int"),
+        ({"autostart": 1}, "must be of type bool"),
+        ({"window.reference": "last"}, "'last', must be one of middle, newest, first"),
+        ({"window.size": 2, "window.stride": 3}, "must be at most window.size"),
+        ({"output.min_depth": 5.0, "output.max_depth": 2.0}, "must be below output.max_depth"),
+    ],
+)
+def test_bad_values_are_refused_in_words(values, words):
+    with pytest.raises(ConfigError, match=words):
+        from_dict(values)
+
+
+def test_integers_are_taken_for_floats():
+    assert value(from_dict({"output.max_depth": 8}), "output.max_depth") == 8.0
+
+
+def test_configs_do_not_share_their_lists():
+    a, b = from_dict({}), from_dict({})
+    a.input.cameras.append("left")
+    assert b.input.cameras == Config().input.cameras == [""]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        a.window.size = 3
