@@ -31,6 +31,11 @@ class Similarity:
         """Points (N, 3) of the source in the target frame (a scale of None counts as 1)."""
         return (self.scale or 1.0) * points @ self.R.T + self.t
 
+    def inverse(self) -> Similarity:
+        """From the target frame back to the source frame."""
+        shrink = 1 / (self.scale or 1.0)
+        return Similarity(self.R.T, -shrink * self.R.T @ self.t, self.scale and shrink)
+
 
 def align_cameras(T_source_cam: np.ndarray, T_target_cam: np.ndarray) -> Similarity:
     """Similarity that carries the source cameras onto the target cameras.
