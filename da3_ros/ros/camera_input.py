@@ -66,7 +66,7 @@ class CameraInput:
             return
         self._watch_time(msg)
         if not self._desk.ledger.receive(_key(msg)):
-            self._warn(Drop.DUPLICATE_STAMP, "two images have the same stamp; the second is dropped")
+            self._warn("two images have the same stamp; the second is dropped")
             return
         pair, lost = self._pairing.add_image(msg, time.monotonic())
         self._give_up(lost)
@@ -88,7 +88,7 @@ class CameraInput:
         """Step locate: finish every image whose pose is known by now."""
         for fate in self._line.poll(self._desk.node.get_clock().now().nanoseconds):
             if isinstance(fate, Lost):
-                self._drop(fate.item, Drop.NO_POSE, f"no pose: {fate.sentence}", fate.cause)
+                self._drop(fate.item, Drop.NO_POSE, f"no pose: {fate.sentence}")
             else:
                 self._convert(fate.item, fate.T_world_cam)
 
@@ -104,7 +104,7 @@ class CameraInput:
             return True
         missing = "frame_id" if not msg.header.frame_id else "stamp"
         self._desk.ledger.refuse(Drop.BAD_HEADER)
-        self._warn(Drop.BAD_HEADER, f"image without a {missing} is dropped; set it in the camera driver")
+        self._warn(f"image without a {missing} is dropped; set it in the camera driver")
         return False
 
     def _watch_time(self, msg) -> None:
@@ -158,15 +158,14 @@ class CameraInput:
     def _give_up(self, images: list) -> None:
         for msg in images:
             self._desk.ledger.drop(_key(msg), Drop.NO_CAMERA_INFO)
-            self._warn(Drop.NO_CAMERA_INFO, "no camera_info has the stamp of the image; it is dropped")
+            self._warn("no camera_info has the stamp of the image; it is dropped")
 
-    def _drop(self, pair: Pair, reason: Drop, sentence: str, cause: str = "") -> None:
+    def _drop(self, pair: Pair, reason: Drop, sentence: str) -> None:
         self._desk.ledger.drop(_key(pair.image), reason)
-        self._warn(reason, sentence, cause)
+        self._warn(sentence)
 
-    def _warn(self, reason: Drop, sentence: str, cause: str = "") -> None:
-        camera = f"camera {self.name}: " if self.name else ""
-        self._desk.complaints.warn(f"{self.name} {reason.value} {cause}", camera + sentence)
+    def _warn(self, sentence: str) -> None:
+        self._desk.complaints.warn(f"camera {self.name}: {sentence}" if self.name else sentence)
 
 
 def make_rectifier(info: CameraInfo, *, raw: bool) -> Rectifier:

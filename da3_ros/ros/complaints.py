@@ -2,34 +2,55 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections import Counter
+from dataclasses import dataclass
 
 PERIOD = 5.0
+MOST = 20
+"""Different causes logged per period; messages of random bytes have no end of them."""
+
+
+@dataclass
+class _Cause:
+    sentence: str
+    logged_at: float
+    met_at: float
+    held_back: int = 0
 
 
 class Complaints:
-    """Throttled warnings. Each cause has its own throttle: none hides another."""
+    """Throttled warnings. Sentences that differ in numbers only have the same cause."""
 
     def __init__(self, logger, clock=time.monotonic):
         self._logger = logger
         self._clock = clock
-        self._last: dict[str, float] = {}
-        self._held_back: Counter[str] = Counter()
-        self._recent: dict[str, tuple[float, str]] = {}
+        self._causes: dict[str, _Cause] = {}
 
-    def warn(self, cause: str, sentence: str) -> None:
-        """Log `sentence`, unless `cause` was logged less than `PERIOD` seconds ago."""
+    def warn(self, sentence: str) -> None:
+        """Log `sentence`, unless its cause was logged less than `PERIOD` seconds ago."""
         now = self._clock()
-        self._recent[cause] = (now, sentence)
-        if now - self._last.get(cause, -PERIOD) < PERIOD:
-            self._held_back[cause] += 1
+        key = re.sub(r"\d[\d.]*", "#", sentence)
+        known = self._causes.get(key)
+        if known and now - known.logged_at < PERIOD:
+            known.sentence, known.met_at = sentence, now
+            known.held_back += 1
             return
-        self._last[cause] = now
-        again = self._held_back.pop(cause, 0)
-        self._logger.warning(sentence + (f" ({again} more like this)" if again else ""))
+        if not known and not self._has_room(now):
+            return
+        again = f" ({known.held_back} more like this)" if known and known.held_back else ""
+        self._causes[key] = _Cause(sentence, now, now)
+        self._logger.warning(sentence + again)
 
     def recent(self) -> list[str]:
         """The newest sentence of each cause met within the last `PERIOD` seconds."""
         now = self._clock()
-        return [sentence for when, sentence in list(self._recent.values()) if now - when < PERIOD]
+        return [c.sentence for c in list(self._causes.values()) if now - c.met_at < PERIOD]
+
+    def _has_room(self, now: float) -> bool:
+        if len(self._causes) < MOST:
+            return True
+        for key, cause in list(self._causes.items()):
+            if now - cause.met_at >= PERIOD:
+                del self._causes[key]
+        return len(self._causes) < MOST

@@ -93,7 +93,6 @@ class Engine:
             return True
         self._ledger.drop(_key(frame), Drop.BAD_HEADER)
         self._complaints.warn(
-            f"{name} frame_id",
             f"cameras '{owner}' and '{name}' both send frame_id '{frame.camera_id}'; "
             "each camera needs an optical frame of its own",
         )
@@ -105,14 +104,13 @@ class Engine:
         now = frame.camera
         if (now.width, now.height) != (last.width, last.height):
             self._complaints.warn(
-                f"{name} size",
                 f"images changed from {last.width}x{last.height} to {now.width}x{now.height}",
             )
 
     def _refuse(self, frame: Frame, refusal: Refusal) -> None:
         self._ledger.drop(_key(frame), REASONS[refusal])
         if refusal is not Refusal.TOO_NEAR:
-            self._complaints.warn(refusal.name, f"image dropped: {refusal.value}")
+            self._complaints.warn(f"image dropped: {refusal.value}")
 
     def _submit(self, window: Window) -> None:
         keys = _published_keys(window)

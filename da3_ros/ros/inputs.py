@@ -120,7 +120,7 @@ class Inputs:
 
     def _complain(self, refused: list[str]) -> None:
         for sentence in refused:
-            self._complaints.warn("bad_transform", f"{sentence}; it is ignored")
+            self._complaints.warn(f"{sentence}; it is ignored")
 
     def _locate(self) -> None:
         for camera in self.cameras.values():

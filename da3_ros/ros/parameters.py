@@ -35,7 +35,9 @@ def declare_parameters(node: Node) -> Config:
     for about in KNOWN.values():
         if about.name in given:
             node.undeclare_parameter(about.name)
-        node.declare_parameter(about.name, values[about.name], descriptor(about))
+        node.declare_parameter(
+            about.name, values[about.name], descriptor(about), ignore_override=True
+        )
     return config
 
 

@@ -98,7 +98,6 @@ class Lost:
     """An item that gets no pose, and why."""
 
     item: Any
-    cause: str
     sentence: str
 
 
@@ -141,5 +140,5 @@ class WaitingLine:
             # A clock that was set back would never reach the timeout.
             if error.may_come and 0 <= waited_ns < self._timeout_ns:
                 return None
-            return Lost(waiting.item, error.cause, str(error))
+            return Lost(waiting.item, str(error))
         return Located(waiting.item, T_world_cam)

@@ -1,0 +1,201 @@
+"""A real graph for tests: the node in its own process, and a robot that feeds it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import rclpy
+import yaml
+from geometry_msgs.msg import TransformStamped
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+from tf2_msgs.msg import TFMessage
+
+from da3_ros.core.camera_model import CameraModel
+from da3_ros.ros import convert
+
+CAMERA = CameraModel(56, 42, np.array([[40.0, 0, 27.5], [0, 40.0, 20.5], [0, 0, 1]]))
+TINY = {
+    "model.name": "da3-demo",
+    "model.device": "cpu",
+    "model.process_res": 56,
+    "window.size": 2,
+    "pose.timeout": 0.5,
+    "input.reliability": "reliable",
+}
+START = 60.0
+"""Seconds a process may take to start on a busy machine."""
+
+
+class Process:
+    """A program of ours, its output read line by line as it comes."""
+
+    def __init__(self, module: str, *arguments: str):
+        self.lines: list[str] = []
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    def wait_for(self, pattern: str, timeout: float = START, start: int = 0) -> str:
+        """The first line from `start` on that matches; AssertionError with the log if none comes."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            if found := self.matching(pattern, start):
+                return found[0]
+            if self._process.poll() is not None and not self._reader.is_alive():
+                break
+            time.sleep(0.02)
+        if found := self.matching(pattern, start):
+            return found[0]
+        raise AssertionError(f"no line matches {pattern!r} in:\n" + "\n".join(self.lines))
+
+    def matching(self, pattern: str, start: int = 0) -> list[str]:
+        """All lines from number `start` on that match."""
+        return [line for line in self.lines[start:] if re.search(pattern, line)]
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
+        """Send a signal; returns the exit code and the seconds it took."""
+        begin = time.monotonic()
+        self._process.send_signal(number)
+        code = self.wait(20)
+        return code, time.monotonic() - begin
+
+    def wait(self, timeout: float) -> int:
+        """The exit code."""
+        code = self._process.wait(timeout)
+        self._reader.join(5)
+        return code
+
+    def kill(self) -> None:
+        """End it whatever happens."""
+        self._process.kill()
+        self._process.wait(5)
+
+
+def start_node(folder, *ros_args: str, **parameters) -> Process:
+    """The node with the `TINY` parameters and `parameters` (dots as double underscores)."""
+    values = {**TINY, **{name.replace("__", "."): v for name, v in parameters.items()}}
+    path = folder / "parameters.yaml"
+    path.write_text(yaml.safe_dump({"da3": {"ros__parameters": values}}))
+    return Process("da3_ros.ros.node", "--ros-args", "--params-file", str(path), *ros_args)
+
+
+class Robot:
+    """Publishes images, camera infos and TF as a robot would; keeps what the node publishes."""
+
+    def __init__(self):
+        self.context = Context()
+        rclpy.init(context=self.context)
+        self.node = rclpy.create_node("robot", context=self.context)
+        latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.image = self.node.create_publisher(Image, "image", 10)
+        self.images_sent = 0
+        self.info = self.node.create_publisher(CameraInfo, "camera_info", 10)
+        self.tf = self.node.create_publisher(TFMessage, "/tf", 100)
+        self.tf_static = self.node.create_publisher(TFMessage, "/tf_static", latched)
+        self.received: dict[str, list] = {}
+        self.count = 0
+        self._start_ns = time.time_ns()
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin)
+        self._stopping = False
+        self._thread.start()
+        self.send_mount("base_link", "camera_optical_frame")
+
+    def _spin(self) -> None:
+        while not self._stopping:
+            self._executor.spin_once(timeout_sec=0.1)
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._stopping = True
+        self._thread.join()
+        self._executor.shutdown()
+        self.node.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+    def listen(self, kind: type, topic: str, qos=10) -> list:
+        """Subscribe; the list grows with every message."""
+        messages = self.received.setdefault(topic, [])
+        self.node.create_subscription(kind, topic, messages.append, qos)
+        return messages
+
+    def wait_until(self, condition, timeout: float = 20.0, what: str = "the condition") -> None:
+        """Wait until `condition()` holds."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert time.monotonic() < deadline, f"timed out: {what}"
+            time.sleep(0.02)
+
+    def wait_for_node(self) -> None:
+        """Until the node subscribes to images and TF, and our subscriptions found it."""
+        publishers = (self.image, self.info, self.tf, self.tf_static)
+        self.wait_until(
+            lambda: all(p.get_subscription_count() for p in publishers), START, "the node's inputs"
+        )
+        topics = list(self.received)
+        self.wait_until(
+            lambda: all(self.node.count_publishers(t) for t in topics), START, "the node's outputs"
+        )
+        time.sleep(0.5)  # the node has to find our subscriptions, too
+
+    def send_mount(self, parent: str, child: str) -> None:
+        """A static transform, turned so that the camera looks along the robot's x."""
+        head = convert.header(parent, self._start_ns)
+        R = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+        msg = convert.transform_message(R, head, child)
+        self.tf_static.publish(TFMessage(transforms=[msg]))
+
+    def next_stamp(self) -> int:
+        """Stamp of the next image: 0.1 s after the last one."""
+        self.count += 1
+        return self._start_ns + self.count * 100_000_000
+
+    def send_tf(self, stamp_ns: int, x: float | None = None) -> TransformStamped:
+        """odom -> base_link, 10 cm further on each image."""
+        T = np.eye(4)
+        T[0, 3] = (stamp_ns - self._start_ns) * 1e-9 if x is None else x
+        head = convert.header("odom", stamp_ns)
+        msg = convert.transform_message(T, head, "base_link")
+        self.tf.publish(TFMessage(transforms=[msg]))
+        return msg
+
+    def messages(self, stamp_ns: int, camera: CameraModel = CAMERA) -> tuple[Image, CameraInfo]:
+        """A textured picture and its camera info."""
+        head = convert.header("camera_optical_frame", stamp_ns)
+        seed = np.random.default_rng(stamp_ns % 1000)
+        pixels = seed.integers(0, 255, (camera.height, camera.width, 3), np.uint8)
+        image = convert.image_message(pixels, "rgb8", head)
+        return image, convert.camera_info_message(camera, head)
+
+    def send_image(self, image: Image) -> None:
+        """Publish and count it."""
+        self.images_sent += 1
+        self.image.publish(image)
+
+    def send(self, camera: CameraModel = CAMERA) -> int:
+        """One good frame with its pose; returns its stamp."""
+        stamp_ns = self.next_stamp()
+        image, info = self.messages(stamp_ns, camera)
+        self.send_tf(stamp_ns)
+        self.info.publish(info)
+        self.send_image(image)
+        return stamp_ns

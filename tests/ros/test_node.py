@@ -1,0 +1,274 @@
+"""The node over a real graph, in its own process, on good days and bad ones."""
+
+import math
+import time
+
+import numpy as np
+import pytest
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import PoseStamped
+from nav_msgs.msg import Path
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from std_srvs.srv import Trigger
+from tf2_msgs.msg import TFMessage
+
+from da3_ros.core.camera_model import CameraModel
+from da3_ros.msg import CameraPoses, Status
+from da3_ros.ros.tf_buffer import stamp_to_ns
+from graph import CAMERA, Robot, start_node
+
+
+@pytest.fixture(scope="module")
+def robot():
+    robot = Robot()
+    yield robot
+    robot.close()
+
+
+@pytest.fixture(scope="module")
+def node(robot, tmp_path_factory):
+    """One node for all tests of this file: it has to survive every fault anyway."""
+    robot.listen(Image, "/da3/depth/image")
+    robot.listen(CameraInfo, "/da3/depth/camera_info")
+    robot.listen(Status, "/da3/status")
+    process = start_node(tmp_path_factory.mktemp("node"))
+    process.wait_for("active: waiting for images")
+    robot.wait_for_node()
+    yield process
+    process.kill()
+
+
+def depth_stamps(robot):
+    return [stamp_to_ns(msg.header.stamp) for msg in robot.received["/da3/depth/image"]]
+
+
+def send_until_published(robot, count=3, camera=CAMERA):
+    """Good frames, and the last of them comes back."""
+    for _ in range(count):
+        stamp = robot.send(camera)
+        time.sleep(0.05)
+    robot.wait_until(lambda: stamp in depth_stamps(robot), what="depth of the last good frame")
+    return stamp
+
+
+def test_depth_and_camera_info_belong_together(robot, node):
+    stamp = send_until_published(robot)
+    depth = robot.received["/da3/depth/image"][-1]
+    infos = robot.received["/da3/depth/camera_info"]
+    robot.wait_until(lambda: infos and stamp_to_ns(infos[-1].header.stamp) == stamp, what="info")
+    info = infos[-1]
+    assert depth.header == info.header and depth.header.frame_id == "camera_optical_frame"
+    assert (depth.encoding, depth.width, depth.height) == ("32FC1", CAMERA.width, CAMERA.height)
+    assert (info.width, info.height) == (CAMERA.width, CAMERA.height)
+    np.testing.assert_allclose(np.reshape(info.k, (3, 3)), CAMERA.K)
+
+
+def no_bytes(image, info):
+    image.height, image.width, image.step, image.data = 0, 0, 0, b""
+
+
+def wrong_encoding(image, info):
+    image.encoding = "purple9"
+
+
+def short_data(image, info):
+    image.data = image.data[:100]
+
+
+def uncalibrated(image, info):
+    info.k = np.zeros(9)
+
+
+def other_size(image, info):
+    info.width, info.height = 640, 480
+
+
+def no_such_frame(image, info):
+    image.header.frame_id = "ghost_frame"
+
+
+def no_frame(image, info):
+    image.header.frame_id = ""
+
+
+def no_stamp(image, info):
+    image.header.stamp.sec = image.header.stamp.nanosec = 0
+
+
+@pytest.mark.parametrize(
+    "spoil, warning",
+    [
+        (wrong_encoding, "encoding 'purple9' is not supported"),
+        (no_bytes, "image has size 0x0"),
+        (short_data, "has 100 bytes, needs 7056"),
+        (uncalibrated, "camera_info: K has focal length fx=0, fy=0"),
+        (other_size, "image is 56x42, but its camera_info says 640x480"),
+        (no_such_frame, "no pose: frame 'ghost_frame' does not exist in TF"),
+        (no_frame, "image without a frame_id"),
+        (no_stamp, "image without a stamp"),
+    ],
+)
+def test_a_bad_frame_is_named_once_and_the_next_good_one_published(robot, node, spoil, warning):
+    send_until_published(robot)
+    start = len(node.lines)
+    for _ in range(3):
+        stamp = robot.next_stamp()
+        image, info = robot.messages(stamp)
+        spoil(image, info)
+        robot.send_tf(stamp)
+        robot.info.publish(info)
+        robot.send_image(image)
+    node.wait_for(warning, 10, start)
+    send_until_published(robot)
+    assert len(node.matching(r"\[WARN\]", start)) == 1, node.lines[start:]
+
+
+def test_camera_info_missing(robot, node):
+    start = len(node.lines)
+    for _ in range(3):
+        stamp = robot.next_stamp()
+        robot.send_tf(stamp)
+        robot.send_image(robot.messages(stamp)[0])
+    node.wait_for("no camera_info has the stamp of the image", 10, start)
+    send_until_published(robot)
+    assert len(node.matching(r"\[WARN\]", start)) == 1
+
+
+def test_poses_late_by_200_ms_are_waited_for(robot, node):
+    send_until_published(robot)
+    start = len(node.lines)
+    stamps = []
+    for _ in range(3):
+        stamps.append(robot.next_stamp())
+        image, info = robot.messages(stamps[-1])
+        robot.info.publish(info)
+        robot.send_image(image)
+        time.sleep(0.2)
+        robot.send_tf(stamps[-1])
+    robot.wait_until(lambda: set(stamps) <= set(depth_stamps(robot)), what="late poses")
+    assert not node.matching(r"\[WARN\]", start)
+
+
+def test_poses_later_than_the_timeout(robot, node):
+    send_until_published(robot)
+    start = len(node.lines)
+    stamp = robot.next_stamp()
+    image, info = robot.messages(stamp)
+    robot.info.publish(info)
+    robot.send_image(image)
+    node.wait_for(r"no pose: transform odom -> base_link is known only up to 0\.100 s", 10, start)
+    robot.send_tf(stamp)
+    send_until_published(robot)
+    assert len(node.matching(r"\[WARN\]", start)) == 1
+    assert stamp not in depth_stamps(robot)
+
+
+def test_stamps_out_of_order(robot, node):
+    last = send_until_published(robot)
+    start = len(node.lines)
+    image, info = robot.messages(last - 50_000_000)
+    robot.info.publish(info)
+    robot.send_image(image)
+    node.wait_for("image dropped: older than the frame before", 10, start)
+    send_until_published(robot)
+    assert len(node.matching(r"\[WARN\]", start)) == 1
+
+
+def test_resolution_change(robot, node):
+    send_until_published(robot)
+    start = len(node.lines)
+    wide = CameraModel(84, 56, np.array([[60.0, 0, 41.5], [0, 60.0, 27.5], [0, 0, 1]]))
+    send_until_published(robot, camera=wide)
+    assert robot.received["/da3/depth/image"][-1].width == 84
+    send_until_published(robot)
+    assert robot.received["/da3/depth/image"][-1].width == 56
+    assert len(node.matching("images changed from 56x42 to 84x56", start)) == 1
+    assert len(node.matching(r"\[WARN\]", start)) == 1
+
+
+def test_nan_in_tf(robot, node):
+    send_until_published(robot)
+    start = len(node.lines)
+    stamp = robot.next_stamp()
+    robot.send_tf(stamp, x=math.nan)
+    node.wait_for("odom -> base_link contains NaN or infinity; it is ignored", 10, start)
+    send_until_published(robot)
+    assert len(node.matching(r"\[WARN\]", start)) == 1
+
+
+def test_counters_add_up(robot, node):
+    """After all the faults above; the newest status has seen everything that was sent."""
+    send_until_published(robot)
+    seen = len(robot.received["/da3/status"])
+    robot.wait_until(lambda: len(robot.received["/da3/status"]) > seen + 1, what="status")
+    status = robot.received["/da3/status"][-1]
+    dropped = dict(zip(status.dropped_reasons, status.dropped_counts))
+    assert status.frames_received == robot.images_sent == (
+        status.frames_published + sum(dropped.values()) + status.frames_pending
+    )
+    expected = {"bad_image": 9, "bad_camera_info": 6, "bad_header": 6, "no_camera_info": 3}
+    expected |= {"no_pose": 4, "out_of_order": 1}
+    assert {reason: dropped[reason] for reason in expected} == expected
+    assert status.frames_published == len(set(depth_stamps(robot)))
+    assert status.model == "da3-demo (random weights)" and status.windows_processed > 0
+
+
+def test_all_other_topics(robot, node):
+    """They cost nothing until now; once subscribed to, they say the same as the depth."""
+    listen = {
+        "points": PointCloud2,
+        "confidence/image": Image,
+        "image_rect": Image,
+        "camera_pose": PoseStamped,
+        "camera_poses": CameraPoses,
+        "path": Path,
+    }
+    for topic, kind in listen.items():
+        robot.listen(kind, f"/da3/{topic}")
+    robot.listen(DiagnosticArray, "/diagnostics")
+    robot.wait_for_node()
+    stamp = send_until_published(robot)
+    robot.wait_until(lambda: len(newest(robot, listen)) == len(listen), what="all topics")
+    got = newest(robot, listen)
+    assert {stamp_to_ns(m.header.stamp) for m in got.values()} == {stamp}
+    for topic in ("points", "confidence/image", "image_rect"):
+        assert got[topic].header.frame_id == "camera_optical_frame"
+        assert (got[topic].width, got[topic].height) == (CAMERA.width, CAMERA.height)
+    assert got["camera_pose"].header.frame_id == "odom"
+    poses = got["camera_poses"]
+    assert len(poses.poses) == len(poses.network_poses) == 2 and poses.reference == 1
+    assert poses.poses[1] == got["camera_pose"].pose == got["path"].poses[-1].pose
+    assert np.isfinite(poses.scale)
+    robot.wait_until(lambda: robot.received["/diagnostics"], what="diagnostics")
+    values = {v.key: v.value for v in robot.received["/diagnostics"][-1].status[0].values}
+    assert values["lifecycle"] == "active"
+
+
+def newest(robot, listen):
+    topics = {topic: robot.received[f"/da3/{topic}"] for topic in listen}
+    return {topic: messages[-1] for topic, messages in topics.items() if messages}
+
+
+def test_time_jumping_back_starts_over(robot, node):
+    send_until_published(robot)
+    start = len(node.lines)
+    robot.count -= 50
+    send_until_published(robot)
+    assert len(node.matching("image stamps jumped back by 4.9 s: starting over", start)) == 1
+
+
+def test_reset_service(robot, node):
+    client = robot.node.create_client(Trigger, "/da3/reset")
+    assert client.wait_for_service(10)
+    future = client.call_async(Trigger.Request())
+    robot.wait_until(future.done, what="reset")
+    assert future.result().success
+    send_until_published(robot)
+
+
+def test_ends_cleanly(robot, node):
+    """The last test of this file: SIGTERM while active."""
+    robot.send()
+    code, seconds = node.stop()
+    assert code == 0 and seconds < 2
+    assert not node.matching("Traceback")

@@ -1,0 +1,162 @@
+"""ROS parameters: declared from the config, checked in words, changed all or none."""
+
+import pytest
+import rclpy
+from rcl_interfaces.msg import ParameterType
+from rclpy.context import Context
+from rclpy.parameter import Parameter
+
+from da3_ros.core.config import Config, ConfigError, parameters
+from da3_ros.ros.parameters import (
+    LiveParameters,
+    as_dict,
+    declare_parameters,
+    descriptor,
+    unknown_parameters,
+)
+from graph import START, start_node
+
+
+@pytest.fixture(scope="module")
+def context():
+    context = Context()
+    rclpy.init(context=context)
+    yield context
+    rclpy.shutdown(context=context)
+
+
+@pytest.fixture
+def create_node(context):
+    nodes = []
+
+    def create(**overrides):
+        given = [Parameter(name.replace("__", "."), value=v) for name, v in overrides.items()]
+        nodes.append(
+            rclpy.create_node(
+                "parameters",
+                context=context,
+                parameter_overrides=given,
+                automatically_declare_parameters_from_overrides=True,
+            )
+        )
+        return nodes[-1]
+
+    yield create
+    for node in nodes:
+        node.destroy_node()
+
+
+def test_defaults_are_those_of_the_config(create_node):
+    node = create_node()
+    assert declare_parameters(node) == Config()
+    for about in parameters():
+        assert node.get_parameter(about.name).value == about.default
+
+
+def test_values_given_at_start(create_node):
+    node = create_node(window__size=7, output__max_depth=10, input__cameras=["left", "right"])
+    config = declare_parameters(node)
+    assert config.window.size == 7 and config.input.cameras == ["left", "right"]
+    assert config.output.max_depth == 10.0
+    assert node.get_parameter("output.max_depth").value == 10.0
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("window__size", 0, "window.size is 0, must be at least 1"),
+        ("window__size", "four", "window.size is 'four', must be of type int"),
+        ("pose__source", "gps", "pose.source is 'gps', must be one of tf, odometry, none"),
+        ("output__max_depth", -1.0, "output.max_depth is -1.0, must be at least 0.0 m"),
+        ("window__stride", 9, "window.stride is 9, must be at most window.size"),
+    ],
+)
+def test_bad_values_name_parameter_value_and_bound(create_node, name, value, words):
+    with pytest.raises(ConfigError, match=words):
+        declare_parameters(create_node(**{name: value}))
+
+
+def test_misspelt_names_are_found(create_node):
+    node = create_node(windw__size=3, use_sim_time=False)
+    declare_parameters(node)
+    assert unknown_parameters(node) == ["windw.size"]
+
+
+@pytest.mark.parametrize("about", list(parameters()), ids=lambda about: about.name)
+def test_descriptors_say_what_the_config_says(about):
+    msg = descriptor(about)
+    assert about.meaning in msg.description and about.unit in msg.description
+    ranges = [*msg.floating_point_range, *msg.integer_range]
+    if about.low is not None and about.high is not None:
+        (bounds,) = ranges
+        assert (bounds.from_value, bounds.to_value) == (about.low, about.high)
+    for choice in about.choices:
+        assert choice in msg.additional_constraints
+
+
+def live(node, *, configured=True):
+    applied = []
+    config = declare_parameters(node)
+    parameters = LiveParameters(
+        node, config, is_configured=lambda: configured, apply=applied.append
+    )
+    return parameters, applied
+
+
+def set_all(node, **values):
+    changes = [Parameter(name.replace("__", "."), value=v) for name, v in values.items()]
+    return node.set_parameters_atomically(changes)
+
+
+def test_live_parameters_change_together(create_node):
+    node = create_node()
+    parameters, applied = live(node)
+    assert set_all(node, output__min_depth=60.0, output__max_depth=80.0).successful
+    assert (parameters.config.output.min_depth, parameters.config.output.max_depth) == (60, 80)
+    assert applied == [parameters.config]
+
+
+def test_all_or_none(create_node):
+    node = create_node()
+    parameters, applied = live(node)
+    result = set_all(node, scale__max_spread=0.5, output__min_depth=60.0)
+    assert not result.successful and "below output.max_depth" in result.reason
+    assert as_dict(parameters.config) == as_dict(Config()) and applied == []
+    assert node.get_parameter("scale.max_spread").value == Config().scale.max_spread
+
+
+def test_fixed_parameters_say_so(create_node):
+    node = create_node()
+    parameters, _ = live(node)
+    result = set_all(node, window__size=3)
+    assert not result.successful
+    assert result.reason.startswith("window.size cannot change while the node is configured")
+    # The value it has is no change: tools write whole files back.
+    assert set_all(node, window__size=Config().window.size).successful
+
+
+def test_fixed_parameters_change_before_configure(create_node):
+    node = create_node()
+    parameters, _ = live(node, configured=False)
+    assert set_all(node, window__size=3).successful
+    assert parameters.config.window.size == 3
+
+
+def test_parameter_types(create_node):
+    node = create_node()
+    declare_parameters(node)
+    assert node.describe_parameter("input.cameras").type == ParameterType.PARAMETER_STRING_ARRAY
+
+
+@pytest.mark.parametrize(
+    "parameters, sentence",
+    [
+        ({"window__size": 0}, "da3_node: window.size is 0, must be at least 1"),
+        ({"model__name": "da3-tiny"}, "model.name is 'da3-tiny': unknown preset"),
+        ({"model__device": "cuda:99"}, "model.device is 'cuda:99', but torch sees"),
+    ],
+)
+def test_the_node_stops_at_start_with_one_sentence(tmp_path, parameters, sentence):
+    process = start_node(tmp_path, **parameters)
+    assert process.wait(START) == 1
+    assert len(process.lines) == 1 and sentence in process.lines[0], process.lines
