@@ -7,10 +7,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from distutils.command.install_data import install_data
 from pathlib import Path
 
 from setuptools import Distribution, setup  # before distutils: brings its own
-from distutils.command.install_data import install_data
 
 ROOT = Path(__file__).resolve().parent
 
