@@ -12,7 +12,7 @@ from da3_ros.core.atomic_file import atomic_path
 
 POINTS, LINES, TRIANGLES = 0, 1, 4
 
-_FLOAT, _UINT, _USHORT = 5126, 5125, 5123
+_FLOAT, _UINT = 5126, 5125
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
 
 
@@ -61,9 +61,7 @@ class _Document:
         bounds = {"min": positions.min(axis=0).tolist(), "max": positions.max(axis=0).tolist()}
         attributes = {
             "POSITION": self._accessor(positions, "VEC3", _FLOAT, _ARRAY_BUFFER, **bounds),
-            "COLOR_0": self._accessor(
-                linear_rgba(primitive.colors), "VEC4", _USHORT, _ARRAY_BUFFER, normalized=True
-            ),
+            "COLOR_0": self._accessor(linear_rgb(primitive.colors), "VEC3", _FLOAT, _ARRAY_BUFFER),
         }
         entry = {"attributes": attributes, "mode": primitive.mode, "material": 0}
         if primitive.indices is not None:
@@ -114,22 +112,18 @@ class _Document:
         }
 
 
-def linear_rgba(colors: np.ndarray) -> np.ndarray:
-    """(n, 4) uint16 linear, opaque, of (n, 3) uint8 sRGB.
+def linear_rgb(colors: np.ndarray) -> np.ndarray:
+    """(n, 3) float32 linear of (n, 3) uint8 sRGB: glTF vertex colours are linear.
 
-    glTF vertex colours are linear; 16 bits, because 8 would lose the dark tones.
+    Floats, because 8 bits lose the dark tones and not every reader takes 16.
     """
-    out = np.empty((len(colors), 4), dtype="<u2")
-    out[:, :3] = _LINEAR[colors]
-    out[:, 3] = 65535
-    return out
+    return _LINEAR[colors]
 
 
 def _srgb_to_linear(byte: np.ndarray) -> np.ndarray:
-    """IEC 61966-2-1 decoding, to 0..65535."""
+    """IEC 61966-2-1 decoding of 0..255 to 0..1."""
     c = byte / 255
-    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
-    return np.round(linear * 65535).astype("<u2")
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4).astype("<f4")
 
 
 _LINEAR = _srgb_to_linear(np.arange(256))
