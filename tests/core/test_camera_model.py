@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from da3_ros.core.camera_model import CameraError, CameraModel
@@ -44,7 +44,6 @@ def test_nothing_is_seen_behind(model, D):
     np.testing.assert_allclose(pixels[2], (158, 121), atol=1e-9)
 
 
-@settings(deadline=None)
 @given(small_sizes, small_sizes, small_sizes, small_sizes, st.floats(0, 1), st.floats(0, 1))
 def test_scaling_follows_the_pixels_of_an_image_resizer(w, h, new_w, new_h, a, b):
     """A ramp resized by OpenCV says for each new pixel which old one it shows."""

@@ -1,9 +1,7 @@
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from da3_ros.core import poses
@@ -15,7 +13,6 @@ from da3_ros.core.metric_scale import (
     weighted_median,
 )
 
-EUROC = Path(__file__).parents[3] / "shared/data/euroc_v101_micro"
 S = 1_000_000_000
 
 
@@ -139,10 +136,11 @@ def test_useless_predictions_measure_nothing(value):
     assert np.isnan(estimate.scale) and not estimate.measured
 
 
-@pytest.mark.skipif(not EUROC.parent.is_dir(), reason="needs the real sequences (shared/data)")
-def test_the_drone_at_rest_measures_nothing():
+def test_the_drone_at_rest_measures_nothing(shared_data):
     """1.5 cm of path in real ground truth, predicted with noise of half a unit."""
-    T_world_cam = np.stack([np.loadtxt(p) for p in sorted((EUROC / "pose").glob("*.txt"))])
+    T_world_cam = np.stack(
+        [np.loadtxt(p) for p in sorted((shared_data / "euroc_v101_micro" / "pose").glob("*.txt"))]
+    )
     assert len(T_world_cam) == 10
     scale = estimator()
     predicted = predict(T_world_cam, 1.0)
@@ -156,7 +154,6 @@ def test_the_drone_at_rest_measures_nothing():
     assert held.scale == pytest.approx(2.0, rel=1e-4) and held.age == 1.0
 
 
-@settings(deadline=None)
 @given(
     st.integers(1, 12),
     st.floats(1e-3, 1e3),

@@ -99,7 +99,7 @@ def test_api_intrinsics_keep_the_field_of_view(height, width, process_res, metho
     assert scaled[:2, 2] == pytest.approx((plan.size[1] / 2, plan.size[0] / 2), abs=0.501)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(120, 500),
     st.integers(120, 500),
@@ -142,7 +142,6 @@ def random_poses(rng, count, extent=1.0, origin=(0, 0, 0)):
     return np.stack([poses.compose(R, t) for R, t in zip(rotations, centres)])
 
 
-@settings(deadline=None)
 @given(st.integers(1, 9), st.floats(0.001, 50.0), st.integers(0, 1000))
 def test_relative_poses(count, extent, seed):
     T_world_cam = random_poses(np.random.default_rng(seed), count, extent)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -78,7 +78,6 @@ maps = hnp.arrays(
 )
 
 
-@settings(deadline=None)
 @given(maps, st.integers(1, 25), st.integers(1, 25))
 def test_every_value_is_of_a_surface_that_is_there(depth, height, width):
     """Within the four pixels around it if those are one surface, else exactly one of them."""

@@ -1,0 +1,98 @@
+from dataclasses import FrozenInstanceError, replace
+
+import numpy as np
+import pytest
+
+from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.frame import Frame
+from da3_ros.core.metric_scale import ScaleEstimate
+from da3_ros.core.prediction import Prediction, WindowDepth
+from da3_ros.core.preprocess import plan_resize
+from da3_ros.core.sliding_window import Window
+
+CAMERA = CameraModel(28, 14, np.array([[20.0, 0, 13.5], [0, 20, 6.5], [0, 0, 1]]))
+
+
+def prediction(**values):
+    complete = {
+        "depth": np.ones((2, 14, 28), np.float32),
+        "conf": np.ones((2, 14, 28), np.float32),
+        "extrinsics": np.tile(np.eye(4)[:3], (2, 1, 1)),
+        "intrinsics": np.tile(np.eye(3), (2, 1, 1)),
+        "processed_images": np.zeros((2, 14, 28, 3), np.uint8),
+    }
+    return Prediction(**{**complete, **values})
+
+
+def test_a_complete_prediction_is_frozen():
+    with pytest.raises(FrozenInstanceError):
+        prediction().depth = np.zeros((2, 14, 28), np.float32)
+
+
+@pytest.mark.parametrize(
+    "name, shape",
+    [
+        ("depth", (14, 28)),
+        ("conf", (1, 14, 28)),
+        ("sky", (2, 28, 14)),
+        ("extrinsics", (2, 4, 4)),
+        ("intrinsics", (3, 3)),
+        ("processed_images", (2, 3, 14, 28)),
+    ],
+)
+def test_wrong_shapes_are_named(name, shape):
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        prediction(**{name: np.ones(shape, np.float32)})
+
+
+def test_depth_is_float32():
+    with pytest.raises(ValueError, match="float32, got float64"):
+        prediction(depth=np.ones((2, 14, 28)))
+
+
+def window_depth(views=(1,), **values):
+    image = np.arange(28, dtype=np.uint8).repeat(3).reshape(1, 28, 3).repeat(14, axis=0)
+    frames = tuple(Frame("cam", k, image + k, CAMERA, np.eye(4)) for k in range(3))
+    count = len(views)
+    complete = {
+        "window": Window(frames, 1, views),
+        "depth": np.ones((count, 14, 28), np.float32),
+        "conf": None,
+        "sky": None,
+        "cameras": (CAMERA,) * count,
+        "plans": (plan_resize(14, 28, 28),) * count,
+        "scale": ScaleEstimate(2.0, 0.1, 0.0, True),
+        "is_metric": True,
+        "T_world_cam": np.tile(np.eye(4), (3, 1, 1)),
+        "position_residuals": np.zeros(3),
+        "rotation_residuals": np.zeros(3),
+        "seconds": {},
+    }
+    return WindowDepth(**{**complete, **values})
+
+
+def test_published_frames_and_their_images():
+    result = window_depth(views=(0, 2))
+    assert [f.stamp_ns for f in result.frames] == [0, 2]
+    np.testing.assert_array_equal(result.image(1), result.frames[1].image)
+    assert result.to_prediction().scale_factor == 2.0
+
+
+def test_given_poses_go_into_the_export_not_predicted_ones():
+    moved = np.tile(np.eye(4), (3, 1, 1))
+    moved[:, 0, 3] = 7.0
+    prediction = window_depth(T_world_cam=moved).to_prediction()
+    np.testing.assert_array_equal(prediction.extrinsics, np.eye(4)[None, :3])
+
+
+@pytest.mark.parametrize(
+    "values, words",
+    [
+        ({"depth": np.ones((2, 14, 28), np.float32)}, "2 maps and 1 cameras for 1 views"),
+        ({"cameras": (CAMERA.scaled(width=14, height=14),)}, "must have the depth's size"),
+        ({"T_world_cam": np.eye(4)[None]}, "T_world_cam must be"),
+    ],
+)
+def test_parts_must_fit(values, words):
+    with pytest.raises(ValueError, match=words):
+        replace(window_depth(), **values)
