@@ -249,7 +249,7 @@ def tree(path):
 def test_glb_colours_are_linear_and_unlit(found, tmp_path):
     # sRGB 188 is half of the light, within a step.
     assert linear_rgb(np.uint8([[0, 188, 255]]))[0].tolist() == [0, pytest.approx(0.5, rel=0.01), 1]
-    export(found, "glb", tmp_path, {"filter_sky": False, "conf_thresh_percentile": 0})
+    export(replace(found, conf=None), "glb", tmp_path, {"filter_sky": False})
     document = tree(tmp_path / "scene.glb")
     assert document["materials"][0]["extensions"] == {"KHR_materials_unlit": {}}
     _, cloud = load_cloud(tmp_path / "scene.glb")
