@@ -13,7 +13,7 @@ from da3_ros.net.gaussians import Gaussians
 
 HEIGHT, WIDTH = 70, 98
 BALL, RADIUS = np.array([0.2, 2.5, 0.5]), 0.5
-WALL_Y = 4.0
+WALL_Y = 4.1  # between two fields of the checker
 
 
 def camera_pose(x: float) -> np.ndarray:

@@ -11,7 +11,7 @@ import plyfile
 import pytest
 import trimesh
 from PIL import Image
-from small_scene import HEIGHT, WIDTH, prediction
+from small_scene import HEIGHT, WALL_Y, WIDTH, prediction
 
 from da3_ros.core import colormap, poses
 from da3_ros.core.export import FORMATS, ExportError, export
@@ -135,7 +135,7 @@ def test_ply_points_lie_on_the_surfaces_they_show(found, tmp_path):
     vertices = plyfile.PlyData.read(path)["vertex"].data
     x, y, z = (vertices[a].astype(float) for a in "xyz")
     ball = np.hypot(np.hypot(x - 0.2, y - 2.5), z - 0.5) - 0.5
-    distance = np.min(np.abs([z, y - 4.0, ball]), axis=0)
+    distance = np.min(np.abs([z, y - WALL_Y, ball]), axis=0)
     assert len(vertices) > 5000 and distance.max() < 1e-4
     red = vertices["red"][np.abs(ball) < 1e-4]
     assert np.median(red) > 120  # the ball is red
@@ -222,7 +222,7 @@ def test_glb_in_the_world_frame_keeps_world_coordinates(found, tmp_path, shift):
     world = trimesh.transform_points(shown, np.array(scene.metadata["T_world_gltf"]))
     y = world[:, 1] - offset[1]
     ball = np.linalg.norm(world - offset - [0.2, 2.5, 0.5], axis=1) - 0.5
-    assert np.min(np.abs([world[:, 2], y - 4.0, ball]), axis=0).max() < 1e-4
+    assert np.min(np.abs([world[:, 2], y - WALL_Y, ball]), axis=0).max() < 1e-4
     if shift == 0:
         np.testing.assert_allclose(world, cloud.vertices, atol=1e-6)
         np.testing.assert_allclose(shown[:, 1], cloud.vertices[:, 2], atol=1e-6)  # z up shows as y

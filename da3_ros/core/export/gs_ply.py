@@ -77,13 +77,13 @@ def gaussian_vertices(columns: dict[str, np.ndarray], *, dc_only: bool) -> np.nd
     """
     harmonics = columns["harmonics"]
     count = len(harmonics)
-    rest = harmonics[..., 1:].reshape(count, 0 if dc_only else -1)
+    rest = harmonics[..., 1:1] if dc_only else harmonics[..., 1:]
     opacity = np.clip(columns["opacities"].reshape(count, 1), 1e-6, 1 - 1e-6)
     parts = {
         "xyz": columns["means"],
         "n": np.zeros((count, 3), np.float32),
         "f_dc_": harmonics[..., 0],
-        "f_rest_": rest,
+        "f_rest_": rest.reshape(count, 3 * rest.shape[2]),
         "opacity": np.log(opacity / (1 - opacity)),
         "scale_": np.log(np.maximum(columns["scales"], 1e-10)),
         "rot_": columns["rotations"],
@@ -92,7 +92,7 @@ def gaussian_vertices(columns: dict[str, np.ndarray], *, dc_only: bool) -> np.nd
     names = [
         *("x", "y", "z", "nx", "ny", "nz"),
         *(f"f_dc_{i}" for i in range(3)),
-        *(f"f_rest_{i}" for i in range(rest.shape[1])),
+        *(f"f_rest_{i}" for i in range(3 * rest.shape[2])),
         "opacity",
         *(f"scale_{i}" for i in range(3)),
         *(f"rot_{i}" for i in range(4)),
