@@ -15,7 +15,8 @@ import torch
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.poses import compose
 from da3_ros.core.synthetic import textures
-from da3_ros.core.synthetic.ray_caster import Scene, develop, render
+from da3_ros.core.synthetic.ray_caster import develop, render
+from da3_ros.core.synthetic.scene import Scene
 from da3_ros.core.synthetic.scene_builder import SceneBuilder, yaw_rotation
 from da3_ros.core.synthetic.textures import Atlas
 
@@ -80,6 +81,13 @@ def _shell(room):
         room.box((x, 0.005, 1.65), (0.8, 0.03, 0.6), PICTURES[int(x)], repeats=(1 / 0.8, 1 / 0.6))
     room.box((5.99, 3.3, 1.0), (0.05, 0.9, 2.0), WOOD, repeats=0.6, tint=(0.9, 0.6, 0.45))
     room.box((5.99, 1.3, 1.5), (0.04, 1.4, 1.1), PICTURES[0], repeats=(0.6, 0.6), tint=1.4)
+    for x, z, picture in ((1.0, 1.75, 2), (2.6, 1.6, 4), (3.7, 1.75, 1), (5.2, 1.5, 7)):
+        room.box((x, 4.595, z), (0.7, 0.03, 0.5), PICTURES[picture], repeats=(1 / 0.7, 1 / 0.5))
+    for y in (2.6, 3.6):
+        room.box((0.02, y, 1.6), (0.04, 0.6, 0.8), PICTURES[int(y)], repeats=(1 / 0.6, 1 / 0.8))
+    room.box((4.9, 0.01, 1.3), (2.0, 0.03, 0.8), TILES, repeats=1.2, tint=(0.9, 1.0, 1.0))
+    room.box((length / 2, 4.6, 0.45), (length, 0.03, 0.9), BLUE, repeats=0.8, tint=(1.0, 0.9, 0.7))
+    room.box((length / 2, 0.0, 0.45), (length, 0.03, 0.9), BLUE, repeats=0.8, tint=(1.0, 0.9, 0.7))
     room.box((2.9, 2.2, 0.012), (2.0, 1.5, 0.02), RUG, repeats=0.7, tint=(1.2, 0.7, 0.6))
 
 
@@ -135,7 +143,7 @@ def _table(room):
     room.cylinder((2.7, 2.3, 0.03), 0.28, 0.03, METAL)
     room.ball((2.6, 2.2, 0.83), 0.1, PICTURES[1], repeats=4.0, tint=(1.4, 0.6, 0.4))
     room.cylinder((2.9, 2.45, 0.83), 0.05, 0.2, PICTURES[2], repeats=4.0)
-    for yaw, x, y in ((0.4, 3.5, 2.0), (2.6, 2.0, 2.7)):
+    for yaw, x, y in ((-0.4, 3.3, 2.1), (2.9, 2.12, 2.4)):
         R = yaw_rotation(yaw)
         room.box((x, y, 0.44), (0.42, 0.42, 0.05), CLOTH, R=R, repeats=2.0, tint=(1.1, 0.7, 0.3))
         back = np.array((x, y, 0.72)) + R @ (0.2, 0, 0)
@@ -156,8 +164,8 @@ def _small_things(room):
 def demo_path(n: int) -> np.ndarray:
     """(n, 4, 4) float64 T_world_cam of one closed loop, evenly spaced, starting at the door.
 
-    The camera rides 1.05 m above the floor around the table, looks ahead and towards the
-    walls, nods and rolls a little, as on a robot.
+    The camera rides 1.05 m above the floor around the table, looks ahead and to the
+    left, nods and rolls a little, as on a robot.
     """
     phase = np.arange(n) / n * 2 * np.pi
     return np.stack([_demo_pose(p) for p in phase])
@@ -168,7 +176,7 @@ def _demo_pose(phase: float) -> np.ndarray:
     y = 2.2 + 1.0 * np.sin(phase)
     z = CAMERA_HEIGHT + 0.06 * np.sin(2 * phase)
     ahead = np.arctan2(1.0 * np.cos(phase), -1.55 * np.sin(phase))
-    yaw = ahead - 0.35 + 0.25 * np.sin(3 * phase)
+    yaw = ahead + 0.3 + 0.3 * np.sin(3 * phase)
     pitch = -0.12 + 0.06 * np.sin(2 * phase + 1)
     return look(np.array([x, y, z]), yaw, pitch, 0.02 * np.sin(5 * phase))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from da3_ros.core.synthetic.ray_caster import Scene
+from da3_ros.core.synthetic.scene import Scene
 
 WORLD_UP = np.eye(3)
 

@@ -1,0 +1,294 @@
+"""Train the built-in model da3-demo on procedural scenes.
+
+    python -m tools.train_demo RUN --minutes 90                 # here, resumes what RUN holds
+    python -m tools.train_demo RUN --minutes 60 --device cuda --views-per-step 768 --fresh 64
+
+RUN gets `state.pt` (to resume), `best.pt` (averaged weights, best on held-out scenes) and
+`curves.csv`. With --pool, windows come from files of tools.training.render_pool instead of
+being rendered on the fly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from da3_ros.net.network import Network
+from da3_ros.net.presets import PRESETS
+from tools.training import losses, samples
+from tools.training.evaluate import measure
+from tools.training.initialise import initialise
+from tools.training.sources import LiveSource, PoolSource
+from tools.training.windows import Windows, random_windows, training_atlas
+
+VIEW_ODDS = {1: 0.05, 2: 0.2, 3: 0.15, 4: 0.45, 6: 0.15}
+POSED_ODDS = 0.75
+RAY_EVERY = 4
+"""Steps between those that also teach the ray branch, half the head's work."""
+
+WARMUP_STEPS = 100
+DECAY_FROM = 0.65
+"""Share of the time after which the learning rate falls linearly."""
+
+EMA = 0.995
+MUON_STEPS = 3
+"""Newton-Schulz iterations; the usual five cost a small batch as much as its backward pass."""
+
+HELD_OUT_SEED = 10**6
+HELD_OUT_WINDOWS = 40
+
+
+def main():
+    args = _arguments()
+    torch.manual_seed(args.seed)
+    run = Run(args)
+    run.resume()
+    while run.minutes < args.minutes:
+        run.step()
+        if run.steps % args.evaluate_every == 0:
+            run.evaluate()
+            run.save()
+    run.evaluate()
+    run.save()
+
+
+def _arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, help="folder of this run")
+    parser.add_argument("--minutes", type=float, required=True, help="training time, all resumes")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--pool", type=Path, help="folder of rendered windows")
+    parser.add_argument("--fresh", type=int, default=1, help="windows rendered anew per step")
+    parser.add_argument("--scale", type=float, default=1.0, help="picture size against SIZES")
+    parser.add_argument("--views-per-step", type=int, default=16)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
+    parser.add_argument("--evaluate-every", type=int, default=500, help="steps")
+    return parser.parse_args()
+
+
+class Run:
+    """One training run: the network, its average, the optimisers and where they stand."""
+
+    def __init__(self, args):
+        self.args = args
+        args.run.mkdir(parents=True, exist_ok=True)
+        if args.device == "cpu":
+            torch.set_num_threads(args.threads)
+        self.generator = torch.Generator().manual_seed(args.seed)
+        if args.pool:
+            self.source = PoolSource(args.pool, args.device)
+        else:
+            self.source = LiveSource(args.seed, args.device, args.fresh, args.scale)
+        self.network = Network(PRESETS["da3-demo"]).to(args.device)
+        self.network.precision = torch.bfloat16
+        self.network.backbone.pos_embed.requires_grad_(False)
+        self.average = None
+        self.optimizers = make_optimizers(self.network, args)
+        self.steps, self.minutes, self.best = 0, 0.0, float("inf")
+        self.recent: list[dict] = []
+        self.held_out = held_out_windows(args.run.parent, args.scale, args.device)
+
+    def resume(self):
+        """Go on from state.pt, or start fresh."""
+        path = self.args.run / "state.pt"
+        if not path.exists():
+            self._start()
+            return
+        state = torch.load(path, weights_only=True, map_location=self.args.device)
+        self.network.load_state_dict(state["network"])
+        self.average = state["average"]
+        for optimizer, saved in zip(self.optimizers, state["optimizers"]):
+            optimizer.load_state_dict(saved)
+        self.steps, self.minutes, self.best = state["steps"], state["minutes"], state["best"]
+        self.generator.manual_seed(self.args.seed + self.steps)
+        print(f"resumed at step {self.steps}, {self.minutes:.1f} min", flush=True)
+
+    def _start(self):
+        windows = self.source.sample(64, self.generator)
+        pictures = samples.make_sample(windows, posed=False).images[:, 0].cpu()
+        self.network.cpu()
+        initialise(self.network, pictures, self.args.seed)
+        self.network.to(self.args.device)
+        self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
+
+    def save(self):
+        """Written whole or not at all."""
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "steps": self.steps,
+            "minutes": self.minutes,
+            "best": self.best,
+        }
+        _write(state, self.args.run / "state.pt")
+
+    def step(self):
+        """One batch."""
+        began = time.monotonic()
+        self.network.train()
+        sample = self._draw()
+        out = predict(self.network, sample, rays=self.steps % RAY_EVERY == 0)
+        loss, parts = losses.total_loss(out, sample)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"loss is not finite at step {self.steps}: {parts}")
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self._update()
+        self.recent.append(parts)
+        self.steps += 1
+        self.minutes += (time.monotonic() - began) / 60
+
+    def _draw(self) -> samples.Sample:
+        views = int(self._choose(list(VIEW_ODDS), list(VIEW_ODDS.values())))
+        count = max(1, self.args.views_per_step // views)
+        windows = samples.choose_views(self.source.sample(count, self.generator), views, self.generator)
+        if torch.rand((), generator=self.generator) < 0.5:
+            windows = samples.mirror(windows)
+        windows = samples.change_pictures(windows, self.generator)
+        posed = bool(torch.rand((), generator=self.generator) < POSED_ODDS)
+        return samples.make_sample(windows, posed=posed)
+
+    def _choose(self, values, odds):
+        return values[int(torch.multinomial(torch.tensor(odds), 1, generator=self.generator))]
+
+    def _update(self):
+        factor = learning_rate_factor(self.steps, self.minutes / self.args.minutes)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        decay = min(EMA, (1 + self.steps) / (10 + self.steps))
+        with torch.no_grad():
+            for name, value in self.network.state_dict().items():
+                self.average[name].lerp_(value, 1 - decay)
+
+    def evaluate(self):
+        """Held-out numbers of the averaged weights; keep them where they are the best so far."""
+        began = {k: v.clone() for k, v in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average)
+        posed = measure(self.network, self.held_out, posed=True)
+        unposed = measure(self.network, self.held_out, posed=False)
+        if posed["abs_rel"] < self.best:
+            self.best = posed["abs_rel"]
+            _write(self.average, self.args.run / "best.pt")
+        self.network.load_state_dict(began)
+        row = {"step": self.steps, "minutes": round(self.minutes, 2)}
+        row |= {f"loss_{k}": _mean(self.recent, k) for k in ("depth", "gradient", "camera", "ray", "point")}
+        row |= {f"posed_{k}": round(v, 4) for k, v in posed.items()}
+        row |= {f"unposed_{k}": round(v, 4) for k, v in unposed.items()}
+        self.recent = []
+        _append(self.args.run / "curves.csv", row)
+        print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
+
+
+def predict(network: Network, sample: samples.Sample, *, rays: bool) -> dict:
+    """All that the losses look at; the heads in the backbone's precision."""
+    with _attention(sample.images.device):
+        features = network.aggregate(
+            network.encode(sample.images), sample.cameras, reference="first"
+        )
+    B, N = sample.images.shape[:2]
+    levels = [level.flatten(0, 1) for level in features.levels]
+    with torch.autocast(sample.images.device.type, network.precision):
+        maps = network.head(levels, features.size, rays=rays)
+    depth, conf, ray, ray_conf = (None if m is None else m.float().unflatten(0, (B, N)) for m in maps)
+    decoder = network.cam_dec
+    x = decoder.backbone(features.camera_tokens.float())
+    return {
+        "depth": depth,
+        "conf": conf,
+        "ray": ray,
+        "ray_conf": ray_conf,
+        "position": decoder.fc_t(x),
+        "quat": decoder.fc_qvec(x),
+        "fov": decoder.fc_fov(x),
+    }
+
+
+def _attention(device):
+    """Written-out attention on the CPU, whose fused kernel has a slow backward pass."""
+    if device.type == "cpu":
+        return sdpa_kernel(SDPBackend.MATH)
+    return contextlib.nullcontext()
+
+
+def make_optimizers(network: Network, args) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the transformer blocks, AdamW for all else; or AdamW alone."""
+    trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
+    matrices = {n: p for n, p in trained.items() if ".blocks." in f".{n}" and p.ndim == 2}
+    if args.optimizer == "adamw":
+        matrices = {}
+    others = {n: p for n, p in trained.items() if n not in matrices}
+    plain = [p for p in others.values() if p.ndim < 2]
+    weights = [p for p in others.values() if p.ndim >= 2]
+    groups = [{"params": weights, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
+    optimizers = [torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98))]
+    if matrices:
+        optimizers.append(
+            torch.optim.Muon(
+                matrices.values(), lr=args.lr, weight_decay=0.02, ns_steps=MUON_STEPS,
+                adjust_lr_fn="match_rms_adamw",
+            )  # fmt: skip
+        )
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = args.lr
+    return optimizers
+
+
+def learning_rate_factor(steps: int, progress: float) -> float:
+    """Warm up, stay, fall linearly to a fiftieth."""
+    warm = min(1.0, (steps + 1) / WARMUP_STEPS)
+    fall = min(1.0, max(0.02, (1 - progress) / (1 - DECAY_FROM)))
+    return warm * fall
+
+
+def held_out_windows(folder: Path, scale: float, device) -> Windows:
+    """The same windows of 4 views for every run, rendered once."""
+    height, width = round(84 * scale / 14) * 14, round(112 * scale / 14) * 14
+    path = folder / f"held_out_{height}x{width}.pt"
+    if not path.exists():
+        rng = np.random.default_rng(HELD_OUT_SEED)
+        atlas = training_atlas(rng, 160).to(device)
+        parts = [random_windows(rng, atlas, 1, 4, height, width) for _ in range(HELD_OUT_WINDOWS)]
+        Windows.cat(parts).save(path)
+    windows = Windows.load(path).to(device)
+    # The pipeline's reference is the middle of the window.
+    return Windows(*(getattr(windows, f)[:, [2, 0, 1, 3]] for f in windows.__dataclass_fields__))
+
+
+def _mean(rows, name):
+    values = [row[name] for row in rows if name in row]
+    return round(float(np.mean(values)), 4) if values else ""
+
+
+def _append(path: Path, row: dict):
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row.keys())
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _write(state, path: Path):
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.rename(path)
+
+
+if __name__ == "__main__":
+    main()
