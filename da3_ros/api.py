@@ -23,7 +23,14 @@ from da3_ros.core import align, poses, preprocess
 from da3_ros.core.align import Similarity
 from da3_ros.core.camera_input import check_extrinsics, check_intrinsics
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.core.export import NEED_CAMERAS, NEED_GAUSSIANS, ExportError, export, split_formats
+from da3_ros.core.export import (
+    NEED_CAMERAS,
+    NEED_GAUSSIANS,
+    ExportError,
+    export,
+    options_by_format,
+    split_formats,
+)
 from da3_ros.core.export.colmap import SourceImages
 from da3_ros.core.gaussian_scene import moved
 from da3_ros.core.image_input import ImageBatch, read_batch
@@ -116,26 +123,27 @@ class DepthAnything3(nn.Module):
         layers = self._check_layers(export_feat_layers)
         self._check_options(ref_view_strategy, infer_gs, use_ray_pose)
         self._check_formats(formats, infer_gs, layers)
+        cloud = {
+            "conf_thresh_percentile": conf_thresh_percentile,
+            "num_max_points": num_max_points,
+        }
+        defaults = {
+            "glb": cloud | {"show_cameras": show_cameras},
+            "ply": cloud,
+            "colmap": cloud,
+            "feat_vis": {"fps": feat_vis_fps},
+            "gs_video": _render_options(render_exts, render_ixts, render_hw),
+        }
+        own = options_by_format(formats, export_kwargs)
+        options = {name: defaults.get(name, {}) | own[name] for name in formats}
         batch = read_batch(image, process_res, process_res_method)
         given, K = self._check_cameras(extrinsics, intrinsics, batch)
         out = self._run(batch, given, ref_view_strategy, layers, use_ray_pose, infer_gs)
         prediction = self._to_prediction(out, batch, given, K, align_to_input_ext_scale)
+        if "colmap" in formats:
+            options["colmap"].setdefault("images", _source_images(image, batch))
         if formats:
-            glb = {"show_cameras": show_cameras}
-            cloud = {
-                "conf_thresh_percentile": conf_thresh_percentile,
-                "num_max_points": num_max_points,
-            }
-            options = {
-                "glb": cloud | glb,
-                "ply": cloud,
-                "colmap": cloud | {"images": _source_images(image, batch)},
-                "feat_vis": {"fps": feat_vis_fps},
-                "gs_video": _render_options(render_exts, render_ixts, render_hw),
-            }
-            given_options = {k: v for k, v in export_kwargs.items() if k not in options}
-            options = {k: v | (export_kwargs.get(k) or {}) for k, v in options.items()}
-            export(prediction, export_format, export_dir, options | given_options)
+            export(prediction, export_format, export_dir, options)
         return prediction
 
     def _check_options(self, strategy: str, infer_gs: bool, use_ray_pose: bool) -> None:
@@ -290,5 +298,7 @@ def _source_images(image: Sequence, batch: ImageBatch) -> SourceImages | None:
 
 
 def _render_options(exts, ixts, hw) -> dict:
-    options = {"extrinsics": exts, "intrinsics": ixts, "out_image_hw": hw}
+    options = {"intrinsics": ixts, "out_image_hw": hw}
+    if exts is not None:
+        options["extrinsics"] = check_extrinsics(exts, "render_exts")
     return {name: value for name, value in options.items() if value is not None}

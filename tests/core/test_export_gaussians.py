@@ -363,7 +363,8 @@ def test_gs_video_renders_the_views_asked_for(few, tmp_path):
     assert len(frames) == 3
     assert np.abs(np.subtract(frames, same, dtype=float)).mean() < 1  # x264 is not bit-stable
     _, originals = make(few, tmp_path, trj_mode="original", vis_depth=None)
-    assert np.abs(frames[1].astype(int) - originals[0]).mean() < 6
+    distance = [np.abs(frames[1].astype(int) - o).mean() for o in originals]
+    assert distance[0] < 0.7 * distance[1]  # the second picture is from the first view
     with pytest.raises(ValueError, match="render_ixts has 2 cameras, render_exts 3"):
         make(few, tmp_path, extrinsics=extrinsics, intrinsics=K[:2])
 

@@ -48,7 +48,7 @@ def export(
     name is unknown or the prediction lacks something.
     """
     names = split_formats(formats)
-    chosen = _options_by_format(names, options or {})
+    chosen = options_by_format(names, options or {})
     for name in names:
         _check_contents(name, prediction)
     folder = Path(folder)
@@ -67,7 +67,8 @@ def split_formats(formats: str) -> list[str]:
     return names
 
 
-def _options_by_format(names: list[str], options: dict) -> dict[str, dict]:
+def options_by_format(names: list[str], options: dict) -> dict[str, dict]:
+    """Options sorted to the formats they go to; `ExportError` for one that nobody has."""
     known = {name: _option_names(name) for name in names}
     chosen: dict[str, dict] = {name: {} for name in names}
     for key, value in options.items():
@@ -80,6 +81,8 @@ def _options_by_format(names: list[str], options: dict) -> dict[str, dict]:
             chosen[name][key] = value
     for name in names:
         own = options.get(name) or {}
+        if not isinstance(own, dict):
+            raise ExportError(f"options of {name} must be a dictionary, got {own!r}")
         unknown = [key for key in own if key not in known[name]]
         if unknown:
             raise ExportError(f"option '{unknown[0]}' is unknown to {name}{_list(known)}")

@@ -1,0 +1,635 @@
+"""The public API: equal to upstream where upstream answers, right where it does not."""
+
+import inspect
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from da3_ros import api
+from da3_ros.api import DepthAnything3
+from da3_ros.core import poses
+from da3_ros.core.align import to_camera_poses
+from da3_ros.net.checkpoint import load_checkpoint, random_network
+from da3_ros.net.presets import Head, find_preset
+
+sys.path.insert(0, str(Path(__file__).parent / "net"))
+import upstream
+
+NARROW_HEAD = Head(32, (16, 24, 32, 48))
+RES = 98
+
+
+def picture(seed, height=75, width=100):
+    """Smooth random colours: resizing then has something to get right."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def pictures(count):
+    return [picture(i) for i in range(count)]
+
+
+def cameras(centres, seed=0):
+    """World-to-camera (N, 4, 4) at centres (N, 3), looking roughly one way; K (N, 3, 3)."""
+    rng = np.random.default_rng(seed)
+    T = []
+    for centre in centres:
+        q = np.append(0.1 * rng.normal(size=3), 1)
+        T.append(poses.from_quat_xyzw(q / np.linalg.norm(q), centre))
+    K = np.array([[90.0, 0, 50], [0, 95.0, 37], [0, 0, 1]])
+    return poses.inverse(np.stack(T)), np.tile(K, (len(T), 1, 1))
+
+
+def spread_cameras(count):
+    return cameras(np.random.default_rng(1).normal(size=(count, 3)))
+
+
+def with_network(name):
+    """The API around a network of that preset at reduced width, with random weights."""
+    model = DepthAnything3("da3-demo")
+    preset = upstream.reduced(name, 128, NARROW_HEAD)
+    model.model = upstream.randomise(random_network(preset)).requires_grad_(False)
+    return model
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Any-view, small; random weights, spread so that differences show."""
+    found = DepthAnything3("da3-demo")
+    found.model = upstream.randomise(random_network(find_preset("da3-demo"))).requires_grad_(False)
+    return found
+
+
+@pytest.fixture(scope="module")
+def giant():
+    return with_network("da3-giant")
+
+
+@pytest.fixture(scope="module")
+def nested():
+    return with_network("da3nested-giant-large")
+
+
+@pytest.fixture(scope="module")
+def metric():
+    return with_network("da3metric-large")
+
+
+# ---- the same numbers as upstream ----
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """Upstream's class, made to run in fp32, and ours with the same weights."""
+    pytest.importorskip("depth_anything_3", reason="the upstream wheel is a test-only comparison")
+    upstream.import_upstream()
+    from depth_anything_3.api import DepthAnything3 as Theirs
+
+    theirs = Theirs(model_name="da3-small").eval()
+    upstream.randomise(theirs.model)
+    # Its own forward pass runs under fp16 autocast on a CPU.
+    theirs.forward = torch.inference_mode()(lambda *args: theirs.model(*args))
+    folder = tmp_path_factory.mktemp("da3-small")
+    upstream.save_official(theirs.model, folder, "da3-small")
+    return theirs, DepthAnything3.from_pretrained(folder)
+
+
+def assert_same(theirs, ours, *, extrinsics=True):
+    def close(name, a, b):
+        assert a.shape == b.shape, name
+        error = np.abs(a - b).max() / np.abs(a).max()
+        assert error < 2e-5, f"{name} differs by {error:.2g}"
+
+    close("depth", theirs.depth, ours.depth)
+    close("conf", theirs.conf, ours.conf)
+    close("intrinsics", theirs.intrinsics, ours.intrinsics)
+    if extrinsics:
+        close("extrinsics", theirs.extrinsics, ours.extrinsics)
+    # Upstream takes its images back from the normalised floats and cuts: one less, at times.
+    difference = ours.processed_images.astype(int) - theirs.processed_images
+    assert difference.min() >= 0 and difference.max() <= 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_unposed_equals_upstream(both, count):
+    theirs, ours = (
+        m.inference(pictures(count), process_res=RES, ref_view_strategy="middle") for m in both
+    )
+    assert_same(theirs, ours)
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["upper_bound_resize", "upper_bound_crop", "lower_bound_resize", "lower_bound_crop"],
+)
+def test_every_resize_method_equals_upstream(both, method):
+    sizes = [(75, 100), (90, 130), (120, 120)]  # different sizes are cropped to the smallest
+    images = [picture(i, *size) for i, size in enumerate(sizes)]
+    extrinsics, K = spread_cameras(3)
+    options = {"process_res": 84, "process_res_method": method}
+    theirs, ours = (m.inference(images, extrinsics, K, **options) for m in both)
+    assert_same(theirs, ours)
+
+
+@pytest.mark.parametrize("count", [3, 5, 12])
+def test_posed_equals_upstream(both, count):
+    extrinsics, K = spread_cameras(count)
+    theirs, ours = (m.inference(pictures(count), extrinsics, K, process_res=56) for m in both)
+    assert_same(theirs, ours)
+
+
+def test_files_equal_upstream_up_to_jpeg_and_jpg(both, tmp_path):
+    paths = []
+    for i, image in enumerate(pictures(2)):
+        paths.append(str(tmp_path / f"{i}.{'png' if i else 'jpg'}"))
+        Image.fromarray(image).save(paths[-1])
+    theirs, ours = (m.inference(paths, process_res=RES) for m in both)
+    assert_same(theirs, ours)
+
+
+def test_glb_equals_upstream(both, tmp_path):
+    trimesh = pytest.importorskip("trimesh")
+    from depth_anything_3.utils.export.glb import export_to_glb
+
+    theirs, ours = both
+    prediction = ours.inference(
+        pictures(3), process_res=RES, export_dir=tmp_path, export_format="glb"
+    )
+    reference = theirs.inference(pictures(3), process_res=RES)
+    # Vertices are compared in the order of the pixels: nothing is left out by chance.
+    export_to_glb(reference, str(tmp_path / "theirs"), export_depth_vis=False)
+    clouds = []
+    for path in (tmp_path / "theirs" / "scene.glb", tmp_path / "scene.glb"):
+        scene = trimesh.load(path)
+        clouds += [g.vertices for g in scene.geometry.values() if isinstance(g, trimesh.PointCloud)]
+    assert prediction.depth.shape == reference.depth.shape
+    extent = np.ptp(clouds[0], axis=0).max()
+    # Pixels right at the confidence threshold may fall on either side of it.
+    assert abs(len(clouds[0]) - len(clouds[1])) <= 2
+    if len(clouds[0]) == len(clouds[1]):
+        np.testing.assert_allclose(clouds[1], clouds[0], atol=1e-4 * extent)
+
+
+# ---- what upstream gets wrong ----
+
+LINE = np.outer(np.arange(4.0), [1.0, 0.3, 0])
+MOTIONS = {
+    "one view": np.zeros((1, 3)),
+    "two views": LINE[:2],
+    "a straight line": LINE,
+    "standing still": np.zeros((4, 3)),
+    "far from the origin": LINE + [5e5, 4e6, 100],
+}
+
+
+@pytest.mark.parametrize("motion", MOTIONS)
+def test_every_motion_of_a_robot_works(model, motion):
+    extrinsics, K = cameras(MOTIONS[motion])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = model.inference(pictures(len(extrinsics)), extrinsics, K, process_res=RES)
+    assert np.isfinite(found.depth).all() and (found.depth > 0).all()
+    np.testing.assert_allclose(found.extrinsics, extrinsics[:, :3], rtol=1e-12, atol=1e-9)
+    assert found.extrinsics.shape == (len(extrinsics), 3, 4)
+
+
+def test_identical_poses_are_told_to_give_no_scale(model):
+    extrinsics, K = cameras(np.zeros((3, 3)), seed=0)
+    extrinsics[:] = extrinsics[0]
+    with pytest.warns(UserWarning, match="all in one place, which tells no scale"):
+        model.inference(pictures(3), extrinsics, K, process_res=RES)
+
+
+@pytest.mark.parametrize("count", [3, 4, 7])
+def test_depth_comes_in_the_unit_of_the_poses(model, count):
+    extrinsics, K = cameras(np.outer(np.arange(count), [1.0, 0.3, 0.1]))
+    tenfold = extrinsics.copy()
+    tenfold[:, :3, 3] *= 10
+    found = [model.inference(pictures(count), e, K, process_res=RES) for e in (extrinsics, tenfold)]
+    np.testing.assert_allclose(found[1].depth, 10 * found[0].depth, rtol=1e-3)
+
+
+def test_three_by_four_extrinsics_are_the_same(model):
+    extrinsics, K = spread_cameras(3)
+    full, short = (
+        model.inference(pictures(3), e, K, process_res=RES) for e in (extrinsics, extrinsics[:, :3])
+    )
+    np.testing.assert_array_equal(full.depth, short.depth)
+
+
+def test_without_alignment_the_poses_are_the_networks_own(model):
+    extrinsics, K = spread_cameras(4)
+    aligned, own = (
+        model.inference(pictures(4), extrinsics, K, flag, process_res=RES) for flag in (True, False)
+    )
+    assert own.extrinsics.shape == (4, 3, 4)
+    assert np.abs(own.extrinsics - extrinsics[:, :3]).max() > 0.01
+    ratio = own.depth / aligned.depth
+    np.testing.assert_allclose(ratio, ratio[0, 0, 0], rtol=1e-5)
+    # That ratio is what the two sets of cameras say.
+    from da3_ros.core.align import align_cameras
+
+    similarity = align_cameras(to_camera_poses(extrinsics), to_camera_poses(own.extrinsics))
+    assert ratio[0, 0, 0] == pytest.approx(similarity.scale, rel=1e-5)
+    np.testing.assert_array_equal(own.intrinsics, aligned.intrinsics)
+
+
+def test_features_are_in_input_order_whatever_the_reference(model):
+    forward = pictures(3)
+    found = [
+        model.inference(i, process_res=RES, ref_view_strategy="middle", export_feat_layers=[11])
+        for i in (forward, forward[::-1])
+    ]
+    ours, reversed_ = (f.aux["feat_layer_11"] for f in found)
+    np.testing.assert_allclose(reversed_[::-1], ours, atol=1e-4)
+    assert np.abs(ours[0] - ours[2]).max() > 0.1
+
+
+def test_layer_lists_need_no_order(model):
+    one = model.inference(pictures(2), process_res=RES, export_feat_layers=[9, 2, 2])
+    for layer in (2, 9):
+        alone = model.inference(pictures(2), process_res=RES, export_feat_layers=(layer,))
+        name = f"feat_layer_{layer}"
+        np.testing.assert_array_equal(one.aux[name], alone.aux[name])
+        assert one.aux[name].shape == (2, 5, 7, 192)
+    assert set(one.aux) == {"feat_layer_2", "feat_layer_9"}
+
+
+def test_no_state_stays_between_calls(model, tmp_path):
+    kwargs = {"glb": {"camera_size": 0.05}}
+    before = model.inference(pictures(2), process_res=RES)
+    extrinsics, K = spread_cameras(2)
+    model.inference(
+        pictures(2),
+        extrinsics,
+        K,
+        process_res=RES,
+        export_dir=tmp_path,
+        export_format="glb",
+        export_kwargs=kwargs,
+    )
+    after = model.inference(pictures(2), process_res=RES)
+    np.testing.assert_array_equal(before.depth, after.depth)
+    assert kwargs == {"glb": {"camera_size": 0.05}}
+    defaults = inspect.signature(DepthAnything3.inference).parameters
+    assert defaults["export_kwargs"].default == {} and defaults["export_feat_layers"].default == []
+
+
+def test_inputs_are_left_as_they_were(model):
+    extrinsics, K = spread_cameras(3)
+    images = pictures(3)
+    copies = extrinsics.copy(), K.copy(), [i.copy() for i in images]
+    model.inference(images, extrinsics, K, process_res=RES)
+    np.testing.assert_array_equal(extrinsics, copies[0])
+    np.testing.assert_array_equal(K, copies[1])
+    np.testing.assert_array_equal(images, copies[2])
+
+
+def test_ray_poses(model):
+    found = model.inference(pictures(2), process_res=RES, use_ray_pose=True)
+    decoded = model.inference(pictures(2), process_res=RES)
+    assert found.extrinsics.shape == (2, 3, 4)
+    assert np.abs(found.extrinsics - decoded.extrinsics).max() > 1e-3
+    np.testing.assert_array_equal(found.depth, decoded.depth)
+
+
+# ---- Gaussians ----
+
+
+def test_gaussians_lie_where_depth_and_cameras_say(giant):
+    """With the head's own offsets at zero, each mean is its pixel's ray times its depth."""
+    bare = DepthAnything3("da3-demo")
+    bare.model = random_network(giant.model.preset)
+    for p in bare.model.gs_head.scratch.output_conv2.parameters():
+        p.data.zero_()
+    extrinsics, K = spread_cameras(3)
+    for given in (
+        {},
+        {"extrinsics": extrinsics, "intrinsics": K, "align_to_input_ext_scale": False},
+    ):
+        found = bare.inference(pictures(3), infer_gs=True, process_res=56, **given)
+        out_K = found.intrinsics if not given else None
+        means = found.gaussians.means[0].numpy().reshape(*found.depth.shape, 3)
+        T_world_cam = to_camera_poses(found.extrinsics)
+        distance = np.linalg.norm(means - T_world_cam[:, None, None, :3, 3], axis=-1)
+        np.testing.assert_allclose(distance, found.depth, rtol=1e-4)
+        if out_K is not None:
+            inside = (means - T_world_cam[:, None, None, :3, 3]) @ T_world_cam[:, None, :3, :3]
+            pixel = inside @ np.swapaxes(out_K, 1, 2)[:, None]
+            pixel = pixel[..., :2] / pixel[..., 2:]
+            u = np.arange(found.depth.shape[2]) + 0.5
+            np.testing.assert_allclose(pixel[0, 0, :, 0], u, atol=0.05)
+
+
+def test_gaussians_come_along_into_the_given_frame(giant):
+    extrinsics, K = spread_cameras(4)
+    own, aligned = (
+        giant.inference(pictures(4), extrinsics, K, flag, infer_gs=True, process_res=56)
+        for flag in (False, True)
+    )
+    from da3_ros.core.align import align_cameras
+
+    to_network = align_cameras(to_camera_poses(extrinsics), to_camera_poses(own.extrinsics))
+    expected = to_network.inverse().apply(own.gaussians.means[0].double().numpy())
+    extent = np.ptp(expected, axis=0).max()
+    np.testing.assert_allclose(aligned.gaussians.means[0], expected, atol=1e-4 * extent)
+    np.testing.assert_allclose(
+        aligned.gaussians.scales * to_network.scale, own.gaussians.scales, rtol=1e-3, atol=1e-9
+    )
+
+
+def test_nested_gaussians_are_metric(nested):
+    """Their distance from the camera is the metric depth plus an offset of the same size."""
+    found = nested.inference(pictures(2), infer_gs=True, process_res=56)
+    assert found.is_metric and found.scale_factor > 0
+    plain = DepthAnything3("da3-demo")
+    plain.model = nested.model.da3
+    unscaled = plain.inference(pictures(2), infer_gs=True, process_res=56)
+    for name in ("means", "scales"):
+        ratio = getattr(found.gaussians, name) / getattr(unscaled.gaussians, name)
+        assert ratio.median() == pytest.approx(found.scale_factor, rel=1e-4)
+
+
+def sky_bias(nested):
+    layers = nested.model.da3_metric.head.scratch.sky_output_conv2
+    return [layer.bias for layer in layers if hasattr(layer, "bias")][-1]
+
+
+def test_an_all_sky_picture_has_no_depth_and_still_exports(nested, tmp_path):
+    with torch.no_grad():
+        bias = sky_bias(nested)
+        before = bias.clone()
+        bias += 1e4
+    found = nested.inference(
+        pictures(2), process_res=56, export_dir=tmp_path, export_format="glb-mini_npz"
+    )
+    with torch.no_grad():
+        bias.copy_(before)
+    assert np.isnan(found.depth).all() and (found.sky > 0.3).all()
+    assert (tmp_path / "scene.glb").exists()
+
+
+# ---- one-view models ----
+
+
+def test_metric_model_is_in_metres_once_it_knows_the_lens(metric):
+    raw = metric.inference(pictures(2), process_res=RES)
+    assert not raw.is_metric and raw.extrinsics is None and raw.conf is None
+    K = np.tile(np.array([[90.0, 0, 50], [0, 95.0, 37], [0, 0, 1]]), (2, 1, 1))
+    found = metric.inference(pictures(2), intrinsics=K, process_res=RES)
+    height, width = found.depth.shape[1:]
+    focal = (90 * width / 100 + 95 * height / 75) / 2
+    np.testing.assert_allclose(found.depth, raw.depth * focal / 300, rtol=1e-5)
+    assert found.is_metric and found.sky.shape == found.depth.shape
+
+
+# ---- images ----
+
+
+def test_all_kinds_of_images_are_one(model, tmp_path):
+    rgb = picture(0)
+    path = tmp_path / "a b.png"
+    Image.fromarray(rgb).save(path)
+    alpha = np.dstack([rgb, np.full(rgb.shape[:2], 9, np.uint8)])
+    kinds = [[rgb], [path], [str(path)], [Image.fromarray(rgb)], [alpha], rgb[None], (rgb,)]
+    depths = [model.inference(images, process_res=RES).depth for images in kinds]
+    for depth in depths[1:]:
+        np.testing.assert_array_equal(depth, depths[0])
+    grey = rgb[..., 0]
+    kinds = [[grey], [grey[..., None]], [Image.fromarray(grey)], [np.dstack([grey] * 3)]]
+    depths = [model.inference(images, process_res=RES).depth for images in kinds]
+    for depth in depths[1:]:
+        np.testing.assert_array_equal(depth, depths[0])
+
+
+def test_prediction_types_and_shapes(model):
+    found = model.inference(pictures(2), process_res=RES)
+    assert found.depth.shape == found.conf.shape == (2, 70, 98)
+    assert found.depth.dtype == found.conf.dtype == np.float32
+    assert (
+        found.processed_images.shape == (2, 70, 98, 3) and found.processed_images.dtype == np.uint8
+    )
+    assert found.extrinsics.shape == (2, 3, 4) and found.intrinsics.shape == (2, 3, 3)
+    assert found.conf.min() >= 1 and not found.is_metric
+
+
+# ---- exports ----
+
+
+def test_every_format_through_the_api_from_real_pictures(giant, shared_data, tmp_path):
+    images = sorted((shared_data / "7scenes_redkitchen" / "rgb").iterdir())[:40:20]
+    formats = "mini_npz-npz-glb-ply-colmap-gs_ply-gs_video-feat_vis-depth_vis"
+    found = giant.inference(
+        [str(p) for p in images],
+        infer_gs=True,
+        process_res=56,
+        export_dir=tmp_path,
+        export_format=formats,
+        export_feat_layers=[3],
+        conf_thresh_percentile=10,
+        num_max_points=900,
+        show_cameras=False,
+        feat_vis_fps=5,
+        render_exts=np.tile(np.eye(4), (2, 1, 1)),
+        render_ixts=np.tile([[30.0, 0, 20], [0, 30, 14], [0, 0, 1]], (2, 1, 1)),
+        render_hw=(28, 40),
+        export_kwargs={"gs_video": {"vis_depth": None, "enable_tqdm": False}},
+    )
+    import av
+    import plyfile
+    import trimesh
+
+    (cloud,) = trimesh.load(tmp_path / "scene.glb").geometry.values()
+    assert (
+        len(cloud.vertices) == len(plyfile.PlyData.read(tmp_path / "points.ply")["vertex"]) == 900
+    )
+    with np.load(tmp_path / "exports" / "npz" / "results.npz") as file:
+        np.testing.assert_array_equal(file["depth"], found.depth)
+    for name, rate, size in (
+        ("feat_vis/feat_layer_3", 5, (112, 42)),
+        ("gs_video/0000_original", 24, (40, 28)),
+    ):
+        with av.open(str(tmp_path / f"{name}.mp4")) as film:
+            stream = film.streams.video[0]
+            assert stream.average_rate == rate and stream.frames == 2
+            assert (stream.width, stream.height) == size
+    pycolmap = pytest.importorskip("pycolmap", reason="pycolmap is a test-only reader")
+    model = pycolmap.Reconstruction(tmp_path / "sparse" / "0")
+    assert {i.name for i in model.images.values()} == {p.name for p in images}
+    assert {(c.width, c.height) for c in model.cameras.values()} == {Image.open(images[0]).size}
+    assert (tmp_path / "gs_ply" / "0000.ply").exists() and (
+        tmp_path / "depth_vis" / "0001.jpg"
+    ).exists()
+
+
+def test_nothing_is_written_without_a_folder(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model.inference(pictures(1), process_res=RES, export_format="glb")
+    assert not list(tmp_path.iterdir())
+
+
+def test_colmap_names_stay_apart(model, tmp_path):
+    pycolmap = pytest.importorskip("pycolmap", reason="pycolmap is a test-only reader")
+    paths = []
+    for folder in ("left", "right"):
+        (tmp_path / folder).mkdir()
+        paths.append(tmp_path / folder / "0.png")
+        Image.fromarray(picture(1)).save(paths[-1])
+    model.inference(paths, process_res=RES, export_dir=tmp_path, export_format="colmap")
+    images = pycolmap.Reconstruction(tmp_path / "sparse" / "0").images.values()
+    assert sorted(i.name for i in images) == ["left/0.png", "right/0.png"]
+
+
+# ---- complaints ----
+
+EXTRINSICS, K = spread_cameras(2)
+
+
+def spoiled(array, index, value):
+    array = array.copy()
+    array[index] = value
+    return array
+
+
+BAD_CAMERAS = [
+    ({"extrinsics": EXTRINSICS}, "extrinsics were given without intrinsics"),
+    ({"intrinsics": K}, "intrinsics were given without extrinsics"),
+    ({"extrinsics": EXTRINSICS[0], "intrinsics": K}, r"extrinsics has shape \(4, 4\), must be \(N"),
+    ({"extrinsics": EXTRINSICS[:1], "intrinsics": K}, "extrinsics has 1 matrices for 2 images"),
+    ({"extrinsics": EXTRINSICS, "intrinsics": K[:1]}, "intrinsics has 1 matrices for 2 images"),
+    (
+        {"extrinsics": spoiled(EXTRINSICS, (1, 0, 3), np.nan), "intrinsics": K},
+        r"extrinsics\[1\]: contains NaN",
+    ),
+    (
+        {"extrinsics": spoiled(EXTRINSICS, (1, 0, 0), 3.0), "intrinsics": K},
+        r"extrinsics\[1\]: rotation is not orthonormal",
+    ),
+    ({"extrinsics": -EXTRINSICS, "intrinsics": K}, r"extrinsics\[0\]: last row"),
+    ({"extrinsics": "abc", "intrinsics": K}, "extrinsics must be an array of numbers"),
+    ({"extrinsics": EXTRINSICS, "intrinsics": 0 * K}, r"intrinsics\[0\]: K has focal length"),
+    ({"extrinsics": EXTRINSICS, "intrinsics": K[:, :2]}, r"intrinsics has shape \(2, 2, 3\)"),
+]
+BAD_OPTIONS = [
+    ({"ref_view_strategy": "best"}, "ref_view_strategy is 'best', must be one of first"),
+    ({"infer_gs": True}, "infer_gs is True, but da3-demo has no Gaussian head"),
+    ({"process_res_method": "stretch"}, "process_res_method is 'stretch'"),
+    ({"process_res": 0}, "process_res is 0"),
+    ({"export_feat_layers": [12]}, "export_feat_layers holds 12, must be integers from 0 to 11"),
+    ({"export_feat_layers": ["a"]}, "export_feat_layers holds 'a'"),
+    ({"export_dir": "x", "export_format": "obj"}, "export format 'obj' is unknown; use mini_npz"),
+    ({"export_dir": "x", "export_format": "gs_ply"}, "'gs_ply' needs infer_gs=True"),
+    ({"export_dir": "x", "export_format": "feat_vis"}, "'feat_vis' needs export_feat_layers"),
+    (
+        {"export_dir": "x", "export_kwargs": {"speed": 2}},
+        "option 'speed' is unknown to mini_npz",
+    ),
+    (
+        {"export_dir": "x", "export_format": "glb", "export_kwargs": {"glb": 1}},
+        "options of glb must be a dictionary, got 1",
+    ),
+    (
+        {"export_dir": "x", "render_exts": np.eye(4)},
+        r"render_exts has shape \(4, 4\), must be",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), BAD_CAMERAS + BAD_OPTIONS)
+def test_complaints_name_the_argument(model, tmp_path, monkeypatch, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=said):
+        model.inference(pictures(2), process_res=arguments.pop("process_res", RES), **arguments)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        ([], "image is an empty list"),
+        ("a.png", "image is a str, must be a list"),
+        (["missing.png"], r"image\[0\]: cannot read 'missing.png', there is no such file"),
+        ([picture(0), None], r"image\[1\] is a NoneType, must be a file name"),
+        ([np.zeros((4, 5, 3), np.float32)], r"image\[0\] has dtype float32, must be uint8"),
+        ([np.zeros((4, 5), np.uint16)], r"image\[0\] has dtype uint16"),
+        (
+            [np.zeros((3, 40, 50), np.uint8)],
+            r"image\[0\] has shape \(3, 40, 50\), must be \(H, W\)",
+        ),
+        ([np.zeros((0, 5, 3), np.uint8)], r"image\[0\] has shape \(0, 5, 3\)"),
+        ([Image.new("I;16", (20, 20))], "more than 8 bits"),
+        ([np.zeros((2, 400, 3), np.uint8)], "too narrow"),
+    ],
+)
+def test_complaints_about_images(model, images, said):
+    with pytest.raises(ValueError, match=said):
+        model.inference(images, process_res=RES)
+
+
+def test_a_file_that_is_no_image(model, tmp_path):
+    path = tmp_path / "a.png"
+    path.write_text("hello")
+    with pytest.raises(
+        ValueError, match=r"image\[0\]: cannot read '.*a.png', it is not a readable"
+    ):
+        model.inference([path], process_res=RES)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"extrinsics": EXTRINSICS, "intrinsics": K}, "da3metric-large takes no poses"),
+        ({"use_ray_pose": True}, "da3metric-large predicts no rays"),
+        ({"export_dir": "x", "export_format": "glb"}, "needs cameras, which da3metric-large"),
+    ],
+)
+def test_complaints_of_one_view_models(metric, arguments, said):
+    with pytest.raises(ValueError, match=said):
+        metric.inference(pictures(2), process_res=RES, **arguments)
+
+
+# ---- loading ----
+
+
+def test_signature_is_the_documented_one():
+    parameters = inspect.signature(DepthAnything3.inference).parameters
+    assert {n: p.default for n, p in list(parameters.items())[2:]} == {
+        "extrinsics": None,
+        "intrinsics": None,
+        "align_to_input_ext_scale": True,
+        "infer_gs": False,
+        "use_ray_pose": False,
+        "ref_view_strategy": "saddle_balanced",
+        "render_exts": None,
+        "render_ixts": None,
+        "render_hw": None,
+        "process_res": 504,
+        "process_res_method": "upper_bound_resize",
+        "export_dir": None,
+        "export_format": "mini_npz",
+        "export_feat_layers": [],
+        "conf_thresh_percentile": 40.0,
+        "num_max_points": 1_000_000,
+        "show_cameras": True,
+        "feat_vis_fps": 15,
+        "export_kwargs": {},
+    }
+    assert list(parameters)[:2] == ["self", "image"]
+    assert inspect.signature(DepthAnything3).parameters["model_name"].default == "da3-large"
+    assert set(api.__all__) >= {"DepthAnything3", "Prediction", "Mesh", "CameraModel"}
+
+
+def test_from_a_folder_moves_and_says_where_it_is(tmp_path):
+    from da3_ros.net.checkpoint import save_checkpoint
+
+    save_checkpoint(random_network(find_preset("da3-demo"), seed=3), tmp_path)
+    loaded = DepthAnything3.from_pretrained(tmp_path)
+    assert loaded.to("cpu") is loaded and loaded.device == torch.device("cpu")
+    expected = load_checkpoint(tmp_path).state_dict()
+    assert all(torch.equal(v, expected[k]) for k, v in loaded.model.state_dict().items())
