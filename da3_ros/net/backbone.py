@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from da3_ros.net import presets, rope
 from da3_ros.net.layers import Block
+from da3_ros.net.precision import Conv2d
 from da3_ros.net.presets import PATCH
 
 TRAINED_GRID = 37
@@ -26,7 +27,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, dim: int):
         super().__init__()
-        self.proj = nn.Conv2d(3, dim, kernel_size=PATCH, stride=PATCH)
+        self.proj = Conv2d(3, dim, kernel_size=PATCH, stride=PATCH)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.proj(images).flatten(2).transpose(1, 2)

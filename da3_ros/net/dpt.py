@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from da3_ros.net import presets
+from da3_ros.net.precision import Conv2d, ConvTranspose2d, FinalConv
 from da3_ros.net.presets import PATCH
 
 CHUNK = 8
@@ -28,8 +29,8 @@ class ResidualConvUnit(nn.Module):
 
     def __init__(self, features: int):
         super().__init__()
-        self.conv1 = nn.Conv2d(features, features, 3, padding=1)
-        self.conv2 = nn.Conv2d(features, features, 3, padding=1)
+        self.conv1 = Conv2d(features, features, 3, padding=1)
+        self.conv2 = Conv2d(features, features, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv2(F.relu(self.conv1(F.relu(x)))) + x
@@ -43,7 +44,7 @@ class FeatureFusion(nn.Module):
         if lateral:
             self.resConfUnit1 = ResidualConvUnit(features)
         self.resConfUnit2 = ResidualConvUnit(features)
-        self.out_conv = nn.Conv2d(features, features, 1)
+        self.out_conv = Conv2d(features, features, 1)
 
     def forward(self, x: Tensor, finer: Tensor | None, size: Sequence[int]) -> Tensor:
         if finer is not None:
@@ -62,21 +63,21 @@ class DPT(nn.Module):
         self.uv = uv
         channels = config.out_channels
         self.norm = nn.LayerNorm(dim) if norm else nn.Identity()
-        self.projects = nn.ModuleList(nn.Conv2d(dim, c, 1) for c in channels)
+        self.projects = nn.ModuleList(Conv2d(dim, c, 1) for c in channels)
         self.resize_layers = nn.ModuleList(
             (
-                nn.ConvTranspose2d(channels[0], channels[0], 4, stride=4),
-                nn.ConvTranspose2d(channels[1], channels[1], 2, stride=2),
+                ConvTranspose2d(channels[0], channels[0], 4, stride=4),
+                ConvTranspose2d(channels[1], channels[1], 2, stride=2),
                 nn.Identity(),
-                nn.Conv2d(channels[3], channels[3], 3, stride=2, padding=1),
+                Conv2d(channels[3], channels[3], 3, stride=2, padding=1),
             )
         )
         self.scratch = nn.Module()
         for i, c in enumerate(channels, start=1):
-            conv = nn.Conv2d(c, config.features, 3, padding=1, bias=False)
+            conv = Conv2d(c, config.features, 3, padding=1, bias=False)
             self.scratch.add_module(f"layer{i}_rn", conv)
         add_refinement(self.scratch, config.features, "")
-        self.scratch.output_conv1 = nn.Conv2d(config.features, config.features // 2, 3, padding=1)
+        self.scratch.output_conv1 = Conv2d(config.features, config.features // 2, 3, padding=1)
 
     def pyramid(self, levels: Sequence[Tensor], size: tuple[int, int]) -> list[Tensor]:
         """Four token maps (V, P, C) -> four feature maps, strides 4/14, 7/14, 1, 2 patches."""
@@ -131,9 +132,7 @@ def add_refinement(scratch: nn.Module, features: int, suffix: str) -> None:
 
 def output_layers(channels: int, out: int) -> nn.Sequential:
     """Conv, ReLU, 1x1 conv to the output maps."""
-    return nn.Sequential(
-        nn.Conv2d(channels, NECK, 3, padding=1), nn.ReLU(), nn.Conv2d(NECK, out, 1)
-    )
+    return nn.Sequential(Conv2d(channels, NECK, 3, padding=1), nn.ReLU(), FinalConv(NECK, out))
 
 
 def enlarge(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from da3_ros.net import presets
 from da3_ros.net.dpt import DPT, NECK, add_refinement, enlarge, output_layers
+from da3_ros.net.precision import Conv2d, FinalConv
 
 RAY_LEVELS = 4
 """Ray outputs in the published weights; only the finest is read, the others served training."""
@@ -37,12 +38,12 @@ class DualDPT(DPT):
         norm = nn.LayerNorm(NECK)
         scratch.output_conv2_aux = nn.ModuleList(
             nn.Sequential(
-                nn.Conv2d(features // 2, NECK, 3, padding=1),
+                Conv2d(features // 2, NECK, 3, padding=1),
                 Permute(0, 2, 3, 1),
                 norm,
                 Permute(0, 3, 1, 2),
                 nn.ReLU(),
-                nn.Conv2d(NECK, 7, 1),
+                FinalConv(NECK, 7),
             )
             for _ in range(RAY_LEVELS)
         )
@@ -72,4 +73,4 @@ class DualDPT(DPT):
 
 def _ray_neck(features: int) -> nn.Sequential:
     widths = (features, features // 2, features, features // 2, features, features // 2)
-    return nn.Sequential(*(nn.Conv2d(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:])))
+    return nn.Sequential(*(Conv2d(a, b, 3, padding=1) for a, b in zip(widths[:-1], widths[1:])))

@@ -61,15 +61,6 @@ class NestedNetwork(nn.Module):
         self.da3 = Network(preset)
         self.da3_metric = Network(preset.metric_branch)
 
-    @property
-    def precision(self) -> torch.dtype:
-        """Precision of both backbones."""
-        return self.da3.precision
-
-    @precision.setter
-    def precision(self, dtype: torch.dtype) -> None:
-        self.da3.precision = self.da3_metric.precision = dtype
-
     def encode(self, images: Tensor, feature_layers: Sequence[int] = ()) -> NestedViews:
         """See `Network.encode`."""
         return NestedViews(self.da3.encode(images, feature_layers), self.da3_metric.encode(images))

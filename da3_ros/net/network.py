@@ -105,7 +105,6 @@ class Network(nn.Module):
     def __init__(self, preset: presets.Preset):
         super().__init__()
         self.preset = preset
-        self.precision = torch.float32
         dim = preset.backbone.dim
         self.backbone = Backbone(preset.backbone)
         if not preset.any_view:
@@ -151,11 +150,10 @@ class Network(nn.Module):
             raise ValueError(f"image sides must be multiples of {PATCH}, got {height}x{width}")
         layers = self._check_layers(feature_layers)
         wanted = layers if self.preset.any_view else (*layers, *self.preset.backbone.out_layers)
-        with self._backbone_precision(images.device):
-            tokens = self.backbone.embed(images.flatten(0, 1))
-            tokens, class_tokens, kept = self.backbone.encode(tokens, wanted)
-            levels = () if self.preset.any_view else self.backbone.one_view_levels(kept)
-            features = {i: self.backbone.norm(kept[i])[:, 1:] for i in layers if i in kept}
+        tokens = self.backbone.embed(images.flatten(0, 1))
+        tokens, class_tokens, kept = self.backbone.encode(tokens, wanted)
+        levels = () if self.preset.any_view else self.backbone.one_view_levels(kept)
+        features = {i: self.backbone.norm(kept[i])[:, 1:] for i in layers if i in kept}
         return EncodedViews(
             tokens.unflatten(0, (B, N)),
             class_tokens.unflatten(0, (B, N)),
@@ -200,10 +198,7 @@ class Network(nn.Module):
     def _aggregate(self, encoded, camera_tokens, views, feature_layers) -> Features:
         layers = self._check_layers(feature_layers)
         grid = (encoded.size[0] // PATCH, encoded.size[1] // PATCH)
-        with self._backbone_precision(encoded.tokens.device):
-            found = self.backbone.aggregate(
-                encoded.tokens, camera_tokens, grid, list(views), layers
-            )
+        found = self.backbone.aggregate(encoded.tokens, camera_tokens, grid, list(views), layers)
         return Features(
             found.levels,
             found.camera_tokens,
@@ -274,9 +269,6 @@ class Network(nn.Module):
             parameters, opacity = (torch.cat(x).unflatten(0, (B, N)) for x in zip(*found))
             given = None if cameras is None else cameras.T_cam_ref
             return place_gaussians(parameters, opacity, out.depth, out.T_cam_ref, out.K, given)
-
-    def _backbone_precision(self, device: torch.device):
-        return torch.autocast(device.type, self.precision, self.precision != torch.float32)
 
     def _check_layers(self, layers: Sequence[int]) -> tuple[int, ...]:
         depth = self.preset.backbone.depth

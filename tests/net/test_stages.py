@@ -8,7 +8,7 @@ from da3_ros.net.checkpoint import load_network, random_network
 from da3_ros.net.network import EncodedViews
 from da3_ros.net.presets import PRESETS, Head
 
-SIZE = (70, 98)
+SIZE = (42, 70)
 VIEWS = 4
 
 
@@ -71,7 +71,7 @@ def test_reading_rays_changes_nothing_else(images):
     features = network.aggregate(network.encode(images))
     with_rays, without = network.decode(features, rays=True), network.decode(features)
     assert torch.equal(with_rays.depth, without.depth)
-    assert with_rays.ray.shape == (1, VIEWS, 40, 56, 6) and without.ray is None
+    assert with_rays.ray.shape == (1, VIEWS, 24, 40, 6) and without.ray is None
     assert (with_rays.ray_conf > 1).all() and (without.conf > 1).all()
 
 

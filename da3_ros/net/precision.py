@@ -1,0 +1,77 @@
+"""Which numbers a network computes with, chosen by device.
+
+The residual stream, normalisations, cameras and the last layer of every head are always
+fp32; what is lowered are the matrix products and convolutions in between.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from da3_ros.net.attention import has_bf16_products
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+class Linear(nn.Linear):
+    """Computes in the type of its weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
+
+
+class Conv2d(nn.Conv2d):
+    """Computes in the type of its weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype))
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """Computes in the type of its weights."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.to(self.weight.dtype))
+
+
+class FinalConv(nn.Conv2d):
+    """1x1 convolution before an exponential, always fp32: there bf16 would cost a percent."""
+
+    def __init__(self, channels: int, out: int):
+        super().__init__(channels, out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.float())
+
+
+def set_precision(network: nn.Module, precision: str) -> torch.dtype:
+    """Lower the weights of a loaded network to `precision`; returns the type used.
+
+    `auto` is bf16 where the device multiplies it faster than fp32, fp32 elsewhere.
+    Lowered weights do not come back: load the network again for fp32.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is '{precision}', must be one of {', '.join(PRECISIONS)}")
+    device = next(network.parameters()).device
+    fast = precision == "bf16" or precision == "auto" and _is_bf16_fast(device)
+    dtype = torch.bfloat16 if fast else torch.float32
+    for name, module in network.named_modules():
+        if _is_lowered(name, module):
+            module.to(dtype)
+        if isinstance(module, (Conv2d, ConvTranspose2d)):
+            module.to(memory_format=torch.channels_last)
+    return dtype
+
+
+def _is_bf16_fast(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and has_bf16_products()
+
+
+def _is_lowered(name: str, module: nn.Module) -> bool:
+    """The backbone and the heads, but not the cameras."""
+    lowered = isinstance(module, (Linear, Conv2d, ConvTranspose2d))
+    return lowered and not {"cam_enc", "cam_dec"} & set(name.split("."))
