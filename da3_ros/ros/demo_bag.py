@@ -13,7 +13,7 @@ import numpy as np
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core import poses
-from da3_ros.core.synthetic.room import CAMERA_HEIGHT, demo_path, render_room
+from da3_ros.core.synthetic.room import CAMERA, CAMERA_HEIGHT, demo_path, render_room
 from da3_ros.ros import convert
 from da3_ros.ros.bag import BagWriter
 
@@ -21,6 +21,7 @@ START_NS = 1_700_000_000_000_000_000
 RATE = 10
 """Images per second."""
 TF_PER_IMAGE = 5
+DEMO_CAMERA = CAMERA.scaled(width=320, height=240)
 
 # x right, y down, z forward, in a body of x forward, y left, z up (REP-103).
 T_BASE_CAMERA = poses.compose(
@@ -30,7 +31,7 @@ T_BASE_CAMERA = poses.compose(
 
 
 def write_demo_bag(
-    path: str | Path, *, frames: int = 80, progress: Callable[[int], None] = lambda i: None
+    path: str | Path, *, frames: int = 60, progress: Callable[[int], None] = lambda i: None
 ) -> None:
     """Render and write the bag. `progress` is called with the number of each frame done."""
     partial = Path(path).with_suffix(".partial")
@@ -61,7 +62,7 @@ def _write_motion(bag: BagWriter, stamp_ns: int, T_world_camera: np.ndarray) -> 
 
 
 def _write_view(bag: BagWriter, stamp_ns: int, T_world_camera: np.ndarray) -> None:
-    view = render_room(T_world_camera)
+    view = render_room(T_world_camera, DEMO_CAMERA)
     head = convert.header("camera_optical_frame", stamp_ns)
     bag.write("/camera/camera_info", stamp_ns, convert.camera_info_message(view.camera, head))
     bag.write("/camera/image_raw", stamp_ns, convert.image_message(view.image, "rgb8", head))

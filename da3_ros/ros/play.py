@@ -7,15 +7,16 @@ transient_local, all topics reliable; types that are not installed are skipped a
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 
 import rclpy
 from rclpy.duration import Duration
-from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
 from rosgraph_msgs.msg import Clock
 from rosbags.interfaces import Connection
@@ -35,7 +36,8 @@ class Player(Node):
     """
 
     def __init__(self, bag: BagReader, *, rate: float = 1.0, clock: bool = False):
-        super().__init__("da3_play")
+        # It is never spun, so it offers no services.
+        super().__init__("da3_play", start_parameter_services=False)
         self._bag = bag
         self._rate = rate
         self._clock = self.create_publisher(Clock, "/clock", 10) if clock else None
@@ -70,7 +72,7 @@ class Player(Node):
         while not any(p.get_subscription_count() for p in images):
             if time.monotonic() > deadline:
                 return False
-            self._sleep(0.05)
+            time.sleep(0.05)
         return True
 
     def play(self) -> int:
@@ -93,7 +95,7 @@ class Player(Node):
         due = self._zero + (time_ns - self._bag.start_ns) / 1e9 / self._rate
         while (left := due - time.monotonic()) > 0:
             self._tell_time(min(time_ns, self._now_ns()))
-            self._sleep(min(left, CLOCK_PERIOD) if self._clock else left)
+            time.sleep(min(left, CLOCK_PERIOD) if self._clock else left)
         self._tell_time(time_ns)
 
     def _now_ns(self) -> int:
@@ -103,13 +105,6 @@ class Player(Node):
     def _tell_time(self, time_ns: int) -> None:
         if self._clock:
             self._clock.publish(Clock(clock=ns_to_stamp(time_ns)))
-
-    def _sleep(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            if not self.context.ok():
-                raise ExternalShutdownException
-            time.sleep(min(left, 0.1))
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -135,19 +130,20 @@ def main() -> None:
     """Entry point of da3_play."""
     options = parse_arguments(remove_ros_args(sys.argv)[1:])
     use_large_message_profile()
-    rclpy.init()
+    # rclpy's own handlers would end the context in the middle of a publish.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with BagReader(options.bag) as bag:
             _run(Player(bag, rate=options.rate, clock=options.clock), options)
     except BagError as error:
         sys.exit(f"da3_play: {error}")
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except KeyboardInterrupt:
         pass
-    rclpy.try_shutdown()
 
 
 def _run(player: Player, options: argparse.Namespace) -> None:
-    player._sleep(options.start_delay)
+    time.sleep(options.start_delay)
     if options.wait and not player.wait_for_subscriber(options.wait):
         player.get_logger().warning("nobody subscribed to the images; playing all the same")
     while True:
