@@ -36,6 +36,7 @@ from da3_ros.core.gaussian_scene import moved
 from da3_ros.core.image_input import ImageBatch, read_batch
 from da3_ros.core.mesh import Mesh
 from da3_ros.core.prediction import Prediction
+from da3_ros.core.render_depth import render_depth
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.gaussians import pose_scales
 from da3_ros.net.nested import METRIC_FOCAL
@@ -43,7 +44,7 @@ from da3_ros.net.network import Cameras, NetOutput
 from da3_ros.net.presets import PRESETS
 from da3_ros.net.reference_view import STRATEGIES
 
-__all__ = ["CameraModel", "DepthAnything3", "Mesh", "Prediction"]
+__all__ = ["CameraModel", "DepthAnything3", "Mesh", "Prediction", "render_depth"]
 
 _log = logging.getLogger(__name__)
 

@@ -1,0 +1,35 @@
+"""Pictures out of a video file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+class VideoError(ValueError):
+    """A file that is not there, or holds no video."""
+
+
+def read_video(path: str | Path, *, fps: float) -> Iterator[np.ndarray]:
+    """(H, W, 3) uint8 RGB frames at most `fps` a second, by their own time stamps."""
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise VideoError(f"'{path}' holds no video")
+            yield from _sample(container, fps)
+    except (OSError, av.FFmpegError) as error:
+        raise VideoError(f"cannot read the video '{path}': {error.strerror}") from error
+
+
+def _sample(container, fps: float) -> Iterator[np.ndarray]:
+    due = None
+    for index, frame in enumerate(container.decode(video=0)):
+        time = frame.time if frame.time is not None else index / 25
+        due = time if due is None else due
+        # Half a frame of a fast video: time stamps are rounded.
+        if time >= due - 0.004:
+            yield frame.to_ndarray(format="rgb24")
+            due += 1 / fps
