@@ -55,8 +55,12 @@ clean:  ## remove what make made
 	@$(PIP_INSTALL) --no-build-isolation --no-deps -e .
 	@touch $@
 
-# The published network asks for numpy 1 and an older Python; its code needs neither.
+# The published network asks for numpy 1 and an older Python; its code needs neither. It lives in
+# a folder of its own, because its command is called da3, too.
 .venv/test-tools: .venv/requirements requirements-test.txt
 	@$(PIP_INSTALL) -r requirements-test.txt -r requirements.txt
-	@$(PIP_INSTALL) --no-deps --ignore-requires-python depth-anything-3==0.1.1
+	@$(PIP_INSTALL) --no-deps --ignore-requires-python --upgrade --target .venv/published \
+	  depth-anything-3==0.1.1
+	@echo "$(CURDIR)/.venv/published" > \
+	  "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/published.pth"
 	@touch $@

@@ -10,7 +10,7 @@ import tempfile
 from distutils.command.install_data import install_data
 from pathlib import Path
 
-from setuptools import Distribution, setup  # before distutils: brings its own
+from setuptools import Distribution, setup
 
 ROOT = Path(__file__).resolve().parent
 

@@ -22,28 +22,25 @@ from da3_ros.ros.transport import (
     use_large_message_profile,
 )
 
-IMAGES, CLOUDS = 20, 5
+ROUNDS, IMAGES_PER_ROUND = 5, 4  # and one cloud
 IMAGE_BYTES = 1280 * 720 * 3
 CLOUD_BYTES = 1280 * 720 * 32
 
 
 def publish(reliability: str) -> None:
-    """The other process: waits for a line on stdin, then sends images and clouds."""
+    """The other process: sends a round of messages for each line on stdin."""
     use_large_message_profile()
     rclpy.init()
     node = rclpy.create_node("large_message_source")
-    qos = QoSProfile(depth=IMAGES, reliability=ReliabilityPolicy[reliability])
+    qos = QoSProfile(depth=IMAGES_PER_ROUND, reliability=ReliabilityPolicy[reliability])
     image_publisher = node.create_publisher(Image, "large/image", qos)
     cloud_publisher = node.create_publisher(PointCloud2, "large/points", qos)
     image = Image(data=array("B", bytes(IMAGE_BYTES)))
     cloud = PointCloud2(data=array("B", bytes(CLOUD_BYTES)))
-    sys.stdin.readline()
-    for i in range(IMAGES):
-        image_publisher.publish(image)
-        if i % (IMAGES // CLOUDS) == 0:
-            cloud_publisher.publish(cloud)
-        time.sleep(0.1)
-    sys.stdin.readline()  # until the test has counted
+    for _ in sys.stdin:
+        cloud_publisher.publish(cloud)
+        for _ in range(IMAGES_PER_ROUND):
+            image_publisher.publish(image)
     node.destroy_node()
     rclpy.shutdown()
 
@@ -78,7 +75,7 @@ def graph():
 )
 def test_every_large_message_arrives(source, received_as, graph):
     node, executor = graph
-    qos = QoSProfile(depth=IMAGES, reliability=ReliabilityPolicy[received_as])
+    qos = QoSProfile(depth=IMAGES_PER_ROUND, reliability=ReliabilityPolicy[received_as])
     images, clouds = [], []
     subscriptions = [
         node.create_subscription(Image, "large/image", lambda m: images.append(len(m.data)), qos),
@@ -88,11 +85,14 @@ def test_every_large_message_arrives(source, received_as, graph):
     ]
     spin_until(executor, lambda: all(s.get_publisher_count() for s in subscriptions))
     time.sleep(0.5)  # the source has to see us, too
-    source.stdin.write(b"\n")
-    source.stdin.flush()
-    spin_until(executor, lambda: len(images) == IMAGES and len(clouds) == CLOUDS)
-    assert images == [IMAGE_BYTES] * IMAGES
-    assert clouds == [CLOUD_BYTES] * CLOUDS
+    for received in range(1, ROUNDS + 1):
+        source.stdin.write(b"\n")
+        source.stdin.flush()
+        spin_until(
+            executor, lambda n=received: len(images) == n * IMAGES_PER_ROUND and len(clouds) == n
+        )
+    assert images == [IMAGE_BYTES] * IMAGES_PER_ROUND * ROUNDS
+    assert clouds == [CLOUD_BYTES] * ROUNDS
 
 
 def spin_until(executor, done, timeout: float = 20.0) -> None:
@@ -141,7 +141,12 @@ def test_the_profile_is_found_in_an_installed_tree(tmp_path):
     code = "from da3_ros.ros.transport import find_profile; print(find_profile())"
     environment = {**os.environ, "PYTHONPATH": str(packages)}
     found = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert Path(found.stdout.strip()) == config / find_profile().name, found.stderr
 

@@ -1,0 +1,96 @@
+"""The shape of the code: arrows point one way, files stay short."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "da3_ros"
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+MAY_IMPORT = {"net": {"net"}, "core": {"core", "net"}, "ros": {"ros", "core", "net"}}
+LONGEST_FILE = 300
+
+# What only a ROS installation, or its wheels, can provide.
+ROS_MODULES = {
+    "ament_index_python",
+    "cv_bridge",
+    "launch",
+    "launch_ros",
+    "message_filters",
+    "rclpy",
+    "rosidl_runtime_py",
+    "sensor_msgs_py",
+    "tf2_geometry_msgs",
+    "tf2_ros",
+    "tf_transformations",
+}
+OUR_INTERFACES = ("da3_ros.msg", "da3_ros.srv")
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Absolute names of all that a file imports, inside functions too."""
+    package = ("da3_ros", *file.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) - node.level + 1] if node.level else ()
+            origin = ".".join((*above, *filter(None, [node.module])))
+            yield origin
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def layer(module: str) -> str | None:
+    """`net` for `da3_ros.net.backbone`; None outside the three layers."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "da3_ros" and len(parts) > 1 and parts[1] in MAY_IMPORT else None
+
+
+def needs_ros(module: str) -> bool:
+    top = module.split(".")[0]
+    return top in ROS_MODULES or top.endswith(("_msgs", "_interfaces")) or module in OUR_INTERFACES
+
+
+def name(file: Path) -> str:
+    return str(file.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_arrows_point_from_ros_to_core_to_net(file):
+    here = layer(".".join(("da3_ros", *file.relative_to(PACKAGE).with_suffix("").parts)))
+    allowed = MAY_IMPORT.get(here, set(MAY_IMPORT))
+    wrong = {m for m in imports(file) if layer(m) and layer(m) not in allowed}
+    assert not wrong, f"{here}/ must not import {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if not name(f).startswith("ros/")], ids=name)
+def test_only_the_ros_layer_knows_ros(file):
+    wrong = {m for m in imports(file) if needs_ros(m)}
+    assert not wrong, f"move what needs {sorted(wrong)} to da3_ros/ros"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_no_file_is_too_long(file):
+    lines = len(file.read_text().splitlines())
+    assert lines <= LONGEST_FILE, f"{lines} lines; split it where its names differ"
+
+
+def test_the_walk_sees_every_kind_of_import(tmp_path, monkeypatch):
+    (tmp_path / "net").mkdir()
+    file = tmp_path / "net" / "bad.py"
+    file.write_text(
+        "import rclpy.node\n"
+        "from .. import core\n"
+        "from ..ros.node import Node\n"
+        "def f():\n    from sensor_msgs.msg import Image\n"
+    )
+    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    found = set(imports(file))
+    assert {layer(m) for m in found} >= {"core", "ros"}
+    assert {m for m in found if needs_ros(m)} == {
+        "rclpy.node",
+        "sensor_msgs.msg",
+        "sensor_msgs.msg.Image",
+    }

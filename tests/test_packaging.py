@@ -1,0 +1,153 @@
+"""The package as installed, and its files that say the same thing twice."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import distribution, version
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from da3_ros.msg import CameraPoses, Status
+from da3_ros.srv import Export, LoadMesh, RenderDepth
+from packaging.requirements import Requirement
+from rclpy.serialization import deserialize_message, serialize_message
+from tf2_msgs.action import LookupTransform
+from tf2_msgs.msg import TF2Error, TFMessage
+
+from da3_ros import __version__
+from da3_ros.core.config import from_dict, parameters
+
+ROOT = Path(__file__).parents[1]
+PYPROJECT = (ROOT / "pyproject.toml").read_text()
+INTERFACES = sorted(ROOT.glob("msg/*.msg")) + sorted(ROOT.glob("srv/*.srv"))
+
+TFMESSAGE_HASH = "RIHS01_e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087"
+"""Of the tf2_msgs that ROS installations have; another one would not match on the wire."""
+
+
+def toml_list(key: str) -> list[str]:
+    """Strings of a list in pyproject.toml (Python 3.10 has no TOML reader)."""
+    body = re.search(rf"^{key} = \[\n(.*?)^\]", PYPROJECT, re.DOTALL | re.MULTILINE).group(1)
+    return re.findall(r'^\s*"([^"]+)"', body, re.MULTILINE)
+
+
+def pins() -> dict[str, Requirement]:
+    """The pinned requirements that apply to this Python, by canonical name."""
+    found = {}
+    for file in ("requirements.txt", "requirements-ros.txt"):
+        for line in (ROOT / file).read_text().splitlines():
+            text = line.split("#")[0].strip()
+            if text and ((r := Requirement(text)).marker is None or r.marker.evaluate()):
+                found[canonical(r.name)] = r
+    return found
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("message", [CameraPoses, Status, TFMessage, TF2Error])
+def test_messages_survive_the_wire(message):
+    assert deserialize_message(serialize_message(message()), message) == message()
+
+
+@pytest.mark.parametrize("service", [Export, LoadMesh, RenderDepth])
+def test_services_survive_the_wire(service):
+    for half in (service.Request, service.Response):
+        assert deserialize_message(serialize_message(half()), half) == half()
+
+
+def test_the_action_of_tf2_is_there_too():
+    assert LookupTransform.Goal(target_frame="a").target_frame == "a"
+
+
+def test_tf_messages_have_the_hash_of_the_real_type():
+    description = Path(sys.prefix, "share", "tf2_msgs", "msg", "TFMessage.json")
+    hashes = json.loads(description.read_text())["type_hashes"]
+    found = {h["type_name"]: h["hash_string"] for h in hashes}
+    assert found["tf2_msgs/msg/TFMessage"] == TFMESSAGE_HASH
+
+
+def test_every_interface_is_listed_for_cmake():
+    listed = re.findall(r'"((?:msg|srv)/\w+\.(?:msg|srv))"', (ROOT / "CMakeLists.txt").read_text())
+    assert listed == [str(f.relative_to(ROOT)) for f in INTERFACES]
+
+
+def test_one_version_everywhere():
+    package = ElementTree.parse(ROOT / "package.xml").getroot()
+    assert version("da3_ros") == package.findtext("version") == __version__
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_same_commands_by_pip_and_by_colcon():
+    by_colcon = re.search(r"ITEMS (.*)\)", (ROOT / "CMakeLists.txt").read_text()).group(1).split()
+    by_pip = {e.name: e.value for e in distribution("da3_ros").entry_points}
+    assert by_pip == {
+        c: f"da3_ros.{c.replace('da3_', 'ros.') if c != 'da3' else 'cli'}:main" for c in by_colcon
+    }
+
+
+@pytest.mark.parametrize("command", sorted(e.name for e in distribution("da3_ros").entry_points))
+def test_commands_exist(command):
+    (entry,) = distribution("da3_ros").entry_points.select(name=command)
+    assert callable(entry.load())
+
+
+def test_a_command_for_ros2_run_is_told_by_its_name(tmp_path):
+    command = shutil.copy(ROOT / "scripts" / "command", tmp_path / "da3_play")
+    told = subprocess.run(
+        [sys.executable, command, "--help"], check=False, capture_output=True, text=True
+    )
+    assert told.returncode == 0, told.stderr
+    assert "da3_play" in told.stdout
+
+
+def test_dependencies_are_pinned_and_installed():
+    pinned = pins()
+    for requirement in map(Requirement, toml_list("requires") + toml_list("dependencies")):
+        assert canonical(requirement.name) in pinned, f"{requirement.name} is not pinned"
+        installed = version(requirement.name)
+        assert requirement.specifier.contains(installed), f"{requirement}: {installed}"
+
+
+def test_the_parameter_file_is_the_one_printed_from_the_code():
+    printed = print_parameters("yaml")
+    assert (ROOT / "config" / "da3.yaml").read_text() == printed, (
+        "run: python tools/print_parameters.py yaml > config/da3.yaml"
+    )
+
+
+def test_the_parameter_file_says_the_defaults():
+    tree = yaml.safe_load((ROOT / "config" / "da3.yaml").read_text())["/**"]["ros__parameters"]
+    values = dict(flatten(tree))
+    assert values == {p.name: p.default for p in parameters()}
+    from_dict(values)
+
+
+def flatten(tree: dict, prefix: str = ""):
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def print_parameters(kind: str) -> str:
+    command = [sys.executable, ROOT / "tools" / "print_parameters.py", kind]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_no_compiler_is_said_in_one_sentence(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k not in ("CXX", "PATH")}
+    environment["PATH"] = str(tmp_path)
+    told = subprocess.run(
+        [sys.executable, "setup.py", "--version"],
+        cwd=ROOT, env=environment, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert told.returncode != 0
+    assert told.stderr.startswith("da3_ros compiles its ROS messages and found no C++ compiler")
