@@ -110,7 +110,9 @@ def _in_cone(scene, apex, directions) -> Scene:
     # A ball bounds boxes and cylinders by their half diagonal.
     bound = scene.half[0].norm(dim=-1)
     spread = (bound / distance).clamp(max=1).asin()
-    return scene.keep((angle < opening + spread + 1e-3) | (distance < bound))
+    wanted = (angle < opening + spread + 1e-3) | (distance < bound)
+    wanted[0] = True  # a scene is never empty
+    return scene.keep(wanted)
 
 
 def _trace(scene, everything, atlas, origin, rays, texel_angle, shadows):
