@@ -18,6 +18,7 @@ from da3_ros.core.sliding_window import Refusal, Window
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.ros.complaints import Complaints
+from da3_ros.ros.instants import InstantCollector
 from da3_ros.ros.ledger import Drop, Key, Ledger
 from da3_ros.ros.outputs import Outputs
 from da3_ros.ros.status import Vitals
@@ -52,7 +53,7 @@ class Engine:
         self._vitals = vitals
         self._last_frame: dict[str, Frame] = {}
         self._camera_of: dict[str, str] = {}
-        self._pipeline = Pipeline(network, config)
+        self._renew()
         self._worker = Worker(
             process=lambda window: self._pipeline.process(window),
             publish=self._publish,
@@ -66,26 +67,39 @@ class Engine:
         self._pipeline.configure(config)
 
     def take(self, name: str, frame: Frame) -> None:
-        """Step collect: one frame of the camera `name`."""
+        """Step collect: one frame of the camera `name`; a rig waits for its other cameras."""
         if not self._is_its_own(name, frame):
             return
         self._watch_size(name, frame)
-        step = self._pipeline.push(frame)
+        for instant in self._instants.add(name, frame):
+            self._push(instant)
+        for silent in self._instants.silent():
+            self._complaints.warn(
+                f"camera {silent} sends no usable images; the others go on without it"
+            )
+
+    def _push(self, instant: tuple[Frame, ...]) -> None:
+        step = self._pipeline.push(*instant)
         if step.refused:
-            self._refuse(frame, step.refused)
+            self._refuse(instant, step.refused)
         self._ledger.leave(_key(f) for f in step.left)
         if step.window:
             self._submit(step.window)
 
     def clear(self) -> None:
         """Forget frames, results and scale."""
-        self._pipeline = Pipeline(self._network, self._config)
+        self._renew()
         self._worker.clear()
         self._outputs.clear()
 
     def stop(self, timeout: float) -> bool:
         """End the worker; False when it did not end within `timeout` seconds."""
         return self._worker.stop(timeout)
+
+    def _renew(self) -> None:
+        inputs = self._config.input
+        self._pipeline = Pipeline(self._network, self._config)
+        self._instants = InstantCollector(inputs.cameras, round(inputs.sync_tolerance * 1e9))
 
     def _is_its_own(self, name: str, frame: Frame) -> bool:
         owner = self._camera_of.setdefault(frame.camera_id, name)
@@ -107,8 +121,9 @@ class Engine:
                 f"images changed from {last.width}x{last.height} to {now.width}x{now.height}",
             )
 
-    def _refuse(self, frame: Frame, refusal: Refusal) -> None:
-        self._ledger.drop(_key(frame), REASONS[refusal])
+    def _refuse(self, instant: tuple[Frame, ...], refusal: Refusal) -> None:
+        for frame in instant:
+            self._ledger.drop(_key(frame), REASONS[refusal])
         if refusal is not Refusal.TOO_NEAR:
             self._complaints.warn(f"image dropped: {refusal.value}")
 

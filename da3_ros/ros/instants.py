@@ -1,0 +1,59 @@
+"""Frames of several cameras, gathered into instants of the rig."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from da3_ros.core.frame import Frame
+
+PATIENCE_NS = 1_000_000_000
+"""A camera that lags behind the others by more than this is not waited for."""
+
+
+class InstantCollector:
+    """Frames of one instant have stamps within `tolerance_ns` of the oldest of them.
+
+    An instant is complete when no missing frame can come any more: every other camera has
+    sent one that is too new for it, or is silent. One camera alone never waits.
+    """
+
+    def __init__(self, cameras: list[str], tolerance_ns: int):
+        self._tolerance_ns = tolerance_ns
+        self._waiting: dict[str, deque[Frame]] = {name: deque() for name in cameras}
+        self._newest_ns: dict[str, int] = {}
+        self._first_ns: int | None = None
+
+    def add(self, name: str, frame: Frame) -> list[tuple[Frame, ...]]:
+        """Take a frame of a camera; returns the instants that are now complete, oldest first."""
+        if self._first_ns is None:
+            self._first_ns = frame.stamp_ns
+        self._waiting[name].append(frame)
+        self._newest_ns[name] = max(frame.stamp_ns, self._newest_ns.get(name, frame.stamp_ns))
+        instants = []
+        while instant := self._complete():
+            instants.append(instant)
+        return instants
+
+    def silent(self) -> list[str]:
+        """Cameras that are not waited for, because the others are far ahead of them."""
+        return [name for name in self._waiting if self._is_silent(name)]
+
+    def _complete(self) -> tuple[Frame, ...] | None:
+        heads = [line[0].stamp_ns for line in self._waiting.values() if line]
+        if not heads:
+            return None
+        oldest = min(heads)
+        latest = oldest + self._tolerance_ns
+        if any(not line and not self._is_past(name, latest) for name, line in self._waiting.items()):
+            return None
+        lines = [line for line in self._waiting.values() if line and line[0].stamp_ns <= latest]
+        return tuple(line.popleft() for line in lines)
+
+    def _is_past(self, name: str, latest: int) -> bool:
+        return self._is_silent(name) or self._newest_ns.get(name, latest) > latest
+
+    def _is_silent(self, name: str) -> bool:
+        if self._first_ns is None:
+            return False
+        ahead = max(self._newest_ns.values())
+        return ahead - self._newest_ns.get(name, self._first_ns) > PATIENCE_NS

@@ -1,0 +1,272 @@
+"""The lifecycle through its services, sources of poses, clocks, signals."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from nav_msgs.msg import Odometry
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.parameter import Parameter
+from rclpy.qos import ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage, Image
+
+from da3_ros.msg import CameraPoses, Status
+from da3_ros.ros import convert
+from da3_ros.ros.tf_buffer import stamp_to_ns
+from graph import START, Robot, start_node
+
+
+@pytest.fixture
+def robot():
+    robot = Robot()
+    yield robot
+    robot.close()
+
+
+@pytest.fixture
+def start(tmp_path):
+    processes = []
+
+    def start(*ros_args, **parameters):
+        processes.append(start_node(tmp_path, *ros_args, **parameters))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+
+
+def call(robot, kind, name, request):
+    client = robot.node.create_client(kind, name)
+    assert client.wait_for_service(START)
+    future = client.call_async(request)
+    robot.wait_until(future.done, START, name)
+    return future.result()
+
+
+def change(robot, transition):
+    request = ChangeState.Request(transition=Transition(id=transition))
+    return call(robot, ChangeState, "/da3/change_state", request).success
+
+
+def state(robot):
+    return call(robot, GetState, "/da3/get_state", GetState.Request()).current_state.label
+
+
+def set_parameter(robot, name, value):
+    request = SetParametersAtomically.Request(
+        parameters=[Parameter(name, value=value).to_parameter_msg()]
+    )
+    return call(robot, SetParametersAtomically, "/da3/set_parameters_atomically", request).result
+
+
+def stamps(messages):
+    return [stamp_to_ns(m.header.stamp) for m in messages]
+
+
+def feed_until_published(robot, messages, send=None):
+    for _ in range(4):
+        stamp = (send or robot.send)()
+        time.sleep(0.05)
+    robot.wait_until(lambda: stamp in stamps(messages), what="the last frame")
+
+
+def newest_status(robot, messages):
+    seen = len(messages)
+    robot.wait_until(lambda: len(messages) > seen + 1, what="status")
+    return messages[-1]
+
+
+def dropped(status):
+    return {r: n for r, n in zip(status.dropped_reasons, status.dropped_counts) if n}
+
+
+def test_a_manager_takes_the_node_through_its_life(robot, start):
+    node = start(autostart=False)
+    statuses = robot.listen(Status, "/da3/status")
+    assert state(robot) == "unconfigured"
+    assert not change(robot, Transition.TRANSITION_ACTIVATE)
+    assert set_parameter(robot, "window.size", 3).successful
+    assert set_parameter(robot, "window.publish", "newest").successful
+    assert change(robot, Transition.TRANSITION_CONFIGURE) and state(robot) == "inactive"
+    refusal = set_parameter(robot, "window.size", 2)
+    assert not refusal.successful and "cannot change while the node is configured" in refusal.reason
+    depths = robot.listen(Image, "/da3/depth/image")
+    for _ in range(2):
+        assert change(robot, Transition.TRANSITION_ACTIVATE) and state(robot) == "active"
+        robot.wait_for_node()
+        feed_until_published(robot, depths)
+        assert set_parameter(robot, "output.max_depth", 30.0).successful
+        assert change(robot, Transition.TRANSITION_DEACTIVATE) and state(robot) == "inactive"
+        status = newest_status(robot, statuses)
+        assert status.frames_received == 4 and status.frames_pending == 0
+        assert dropped(status) == {"neighbour_only": 1, "stopped": 4 - 1 - status.frames_published}
+    assert change(robot, Transition.TRANSITION_CLEANUP) and state(robot) == "unconfigured"
+    robot.wait_until(lambda: not robot.node.count_publishers("/da3/depth/image"), what="no topics")
+    assert change(robot, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    assert state(robot) == "finalized"
+    assert node.stop(signal.SIGINT)[0] == 0
+    assert not node.matching("Traceback")
+
+
+def test_sigterm_while_the_model_is_loading(robot, start):
+    node = start(model__name="da3-giant")
+    robot.wait_until(lambda: "da3" in robot.node.get_node_names(), START, "the node")
+    time.sleep(0.5)
+    code, seconds = node.stop()
+    assert code == 0 and seconds < 2
+    assert not node.matching("Traceback|active")
+
+
+def test_a_model_that_cannot_be_had_leaves_the_node_unconfigured(robot, start):
+    start(autostart=False, model__name="da3-tiny")
+    assert not change(robot, Transition.TRANSITION_CONFIGURE)
+    assert state(robot) == "unconfigured"
+    assert set_parameter(robot, "model.name", "da3-demo").successful
+    assert change(robot, Transition.TRANSITION_CONFIGURE)
+
+
+def test_poses_from_odometry(robot, start):
+    node = start(pose__source="odometry")
+    poses = robot.listen(PoseStamped, "/da3/camera_pose")
+    odometry = robot.node.create_publisher(Odometry, "odometry", 10)
+    node.wait_for("active")
+    robot.wait_for_node()
+
+    def send():
+        """The image's stamp lies half way between two odometry messages."""
+        stamp = robot.next_stamp()
+        for offset in (-20_000_000, 20_000_000):
+            msg = Odometry(header=convert.header("odom", stamp + offset), child_frame_id="base_link")
+            msg.pose.pose.position.y = 0.1 * robot.count + offset * 1e-8
+            odometry.publish(msg)
+        image, info = robot.messages(stamp)
+        robot.info.publish(info)
+        robot.send_image(image)
+        return stamp
+
+    feed_until_published(robot, poses, send)
+    assert poses[-1].pose.position.y == pytest.approx(0.1 * robot.count)
+    assert poses[-1].header.frame_id == "odom"
+
+
+def test_no_poses_and_compressed_images(robot, start):
+    import cv2
+
+    node = start(pose__source="none", input__compressed=True)
+    depths = robot.listen(Image, "/da3/depth/image")
+    windows = robot.listen(CameraPoses, "/da3/camera_poses")
+    compressed = robot.node.create_publisher(CompressedImage, "image/compressed", 10)
+    node.wait_for("active")
+    robot.image = compressed
+    robot.tf = robot.tf_static = robot.info
+    robot.wait_for_node()
+
+    def send():
+        stamp = robot.next_stamp()
+        image, info = robot.messages(stamp)
+        pixels = np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
+        msg = CompressedImage(header=image.header, format="rgb8; jpeg compressed bgr8")
+        msg.data = cv2.imencode(".jpg", pixels)[1].tobytes()
+        robot.info.publish(info)
+        robot.send_image(msg)
+        return stamp
+
+    feed_until_published(robot, depths, send)
+    robot.wait_until(lambda: windows, what="camera poses")
+    assert windows[-1].poses == [] and len(windows[-1].network_poses) == 2
+
+
+def test_nobody_listens(robot, start):
+    node = start()
+    statuses = robot.listen(Status, "/da3/status")
+    node.wait_for("active")
+    robot.wait_for_node()
+    for _ in range(5):
+        robot.send()
+        time.sleep(0.05)
+    status = newest_status(robot, statuses)
+    assert status.windows_processed == 0 and status.frames_published == 0
+    assert dropped(status) == {"neighbour_only": 1, "no_listeners": 2}
+
+
+def test_simulated_time_jumping_back(robot, start):
+    node = start(use_sim_time=True)
+    depths = robot.listen(Image, "/da3/depth/image")
+    clock = robot.node.create_publisher(Clock, "/clock", 1)
+    node.wait_for("active")
+    robot.wait_for_node()
+
+    def send():
+        stamp = robot.next_stamp()
+        clock.publish(Clock(clock=convert.ns_to_stamp(stamp)))
+        image, info = robot.messages(stamp)
+        robot.send_tf(stamp)
+        robot.info.publish(info)
+        robot.send_image(image)
+        return stamp
+
+    feed_until_published(robot, depths, send)
+    start_line = len(node.lines)
+    robot.count -= 3  # less than what images alone would tell
+    clock.publish(Clock(clock=convert.ns_to_stamp(robot.next_stamp())))
+    node.wait_for("time jumped back by 0.2 s: starting over", 10, start_line)
+    before = len(depths)
+    feed_until_published(robot, depths, send)
+    assert len(depths) > before
+    assert len(node.matching(r"\[WARN\]", start_line)) == 1
+
+
+def test_two_cameras(robot, start):
+    """Each with its topics; one has no pose at first, the other goes on without it."""
+    node = start(input__cameras=["left", "right"])
+    topics = {name: robot.listen(Image, f"/da3/{name}/depth/image") for name in ("left", "right")}
+    publishers = {
+        name: [robot.node.create_publisher(type(m), f"{name}/{topic}", 10) for topic, m in pair]
+        for name in topics
+        for pair in [zip(("image", "camera_info"), robot.messages(1_000_000_000))]
+    }
+    node.wait_for("active")
+    robot.image, robot.info = publishers["left"]
+    robot.wait_for_node()
+    robot.send_mount("base_link", "left_optical")
+
+    def send():
+        stamp = robot.next_stamp()
+        robot.send_tf(stamp)
+        for name, (image_publisher, info_publisher) in publishers.items():
+            image, info = robot.messages(stamp)
+            image.header.frame_id = info.header.frame_id = f"{name}_optical"
+            info_publisher.publish(info)
+            image_publisher.publish(image)
+        return stamp
+
+    for _ in range(12):  # longer than a silent camera is waited for
+        send()
+        time.sleep(0.02)
+    feed_until_published(robot, topics["left"], send)
+    node.wait_for("camera right sends no usable images", 10)
+    node.wait_for("camera right: no pose: frame 'right_optical' does not exist in TF", 10)
+    assert not topics["right"]
+    robot.send_mount("base_link", "right_optical")
+    before = len(topics["left"])
+    feed_until_published(robot, topics["right"], send)
+    assert {m.header.frame_id for m in topics["right"]} == {"right_optical"}
+    assert stamps(topics["right"])[-1] == stamps(topics["left"])[-1] and len(topics["left"]) > before
+
+
+def test_qos_of_a_topic_is_the_users(robot, start):
+    name = "qos_overrides./da3/depth/image.publisher.reliability"
+    node = start(**{name.replace(".", "__"): "best_effort"})
+    node.wait_for("active")
+    robot.wait_until(lambda: robot.node.count_publishers("/da3/depth/image"), what="the topic")
+    (depth,) = robot.node.get_publishers_info_by_topic("/da3/depth/image")
+    (points,) = robot.node.get_publishers_info_by_topic("/da3/points")
+    assert depth.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
+    assert points.qos_profile.reliability == ReliabilityPolicy.RELIABLE
+    assert not node.matching("misspelt")
