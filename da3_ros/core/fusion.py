@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from da3_ros.core.voxel_blocks import (
 
 MAX_WEIGHT = 255.0
 """Summed confidence beyond which old observations fade: the map follows slow change."""
-_BLOCKS_AT_ONCE = 96  # temporaries of one pass then stay in a core's cache
+_BLOCKS_AT_ONCE = 96
 _BEYOND = 1e6  # m, stands for +Inf depth: free as far as anything is fused
 
 
@@ -61,7 +62,10 @@ class TsdfVolume:
         RGB or None (grey). confidence: (H, W) weights, None means 1 everywhere.
         Raises ValueError when sizes differ or the camera has a lens.
         """
-        view = _View(depth, T_world_cam, camera, image, confidence, self.blocks.device)
+        with _one_thread():
+            self._fuse(_View(depth, T_world_cam, camera, image, confidence, self.blocks.device))
+
+    def _fuse(self, view: _View) -> None:
         near = self._touched(view)
         centre = view.T_world_cam[:3, 3] / (SIDE * self.voxel_size)
         self.blocks.allocate(near, centre)
@@ -127,6 +131,21 @@ class TsdfVolume:
         new = view.colours(pixel.flatten()[band])
         share = share.flatten().index_select(0, band)[:, None]
         colour.index_copy_(0, at, (old + share * (new - old)).half())
+
+
+@contextmanager
+def _one_thread():
+    """Run small tensor operations on the calling thread alone.
+
+    Each takes microseconds: on a busy machine waiting for a second thread took ten times longer
+    than the work.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class _View:

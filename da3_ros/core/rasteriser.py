@@ -31,9 +31,7 @@ def rasterise(
 
     vertices: (V, 3) float32. faces: (F, 3) int64. size: (height, width).
     """
-    P = K @ T_cam_world[:3]
-    q = vertices @ np.ascontiguousarray(P[:, :3].T, dtype=np.float32)
-    q += P[:, 3].astype(np.float32)
+    q = _project(vertices, K @ T_cam_world[:3])
     inverse_depth = np.zeros(size[0] * size[1], np.float32)
     faces = in_view(q, faces, (0, 0), (size[1] - 1, size[0] - 1))
     with np.errstate(all="ignore"):  # corners at depth 0 give infinities that compare away
@@ -45,6 +43,16 @@ def rasterise(
         depth = np.reciprocal(inverse_depth, out=inverse_depth)
     depth[np.isinf(depth)] = np.nan
     return depth.reshape(size)
+
+
+def _project(vertices: np.ndarray, P: np.ndarray) -> np.ndarray:
+    """(V, 3) float32 homogeneous pixels q = P (p, 1)."""
+    # Not a matrix product: threads of BLAS cost more than they bring for three columns.
+    x, y, z = np.ascontiguousarray(vertices.T)
+    q = np.empty_like(vertices)
+    for k, (a, b, c, d) in enumerate(P.astype(np.float32)):
+        q[:, k] = a * x + b * y + c * z + d
+    return q
 
 
 def in_view(q: np.ndarray, faces: np.ndarray, low, high) -> np.ndarray:
