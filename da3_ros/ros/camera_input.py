@@ -34,6 +34,7 @@ class Desk:
     """What all cameras of the node share.
 
     take: gets each finished frame with the camera's name. start_over: time jumped back.
+    wake: an image waits for its info or pose.
     """
 
     node: Node
@@ -43,6 +44,7 @@ class Desk:
     poses: PoseSource
     take: Callable[[str, Frame], None]
     start_over: Callable[[str], None]
+    wake: Callable[[], None]
 
 
 class CameraInput:
@@ -72,6 +74,8 @@ class CameraInput:
         self._give_up(lost)
         if pair:
             self._line_up(pair)
+        if self.is_waiting:
+            self._desk.wake()
 
     def on_info(self, msg: CameraInfo) -> None:
         """Step receive: a CameraInfo."""
@@ -79,6 +83,11 @@ class CameraInput:
         self._give_up(lost)
         if pair:
             self._line_up(pair)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether an image waits for its info or its pose."""
+        return len(self._pairing) > 0 or len(self._line) > 0
 
     def expire(self, now: float) -> None:
         """Give up images whose camera info has not come in time."""

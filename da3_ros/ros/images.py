@@ -11,8 +11,6 @@ import sys
 import cv2
 import numpy as np
 
-from da3_ros.ros import stand_ins
-
 
 class ImageError(ValueError):
     """An image message that cannot be turned into RGB; says why in one sentence."""
@@ -60,7 +58,7 @@ def to_rgb(msg) -> np.ndarray:
     if msg.encoding in PLANAR:
         return _planar_to_rgb(msg)
     if msg.encoding not in ENCODINGS:
-        return _exotic_to_rgb(msg)
+        raise _unsupported(msg.encoding)
     dtype, channels, conversion = ENCODINGS[msg.encoding]
     if channels == 2 and msg.width % 2:
         raise ImageError(f"{msg.encoding} image has odd width {msg.width}; pixels come in pairs")
@@ -133,14 +131,9 @@ def _planar_to_rgb(msg) -> np.ndarray:
     return cv2.cvtColor(np.ascontiguousarray(pixels), PLANAR[msg.encoding])
 
 
-def _exotic_to_rgb(msg) -> np.ndarray:
-    if stand_ins.cv_bridge is not None:
-        try:
-            return stand_ins.cv_bridge.CvBridge().imgmsg_to_cv2(msg, "rgb8")
-        except stand_ins.cv_bridge.CvBridgeError as error:
-            raise ImageError(f"encoding '{msg.encoding}' is not a picture: {error}") from error
-    hint = "; that is a depth image" if msg.encoding in ("16UC1", "32FC1") else ""
-    raise ImageError(
-        f"encoding '{msg.encoding}' is not supported{hint}; "
-        f"send one of {', '.join([*ENCODINGS, *PLANAR])}"
+def _unsupported(encoding: str) -> ImageError:
+    hint = "; that is a depth image" if encoding in ("16UC1", "32FC1") else ""
+    return ImageError(
+        f"encoding '{encoding}' is not supported{hint}; send one of "
+        f"{', '.join([*ENCODINGS, *PLANAR])}"
     )

@@ -51,11 +51,13 @@ class Inputs:
         self.poses = PoseSource(config.pose)
         self._node = node
         self._complaints = complaints
-        desk = Desk(node, config, ledger, complaints, self.poses, take, start_over)
+        self._timer = node.create_timer(
+            POLL_PERIOD, self._poll, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        desk = Desk(node, config, ledger, complaints, self.poses, take, start_over, self._wake)
         self.cameras = {name: CameraInput(name, desk) for name in config.input.cameras}
         self._subscriptions = [s for c in self.cameras.values() for s in self._subscribe(c, config)]
         self._subscriptions += self._subscribe_poses(config)
-        self._timer = node.create_timer(POLL_PERIOD, self._poll, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def close(self) -> None:
         """Unsubscribe; whatever waits is dropped."""
@@ -126,8 +128,15 @@ class Inputs:
         for camera in self.cameras.values():
             camera.locate()
 
+    def _wake(self) -> None:
+        """An image waits: look after it until nothing does."""
+        if self._timer.is_canceled():
+            self._timer.reset()
+
     def _poll(self) -> None:
         now = time.monotonic()
         for camera in self.cameras.values():
             camera.expire(now)
             camera.locate()
+        if not any(camera.is_waiting for camera in self.cameras.values()):
+            self._timer.cancel()

@@ -33,6 +33,10 @@ class Pairing:
         self._images: OrderedDict[int, tuple[float, Any]] = OrderedDict()
         self._infos: OrderedDict[int, Any] = OrderedDict()
 
+    def __len__(self) -> int:
+        """Images that wait for their info."""
+        return len(self._images)
+
     def add_image(self, msg, now: float) -> tuple[Pair | None, list]:
         """The pair this image completes, if any, and the images given up for it.
 

@@ -1,26 +1,23 @@
 """What stands in for the ROS 2 Python libraries that PyPI does not have.
 
-The only module that asks whether they are installed.
+The only module that asks whether they are installed. A library of ROS is used where it
+gives something that ours does not; the others would only make results depend on where the
+node runs.
 
-| package | installed | absent |
+| package | on a ROS installation | without |
 |---|---|---|
-| tf2_ros | its C++ buffer looks transforms up | `tf_buffer.TransformBuffer`, same rules and errors |
-| cv_bridge | converts encodings that `images.ENCODINGS` does not list | those are refused by name |
-| message_filters | not used: it drops unmatched messages silently | `pairing.Pairing` counts each one |
-| sensor_msgs_py | not used: one structured array is all it would add | `convert.cloud_message` |
-| tf_transformations | not used: takes unnormalised and NaN quaternions | `core.poses` refuses them |
+| tf2_ros | `tf2_py`, its core: transforms looked up by the code of every other node | `tf_buffer.TransformBuffer`: the same rules, numbers and errors |
+| cv_bridge | not used: its binary part is built for one numpy, and fails beside another | `images.to_rgb` |
+| message_filters | not used: what it drops, it drops silently | `pairing.Pairing`, `instants.InstantCollector`: every message is counted |
+| sensor_msgs_py | not used: the cloud is one array already | `convert.cloud_message` |
+| tf_transformations | not used: takes quaternions that are none, and NaN | `core.poses` refuses them |
 
-Whatever is common to both ways is tested against both where both are there.
+Ours and theirs pass the same tests where theirs are there.
 """
 
 from __future__ import annotations
 
 try:
-    import cv_bridge
+    import tf2_py
 except ImportError:
-    cv_bridge = None
-
-try:
-    import tf2_ros
-except ImportError:
-    tf2_ros = None
+    tf2_py = None

@@ -8,10 +8,12 @@ slash of ROS 1; it is dropped.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right, insort
+import re
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
 import numpy as np
+from rclpy.time import Time
 
 from da3_ros.core import poses
 from da3_ros.ros import stand_ins
@@ -97,17 +99,15 @@ class TransformBuffer:
             self._static[child] = sample
             return
         samples = self._samples.setdefault(child, [])
-        if not samples or sample.stamp_ns > samples[-1].stamp_ns:
-            samples.append(sample)
-            self._forget(samples)
-        elif sample.stamp_ns >= samples[-1].stamp_ns - CACHE_NS and sample not in samples:
-            insort(samples, sample)
-
-    @staticmethod
-    def _forget(samples: list[_Sample]) -> None:
+        if samples and sample.stamp_ns < samples[-1].stamp_ns - CACHE_NS:
+            return
+        index = bisect_left(samples, sample)
+        # Of two transforms of one time the later one counts.
+        is_known = index < len(samples) and samples[index].stamp_ns == sample.stamp_ns
+        samples[index : index + is_known] = [sample]
         oldest = samples[-1].stamp_ns - CACHE_NS
         if samples[0].stamp_ns < oldest:
-            del samples[: bisect_right(samples, oldest - 1, key=lambda s: s.stamp_ns)]
+            del samples[: bisect_left(samples, oldest, key=lambda s: s.stamp_ns)]
 
     def clear(self) -> None:
         """Forget all but static transforms: those are sent only once."""
@@ -160,8 +160,9 @@ class TransformBuffer:
         after = bisect_right(samples, stamp_ns, key=lambda s: s.stamp_ns)
         if after > 0 and samples[after - 1].stamp_ns == stamp_ns:
             return samples[after - 1]
-        if after == 0 or after == len(samples):
-            raise _outside(child, stamp_ns, samples)
+        if after in (0, len(samples)):
+            nearest = samples[after - 1 if after else 0]
+            raise _outside(f"transform {nearest.parent} -> {child}", stamp_ns - nearest.stamp_ns)
         return _between(samples[after - 1], samples[after], stamp_ns)
 
     def _require_known(self, frame: str) -> None:
@@ -169,9 +170,7 @@ class TransformBuffer:
             return
         everything = [*self._static.values(), *(s[-1] for s in self._samples.values() if s)]
         if not any(sample.parent == frame for sample in everything):
-            raise TransformUnavailable(
-                TransformUnavailable.UNKNOWN, f"frame '{frame}' does not exist in TF"
-            )
+            raise _unknown(frame)
 
 
 def _sample_of(msg) -> _Sample:
@@ -204,32 +203,31 @@ def _slerp(a: tuple, b: tuple, fraction: float) -> tuple:
     return tuple(weight_a * x + sign * weight_b * y for x, y in zip(a, b))
 
 
+def _unknown(frame: str) -> TransformUnavailable:
+    sentence = f"frame '{frame}' does not exist in TF"
+    return TransformUnavailable(TransformUnavailable.UNKNOWN, sentence)
+
+
 def _unconnected(target: str, source: str) -> TransformUnavailable:
-    return TransformUnavailable(
-        TransformUnavailable.UNCONNECTED,
-        f"no chain of transforms connects '{target}' and '{source}'",
-    )
+    sentence = f"no chain of transforms connects '{target}' and '{source}'"
+    return TransformUnavailable(TransformUnavailable.UNCONNECTED, sentence)
 
 
-def _outside(child: str, stamp_ns: int, samples: list[_Sample]) -> TransformUnavailable:
-    oldest, newest = samples[0].stamp_ns, samples[-1].stamp_ns
-    edge = f"transform {samples[-1].parent} -> {child}"
-    if stamp_ns > newest:
-        late = (stamp_ns - newest) / 1e9
-        return TransformUnavailable(
-            TransformUnavailable.NOT_YET, f"{edge} is known only up to {late:.3f} s before the image"
-        )
-    early = (oldest - stamp_ns) / 1e9
-    return TransformUnavailable(
-        TransformUnavailable.TOO_OLD, f"{edge} is known only from {early:.3f} s after the image on"
-    )
+def _outside(edge: str, late_ns: int) -> TransformUnavailable:
+    """late_ns: time wanted after the newest transform, or negative, before the oldest."""
+    seconds = f"{abs(late_ns) / 1e9:.3f} s"
+    if late_ns > 0:
+        sentence = f"{edge} is known only up to {seconds} before the image"
+        return TransformUnavailable(TransformUnavailable.NOT_YET, sentence)
+    sentence = f"{edge} is known only from {seconds} after the image on"
+    return TransformUnavailable(TransformUnavailable.TOO_OLD, sentence)
 
 
 class Tf2Buffer:
     """tf2's own buffer behind the same three methods."""
 
     def __init__(self):
-        self._buffer = stand_ins.tf2_ros.Buffer()
+        self._buffer = stand_ins.tf2_py.BufferCore()
 
     def insert(self, msg, *, static: bool) -> None:
         """Take one TransformStamped. Raises `BadTransform` and then keeps what it had."""
@@ -243,24 +241,28 @@ class Tf2Buffer:
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         """T_target_source at `stamp_ns`: (4, 4). Raises `TransformUnavailable`."""
-        from rclpy.time import Time
-
-        stamp = Time(nanoseconds=stamp_ns)
+        target, source = target.lstrip("/"), source.lstrip("/")
         try:
-            msg = self._buffer.lookup_transform_core(target, source, stamp)
-        except stand_ins.tf2_ros.TransformException as error:
-            raise TransformUnavailable(_cause(error), str(error)) from error
+            msg = self._buffer.lookup_transform_core(target, source, Time(nanoseconds=stamp_ns))
+        except stand_ins.tf2_py.TransformException as error:
+            raise _translate(error, target, source) from error
         return _sample_of(msg).T_parent_child
 
 
-def _cause(error: Exception) -> str:
-    if isinstance(error, stand_ins.tf2_ros.LookupException):
-        return TransformUnavailable.UNKNOWN
-    if isinstance(error, stand_ins.tf2_ros.ConnectivityException):
-        return TransformUnavailable.UNCONNECTED
-    return TransformUnavailable.TOO_OLD if "past" in str(error) else TransformUnavailable.NOT_YET
+def _translate(error: Exception, target: str, source: str) -> TransformUnavailable:
+    """tf2's exception as ours; which side of the data the time is on is only in its text."""
+    if isinstance(error, stand_ins.tf2_py.LookupException):
+        missing = re.search(f'"({re.escape(target)}|{re.escape(source)})"', str(error))
+        return _unknown(missing[1] if missing else source)
+    if isinstance(error, stand_ins.tf2_py.ConnectivityException):
+        return _unconnected(target, source)
+    wanted, known = (float(t) for t in re.findall(r"time (\d+\.\d+)", str(error)))
+    late_ns = round((wanted - known) * 1e9)
+    if "future" in str(error):  # its times are rounded
+        late_ns = max(late_ns, 1)
+    return _outside(f"transform {target} -> {source}", late_ns)
 
 
 def create_buffer() -> TransformBuffer | Tf2Buffer:
     """The buffer to use on this machine."""
-    return TransformBuffer() if stand_ins.tf2_ros is None else Tf2Buffer()
+    return TransformBuffer() if stand_ins.tf2_py is None else Tf2Buffer()

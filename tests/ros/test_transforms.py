@@ -1,6 +1,7 @@
 """Poses at the image's stamp: late, missing, interpolated, refused."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -118,7 +119,7 @@ def test_does_not_wait_for_the_past():
     source = source_with_mount()
     move(source, 20 * SECOND, 1)
     (lost,) = line_of(source, 1).poll(0)
-    assert lost.sentence == "transform odom -> base is known only from 10.000 s after the image on"
+    assert re.search(r"odom -> \w+ is known only from 10.000 s after the image on", lost.sentence)
 
 
 def test_a_clock_set_back_does_not_wait_for_ever():
