@@ -209,18 +209,18 @@ class DepthAnything3(nn.Module):
     @torch.no_grad()
     def _run(self, batch, given, strategy, layers, use_ray_pose, infer_gs) -> NetOutput:
         device = self.device
-        self.model.precision = _precision(device)
         cameras = given and Cameras(
             given.for_network.T_cam_ref.to(device), given.for_network.K.to(device)
         )
-        out = self.model(
-            batch.tensor[None].to(device),
-            cameras,
-            reference=strategy,
-            feature_layers=layers,
-            ray_pose=use_ray_pose,
-            gaussians=infer_gs,
-        )
+        with _backbone_precision(device, exact=use_ray_pose):
+            out = self.model(
+                batch.tensor[None].to(device),
+                cameras,
+                reference=strategy,
+                feature_layers=layers,
+                ray_pose=use_ray_pose,
+                gaussians=infer_gs,
+            )
         if out.gaussians is None or cameras is None:
             return out
         # The network lays posed Gaussians out at another size than depth and poses.
@@ -274,10 +274,10 @@ def _to_metres(prediction: Prediction) -> Prediction:
     return replace(prediction, depth=prediction.depth * metres[:, None, None], is_metric=True)
 
 
-def _precision(device: torch.device) -> torch.dtype:
-    """bf16 where a GPU has it, else fp32: half precision on a CPU is slower than single."""
-    fast = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.bfloat16 if fast else torch.float32
+def _backbone_precision(device: torch.device, *, exact: bool):
+    """bf16 for the backbone where a GPU has it, as upstream; fp32 elsewhere and for ray poses."""
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported() and not exact
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast)
 
 
 def _numpy(values: torch.Tensor | None) -> np.ndarray | None:

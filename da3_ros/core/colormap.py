@@ -49,7 +49,9 @@ def depth_range(depth: np.ndarray, percentile: float = 2.0) -> tuple[float, floa
 def colour_depth(depth: np.ndarray, near: float, far: float) -> np.ndarray:
     """(..., 3) uint8 of depth (...), linear in inverse depth; unknown pixels are grey."""
     known = np.isfinite(depth) & (depth > 0)
-    inverse = 1 / np.where(known, depth, near)
     spread = max(1 / near - 1 / far, 1e-6)
-    index = np.clip((1 / near - inverse) / spread * 256, 0, 255).astype(np.uint8)
-    return np.where(known[..., None], SPECTRAL[index], np.uint8(UNKNOWN))
+    inverse = 1 / np.where(known, depth, np.float32(near))
+    index = np.clip((1 / near - inverse) * (256 / spread), 0, 255).astype(np.uint8)
+    colours = SPECTRAL[index]
+    colours[~known] = UNKNOWN
+    return colours

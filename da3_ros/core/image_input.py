@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,16 +52,27 @@ def read_batch(image: Sequence, process_res: int, method: str) -> ImageBatch:
         raise ImageInputError(f"image is a {type(image).__name__}, must be a list of images")
     if len(image) == 0:
         raise ImageInputError("image is an empty list, must hold at least one image")
-    with ThreadPoolExecutor(min(8, len(image), os.cpu_count() or 1)) as pool:
-        sources = zip(image, (f"image[{i}]" for i in range(len(image))))
-        resized = list(
-            pool.map(lambda source: _read_resized(*source, process_res, method), sources)
-        )
-        plans = [plan for _, plan in resized]
-        size = preprocess.common_size(plans)
-        images = [preprocess.centre_crop(pixels, size) for pixels, _ in resized]
-        tensor = torch.stack(list(pool.map(preprocess.normalise, images)))
-    return ImageBatch(np.stack(images), tensor, plans)
+    resized = _map(
+        lambda i: _read_resized(image[i], f"image[{i}]", process_res, method),
+        len(image),
+        # Decoding files gains from threads; OpenCV has its own for the resizing of arrays.
+        threads=os.cpu_count() if isinstance(image[0], (str, os.PathLike)) else 1,
+    )
+    plans = [plan for _, plan in resized]
+    size = preprocess.common_size(plans)
+    images = np.empty((len(plans), *size, 3), np.uint8)
+    values = np.empty((len(plans), 3, *size), np.float32)
+    for i, (pixels, _) in enumerate(resized):
+        images[i] = preprocess.centre_crop(pixels, size)
+        values[i] = preprocess.normalise(images[i]).numpy()
+    return ImageBatch(images, torch.from_numpy(values), plans)
+
+
+def _map(action: Callable, count: int, threads: int | None) -> list:
+    if (threads or 1) == 1 or count == 1:
+        return [action(i) for i in range(count)]
+    with ThreadPoolExecutor(min(8, count, threads)) as pool:
+        return list(pool.map(action, range(count)))
 
 
 def _read_resized(source, name: str, process_res: int, method: str):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -22,22 +24,26 @@ def export_depth_vis(
     Colours are spread between two percentiles of each view's inverse depth. `legend` None
     means: when the depth is metric.
     """
-    return write_all(side_by_side(prediction, percentile, legend), folder)
+    legend = bool(prediction.is_metric) if legend is None else legend
+
+    def write(index: int) -> Path:
+        image, depth = prediction.processed_images[index], prediction.depth[index]
+        picture = side_by_side(image, depth, percentile, legend)
+        return write_jpeg(folder / "depth_vis" / f"{index:04d}.jpg", picture)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(write, range(len(prediction.depth))))
 
 
 def side_by_side(
-    prediction: Prediction, percentile: float = 2.0, legend: bool | None = None
-) -> list[np.ndarray]:
-    """(H, W', 3) uint8 per view."""
-    legend = bool(prediction.is_metric) if legend is None else legend
-    pictures = []
-    for image, depth in zip(prediction.processed_images, prediction.depth):
-        near, far = colormap.depth_range(depth, percentile)
-        parts = [image, colormap.colour_depth(depth, near, far)]
-        if legend:
-            parts.append(_legend(len(image), near, far))
-        pictures.append(np.concatenate(parts, axis=1))
-    return pictures
+    image: np.ndarray, depth: np.ndarray, percentile: float, legend: bool
+) -> np.ndarray:
+    """(H, W', 3) uint8: the image, its depth as colours, and perhaps the legend."""
+    near, far = colormap.depth_range(depth, percentile)
+    parts = [image, colormap.colour_depth(depth, near, far)]
+    if legend:
+        parts.append(_legend(len(image), near, far))
+    return np.concatenate(parts, axis=1)
 
 
 def _legend(height: int, near: float, far: float) -> np.ndarray:
@@ -51,11 +57,6 @@ def _legend(height: int, near: float, far: float) -> np.ndarray:
             strip, text, (24, int(row)), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA
         )
     return strip
-
-
-def write_all(pictures: list[np.ndarray], folder: Path) -> list[Path]:
-    """Write ``depth_vis/0000.jpg`` and so on."""
-    return [write_jpeg(folder / "depth_vis" / f"{i:04d}.jpg", p) for i, p in enumerate(pictures)]
 
 
 def write_jpeg(path: Path, image: np.ndarray) -> Path:

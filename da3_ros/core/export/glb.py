@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import colorsys
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from da3_ros.core import align
+from da3_ros.core.atomic_file import atomic_path
 from da3_ros.core.export import depth_vis, points
 from da3_ros.core.export.gltf import LINES, POINTS, Primitive, write_glb
 from da3_ros.core.prediction import Prediction
@@ -79,7 +81,7 @@ def _at_first_camera(prediction, mask):
     T_local_world = _FLIP_YZ @ T_cam0_world
     cloud = points.unproject(prediction, mask, T_local_world)
     if len(cloud):
-        centre = np.median(cloud, axis=0)
+        centre = np.median(_sample(cloud), axis=0)
         cloud -= centre
         T_local_world[:3, 3] -= centre
     return cloud, T_local_world, None
@@ -107,9 +109,13 @@ def _extent(cloud: np.ndarray) -> float:
     """Diagonal of the box between the 5th and 95th percentile; 1 where there is none."""
     if len(cloud) < 2:
         return 1.0
-    sample = cloud[:: max(1, len(cloud) // 100_000)]
-    low, high = np.percentile(sample, [5, 95], axis=0)
+    low, high = np.percentile(_sample(cloud), [5, 95], axis=0)
     return float(np.linalg.norm(high - low)) or 1.0
+
+
+def _sample(cloud: np.ndarray) -> np.ndarray:
+    """Enough of the points to know their middle and extent."""
+    return cloud[:: max(1, len(cloud) // 100_000)]
 
 
 _FRUSTUM_EDGES = np.array([[0, 1], [0, 2], [0, 3], [0, 4], [1, 2], [2, 3], [3, 4], [4, 1]])
@@ -133,6 +139,7 @@ def _camera_wireframes(prediction: Prediction, T_local_world, size: float) -> Pr
 
 def _pictures(prediction: Prediction, folder: Path) -> list[Path]:
     """The preview that galleries show beside the scene, and the depth pictures."""
-    images = depth_vis.side_by_side(prediction)
-    preview = depth_vis.write_jpeg(folder / "scene.jpg", images[0])
-    return [preview, *depth_vis.write_all(images, folder)]
+    paths = depth_vis.export_depth_vis(prediction, folder)
+    with atomic_path(folder / "scene.jpg") as temporary:
+        shutil.copyfile(paths[0], temporary)
+    return [folder / "scene.jpg", *paths]

@@ -81,6 +81,7 @@ def _unproject_view(depth, K, T_out_cam, chosen) -> np.ndarray:
     row = np.arange(width)[:, None] * across
     column = np.arange(height)[:, None] * down + ahead
     rays = row[None].astype(np.float32) + column[:, None].astype(np.float32)
-    points = rays[chosen] * depth[chosen][:, None]
+    points = rays[chosen]
+    points *= depth[chosen][:, None]
     points += T_out_cam[:3, 3].astype(np.float32)
     return points
