@@ -22,6 +22,7 @@ import upstream
 
 NARROW_HEAD = Head(32, (16, 24, 32, 48))
 RES = 98
+LAST = find_preset("da3-demo").backbone.depth - 1
 
 
 def picture(seed, height=75, width=100):
@@ -243,22 +244,22 @@ def test_without_alignment_the_poses_are_the_networks_own(model):
 def test_features_are_in_input_order_whatever_the_reference(model):
     forward = pictures(3)
     found = [
-        model.inference(i, process_res=RES, ref_view_strategy="middle", export_feat_layers=[11])
+        model.inference(i, process_res=RES, ref_view_strategy="middle", export_feat_layers=[LAST])
         for i in (forward, forward[::-1])
     ]
-    ours, reversed_ = (f.aux["feat_layer_11"] for f in found)
+    ours, reversed_ = (f.aux[f"feat_layer_{LAST}"] for f in found)
     np.testing.assert_allclose(reversed_[::-1], ours, atol=1e-4)
     assert np.abs(ours[0] - ours[2]).max() > 0.1
 
 
 def test_layer_lists_need_no_order(model):
-    one = model.inference(pictures(2), process_res=RES, export_feat_layers=[9, 2, 2])
-    for layer in (2, 9):
+    one = model.inference(pictures(2), process_res=RES, export_feat_layers=[LAST, 2, 2])
+    for layer in (2, LAST):
         alone = model.inference(pictures(2), process_res=RES, export_feat_layers=(layer,))
         name = f"feat_layer_{layer}"
         np.testing.assert_array_equal(one.aux[name], alone.aux[name])
         assert one.aux[name].shape == (2, 5, 7, 192)
-    assert set(one.aux) == {"feat_layer_2", "feat_layer_9"}
+    assert set(one.aux) == {"feat_layer_2", f"feat_layer_{LAST}"}
 
 
 def test_no_state_stays_between_calls(model, tmp_path):
@@ -521,7 +522,10 @@ BAD_OPTIONS = [
     ({"infer_gs": True}, "infer_gs is True, but da3-demo has no Gaussian head"),
     ({"process_res_method": "stretch"}, "process_res_method is 'stretch'"),
     ({"process_res": 0}, "process_res is 0"),
-    ({"export_feat_layers": [12]}, "export_feat_layers holds 12, must be integers from 0 to 11"),
+    (
+        {"export_feat_layers": [99]},
+        f"export_feat_layers holds 99, must be integers from 0 to {LAST}",
+    ),
     ({"export_feat_layers": ["a"]}, "export_feat_layers holds 'a'"),
     ({"export_dir": "x", "export_format": "obj"}, "export format 'obj' is unknown; use mini_npz"),
     ({"export_dir": "x", "export_format": "gs_ply"}, "'gs_ply' needs infer_gs=True"),
