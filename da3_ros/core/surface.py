@@ -10,7 +10,7 @@ from skimage.measure import marching_cubes
 
 from da3_ros.core.fusion import TsdfVolume
 from da3_ros.core.mesh import Mesh, MeshError
-from da3_ros.core.voxel_blocks import SIDE, VoxelBlocks
+from da3_ros.core.voxel_blocks import SIDE, VOXELS, VoxelBlocks
 
 CHUNK = 8
 """Blocks along one edge of the dense volume that marching cubes sees at a time."""
@@ -57,7 +57,7 @@ def _next_along(blocks: VoxelBlocks, axis: int) -> tuple[torch.Tensor, torch.Ten
         first = values[beyond].view(-1, SIDE, SIDE, SIDE).select(axis + 1, 0).clone()
         first[beyond < 0] = 0.0
         cube.select(axis + 1, SIDE - 1).copy_(first)
-        rolled.append(cube.reshape(len(values), -1))
+        rolled.append(cube.reshape(-1, VOXELS))
     return rolled[0], rolled[1]
 
 
