@@ -103,7 +103,11 @@ class InputConfig:
     sync_tolerance: float = parameter(
         0.0, "largest stamp difference within one rig instant; 0 demands equal stamps", unit="s", low=0.0, high=1.0
     )
-    rectify: bool = parameter(True, "rectify images whose camera info has a lens; else they are refused")
+    rectify: bool = parameter(
+        True,
+        "images come straight from the lens and are rectified with their camera info; false: they "
+        "are rectified already (`image_rect`) and its P describes them",
+    )
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,15 @@ class WindowConfig:
     )
     min_rotation: float = parameter(
         0.05, "a frame less rotated than this against the last kept one, and nearer, is skipped", unit="rad", low=0.0, high=3.2, live=True
+    )
+    max_interval: float = parameter(
+        1.0,
+        "a frame this long after the last kept one is kept wherever it is: a robot that stands "
+        "still goes on seeing",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+        live=True,
     )
     max_age: float = parameter(
         5.0, "frames older than this against the newest one leave the window", unit="s", low=0.0, high=3600.0, live=True

@@ -147,11 +147,16 @@ class Pipeline:
         return _Input(order, frames, plans, size, cameras)
 
     def _encode(self, prepared: _Input) -> EncodedViews | NestedViews:
-        for frame, plan in zip(prepared.frames, prepared.plans):
-            known = self._encoded.get(frame)
-            if known is None or known.size != prepared.size:
-                image = prepare_image(frame.image, plan, prepared.size)
-                self._encoded[frame] = self.network.encode(image.to(self._device)[None, None])
+        """Encode the frames not seen before, as one batch; the others are known."""
+        new = [
+            (frame, plan)
+            for frame, plan in zip(prepared.frames, prepared.plans)
+            if frame not in self._encoded or self._encoded[frame].size != prepared.size
+        ]
+        if new:
+            images = torch.stack([prepare_image(f.image, p, prepared.size) for f, p in new])
+            views = self.network.encode(images.to(self._device)[None]).split()
+            self._encoded.update((frame, view) for (frame, _), view in zip(new, views))
         views = [self._encoded[f] for f in prepared.frames]
         return type(views[0]).stack(views)
 

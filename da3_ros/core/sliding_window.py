@@ -23,7 +23,7 @@ class Refusal(Enum):
 
     DUPLICATE = "same stamp as the frame before"
     OUT_OF_ORDER = "older than the frame before"
-    TOO_NEAR = "too near the last kept frame and too little rotated"
+    TOO_NEAR = "too near the last kept frame, too little rotated and too soon"
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +125,8 @@ class SlidingWindow:
         last = self._last_kept.get(frame.camera_id)
         if last is None or last.T_world_cam is None or frame.T_world_cam is None:
             return True
+        if frame.stamp_ns - last.stamp_ns >= round(self.config.max_interval * 1e9):
+            return True  # a robot that stands still sees people pass
         T_last_frame = poses.inverse(last.T_world_cam) @ frame.T_world_cam
         return (
             np.linalg.norm(T_last_frame[:3, 3]) >= self.config.min_baseline

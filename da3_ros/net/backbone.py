@@ -92,7 +92,8 @@ class Backbone(nn.Module):
             return self._interpolate_positions(rows, columns)
         # The version changes with every in-place write, so that new weights are seen.
         stored = self.pos_embed
-        key = (rows, columns, stored.data_ptr(), stored._version, stored.device, stored.dtype)
+        version = 0 if stored.is_inference() else stored._version
+        key = (rows, columns, stored.data_ptr(), version, stored.device, stored.dtype)
         if key not in self._positions:
             self._positions = {key: self._interpolate_positions(rows, columns)}
         return self._positions[key]

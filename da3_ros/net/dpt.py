@@ -17,7 +17,7 @@ from da3_ros.net import presets
 from da3_ros.net.precision import Conv2d, ConvTranspose2d, FinalConv
 from da3_ros.net.presets import PATCH
 
-CHUNK = 8
+GPU_CHUNK = 8
 """Views decoded at once; bounds the memory of the full-size maps."""
 
 NECK = 32
@@ -86,7 +86,10 @@ class DPT(nn.Module):
         for i, (tokens, project, resize) in enumerate(
             zip(levels, self.projects, self.resize_layers), start=1
         ):
-            x = self.norm(tokens).transpose(1, 2).unflatten(2, (rows, columns))
+            # Flat first: one view then has the same channels-last strides as several, the
+            # convolutions take the same path, and the numbers do not depend on the batch.
+            x = self.norm(tokens).flatten().view(len(tokens), rows, columns, -1)
+            x = x.permute(0, 3, 1, 2)
             x = resize(self.add_uv(project(x), size))
             maps.append(self.scratch.get_submodule(f"layer{i}_rn")(x))
         return maps
@@ -122,6 +125,15 @@ class DepthSkyHead(DPT):
         x = enlarge(x, size)
         depth = self.scratch.output_conv2(x).exp()
         return depth[:, 0], self.scratch.sky_output_conv2(x).relu()[:, 0]
+
+
+def chunk_size(device: torch.device) -> int:
+    """Views to decode at once.
+
+    One on a CPU: it is as fast, and since convolutions choose their path by the batch, a
+    view gets the same numbers whatever else is decoded.
+    """
+    return 1 if device.type == "cpu" else GPU_CHUNK
 
 
 def add_refinement(scratch: nn.Module, features: int, suffix: str) -> None:

@@ -44,6 +44,12 @@ class NestedViews:
         )
 
 
+    def split(self) -> list[NestedViews]:
+        """The views one by one."""
+        pairs = zip(self.any_view.split(), self.metric.split())
+        return [NestedViews(any_view, metric) for any_view, metric in pairs]
+
+
 @dataclass(frozen=True)
 class NestedFeatures:
     """A window aggregated by both branches."""

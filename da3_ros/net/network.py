@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from da3_ros.net import presets
 from da3_ros.net.backbone import Backbone
 from da3_ros.net.camera import CameraDecoder, CameraEncoder, Cameras
-from da3_ros.net.dpt import CHUNK, DepthSkyHead
+from da3_ros.net.dpt import DepthSkyHead, chunk_size
 from da3_ros.net.dual_dpt import DualDPT
 from da3_ros.net.gaussians import GaussianHead, Gaussians, place_gaussians
 from da3_ros.net.presets import PATCH
@@ -59,6 +59,21 @@ class EncodedViews:
             views[0].size,
             {k: torch.cat([v.features[k] for v in views], dim=1) for k in views[0].features},
             tuple(torch.cat(level, dim=1) for level in zip(*(v.levels for v in views))),
+        )
+
+
+    def split(self) -> list[EncodedViews]:
+        """The inverse of `stack`: views (B, 1, ...), copied, so that one can be freed alone."""
+        count = self.tokens.shape[1]
+        return [self] if count == 1 else [self._view(i) for i in range(count)]
+
+    def _view(self, i: int) -> EncodedViews:
+        return EncodedViews(
+            self.tokens[:, i : i + 1].clone(),
+            self.class_tokens[:, i : i + 1].clone(),
+            self.size,
+            {k: x[:, i : i + 1].clone() for k, x in self.features.items()},
+            tuple(x[:, i : i + 1].clone() for x in self.levels),
         )
 
 
@@ -243,7 +258,8 @@ class Network(nn.Module):
 
     def _decode_maps(self, levels: list[Tensor], size: tuple[int, int], rays: bool) -> NetOutput:
         B, M = levels[0].shape[:2]
-        chunks = zip(*(x.flatten(0, 1).float().split(CHUNK) for x in levels))
+        chunk = chunk_size(levels[0].device)
+        chunks = zip(*(x.flatten(0, 1).float().split(chunk) for x in levels))
         if not self.preset.any_view:
             depth, sky = (torch.cat(x) for x in zip(*(self.head(c, size) for c in chunks)))
             depth, sky = depth.unflatten(0, (B, M)), sky.unflatten(0, (B, M))
@@ -262,8 +278,9 @@ class Network(nn.Module):
             )
         B, N = images.shape[:2]
         with torch.autocast(images.device.type, enabled=False):
+            chunk = chunk_size(images.device)
             chunks = zip(
-                *(x.flatten(0, 1).float().split(CHUNK) for x in (*features.levels, images))
+                *(x.flatten(0, 1).float().split(chunk) for x in (*features.levels, images))
             )
             found = [self.gs_head(c[:4], c[4]) for c in chunks]
             parameters, opacity = (torch.cat(x).unflatten(0, (B, N)) for x in zip(*found))

@@ -52,10 +52,10 @@ class TrueNetwork:
         return iter([torch.zeros(1)])
 
     def encode(self, images):
-        number = int(images[0, 0, 0].mean() * 0.229 * 255 + 0.485 * 255 + 0.5)
-        self.encoded.append(number)
-        token = torch.full((1, 1, 1, 1), float(number))
-        return EncodedViews(token, token[..., 0], tuple(images.shape[-2:]))
+        numbers = (images[0, :, 0].mean(dim=(1, 2)) * 0.229 * 255 + 0.485 * 255 + 0.5).int()
+        self.encoded += numbers.tolist()
+        tokens = numbers.float()[None, :, None, None]
+        return EncodedViews(tokens, tokens[..., 0], tuple(images.shape[-2:]))
 
     def aggregate(self, encoded, cameras=None, *, reference="saddle_balanced", views=None):
         assert reference == "first"

@@ -22,7 +22,7 @@ def frame(t, x=0.0, yaw=0.0, camera_id="cam", pose=True):
 
 def config(**values):
     gate = {"min_baseline": 0.1, "min_rotation": 0.2}
-    return WindowConfig(**{"size": 3, "max_age": 10.0, **gate, **values})
+    return WindowConfig(**{"size": 3, "max_age": 10.0, "max_interval": 100.0, **gate, **values})
 
 
 def stamps(window):
@@ -109,6 +109,17 @@ POLICY = [
             ((4, 3, 0), KEPT),
             ((4.5, 4, 0), KEPT),
             ((5, 5, 0), [4, 4.5, 5]),
+        ],
+    ),
+    (
+        "at rest a frame is kept now and then",
+        {"size": 2, "max_interval": 2.0},
+        [
+            ((0, 0, 0), KEPT),
+            ((1.9, 0, 0), Refusal.TOO_NEAR),
+            ((2, 0, 0), [0, 2]),
+            ((3, 0, 0), Refusal.TOO_NEAR),
+            ((4, 0, 0), [2, 4]),
         ],
     ),
     ("a window of one frame", {"size": 1}, [((0, 0, 0), [0]), ((1, 1, 0), [1])]),

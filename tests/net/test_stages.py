@@ -65,17 +65,21 @@ def test_views_keep_the_order_asked_for(network, images):
         network.decode(features, [0])
 
 
+@pytest.fixture(scope="module")
+def small():
+    return load_network("da3-small")
+
+
 @torch.inference_mode()
-def test_reading_rays_changes_nothing_else(images):
-    network = load_network("da3-small")
-    features = network.aggregate(network.encode(images))
-    with_rays, without = network.decode(features, rays=True), network.decode(features)
+def test_reading_rays_changes_nothing_else(small, images):
+    features = small.aggregate(small.encode(images))
+    with_rays, without = small.decode(features, rays=True), small.decode(features)
     assert torch.equal(with_rays.depth, without.depth)
     assert with_rays.ray.shape == (1, VIEWS, 24, 40, 6) and without.ray is None
     assert (with_rays.ray_conf > 1).all() and (without.conf > 1).all()
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def test_new_weights_are_seen_by_cached_embeddings(images):
     network = load_network("da3-small")
     before = network(images).depth
