@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.render_depth import render_depth
 
 SUFFIXES = (".ply", ".obj", ".glb")
+_PARSER_ERRORS = (
+    ValueError, LookupError, TypeError, AttributeError, NotImplementedError, OSError, struct.error,
+)  # fmt: skip
+"""What trimesh's readers raise for broken files, found by feeding them such."""
 
 
 class MeshError(ValueError):
@@ -62,7 +67,7 @@ class Mesh:
             raise MeshError(f"{path}: no such file")
         try:
             loaded = trimesh.load(path, force="mesh", process=False)
-        except Exception as error:  # a parser of foreign files raises anything
+        except _PARSER_ERRORS as error:
             raise MeshError(f"{path}: cannot be read as a mesh ({error})") from error
         if len(getattr(loaded, "faces", ())) == 0:
             raise MeshError(f"{path}: holds no triangles")

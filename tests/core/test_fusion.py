@@ -157,15 +157,15 @@ def test_memory_is_flat_over_a_thousand_frames_of_a_moving_camera():
 @pytest.mark.parametrize(
     "arguments, word",
     [
-        (dict(depth=wall(1.0)[:5]), "depth has shape"),
-        (dict(image=np.zeros((2, 2, 3), np.uint8)), "image has shape"),
-        (dict(confidence=np.ones((3, 3))), "confidence has shape"),
-        (dict(T_world_cam=np.full((4, 4), np.nan)), "T_world_cam: contains NaN"),
-        (dict(camera=CameraModel(160, 120, SMALL.K, "plumb_bob", np.full(5, 0.1))), "lens"),
+        ({"depth": wall(1.0)[:5]}, "depth has shape"),
+        ({"image": np.zeros((2, 2, 3), np.uint8)}, "image has shape"),
+        ({"confidence": np.ones((3, 3))}, "confidence has shape"),
+        ({"T_world_cam": np.full((4, 4), np.nan)}, "T_world_cam: contains NaN"),
+        ({"camera": CameraModel(160, 120, SMALL.K, "plumb_bob", np.full(5, 0.1))}, "lens"),
     ],
 )
 def test_bad_input_is_named(arguments, word):
-    good = dict(depth=wall(1.0), T_world_cam=at(), camera=SMALL)
+    good = {"depth": wall(1.0), "T_world_cam": at(), "camera": SMALL}
     with pytest.raises(ValueError, match=word):
         TsdfVolume(0.02).integrate(**(good | arguments))
 

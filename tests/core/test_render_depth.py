@@ -44,7 +44,9 @@ def look_at(eye, target=(0, 0, 0)):
     forward = np.subtract(target, eye) / np.linalg.norm(np.subtract(target, eye))
     right = np.cross(forward, [0.1, -1.0, 0.3])
     right /= np.linalg.norm(right)
-    return poses.compose(np.stack([right, np.cross(forward, right), forward], axis=1), np.array(eye))
+    return poses.compose(
+        np.stack([right, np.cross(forward, right), forward], axis=1), np.array(eye)
+    )
 
 
 def by_rays(mesh, T_world_cam, camera):
@@ -107,7 +109,9 @@ def test_culling_shows_what_is_behind_the_back_face():
     lens = CameraModel(64, 48, pinhole().K, "plumb_bob", np.array([-0.1, 0.02, 0, 0, 0]))
     for camera in (pinhole(), lens):
         np.testing.assert_allclose(both.render_depth(IDENTITY, camera, True, False), 9.0, rtol=1e-5)
-        np.testing.assert_allclose(both.render_depth(IDENTITY, camera, False, False), 2.0, rtol=1e-5)
+        np.testing.assert_allclose(
+            both.render_depth(IDENTITY, camera, False, False), 2.0, rtol=1e-5
+        )
 
 
 def test_triangles_across_the_image_plane():
@@ -127,7 +131,9 @@ def test_camera_inside_a_dense_mesh_and_near_its_surface():
         T = look_at((0.0, 0.02, distance), (0.3, 0.1, 2.0))
         depth = bumpy_sphere().render_depth(T, pinhole(160, 120, 90.0), False, False)
         assert np.isfinite(depth).all()  # no crack anywhere
-        np.testing.assert_allclose(depth, by_rays(bumpy_sphere(), T, pinhole(160, 120, 90.0)), rtol=1e-4)
+        np.testing.assert_allclose(
+            depth, by_rays(bumpy_sphere(), T, pinhole(160, 120, 90.0)), rtol=1e-4
+        )
 
 
 def test_empty_views():
