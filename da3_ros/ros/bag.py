@@ -80,7 +80,9 @@ class BagReader:
         name = type_name(cls)
         return sorted({c.topic for c in self.connections if c.msgtype == name and c.msgcount})
 
-    def raw_messages(self, connections: list[Connection]) -> Iterator[tuple[Connection, int, bytes]]:
+    def raw_messages(
+        self, connections: list[Connection]
+    ) -> Iterator[tuple[Connection, int, bytes]]:
         """Connection, time in ns and serialized message, in order of time.
 
         Raises `BagError` where the file is damaged.

@@ -68,7 +68,9 @@ class Listener:
         stamps = [stamp for stamp in self._clouds if stamp in self._poses]
         if not stamps:
             return np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
-        placed = [self._clouds[s][0] @ self._poses[s][:3, :3].T + self._poses[s][:3, 3] for s in stamps]
+        placed = [
+            self._clouds[s][0] @ self._poses[s][:3, :3].T + self._poses[s][:3, 3] for s in stamps
+        ]
         return np.vstack(placed), np.vstack([self._clouds[s][1] for s in stamps])
 
     def path(self) -> np.ndarray:

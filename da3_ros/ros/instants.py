@@ -44,7 +44,9 @@ class InstantCollector:
             return None
         oldest = min(heads)
         latest = oldest + self._tolerance_ns
-        if any(not line and not self._is_past(name, latest) for name, line in self._waiting.items()):
+        if any(
+            not line and not self._is_past(name, latest) for name, line in self._waiting.items()
+        ):
             return None
         lines = [line for line in self._waiting.values() if line and line[0].stamp_ns <= latest]
         return tuple(line.popleft() for line in lines)

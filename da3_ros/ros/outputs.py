@@ -37,7 +37,9 @@ PATH_LENGTH = 10_000
 QUEUE = 10
 
 
-def create_publisher(node: Node, kind: type, topic: str, qos: QoSProfile | None = None) -> Publisher:
+def create_publisher(
+    node: Node, kind: type, topic: str, qos: QoSProfile | None = None
+) -> Publisher:
     """A reliable publisher whose QoS the user can override by parameters."""
     return node.create_publisher(
         kind,

@@ -27,9 +27,7 @@ def declare_parameters(node: Node) -> Config:
 
     Raises `ConfigError` in one sentence when a value given at start is not allowed.
     """
-    given = {
-        name: node.get_parameter(name).value for name in KNOWN if node.has_parameter(name)
-    }
+    given = {name: node.get_parameter(name).value for name in KNOWN if node.has_parameter(name)}
     config = from_dict(given)
     values = as_dict(config)
     for about in KNOWN.values():

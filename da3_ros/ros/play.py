@@ -115,10 +115,18 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--clock", action="store_true", help="publish /clock")
     parser.add_argument("--loop", action="store_true", help="start over at the end")
     parser.add_argument(
-        "--start-delay", type=float, default=0.0, metavar="S", help="seconds before the first message"
+        "--start-delay",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="seconds before the first message",
     )
     parser.add_argument(
-        "--wait", type=float, default=0.0, metavar="S", help="wait so long for a subscriber of the images"
+        "--wait",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="wait so long for a subscriber of the images",
     )
     options = parser.parse_args(arguments)
     if not options.rate > 0:

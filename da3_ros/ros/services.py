@@ -1,6 +1,6 @@
 """Services of the node, in a callback group of their own: none of them stops the images.
 
-    ~/reset   std_srvs/Trigger   forget window, poses and scale, as after a jump back in time
+~/reset   std_srvs/Trigger   forget window, poses and scale, as after a jump back in time
 """
 
 from __future__ import annotations

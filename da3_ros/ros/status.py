@@ -55,7 +55,9 @@ class StatusReport:
         """Publish the state of now. state: the node's lifecycle state."""
         msg = self.status()
         self._status.publish(msg)
-        self._diagnostics.publish(diagnostics_message(msg, self._node.get_name(), state, self._vitals))
+        self._diagnostics.publish(
+            diagnostics_message(msg, self._node.get_name(), state, self._vitals)
+        )
 
     def status(self) -> Status:
         """The status message of now."""

@@ -69,9 +69,7 @@ class PoseSource:
         except BadTransform as error:
             return [str(error)]
         if not static:
-            self.newest_stamp_ns = max(
-                self.newest_stamp_ns, stamp_to_ns(transform.header.stamp)
-            )
+            self.newest_stamp_ns = max(self.newest_stamp_ns, stamp_to_ns(transform.header.stamp))
         return []
 
 

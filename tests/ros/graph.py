@@ -54,7 +54,7 @@ class Process:
             self.lines.append(line.rstrip("\n"))
 
     def wait_for(self, pattern: str, timeout: float = START, start: int = 0) -> str:
-        """The first line from `start` on that matches; AssertionError with the log if none comes."""
+        """The first line from `start` on that matches; `AssertionError` with the log if none."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
             if found := self.matching(pattern, start):

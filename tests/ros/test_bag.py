@@ -60,7 +60,10 @@ def sqlite_path(tmp_path_factory):
     with Writer(path, version=8, storage_plugin=StoragePlugin.SQLITE3) as writer:
         text = writer.add_connection("/text", "std_msgs/msg/String", typestore=TYPES)
         foreign = writer.add_connection(
-            "/foreign", "acme_msgs/msg/Rocket", msgdef="float64 thrust\n", rihs01="RIHS01_" + "0" * 64
+            "/foreign",
+            "acme_msgs/msg/Rocket",
+            msgdef="float64 thrust\n",
+            rihs01="RIHS01_" + "0" * 64,
         )
         for k in range(5):
             data = serialize_message(String(data=str(k)))
@@ -189,7 +192,10 @@ def test_skips_types_that_are_not_installed(robot, sqlite_path):
 
 @pytest.mark.parametrize(
     "arguments, sentence",
-    [(("nowhere",), "da3_play: cannot open bag nowhere"), (("x", "--rate", "0"), "must be above 0")],
+    [
+        (("nowhere",), "da3_play: cannot open bag nowhere"),
+        (("x", "--rate", "0"), "must be above 0"),
+    ],
 )
 def test_says_what_is_wrong(arguments, sentence):
     player = play(*arguments)

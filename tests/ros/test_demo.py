@@ -32,7 +32,9 @@ def check_results(code, demo, out, size):
     assert int(rows["frames in"]) == published + dropped + int(rows["still in the window"])
     assert float(rows["decode, ms"]) >= 0 and int(rows["peak memory, MB"]) > 50
     assert not demo.matching("Traceback|Error")
-    pictures = {n: cv2.imread(str(out / n)) for n in ("depth.png", "rgb.png", "cloud_from_above.png")}
+    pictures = {
+        n: cv2.imread(str(out / n)) for n in ("depth.png", "rgb.png", "cloud_from_above.png")
+    }
     assert pictures["rgb.png"].shape == (*size, 3) and pictures["rgb.png"].std() > 10
     assert pictures["depth.png"].std() > 10
     assert pictures["cloud_from_above.png"].shape == (MAP_SIZE, MAP_SIZE, 3)

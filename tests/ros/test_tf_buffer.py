@@ -75,9 +75,7 @@ def test_chains_up_and_down_the_tree(buffer):
     across = poses.inverse(yaw_matrix(1.1, (0, 0.2, 0.9))) @ yaw_matrix(0.7, (0.1, 0, 0.4))
     stamp = 11 * SECOND
     np.testing.assert_allclose(buffer.lookup("map", "camera", stamp), up, atol=1e-12)
-    np.testing.assert_allclose(
-        buffer.lookup("camera", "map", stamp), poses.inverse(up), atol=1e-12
-    )
+    np.testing.assert_allclose(buffer.lookup("camera", "map", stamp), poses.inverse(up), atol=1e-12)
     np.testing.assert_allclose(buffer.lookup("lidar", "camera", stamp), across, atol=1e-12)
     np.testing.assert_allclose(buffer.lookup("base", "base", stamp), np.eye(4), atol=1e-12)
 

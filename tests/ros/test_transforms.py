@@ -80,7 +80,10 @@ def test_no_poses_at_all():
 def test_good_transforms_beside_a_bad_one_are_kept():
     source = source_with_mount()
     msg = TFMessage(
-        transforms=[transform("odom", "base", SECOND, 1), transform("odom", "arm", SECOND, math.nan)]
+        transforms=[
+            transform("odom", "base", SECOND, 1),
+            transform("odom", "arm", SECOND, math.nan),
+        ]
     )
     (sentence,) = source.take_transforms(msg, static=False)
     assert "odom -> arm" in sentence
