@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Measure fusion and rendered depth beside Open3D and trimesh, on a real sequence.
 
     python tools/bench_scene.py SEQUENCE [--frames 200] [--repeats 7]
@@ -15,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import sys
 import time
 from collections import defaultdict
@@ -64,9 +64,9 @@ class Timings:
     def __init__(self):
         self._seconds = defaultdict(list)
 
-    def measure(self, name: str, function):
+    def measure(self, name: str, function, *arguments):
         start = time.perf_counter()
-        result = function()
+        result = function(*arguments)
         self._seconds[name].append(time.perf_counter() - start)
         return result
 
@@ -84,9 +84,9 @@ def fuse(sequence: Sequence, voxel: float, timings: Timings) -> TsdfVolume:
         if i % HELD_OUT == HELD_OUT // 2:
             continue
         view = (sequence.depth(name), sequence.pose(name), sequence.camera, sequence.image(name))
-        timings.measure("fuse, ours (colour, carving)", lambda: volume.integrate(*view))
+        timings.measure("fuse, ours (colour, carving)", volume.integrate, *view)
         if peer:
-            timings.measure("fuse, Open3D VoxelBlockGrid (colour)", lambda: peer(*view))
+            timings.measure("fuse, Open3D VoxelBlockGrid (colour)", peer, *view)
     print(f"  {volume.blocks.count} blocks, {volume.blocks.nbytes / 1e6:.0f} MB")
     return volume
 
@@ -130,17 +130,17 @@ def render(sequence: Sequence, mesh: Mesh, repeats: int, timings: Timings) -> No
         "render, ours (culled)": lambda T: mesh.render_depth(T, CAMERA, True, False),
         "render, ours": lambda T: mesh.render_depth(T, CAMERA, False, False),
         "render, ours through a lens (culled)": lambda T: mesh.render_depth(T, LENS, True, False),
-        "render, trimesh.ray": timings.measure("build, trimesh.ray", lambda: trimesh_rays(mesh)),
+        "render, trimesh.ray": timings.measure("build, trimesh.ray", trimesh_rays, mesh),
     }
     if HAVE_OPEN3D:
         engines["render, Open3D RaycastingScene"] = timings.measure(
-            "build, Open3D RaycastingScene", lambda: open3d_rays(mesh)
+            "build, Open3D RaycastingScene", open3d_rays, mesh
         )
     mesh.render_depth(np.eye(4), LENS)  # the lens is inverted once
     views = sequence.names[:: max(1, len(sequence.names) // repeats)][:repeats]
     for name in views:
         depths = {
-            engine: timings.measure(engine, lambda: function(sequence.pose(name)))
+            engine: timings.measure(engine, function, sequence.pose(name))
             for engine, function in engines.items()
         }
     compare(depths)
@@ -204,10 +204,10 @@ def main() -> None:
     sequence = Sequence(arguments.sequence, arguments.frames)
     for voxel in arguments.voxels:
         timings = Timings()
-        print(f"voxel {voxel} m")
+        print(f"voxel {voxel} m; load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
         volume = fuse(sequence, voxel, timings)
-        timings.measure("fused cloud, ours", lambda: surface_points(volume))
-        mesh = timings.measure("mesh, ours", lambda: extract_mesh(volume))
+        timings.measure("fused cloud, ours", surface_points, volume)
+        mesh = timings.measure("mesh, ours", extract_mesh, volume)
         print(f"  {len(mesh.faces)} triangles; frames rendered at {CAMERA.width}x{CAMERA.height}")
         held_out_error(sequence, mesh)
         render(sequence, mesh, arguments.repeats, timings)

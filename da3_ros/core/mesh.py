@@ -16,7 +16,8 @@ from da3_ros.core.render_depth import render_depth
 
 SUFFIXES = (".ply", ".obj", ".glb")
 _PARSER_ERRORS = (
-    ValueError, LookupError, TypeError, AttributeError, NotImplementedError, OSError, struct.error,
+    ValueError, LookupError, TypeError, AttributeError, NotImplementedError, OSError,
+    MemoryError, struct.error,
 )  # fmt: skip
 """What trimesh's readers raise for broken files, found by feeding them such."""
 
@@ -67,11 +68,11 @@ class Mesh:
             raise MeshError(f"{path}: no such file")
         try:
             loaded = trimesh.load(path, force="mesh", process=False)
+            if len(getattr(loaded, "faces", ())) == 0:
+                raise MeshError("it holds no triangles")
+            return cls(loaded.vertices, loaded.faces, _vertex_colors(loaded))
         except _PARSER_ERRORS as error:
-            raise MeshError(f"{path}: cannot be read as a mesh ({error})") from error
-        if len(getattr(loaded, "faces", ())) == 0:
-            raise MeshError(f"{path}: holds no triangles")
-        return cls(loaded.vertices, loaded.faces, _vertex_colors(loaded))
+            raise MeshError(f"{path} cannot be read as a mesh: {error}") from error
 
     def save_ply(self, path: str | os.PathLike) -> None:
         """Binary PLY with colours."""
