@@ -23,6 +23,7 @@ ROS_MODULES = {
     "rosidl_runtime_py",
     "sensor_msgs_py",
     "tf2_geometry_msgs",
+    "tf2_py",
     "tf2_ros",
     "tf_transformations",
 }
@@ -31,7 +32,7 @@ OUR_INTERFACES = ("da3_ros.msg", "da3_ros.srv")
 
 def imports(file: Path) -> Iterator[str]:
     """Absolute names of all that a file imports, inside functions too."""
-    package = ("da3_ros", *file.relative_to(PACKAGE).parent.parts)
+    package = file.relative_to(PACKAGE.parent).parent.parts
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -50,7 +51,11 @@ def layer(module: str) -> str | None:
 
 def needs_ros(module: str) -> bool:
     top = module.split(".")[0]
-    return top in ROS_MODULES or top.endswith(("_msgs", "_interfaces")) or module in OUR_INTERFACES
+    return (
+        top in ROS_MODULES
+        or top.endswith(("_msgs", "_srvs", "_interfaces"))
+        or module in OUR_INTERFACES
+    )
 
 
 def name(file: Path) -> str:
@@ -78,15 +83,16 @@ def test_no_file_is_too_long(file):
 
 
 def test_the_walk_sees_every_kind_of_import(tmp_path, monkeypatch):
-    (tmp_path / "net").mkdir()
-    file = tmp_path / "net" / "bad.py"
+    package = tmp_path / "da3_ros"
+    (package / "net").mkdir(parents=True)
+    file = package / "net" / "bad.py"
     file.write_text(
         "import rclpy.node\n"
         "from .. import core\n"
         "from ..ros.node import Node\n"
         "def f():\n    from sensor_msgs.msg import Image\n"
     )
-    monkeypatch.setitem(globals(), "PACKAGE", tmp_path)
+    monkeypatch.setitem(globals(), "PACKAGE", package)
     found = set(imports(file))
     assert {layer(m) for m in found} >= {"core", "ros"}
     assert {m for m in found if needs_ros(m)} == {

@@ -16,6 +16,7 @@ from da3_ros.msg import CameraPoses, Status
 from da3_ros.srv import Export, LoadMesh, RenderDepth
 from packaging.requirements import Requirement
 from rclpy.serialization import deserialize_message, serialize_message
+from test_layers import FILES, imports, needs_ros
 from tf2_msgs.action import LookupTransform
 from tf2_msgs.msg import TF2Error, TFMessage
 
@@ -25,6 +26,12 @@ from da3_ros.core.config import from_dict, parameters
 ROOT = Path(__file__).parents[1]
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
 INTERFACES = sorted(ROOT.glob("msg/*.msg")) + sorted(ROOT.glob("srv/*.srv"))
+
+DISTRIBUTION = {"PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image"}
+"""Where the module is not named as its distribution."""
+
+OPTIONAL = {"gsplat"}
+"""Imported only where the user has installed it."""
 
 TFMESSAGE_HASH = "RIHS01_e369d0f05a23ae52508854b66f6aa0437f3449d652e8cbf22d5abe85d020f087"
 """Of the tf2_msgs that ROS installations have; another one would not match on the wire."""
@@ -107,12 +114,38 @@ def test_a_command_for_ros2_run_is_told_by_its_name(tmp_path):
     assert "da3_play" in told.stdout
 
 
+def imported() -> set[str]:
+    """Top names of all modules that the package and the launch files import, but Python's own."""
+    files = [*FILES, *ROOT.glob("launch/*.py")]
+    tops = {module.split(".")[0] for file in files for module in imports(file)}
+    return tops - set(sys.stdlib_module_names) - {"da3_ros", *OPTIONAL}
+
+
+def test_pip_dependencies_are_what_is_imported():
+    wheels = {canonical(DISTRIBUTION.get(top, top)) for top in imported() if not needs_ros(top)}
+    declared = {canonical(Requirement(d).name) for d in toml_list("dependencies")}
+    assert {d for d in declared if not d.startswith("ros-")} == wheels
+
+
+def test_ros_dependencies_are_what_is_imported():
+    package = ElementTree.parse(ROOT / "package.xml").getroot()
+    declared = {d.text for tag in ("depend", "exec_depend") for d in package.iter(tag)}
+    declared = {d for d in declared if not d.startswith("python3-")}
+    assert declared == {top for top in imported() if needs_ros(top)} | {"rosidl_default_runtime"}
+
+
 def test_dependencies_are_pinned_and_installed():
     pinned = pins()
     for requirement in map(Requirement, toml_list("requires") + toml_list("dependencies")):
         assert canonical(requirement.name) in pinned, f"{requirement.name} is not pinned"
         installed = version(requirement.name)
         assert requirement.specifier.contains(installed), f"{requirement}: {installed}"
+
+
+def test_the_readme_has_the_printed_table_of_parameters():
+    assert print_parameters("table") in (ROOT / "README.md").read_text(), (
+        "paste what this prints: python tools/print_parameters.py table"
+    )
 
 
 def test_the_parameter_file_is_the_one_printed_from_the_code():
