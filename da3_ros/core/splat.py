@@ -13,7 +13,7 @@ import torch
 from da3_ros.net.camera import rotation_matrix
 from da3_ros.net.spherical_harmonics import basis
 
-TILE = 16
+TILE = 8
 CHUNK = 32
 """Gaussians blended per step; a tile stops as soon as nothing more can be seen."""
 NEAR = 0.01
@@ -21,7 +21,7 @@ BLUR = 0.3
 """Added to the variance of every splat, px^2: none is thinner than a pixel."""
 MIN_ALPHA, MAX_ALPHA, MIN_TRANSMITTANCE = 1 / 255, 0.999, 1e-4
 MAX_SIGMAS = 3.33
-BATCH_TILES = 512
+BATCH_TILES = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,41 +148,50 @@ def _sort_into_tiles(splats: _Splats, columns: int, rows: int):
 
 
 def _blend(splats: _Splats, splat, start, count, tiles, columns: int) -> torch.Tensor:
-    """(tiles, 256, 5): rgb, depth and alpha, front to back, CHUNK splats at a time."""
-    device = start.device
-    inside = torch.arange(TILE * TILE, device=device)
-    u = (tiles % columns * TILE)[:, None] + inside % TILE + 0.5
-    v = (tiles // columns * TILE)[:, None] + inside // TILE + 0.5
+    """(tiles, pixels, 5): rgb, depth and alpha, front to back, CHUNK splats at a time."""
+    corner = torch.stack([tiles % columns, tiles // columns], dim=-1) * TILE
     out = splats.values.new_zeros(len(tiles), TILE * TILE, 5)
-    seen_through = splats.values.new_ones(len(tiles), TILE * TILE)
-    active = torch.arange(len(tiles), device=device)
+    seen_through = splats.values.new_ones(len(tiles), TILE * TILE, 1)
+    basis = _pixel_basis(splats.values)
     done = 0
     while True:
-        visible = (count[active] > done) & (seen_through[active] > MIN_TRANSMITTANCE).any(dim=1)
-        active = active[visible]
+        visible = (count > done) & (seen_through[..., 0] > MIN_TRANSMITTANCE).any(dim=1)
+        active = visible.nonzero()[:, 0]
         if not len(active):
             return out
-        nth = done + torch.arange(CHUNK, device=device)
-        present = nth < count[active][:, None]
+        nth = done + torch.arange(CHUNK, device=tiles.device)
         index = splat[(start[active][:, None] + nth).clamp_max(len(splat) - 1)]
-        alpha = _alpha(splats, index, u[active], v[active]) * present[..., None]
-        left = seen_through[active][:, None] * torch.cumprod(1 - alpha, dim=1)
-        before = torch.cat([seen_through[active][:, None], left[:, :-1]], dim=1)
-        weight = torch.where(left > MIN_TRANSMITTANCE, alpha * before, 0)
+        form = _quadratic_form(splats, index, corner[active])
+        form[..., 5].masked_fill_(nth >= count[active][:, None], -torch.inf)
+        alpha = (basis @ form.transpose(1, 2)).exp_().clamp_max_(MAX_ALPHA)
+        alpha.masked_fill_(alpha < MIN_ALPHA, 0)
+        before = seen_through[active]
+        left = torch.cumprod(1 - alpha, dim=2).mul_(before)
+        alpha.mul_(torch.cat([before, left[..., :-1]], dim=2))
+        alpha.masked_fill_(left <= MIN_TRANSMITTANCE, 0)
         values = torch.nn.functional.pad(splats.values[index], (0, 1), value=1.0)
-        out[active] += weight.transpose(1, 2) @ values
-        seen_through[active] = left[:, -1]
+        out[active] += alpha @ values
+        seen_through[active] = left[..., -1:]
         done += CHUNK
 
 
-def _alpha(splats: _Splats, index, u, v) -> torch.Tensor:
-    """(tiles, CHUNK, 256): how much each splat covers each pixel."""
-    x = u[:, None] - splats.centre[index][..., :1]
-    y = v[:, None] - splats.centre[index][..., 1:]
-    a, b, c = splats.conic[index].unsqueeze(-1).unbind(2)
-    exponent = -0.5 * (a * x * x + c * y * y) - b * x * y
-    alpha = (splats.opacity[index][..., None] * exponent.exp()).clamp_max(MAX_ALPHA)
-    return torch.where((alpha >= MIN_ALPHA) & (exponent <= 0), alpha, 0)
+def _pixel_basis(like: torch.Tensor) -> torch.Tensor:
+    """(pixels, 6): u^2, uv, v^2, u, v, 1 of a tile's pixel centres, from its corner."""
+    inside = torch.arange(TILE * TILE, device=like.device)
+    u, v = (inside % TILE + 0.5).to(like), (inside // TILE + 0.5).to(like)
+    return torch.stack([u * u, u * v, v * v, u, v, torch.ones_like(u)], dim=-1)
+
+
+def _quadratic_form(splats: _Splats, index, corner) -> torch.Tensor:
+    """(tiles, CHUNK, 6): log of how much each splat covers a pixel, on `_pixel_basis`.
+
+    One matrix product then does the work of a dozen passes over all pixels.
+    """
+    x, y = (splats.centre[index] - corner[:, None]).unbind(-1)
+    a, b, c = splats.conic[index].unbind(-1)
+    log_opacity = splats.opacity[index].log()
+    constant = log_opacity - 0.5 * (a * x * x + c * y * y) - b * x * y
+    return torch.stack([-a / 2, -b, -c / 2, a * x + b * y, b * x + c * y, constant], dim=-1)
 
 
 def colours(harmonics: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:

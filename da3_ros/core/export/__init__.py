@@ -53,7 +53,8 @@ def export(
         _check_contents(name, prediction)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    return [path for name in names for path in FORMATS[name](prediction, folder, **chosen[name])]
+    paths = [p for name in names for p in FORMATS[name](prediction, folder, **chosen[name])]
+    return list(dict.fromkeys(paths))
 
 
 def split_formats(formats: str) -> list[str]:
