@@ -23,7 +23,7 @@ test: .venv/built .venv/test-tools  ## all tests; ARGS="-k window" goes to pytes
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: .venv/built .venv/test-tools  ## speed and memory
-	$(BIN)/python tools/bench.py $(ARGS)
+	$(BIN)/python -m tools.bench $(ARGS)
 
 parity: .venv/built .venv/test-tools  ## every preset at true size against the published network
 	$(BIN)/python tools/parity.py $(ARGS)

@@ -1,0 +1,159 @@
+"""Time per published frame of a sliding window: stride 1, one view published, posed."""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from da3_ros.core.config import from_dict
+from da3_ros.core.frame import Frame
+from da3_ros.core.pipeline import Pipeline
+from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.synthetic.room import render_room_frame
+from da3_ros.net.precision import set_precision
+from tools.benchmarks import upstream_peer
+
+WARM_UP = 2
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table."""
+
+    preset: str
+    views: int
+    process_res: int = 504
+    runs: int = 5
+
+
+def room_frames(count: int) -> list[Frame]:
+    """Frames of the demo room, 640x480, well apart."""
+    views = [render_room_frame(i) for i in range(count)]
+    return [
+        Frame("camera", i * 200_000_000, v.image, v.camera, v.T_world_cam)
+        for i, v in enumerate(views)
+    ]
+
+
+class Stream:
+    """Our pipeline fed frame by frame, endlessly."""
+
+    def __init__(self, network, case: Case, frames: list[Frame]):
+        values = {
+            "window.size": case.views,
+            "window.min_baseline": 0.0,
+            "model.process_res": case.process_res,
+        }
+        self.pipeline = Pipeline(network, from_dict(values))
+        self._frames = frames
+        self._next = 0
+        for _ in range(case.views - 1):
+            self.pipeline.push(self._frame())
+
+    def _frame(self) -> Frame:
+        """The next picture, as a new frame with a later stamp."""
+        shown = self._frames[self._next % len(self._frames)]
+        self._next += 1
+        stamp_ns = self._next * 100_000_000
+        return Frame(shown.camera_id, stamp_ns, shown.image, shown.camera, shown.T_world_cam)
+
+    def step(self) -> WindowDepth:
+        """One new frame in, one published depth out."""
+        return self.pipeline.process(self.pipeline.push(self._frame()).window)
+
+
+def measure(case: Case, device: str, shipped_runs: int) -> dict:
+    """Medians of interleaved runs, ms: ours, upstream corrected to bf16, upstream as shipped."""
+    frames = room_frames(case.views + 2)
+    with tempfile.TemporaryDirectory() as folder:
+        theirs, network = upstream_peer.same_weights(case.preset, Path(folder), device)
+    exact = Stream(network, case, frames).step().depth
+    precision = set_precision(network, "auto")
+    stream = Stream(network, case, frames)
+    error = np.abs(stream.step().depth / exact - 1)
+    flops = _count_flops(stream)
+    times: dict[str, list[float]] = {"ours": [], "bf16": [], "shipped": []}
+    stages: list[dict[str, float]] = []
+    for run in range(-WARM_UP, case.runs):
+        seconds, result = _timed(stream.step, device)
+        window = frames[: case.views]
+        with upstream_peer.corrected_precision():
+            corrected, _ = _timed(
+                lambda: upstream_peer.infer(theirs, window, case.process_res), device
+            )
+        if run < 0:
+            continue
+        times["ours"].append(seconds)
+        times["bf16"].append(corrected)
+        stages.append(result.seconds)
+        if run < shipped_runs and device == "cpu":
+            shipped, _ = _timed(
+                lambda: upstream_peer.infer(theirs, window, case.process_res), device
+            )
+            times["shipped"].append(shipped)
+    return {
+        "preset": case.preset,
+        "views": case.views,
+        "process_res": case.process_res,
+        "precision": str(precision).removeprefix("torch."),
+        "ms": {name: round(1000 * median(t), 1) for name, t in times.items() if t},
+        "spread_ms": {
+            n: [round(1000 * min(t), 1), round(1000 * max(t), 1)] for n, t in times.items() if t
+        },
+        "stages_ms": {k: round(1000 * median(s[k] for s in stages), 1) for k in stages[0]},
+        "gflop": round(flops / 1e9, 1),
+        "depth_error": {"mean": float(np.nanmean(error)), "max": float(np.nanmax(error))},
+    }
+
+
+def _timed(work, device: str) -> tuple[float, object]:
+    start = time.perf_counter()
+    result = work()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start, result
+
+
+def _count_flops(stream: Stream) -> int:
+    with FlopCounterMode(display=False) as counter:
+        stream.step()
+    return counter.get_total_flops()
+
+
+def peak_memory(case: Case, who: str, device: str) -> int:
+    """Peak memory in MiB of a process that does nothing else; `who` is ours or upstream."""
+    arguments = ["--peak", who, case.preset, str(case.views), str(case.process_res), device]
+    command = [sys.executable, "-m", "tools.bench", *arguments]
+    lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    return int(lines[-1])
+
+
+def print_peak(who: str, case: Case, device: str) -> None:
+    """The work of one `peak_memory` process; prints MiB as its last word."""
+    frames = room_frames(case.views + 2)
+    with tempfile.TemporaryDirectory() as folder:
+        theirs, network = upstream_peer.same_weights(case.preset, Path(folder), device)
+    if who == "ours":
+        del theirs
+        set_precision(network, "auto")
+        stream = Stream(network, case, frames)
+        for _ in range(3):
+            stream.step()
+    else:
+        del network
+        with upstream_peer.corrected_precision():
+            upstream_peer.infer(theirs, frames[: case.views], case.process_res)
+    if device == "cpu":
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    else:
+        print(torch.cuda.max_memory_allocated() // 2**20)
