@@ -110,7 +110,7 @@ def dolly_zoom(view: CameraPath, focus: float, frames: int = 120) -> CameraPath:
 
 
 def extend(views: CameraPath, focus: float) -> CameraPath:
-    """`interpolate_smooth` with a wander and a dolly zoom in the middle; one view has only those."""
+    """`interpolate_smooth`, in its middle a wander and a dolly zoom; one view has only these."""
     path = interpolate_smooth(views) if len(views) > 1 else views
     middle = len(path) // 2
     frames = int(np.clip(middle // 2, 36, 60))

@@ -39,6 +39,8 @@ def write_video(
 def _add_stream(container, frame: np.ndarray, fps: float, quality: str):
     rate = Fraction(fps).limit_denominator(1001)
     stream = container.add_stream("libx264", rate=rate, options=QUALITIES[quality])
+    # With several threads x264 decides differently from run to run.
+    stream.codec_context.thread_count = 1
     height, width = _make_even(frame).shape[:2]
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
     return stream
