@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.one_thread import one_thread
 from da3_ros.core.voxel_blocks import (
     SIDE,
     VOXELS,
@@ -62,7 +62,7 @@ class TsdfVolume:
         RGB or None (grey). confidence: (H, W) weights, None means 1 everywhere.
         Raises ValueError when sizes differ or the camera has a lens.
         """
-        with _one_thread():
+        with one_thread():
             self._fuse(_View(depth, T_world_cam, camera, image, confidence, self.blocks.device))
 
     def _fuse(self, view: _View) -> None:
@@ -131,21 +131,6 @@ class TsdfVolume:
         new = view.colours(pixel.flatten()[band])
         share = share.flatten().index_select(0, band)[:, None]
         colour.index_copy_(0, at, (old + share * (new - old)).half())
-
-
-@contextmanager
-def _one_thread():
-    """Run small tensor operations on the calling thread alone.
-
-    Each takes microseconds: on a busy machine waiting for a second thread took ten times longer
-    than the work.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class _View:

@@ -68,39 +68,46 @@ def in_view(q: np.ndarray, faces: np.ndarray, low, high) -> np.ndarray:
     for bit, side in enumerate(sides):
         outside |= side.view(np.uint8) << np.uint8(bit)
     a, b, c = outside.take(faces).T
-    return faces[(a & b & c) == 0]
+    return faces.take(np.flatnonzero((a & b & c) == 0), axis=0)
 
 
 def _setup(corners: np.ndarray, size, cull_faces: bool):
-    """Triangles (n, 12) float32, their first image row and number of rows.
+    """Triangles (n, 4, 3) float32, their first image row and number of rows.
 
-    Columns: for each edge slope and offset of u = slope v + offset on it and 1 where the
-    triangle lies right of it, else 0; then a, b, c of 1 / z = a u + b v + c.
+    For each edge (slope, low, high): in row v the triangle lies between slope v + low and
+    slope v + high, one of which is infinite. Last a, b, c of 1 / z = a u + b v + c.
     """
     first_row, row_count = _rows(corners, size)
-    q0, q1, q2 = corners[:, :, row_count > 0]
-    first_row, row_count = first_row[row_count > 0], row_count[row_count > 0]
-    normal = _cross(q1 - q0, q2 - q0)
-    volume = (normal * q0).sum(axis=0)
-    keep = volume < 0 if cull_faces else volume != 0
-    sign = np.where(volume < 0, np.float32(-1), np.float32(1))
-    triangles = np.empty((len(sign), 4, 3), np.float32)
-    for i, (start, end) in enumerate(((q1, q2), (q2, q0), (q0, q1))):
-        a, b, c = _cross(start, end - start) * sign
-        c += EDGE_TOLERANCE * (np.abs(a) + np.abs(b))
-        a[a == 0] = 1e-12 * np.abs(b[a == 0])  # a level edge; its slope must stay finite
-        triangles[:, i, 0] = -b / a
-        triangles[:, i, 1] = -c / a
-        triangles[:, i, 2] = a > 0
-    triangles[:, 3] = (normal / volume).T
-    return triangles[keep].reshape(-1, 12), first_row[keep], row_count[keep]
+    q0, q1, q2 = corners
+    side0, side1, side2 = q2 - q1, q0 - q2, q1 - q0
+    normal = _cross(side1, side2)
+    volume = _dot(normal, q0)  # negative where the front is seen
+    keep = np.flatnonzero((row_count > 0) & (volume < 0 if cull_faces else volume != 0))
+    volume = volume[keep]
+    outwards = np.where(volume < 0, np.float32(-EDGE_TOLERANCE), np.float32(EDGE_TOLERANCE))
+    triangles = np.empty((len(keep), 4, 3), np.float32)
+    for i, (q, side) in enumerate(((q1, side0), (q2, side1), (q0, side2))):
+        a, b, c = _cross(q.take(keep, axis=1), side.take(keep, axis=1))
+        a[a == 0] = np.float32(1e-12) * b[a == 0]  # a level edge; its slope must stay finite
+        c += outwards * (np.abs(a) + np.abs(b))
+        scale = np.float32(-1) / a
+        offset = c * scale
+        triangle_is_right = (a > 0) == (volume > 0)
+        triangles[:, i, 0] = b * scale
+        triangles[:, i, 1] = np.where(triangle_is_right, offset, np.float32(-np.inf))
+        triangles[:, i, 2] = np.where(triangle_is_right, np.float32(np.inf), offset)
+    for k in range(3):
+        triangles[:, 3, k] = normal[k][keep] / volume
+    return triangles, first_row[keep], row_count[keep]
 
 
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Cross product of (3, n) and (3, n)."""
-    return np.stack(
-        [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
-    )
+def _cross(a, b) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cross product of (3, n) and (3, n), by component."""
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
+
+
+def _dot(a, b) -> np.ndarray:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def _rows(corners: np.ndarray, size) -> tuple[np.ndarray, np.ndarray]:
@@ -113,10 +120,10 @@ def _rows(corners: np.ndarray, size) -> tuple[np.ndarray, np.ndarray]:
     behind = (z <= 0).any(axis=0)
     # The projection of a triangle that reaches behind the camera is not bounded by its corners.
     top[behind], bottom[behind], left[behind], right[behind] = 0, height - 1, 0, width - 1
-    first = np.ceil(np.maximum(top, 0)).astype(np.int32)
-    count = np.floor(np.minimum(bottom, height - 1)).astype(np.int32) - first + 1
-    empty = np.ceil(np.maximum(left, 0)) > np.floor(np.minimum(right, width - 1))
-    return first, np.where(empty, 0, np.maximum(count, 0))
+    first = np.ceil(np.clip(top, 0, height)).astype(np.int32)
+    count = np.floor(np.clip(bottom, -1, height - 1)).astype(np.int32) - first + 1
+    count[np.ceil(np.maximum(left, 0)) > np.floor(np.minimum(right, width - 1))] = 0
+    return first, np.maximum(count, 0)
 
 
 def _spans(triangles, first_row, row_count, width):
@@ -127,18 +134,17 @@ def _spans(triangles, first_row, row_count, width):
     t = triangles.take(owner, axis=0)
     v = row.astype(np.float32)
     low, high = np.float32(0), np.float32(width - 1)
-    for i in (0, 3, 6):
-        bound = t[:, i] * v + t[:, i + 1]
-        is_left = t[:, i + 2] > 0
-        low = np.maximum(low, np.where(is_left, bound, np.float32(0)))
-        high = np.minimum(high, np.where(is_left, np.float32(width - 1), bound))
+    for edge in range(3):
+        u = t[:, edge, 0] * v
+        low = np.maximum(low, u + t[:, edge, 1])
+        high = np.minimum(high, u + t[:, edge, 2])
     low = np.ceil(low)
     length = np.floor(high) - low + 1
-    value = t[:, 9] * low + (t[:, 10] * v + t[:, 11])
-    start = row * width + low.astype(np.int64)
     some = np.flatnonzero(length > 0)
+    low, v, (a, b, c) = low[some], v[some], t[some, 3].T
     # uint16 because numpy sorts that by radix, ten times faster; no image is wider.
-    return start[some], length[some].astype(np.uint16), value[some], t[some, 9]
+    start = row[some] * width + low.astype(np.int64)
+    return start, length[some].astype(np.uint16), a * low + (b * v + c), a
 
 
 def _draw(inverse_depth, start, length, value, slope) -> None:

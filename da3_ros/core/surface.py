@@ -10,6 +10,7 @@ from skimage.measure import marching_cubes
 
 from da3_ros.core.fusion import TsdfVolume
 from da3_ros.core.mesh import Mesh, MeshError
+from da3_ros.core.one_thread import one_thread
 from da3_ros.core.voxel_blocks import SIDE, VOXELS, VoxelBlocks
 
 CHUNK = 8
@@ -18,6 +19,7 @@ MIN_ISLAND = 60
 """Connected pieces with fewer triangles than this are noise."""
 
 
+@one_thread()
 def surface_points(volume: TsdfVolume) -> tuple[np.ndarray, np.ndarray]:
     """(n, 3) float32 points, world frame, metres, and their (n, 3) uint8 colours.
 
@@ -61,6 +63,7 @@ def _next_along(blocks: VoxelBlocks, axis: int) -> tuple[torch.Tensor, torch.Ten
     return rolled[0], rolled[1]
 
 
+@one_thread()
 def extract_mesh(volume: TsdfVolume) -> Mesh:
     """Triangles of the surface by marching cubes (Lewiner 2003), coloured, without small islands.
 
