@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
-from da3_ros.core.camera_model import CameraError
+from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
+from da3_ros.core.poses import PoseError
+from da3_ros.core.preprocess import PreprocessError, plan_resize
 from da3_ros.core.rectify import Rectifier
 from da3_ros.ros.complaints import Complaints
 from da3_ros.ros.convert import camera_model, rectified_camera_model
@@ -132,37 +135,38 @@ class CameraInput:
             self._drop(oldest, Drop.QUEUE_FULL, sentence)
         self.locate()
 
-    def _convert(self, pair: Pair, T_world_cam) -> None:
+    def _convert(self, pair: Pair, T_world_cam: np.ndarray | None) -> None:
         """Step convert: messages and pose to a Frame."""
-        image, info = pair.image, pair.info
         try:
-            self._follow(info)
-            rgb = compressed_to_rgb(image) if isinstance(image, CompressedImage) else to_rgb(image)
-        except ImageError as error:
+            frame = self._frame(pair, T_world_cam)
+        except (ImageError, PreprocessError) as error:
             self._drop(pair, Drop.BAD_IMAGE, str(error))
         except CameraError as error:
             self._drop(pair, Drop.BAD_CAMERA_INFO, f"camera_info: {error}")
+        except PoseError as error:
+            self._drop(pair, Drop.NO_POSE, f"no pose: {error}")
         else:
-            self._take(pair, rgb, T_world_cam)
+            self._desk.take(self.name, frame)
 
-    def _take(self, pair: Pair, rgb, T_world_cam) -> None:
-        camera = self._rectifier.camera
-        if rgb.shape[:2] != (camera.height, camera.width):
-            sentence = (
-                f"image is {rgb.shape[1]}x{rgb.shape[0]}, but its camera_info says "
-                f"{camera.width}x{camera.height}"
-            )
-            return self._drop(pair, Drop.BAD_CAMERA_INFO, sentence)
-        frame_id = pair.image.header.frame_id
-        frame = Frame(frame_id, pair.stamp_ns, self._rectifier(rgb), camera, T_world_cam)
-        self._desk.take(self.name, frame)
+    def _frame(self, pair: Pair, T_world_cam: np.ndarray | None) -> Frame:
+        image = pair.image
+        rgb = compressed_to_rgb(image) if isinstance(image, CompressedImage) else to_rgb(image)
+        self._follow(pair.info, rgb.shape[:2])
+        rectify, frame_id = self._rectifier, image.header.frame_id
+        return Frame(frame_id, pair.stamp_ns, rectify(rgb), rectify.camera, T_world_cam)
 
-    def _follow(self, info: CameraInfo) -> None:
-        """Keep the rectifier of the newest camera info; most are equal to the last one."""
-        if self._info is not None and _same_camera(info, self._info):
-            return
-        self._rectifier = make_rectifier(info, raw=self._desk.config.input.rectify)
-        self._info = info
+    def _follow(self, info: CameraInfo, size: tuple[int, int]) -> None:
+        """Keep the rectifier of the newest camera info; most are equal to the last one.
+
+        size: (height, width) of the image. Raises `CameraError` and `PreprocessError`.
+        """
+        if not (self._info and _same_camera(info, self._info)):
+            plan_resize(*size, self._desk.config.model.process_res)  # or it says why not
+            read = camera_model if self._desk.config.input.rectify else rectified_camera_model
+            camera = read(info)
+            _check_size(camera, size)
+            self._rectifier, self._info = Rectifier(camera), info
+        _check_size(self._rectifier.camera, size)
 
     def _give_up(self, images: list) -> None:
         for msg in images:
@@ -177,12 +181,11 @@ class CameraInput:
         self._desk.complaints.warn(f"camera {self.name}: {sentence}" if self.name else sentence)
 
 
-def make_rectifier(info: CameraInfo, *, raw: bool) -> Rectifier:
-    """raw: the image comes from the lens; else it is rectified already and P describes it.
-
-    Raises `CameraError`.
-    """
-    return Rectifier(camera_model(info) if raw else rectified_camera_model(info))
+def _check_size(camera: CameraModel, size: tuple[int, int]) -> None:
+    if (camera.height, camera.width) != size:
+        raise CameraError(
+            f"its size is {camera.width}x{camera.height}, but the image is {size[1]}x{size[0]}"
+        )
 
 
 def _same_camera(a: CameraInfo, b: CameraInfo) -> bool:

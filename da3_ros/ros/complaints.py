@@ -29,23 +29,33 @@ class Complaints:
 
     def warn(self, sentence: str) -> None:
         """Log `sentence`, unless its cause was logged less than `PERIOD` seconds ago."""
+        if again := self._meet(sentence):
+            self._logger.warning(sentence + again.rstrip("\n"))
+
+    def fail(self, sentence: str, details: str) -> None:
+        """The same for an error, with its traceback."""
+        if again := self._meet(sentence):
+            self._logger.error(f"{sentence}{again}{details}")
+
+    def recent(self) -> list[str]:
+        """The newest sentence of each cause met within the last `PERIOD` seconds."""
+        now = self._clock()
+        return [c.sentence for c in list(self._causes.values()) if now - c.met_at < PERIOD]
+
+    def _meet(self, sentence: str) -> str:
+        """Note the cause; empty when it is not to be logged, else what to add, and a line end."""
         now = self._clock()
         key = re.sub(r"\d[\d.]*", "#", sentence)
         known = self._causes.get(key)
         if known and now - known.logged_at < PERIOD:
             known.sentence, known.met_at = sentence, now
             known.held_back += 1
-            return
+            return ""
         if not known and not self._has_room(now):
-            return
+            return ""
         again = f" ({known.held_back} more like this)" if known and known.held_back else ""
         self._causes[key] = _Cause(sentence, now, now)
-        self._logger.warning(sentence + again)
-
-    def recent(self) -> list[str]:
-        """The newest sentence of each cause met within the last `PERIOD` seconds."""
-        now = self._clock()
-        return [c.sentence for c in list(self._causes.values()) if now - c.met_at < PERIOD]
+        return again + "\n"
 
     def _has_room(self, now: float) -> bool:
         if len(self._causes) < MOST:

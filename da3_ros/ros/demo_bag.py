@@ -6,6 +6,7 @@ Topics: /camera/image_raw, /camera/camera_info, /tf (odom -> base_link), /tf_sta
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,6 +36,7 @@ def write_demo_bag(
 ) -> None:
     """Render and write the bag. `progress` is called with the number of each frame done."""
     partial = Path(path).with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of an interrupted run
     with BagWriter(partial) as bag:
         _write_mount(bag)
         T_world_camera = demo_path(frames * TF_PER_IMAGE)
@@ -44,7 +46,6 @@ def write_demo_bag(
             if i % TF_PER_IMAGE == 0:
                 _write_view(bag, stamp_ns, T)
                 progress(i // TF_PER_IMAGE + 1)
-    # Renamed when complete: an interrupted run leaves no half bag behind.
     partial.rename(path)
 
 

@@ -149,7 +149,7 @@ class Engine:
         self._ledger.give_up(_published_keys(window), Drop.INFERENCE_FAILED)
         self._vitals.failure = f"inference failed: {type(error).__name__}: {error}"
         details = "".join(traceback.format_exception(error))
-        self._node.get_logger().error(f"{self._vitals.failure}\n{details}")
+        self._complaints.fail(self._vitals.failure, details)
 
 
 def _key(frame: Frame) -> Key:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import torch
 
@@ -53,6 +55,12 @@ def find_precision(config: ModelConfig, device: torch.device) -> torch.dtype:
         return {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if fast else torch.float32
+
+
+def free_memory() -> None:
+    """Give what a dropped network held back to the device."""
+    gc.collect()
+    torch.cuda.empty_cache()
 
 
 def _warm_up(network: Network | NestedNetwork, config: Config) -> None:

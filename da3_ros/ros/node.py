@@ -11,7 +11,10 @@ status.py, its services in services.py, its parameters in core/config.py.
 
 from __future__ import annotations
 
+import functools
 import sys
+import traceback
+from collections.abc import Callable
 
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
@@ -24,7 +27,7 @@ from da3_ros.ros.complaints import Complaints
 from da3_ros.ros.engine import Engine
 from da3_ros.ros.inputs import Inputs
 from da3_ros.ros.ledger import Drop, Ledger
-from da3_ros.ros.model import ModelError, load_model
+from da3_ros.ros.model import ModelError, free_memory, load_model
 from da3_ros.ros.outputs import Outputs
 from da3_ros.ros.parameters import LiveParameters, declare_parameters, unknown_parameters
 from da3_ros.ros.run_node import Stopper, run_node
@@ -35,6 +38,22 @@ from da3_ros.ros.transport import use_large_message_profile
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 STOP_TIMEOUT = 1.0
 """Seconds for the network to finish its window when the node stops."""
+
+
+def logged(transition: Callable) -> Callable:
+    """rclpy swallows what a transition raises: the log must have it."""
+
+    @functools.wraps(transition)
+    def run(self, state: LifecycleState) -> TransitionCallbackReturn:
+        result = None
+        try:
+            result = transition(self, state)
+        finally:
+            if result is None:
+                self.get_logger().error(traceback.format_exc())
+        return result
+
+    return run
 
 
 class DepthNode(LifecycleNode):
@@ -73,6 +92,7 @@ class DepthNode(LifecycleNode):
         """The lifecycle state in words."""
         return self._state_machine.current_state[1]
 
+    @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and warm it up, advertise topics and services."""
         try:
@@ -88,6 +108,7 @@ class DepthNode(LifecycleNode):
         self.get_logger().info(f"model {weights.source} is ready on {self._vitals.device}")
         return SUCCESS
 
+    @logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to images and poses, start working."""
         # Counters run since activation.
@@ -113,11 +134,13 @@ class DepthNode(LifecycleNode):
         self.get_logger().info("active: waiting for images")
         return SUCCESS
 
+    @logged
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe, stop working."""
         self.stop()
         return SUCCESS
 
+    @logged
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Free the model, take topics and services off the graph."""
         if self._outputs:
@@ -125,6 +148,7 @@ class DepthNode(LifecycleNode):
             self._services_of_model.close()
         self._network = self._outputs = self._services_of_model = None
         self._vitals.newest = None
+        free_memory()
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:

@@ -18,8 +18,8 @@ from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from rclpy.utilities import remove_ros_args
-from rosgraph_msgs.msg import Clock
 from rosbags.interfaces import Connection
+from rosgraph_msgs.msg import Clock
 
 from da3_ros.ros.bag import BagError, BagReader, is_latched, message_class
 from da3_ros.ros.convert import ns_to_stamp

@@ -157,11 +157,11 @@ class Robot:
         )
         time.sleep(0.5)  # the node has to find our subscriptions, too
 
-    def send_mount(self, parent: str, child: str) -> None:
+    def send_mount(self, parent: str, child: str, x: float = 0.0) -> None:
         """A static transform, turned so that the camera looks along the robot's x."""
         head = convert.header(parent, self._start_ns)
-        R = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
-        msg = convert.transform_message(R, head, child)
+        T = np.array([[0.0, 0, 1, x], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+        msg = convert.transform_message(T, head, child)
         self.tf_static.publish(TFMessage(transforms=[msg]))
 
     def next_stamp(self) -> int:

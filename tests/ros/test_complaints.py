@@ -4,7 +4,7 @@ from da3_ros.ros.complaints import MOST, PERIOD, Complaints
 
 
 class Log(list):
-    warning = list.append
+    warning = error = list.append
 
 
 def test_one_warning_per_cause_and_period():
@@ -39,3 +39,14 @@ def test_a_flood_of_different_causes_ends():
     now[0] += PERIOD
     complaints.warn("a real trouble")
     assert log[-1] == "a real trouble"
+
+
+def test_failures_bring_their_traceback_once():
+    log, now = Log(), [0.0]
+    complaints = Complaints(log, clock=lambda: now[0])
+    for _ in range(3):
+        complaints.fail("inference failed", "Traceback ...")
+    assert log == ["inference failed\nTraceback ..."]
+    now[0] += PERIOD
+    complaints.fail("inference failed", "Traceback ...")
+    assert log[1:] == ["inference failed (2 more like this)\nTraceback ..."]

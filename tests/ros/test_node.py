@@ -101,7 +101,7 @@ def no_stamp(image, info):
         (no_bytes, "image has size 0x0"),
         (short_data, "has 100 bytes, needs 7056"),
         (uncalibrated, "camera_info: K has focal length fx=0, fy=0"),
-        (other_size, "image is 56x42, but its camera_info says 640x480"),
+        (other_size, "camera_info: its size is 640x480, but the image is 56x42"),
         (no_such_frame, "no pose: frame 'ghost_frame' does not exist in TF"),
         (no_frame, "image without a frame_id"),
         (no_stamp, "image without a stamp"),
@@ -162,6 +162,21 @@ def test_poses_later_than_the_timeout(robot, node):
     assert stamp not in depth_stamps(robot)
 
 
+def test_poses_beyond_all_numbers(robot, node):
+    """Each finite, their product is not."""
+    send_until_published(robot)
+    start = len(node.lines)
+    robot.send_mount("base_link", "far_frame", x=1e308)
+    stamp = robot.next_stamp()
+    image, info = robot.messages(stamp)
+    image.header.frame_id = info.header.frame_id = "far_frame"
+    robot.send_tf(stamp, x=1e308)
+    robot.info.publish(info)
+    robot.send_image(image)
+    node.wait_for("no pose: T_world_cam: contains NaN or infinity", 10, start)
+    send_until_published(robot)
+
+
 def test_stamps_out_of_order(robot, node):
     last = send_until_published(robot)
     start = len(node.lines)
@@ -205,7 +220,7 @@ def test_counters_add_up(robot, node):
     accounted = status.frames_published + sum(dropped.values()) + status.frames_pending
     assert status.frames_received == robot.images_sent == accounted
     expected = {"bad_image": 9, "bad_camera_info": 6, "bad_header": 6, "no_camera_info": 3}
-    expected |= {"no_pose": 4, "out_of_order": 1}
+    expected |= {"no_pose": 5, "out_of_order": 1}
     assert {reason: dropped[reason] for reason in expected} == expected
     assert status.frames_published == len(set(depth_stamps(robot)))
     assert status.model == "da3-demo (random weights)" and status.windows_processed > 0
