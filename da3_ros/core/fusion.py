@@ -59,7 +59,7 @@ class TsdfVolume:
         """Fuse one depth image (H, W), metres along z; NaN unknown, +Inf farther than the sensor sees.
 
         camera: pinhole model of these pixels. T_world_cam: (4, 4). image: (H, W, 3) uint8
-        RGB or None (grey). confidence: (H, W) weights, None means 1 everywhere.
+        RGB or None (grey). confidence: (H, W) weights, NaN and negative count as 0; None means 1 everywhere.
         Raises ValueError when sizes differ or the camera has a lens.
         """
         with one_thread():
@@ -154,6 +154,7 @@ class _View:
         self.padded_confidence = None
         if confidence is not None:
             weights = torch.as_tensor(confidence, dtype=torch.float32, device=device)
+            weights = torch.nan_to_num(weights, nan=0.0).clamp_(0.0, MAX_WEIGHT)
             self.padded_confidence = _pad(weights, 0.0).flatten()
         self.image = None
         if image is not None:

@@ -12,6 +12,7 @@ from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.fusion import TsdfVolume
 from da3_ros.core.mesh import MeshError
+from da3_ros.core.one_thread import one_thread
 from da3_ros.core.surface import extract_mesh, surface_points
 from da3_ros.core.synthetic.room import CAMERA, demo_path, render_room
 
@@ -73,6 +74,15 @@ def test_two_windows_that_disagree_make_one_wall_weighted_by_confidence():
     volume.integrate(wall(1.04), at(), SMALL, confidence=np.full((120, 160), 1.0))
     points, _ = surface_points(volume)
     np.testing.assert_allclose(points[:, 2], 1.01, atol=1e-4)
+
+
+def test_a_pixel_without_confidence_changes_nothing():
+    volume = TsdfVolume(0.02)
+    volume.integrate(wall(1.0), at(), SMALL)
+    for value in (np.nan, 0.0, -3.0):
+        volume.integrate(wall(1.05), at(), SMALL, confidence=np.full((120, 160), value))
+    volume.integrate(wall(1.0), at(), SMALL, confidence=np.full((120, 160), np.inf))
+    np.testing.assert_allclose(surface_points(volume)[0][:, 2], 1.0, atol=1e-4)
 
 
 def test_free_space_is_carved():
@@ -171,6 +181,7 @@ def test_bad_input_is_named(arguments, word):
         TsdfVolume(0.02).integrate(**(good | arguments))
 
 
+@one_thread()
 def test_room_round_trip():
     """Exact depth -> fusion -> mesh -> rendered depth at poses in between: half a voxel."""
     voxel, camera = 0.04, CAMERA.scaled(width=160, height=120)
