@@ -9,7 +9,6 @@ prediction = model.inference(["a.jpg", "b.jpg"], export_dir="out", export_format
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +30,7 @@ from da3_ros.core.export import (
     options_by_format,
     split_formats,
 )
-from da3_ros.core.export.colmap import SourceImages
+from da3_ros.core.export.colmap import source_images
 from da3_ros.core.gaussian_scene import moved
 from da3_ros.core.image_input import ImageBatch, read_batch
 from da3_ros.core.mesh import Mesh
@@ -39,8 +38,8 @@ from da3_ros.core.prediction import Prediction
 from da3_ros.core.render_depth import render_depth
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.gaussians import pose_scales
-from da3_ros.net.nested import METRIC_FOCAL
-from da3_ros.net.network import Cameras, NetOutput
+from da3_ros.net.nested import METRIC_FOCAL, NestedNetwork
+from da3_ros.net.network import Cameras, NetOutput, Network
 from da3_ros.net.presets import PRESETS
 from da3_ros.net.reference_view import STRATEGIES
 
@@ -81,6 +80,14 @@ class DepthAnything3(nn.Module):
         """
         preset = PRESETS.get(str(name).lower())
         return cls(preset.repository or preset.name if preset else str(name))
+
+    @classmethod
+    def around(cls, network: Network | NestedNetwork) -> DepthAnything3:
+        """The API of a network that is loaded already; it is shared, not copied."""
+        model = cls.__new__(cls)
+        nn.Module.__init__(model)
+        model.model_name, model.model = network.preset.name, network
+        return model
 
     @property
     def device(self) -> torch.device:
@@ -142,7 +149,7 @@ class DepthAnything3(nn.Module):
         out = self._run(batch, given, ref_view_strategy, layers, use_ray_pose, infer_gs)
         prediction = self._to_prediction(out, batch, given, K, align_to_input_ext_scale)
         if "colmap" in formats:
-            options["colmap"].setdefault("images", _source_images(image, batch))
+            options["colmap"].setdefault("images", source_images(image, batch))
         if formats:
             export(prediction, export_format, export_dir, options)
         return prediction
@@ -282,20 +289,6 @@ def _backbone_precision(device: torch.device, *, exact: bool):
 
 def _numpy(values: torch.Tensor | None) -> np.ndarray | None:
     return None if values is None else values[0].float().cpu().numpy()
-
-
-def _source_images(image: Sequence, batch: ImageBatch) -> SourceImages | None:
-    """Names and sizes of the given files, for a COLMAP model of them; None for arrays."""
-    if not all(isinstance(source, (str, os.PathLike)) for source in image):
-        return None
-    paths = [Path(source) for source in image]
-    names = [path.name for path in paths]
-    if len(set(names)) < len(names):
-        root = os.path.commonpath([path.parent for path in paths])
-        names = [os.path.relpath(path, root) for path in paths]
-    sizes = [plan.original for plan in batch.plans]
-    matrices = np.stack([batch.network_from_image(i) for i in range(len(paths))])
-    return SourceImages(names, sizes, matrices)
 
 
 def _render_options(exts, ixts, hw) -> dict:

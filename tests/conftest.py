@@ -10,6 +10,9 @@ import pytest
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
+# Threads of torch that wait for each other on a busy machine take ten times as long.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 hypothesis.settings.register_profile("da3_ros", deadline=None)  # machines may be busy
 hypothesis.settings.load_profile("da3_ros")
 

@@ -12,61 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from da3_ros.core.parameter import ConfigError, Parameter, parameter
 
-class ConfigError(ValueError):
-    """A parameter value outside what the parameter allows."""
-
-
-def parameter(
-    default: Any,
-    meaning: str,
-    *,
-    unit: str = "",
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-    live: bool = False,
-) -> Any:
-    """A dataclass field with its meaning, unit, inclusive bounds or choices.
-
-    live: may change while the node is active; the others need a restart of the node
-    (deactivate, cleanup, configure).
-    """
-    about = Parameter("", default, meaning, unit, low, high, choices, live)
-    if isinstance(default, list):
-        return field(default_factory=default.copy, metadata={"about": about})
-    return field(default=default, metadata={"about": about})
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """What is known about one parameter; `name` is dotted (`window.size`)."""
-
-    name: str
-    default: Any
-    meaning: str
-    unit: str
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
-    live: bool
-
-    def check(self, value: Any) -> Any:
-        """Return the value in the default's type, or raise `ConfigError` in one sentence."""
-        if isinstance(self.default, float) and type(value) is int:
-            value = float(value)
-        if type(value) is not type(self.default):
-            raise ConfigError(
-                f"{self.name} is {value!r}, must be of type {type(self.default).__name__}"
-            )
-        if self.choices and value not in self.choices:
-            raise ConfigError(f"{self.name} is '{value}', must be one of {', '.join(self.choices)}")
-        # Written so that NaN fails too.
-        if self.low is not None and not value >= self.low:
-            raise ConfigError(f"{self.name} is {value}, must be at least {self.low} {self.unit}".rstrip())
-        if self.high is not None and not value <= self.high:
-            raise ConfigError(f"{self.name} is {value}, must be at most {self.high} {self.unit}".rstrip())
-        return value
+__all__ = ["Config", "ConfigError", "Parameter", "from_dict", "parameters"]
 
 
 @dataclass(frozen=True)
@@ -76,16 +24,20 @@ class ModelConfig:
         "preset with random weights (`da3-small`), the built-in trained model (`da3-demo`), "
         "a folder with config.json and model.safetensors, or a Hugging Face repository",
     )
-    device: str = parameter("auto", "`auto` takes the GPU when there is one; or `cpu`, `cuda`, `cuda:1`")
+    device: str = parameter(
+        "auto", "`auto` takes the GPU when there is one; or `cpu`, `cuda`, `cuda:1`"
+    )
     precision: str = parameter(
         "auto",
-        "`auto` takes bf16 where it is fast; heads in fp32 unless `bf16`",
+        "`auto` takes bf16 where the device multiplies it faster than fp32; the last layers stay fp32",
         choices=("auto", "fp32", "bf16"),
     )
     process_res: int = parameter(
         504, "longest side of the image inside the network", unit="px", low=14, high=4032
     )
-    compile: bool = parameter(False, "torch.compile the network when configured; slow start, faster frames")
+    compile: bool = parameter(
+        False, "torch.compile the network when configured; slow start, faster frames"
+    )
 
 
 @dataclass(frozen=True)
@@ -95,13 +47,21 @@ class InputConfig:
         "names of the cameras of a rig; one camera with an empty name uses `image` and "
         "`camera_info`, the others `<name>/image` and `<name>/camera_info`",
     )
-    compressed: bool = parameter(False, "subscribe to `<image>/compressed` (sensor_msgs/CompressedImage)")
+    compressed: bool = parameter(
+        False, "subscribe to `<image>/compressed` (sensor_msgs/CompressedImage)"
+    )
     reliability: str = parameter(
         "best_effort", "QoS of the subscriptions", choices=("best_effort", "reliable")
     )
-    queue_size: int = parameter(10, "messages kept while waiting for their partner", low=1, high=1000)
+    queue_size: int = parameter(
+        10, "messages kept while waiting for their partner", low=1, high=1000
+    )
     sync_tolerance: float = parameter(
-        0.0, "largest stamp difference within one rig instant; 0 demands equal stamps", unit="s", low=0.0, high=1.0
+        0.0,
+        "largest stamp difference within one rig instant; 0 demands equal stamps",
+        unit="s",
+        low=0.0,
+        high=1.0,
     )
     rectify: bool = parameter(
         True,
@@ -117,7 +77,11 @@ class PoseConfig:
     )
     world_frame: str = parameter("odom", "fixed frame of poses and maps; continuous, REP-105")
     timeout: float = parameter(
-        0.2, "longest wait for a pose at an image's stamp; later images wait behind it", unit="s", low=0.0, high=10.0
+        0.2,
+        "longest wait for a pose at an image's stamp; later images wait behind it",
+        unit="s",
+        low=0.0,
+        high=10.0,
     )
     publish_tf: bool = parameter(False, "with source `none`: broadcast world -> camera")
 
@@ -127,10 +91,20 @@ class WindowConfig:
     size: int = parameter(4, "frames of one window", low=1, high=64)
     stride: int = parameter(1, "new frames from one window to the next", low=1, high=64)
     min_baseline: float = parameter(
-        0.03, "a frame nearer than this to the last kept one, and less rotated, is skipped", unit="m", low=0.0, high=100.0, live=True
+        0.03,
+        "a frame nearer than this to the last kept one, and less rotated, is skipped",
+        unit="m",
+        low=0.0,
+        high=100.0,
+        live=True,
     )
     min_rotation: float = parameter(
-        0.05, "a frame less rotated than this against the last kept one, and nearer, is skipped", unit="rad", low=0.0, high=3.2, live=True
+        0.05,
+        "a frame less rotated than this against the last kept one, and nearer, is skipped",
+        unit="rad",
+        low=0.0,
+        high=3.2,
+        live=True,
     )
     max_interval: float = parameter(
         1.0,
@@ -142,7 +116,12 @@ class WindowConfig:
         live=True,
     )
     max_age: float = parameter(
-        5.0, "frames older than this against the newest one leave the window", unit="s", low=0.0, high=3600.0, live=True
+        5.0,
+        "frames older than this against the newest one leave the window",
+        unit="s",
+        low=0.0,
+        high=3600.0,
+        live=True,
     )
     reference: str = parameter(
         "middle",
@@ -150,7 +129,9 @@ class WindowConfig:
         choices=("middle", "newest", "first"),
     )
     publish: str = parameter(
-        "reference", "views decoded and published per window", choices=("reference", "newest", "all")
+        "reference",
+        "views decoded and published per window",
+        choices=("reference", "newest", "all"),
     )
     drop_when_busy: bool = parameter(
         True, "newest window wins while the network is busy; false processes every window (offline)"
@@ -160,46 +141,96 @@ class WindowConfig:
 @dataclass(frozen=True)
 class ScaleConfig:
     min_baseline: float = parameter(
-        0.05, "camera distances below this say nothing about scale", unit="m", low=0.0, high=100.0, live=True
+        0.05,
+        "camera distances below this say nothing about scale",
+        unit="m",
+        low=0.0,
+        high=100.0,
+        live=True,
     )
     max_spread: float = parameter(
-        0.3, "a window whose pairs disagree by more than this keeps the last good scale", low=0.0, high=10.0, live=True
+        0.3,
+        "a window whose pairs disagree by more than this keeps the last good scale",
+        low=0.0,
+        high=10.0,
+        live=True,
     )
     max_age: float = parameter(
-        30.0, "a held scale older than this is not trusted: depth becomes NaN", unit="s", low=0.0, high=86400.0, live=True
+        30.0,
+        "a held scale older than this is not trusted: depth becomes NaN",
+        unit="s",
+        low=0.0,
+        high=86400.0,
+        live=True,
     )
 
 
 @dataclass(frozen=True)
 class OutputConfig:
     size: str = parameter("camera", "size of depth and cloud", choices=("camera", "network"))
-    encoding: str = parameter("32FC1", "depth in metres, or millimetres with 0 unknown", choices=("32FC1", "16UC1"))
-    min_depth: float = parameter(0.1, "nearer depth becomes NaN", unit="m", low=0.0, high=1000.0, live=True)
-    max_depth: float = parameter(50.0, "farther depth becomes +Inf (REP-117)", unit="m", low=0.0, high=100000.0, live=True)
+    encoding: str = parameter(
+        "32FC1", "depth in metres, or millimetres with 0 unknown", choices=("32FC1", "16UC1")
+    )
+    min_depth: float = parameter(
+        0.1, "nearer depth becomes NaN", unit="m", low=0.0, high=1000.0, live=True
+    )
+    max_depth: float = parameter(
+        50.0, "farther depth becomes +Inf (REP-117)", unit="m", low=0.0, high=100000.0, live=True
+    )
     min_confidence: float = parameter(
-        0.0, "share of the least confident pixels that become NaN", unit="%", low=0.0, high=100.0, live=True
+        0.0,
+        "share of the least confident pixels that become NaN",
+        unit="%",
+        low=0.0,
+        high=100.0,
+        live=True,
     )
     edge_ratio: float = parameter(
-        0.0, "pixels between surfaces whose depths differ by more than this share become NaN; 0 keeps them", low=0.0, high=10.0, live=True
+        0.0,
+        "pixels between surfaces whose depths differ by more than this share become NaN; 0 keeps them",
+        low=0.0,
+        high=10.0,
+        live=True,
     )
-    cloud_step: int = parameter(1, "every n-th pixel and row of the cloud", low=1, high=64, live=True)
+    cloud_step: int = parameter(
+        1, "every n-th pixel and row of the cloud", low=1, high=64, live=True
+    )
 
 
 @dataclass(frozen=True)
 class SceneConfig:
-    enabled: bool = parameter(False, "fuse every published depth into a map; exports then hold the whole scene")
+    enabled: bool = parameter(
+        False, "fuse every published depth into a map; exports then hold the whole scene"
+    )
     voxel_size: float = parameter(0.04, "edge of a voxel", unit="m", low=0.001, high=10.0)
-    truncation: float = parameter(4.0, "half width of the surface band in voxels", low=1.0, high=32.0)
-    max_range: float = parameter(5.0, "depth beyond this is not fused", unit="m", low=0.1, high=1000.0, live=True)
-    max_blocks: int = parameter(20000, "memory bound; the farthest blocks of 8x8x8 voxels are dropped", low=16, high=10000000)
-    cloud_period: float = parameter(2.0, "time between two `cloud_map` messages", unit="s", low=0.1, high=3600.0)
-    mesh: str = parameter("", "mesh file (PLY, OBJ, GLB) that `render_depth` shows instead of the scene's own")
+    truncation: float = parameter(
+        4.0, "half width of the surface band in voxels", low=1.0, high=32.0
+    )
+    max_range: float = parameter(
+        5.0, "depth beyond this is not fused", unit="m", low=0.1, high=1000.0, live=True
+    )
+    max_blocks: int = parameter(
+        20000,
+        "memory bound; the farthest blocks of 8x8x8 voxels are dropped",
+        low=16,
+        high=10000000,
+    )
+    cloud_period: float = parameter(
+        2.0, "time between two `cloud_map` messages", unit="s", low=0.1, high=3600.0
+    )
+    mesh: str = parameter(
+        "", "mesh file (PLY, OBJ, GLB) that `render_depth` shows instead of the scene's own"
+    )
 
 
 @dataclass(frozen=True)
 class ExportConfig:
-    directory: str = parameter("", "exports are written below this folder; empty means ~/.ros/da3_ros")
-    formats: str = parameter("glb", "formats of the newest window when the request names none, joined with `-`")
+    directory: str = parameter(
+        "", "exports are written below this folder; empty means ~/.ros/da3_ros"
+    )
+    formats: str = parameter(
+        "glb", "formats of the newest window when the request names none, joined with `-`"
+    )
 
 
 @dataclass(frozen=True)
@@ -214,7 +245,9 @@ class Config:
     output: OutputConfig = field(default_factory=OutputConfig)
     scene: SceneConfig = field(default_factory=SceneConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
-    autostart: bool = parameter(True, "configure and activate by itself; false leaves it to a lifecycle manager")
+    autostart: bool = parameter(
+        True, "configure and activate by itself; false leaves it to a lifecycle manager"
+    )
 
 
 def parameters(config: type = Config, prefix: str = "") -> Iterator[Parameter]:

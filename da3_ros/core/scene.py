@@ -34,6 +34,12 @@ class Scene:
         c = self.config
         return TsdfVolume(c.voxel_size, c.truncation, c.max_range, c.max_blocks, self._device)
 
+    def configure(self, config: SceneConfig) -> None:
+        """Take parameters that changed while running: `max_range`."""
+        with self._lock:
+            self.config = config
+            self._volume.max_range = config.max_range
+
     def integrate(
         self,
         depth: np.ndarray,

@@ -17,9 +17,9 @@ MIN_BLOCKED_TOKENS = 512
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Scaled dot-product attention. q: (B, H, Q, D); k, v: (B, H, L, D) -> (B, H, Q, D)."""
-    if q.dtype == torch.bfloat16 and q.device.type == "cpu" and not has_bf16_tiles():
-        if k.shape[2] >= MIN_BLOCKED_TOKENS and not torch.is_grad_enabled():
-            return _attend_in_blocks(q, k, v)
+    slow = q.dtype == torch.bfloat16 and q.device.type == "cpu" and not has_bf16_tiles()
+    if slow and k.shape[2] >= MIN_BLOCKED_TOKENS and not torch.is_grad_enabled():
+        return _attend_in_blocks(q, k, v)
     return F.scaled_dot_product_attention(q, k, v)
 
 

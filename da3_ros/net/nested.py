@@ -43,7 +43,6 @@ class NestedViews:
             EncodedViews.stack([v.metric for v in views]),
         )
 
-
     def split(self) -> list[NestedViews]:
         """The views one by one."""
         pairs = zip(self.any_view.split(), self.metric.split())

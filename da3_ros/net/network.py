@@ -8,7 +8,7 @@ views that nobody reads need not be decoded: the numbers stay the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -29,89 +29,9 @@ from da3_ros.net.reference_view import (
     take,
 )
 from da3_ros.net.sky import fill_sky
+from da3_ros.net.stage_types import EncodedViews, Features, NetOutput
 
 __all__ = ["Cameras", "EncodedViews", "Features", "Gaussians", "NetOutput", "Network"]
-
-
-@dataclass(frozen=True)
-class EncodedViews:
-    """Views after the per-view blocks; join single frames with `stack`.
-
-    tokens: (B, N, T, C). class_tokens: (B, N, C). size: (height, width) of the images.
-    features: layer -> (B, N, P, C). levels: of a one-view network, four (B, N, P, C).
-    """
-
-    tokens: Tensor
-    class_tokens: Tensor
-    size: tuple[int, int]
-    features: dict[int, Tensor] = field(default_factory=dict)
-    levels: tuple[Tensor, ...] = ()
-
-    @staticmethod
-    def stack(views: Sequence[EncodedViews]) -> EncodedViews:
-        """One window from separately encoded frames, in the order given."""
-        sizes = {v.size for v in views}
-        if len(sizes) != 1:
-            raise ValueError(f"views of one window must have one size, got {sorted(sizes)}")
-        return EncodedViews(
-            torch.cat([v.tokens for v in views], dim=1),
-            torch.cat([v.class_tokens for v in views], dim=1),
-            views[0].size,
-            {k: torch.cat([v.features[k] for v in views], dim=1) for k in views[0].features},
-            tuple(torch.cat(level, dim=1) for level in zip(*(v.levels for v in views))),
-        )
-
-
-    def split(self) -> list[EncodedViews]:
-        """The inverse of `stack`: views (B, 1, ...), copied, so that one can be freed alone."""
-        count = self.tokens.shape[1]
-        return [self] if count == 1 else [self._view(i) for i in range(count)]
-
-    def _view(self, i: int) -> EncodedViews:
-        return EncodedViews(
-            self.tokens[:, i : i + 1].clone(),
-            self.class_tokens[:, i : i + 1].clone(),
-            self.size,
-            {k: x[:, i : i + 1].clone() for k, x in self.features.items()},
-            tuple(x[:, i : i + 1].clone() for x in self.levels),
-        )
-
-
-@dataclass(frozen=True)
-class Features:
-    """A window after the cross-view blocks, views in input order.
-
-    levels: four (B, M, P, 2C) of `views`. camera_tokens: (B, N, 2C) of all views, or None.
-    features: layer -> (B, N, P, C).
-    """
-
-    levels: tuple[Tensor, ...]
-    camera_tokens: Tensor | None
-    views: tuple[int, ...]
-    size: tuple[int, int]
-    features: dict[int, Tensor]
-
-
-@dataclass(frozen=True)
-class NetOutput:
-    """Raw maps of M decoded views and cameras of all N, in the network's own scale.
-
-    depth (B, M, h, w) along z; conf (B, M, h, w) > 1; T_cam_ref (B, N, 3, 4) reference to
-    camera and K (B, N, 3, 3) px, as predicted; ray (B, M, h', w', 6) and ray_conf; sky
-    (B, M, h, w) at least 0; gaussians; aux: "feat_layer_X" -> (B, N, h/14, w/14, C);
-    scale_factor (B,): metres per any-view unit, already applied (nested model).
-    """
-
-    depth: Tensor
-    conf: Tensor | None = None
-    T_cam_ref: Tensor | None = None
-    K: Tensor | None = None
-    ray: Tensor | None = None
-    ray_conf: Tensor | None = None
-    sky: Tensor | None = None
-    gaussians: Gaussians | None = None
-    aux: dict[str, Tensor] = field(default_factory=dict)
-    scale_factor: Tensor | None = None
 
 
 class Network(nn.Module):

@@ -1,10 +1,12 @@
-"""Which numbers a network computes with, chosen by device.
+"""Which numbers a network computes with, chosen by device; and compiled code for them.
 
 The residual stream, normalisations, cameras and the last layer of every head are always
 fp32; what is lowered are the matrix products and convolutions in between.
 """
 
 from __future__ import annotations
+
+import re
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +65,16 @@ def set_precision(network: nn.Module, precision: str) -> torch.dtype:
         if isinstance(module, (Conv2d, ConvTranspose2d)):
             module.to(memory_format=torch.channels_last)
     return dtype
+
+
+def compile_stages(network: nn.Module) -> None:
+    """torch.compile what the stages spend their time in, when it first runs: blocks and heads.
+
+    The stages themselves stay as they are: they are called with windows of any kind.
+    """
+    for name, module in network.named_modules():
+        if re.search(r"backbone\.blocks\.\d+$|(^|\.)(head|gs_head)$", name):
+            module.compile()
 
 
 def _is_bf16_fast(device: torch.device) -> bool:

@@ -124,6 +124,18 @@ def cloud_message(points: np.ndarray, head: Header) -> PointCloud2:
     return msg
 
 
+def map_message(points: np.ndarray, colours: np.ndarray, head: Header) -> PointCloud2:
+    """Cloud of points (N, 3) float32 and colours (N, 3) uint8: unorganised, all valid."""
+    r, g, b = colours.astype(np.uint32).T
+    packed = np.zeros((1, len(points)), POINT)
+    for axis, values in zip("xyz", points.T):
+        packed[axis] = values
+    packed["rgb"] = (r << 16) | (g << 8) | b
+    msg = cloud_message(packed, head)
+    msg.is_dense = True
+    return msg
+
+
 def pose_message(T: np.ndarray) -> Pose:
     """geometry_msgs/Pose of a (4, 4) transform."""
     pose = Pose()

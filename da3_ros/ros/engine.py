@@ -14,6 +14,7 @@ from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.scene import Scene
 from da3_ros.core.sliding_window import Refusal, Window
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
@@ -39,6 +40,7 @@ class Engine:
         node: Node,
         network: Network | NestedNetwork,
         config: Config,
+        scene: Scene,
         outputs: Outputs,
         ledger: Ledger,
         complaints: Complaints,
@@ -47,6 +49,7 @@ class Engine:
         self._node = node
         self._network = network
         self._config = config
+        self._scene = scene
         self._outputs = outputs
         self._ledger = ledger
         self._complaints = complaints
@@ -139,7 +142,11 @@ class Engine:
         return self._config.scene.enabled or self._outputs.has_listeners()
 
     def _publish(self, result: WindowDepth) -> None:
+        # Before it is published: who has seen it may export it.
+        self._vitals.newest = result
         self._outputs.publish(self._pipeline, result, self._camera_of)
+        if self._config.scene.enabled:
+            self._pipeline.fuse(result, self._scene)
         self._ledger.publish(_published_keys(result.window))
         newest_ns = max(frame.stamp_ns for frame in result.frames)
         now_ns = self._node.get_clock().now().nanoseconds

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.core.config import Config, ModelConfig
+from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.sliding_window import make_window
 from da3_ros.net.checkpoint import CheckpointError, load_network
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
+from da3_ros.net.precision import compile_stages, set_precision
 
 
 class ModelError(RuntimeError):
@@ -28,9 +29,9 @@ def load_model(config: Config) -> Network | NestedNetwork:
         network = load_network(config.model.name, device)
     except (CheckpointError, ValueError) as error:
         raise ModelError(f"model.name is '{config.model.name}': {error}") from error
-    network.precision = find_precision(config.model, device)
+    set_precision(network, config.model.precision)
     if config.model.compile:
-        network.compile()
+        compile_stages(network)
     _warm_up(network, config)
     return network
 
@@ -47,14 +48,6 @@ def find_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ModelError(f"model.device is '{name}', but torch sees {count} CUDA devices")
     return device
-
-
-def find_precision(config: ModelConfig, device: torch.device) -> torch.dtype:
-    """bf16 where asked for, or by `auto` where the GPU has it; else fp32."""
-    if config.precision != "auto":
-        return {"fp32": torch.float32, "bf16": torch.bfloat16}[config.precision]
-    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.bfloat16 if fast else torch.float32
 
 
 def free_memory() -> None:

@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
+import numpy as np
 import rclpy
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
@@ -23,6 +24,9 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.signals import SignalHandlerOptions
 
 from da3_ros.core.config import Config, ConfigError
+from da3_ros.core.mesh import MeshError
+from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.scene import Scene
 from da3_ros.ros.complaints import Complaints
 from da3_ros.ros.engine import Engine
 from da3_ros.ros.inputs import Inputs
@@ -33,6 +37,7 @@ from da3_ros.ros.parameters import LiveParameters, declare_parameters, unknown_p
 from da3_ros.ros.run_node import Stopper, run_node
 from da3_ros.ros.services import Services
 from da3_ros.ros.status import StatusReport, Vitals
+from da3_ros.ros.tf_buffer import TransformUnavailable
 from da3_ros.ros.transport import use_large_message_profile
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -68,7 +73,7 @@ class DepthNode(LifecycleNode):
         self._stopper = stopper
         self._complaints = Complaints(self.get_logger())
         self._ledger, self._vitals = Ledger(), Vitals()
-        self._network = self._outputs = self._services_of_model = None
+        self._network = self._scene = self._outputs = self._services_of_model = None
         self._inputs = self._engine = None
         self._live = LiveParameters(
             self, config, is_configured=lambda: self._network is not None, apply=self._apply
@@ -97,14 +102,16 @@ class DepthNode(LifecycleNode):
         """Load the model and warm it up, advertise topics and services."""
         try:
             self._network = load_model(self.config)
-        except ModelError as error:
+            self._vitals.device = next(self._network.parameters()).device
+            self._scene = Scene(self.config.scene, str(self._vitals.device))
+        except (ModelError, MeshError) as error:
             self.get_logger().error(str(error))
             return FAILURE
         weights = self._network.weights
         self._vitals.model, self._vitals.license = weights.source, weights.license
-        self._vitals.device = next(self._network.parameters()).device
+        self._vitals.scene = self._scene
         self._outputs = Outputs(self, self.config)
-        self._services_of_model = Services(self, reset=lambda: self._start_over("asked to reset"))
+        self._services_of_model = Services(self, self._network, self._scene)
         self.get_logger().info(f"model {weights.source} is ready on {self._vitals.device}")
         return SUCCESS
 
@@ -117,6 +124,7 @@ class DepthNode(LifecycleNode):
             self,
             self._network,
             self.config,
+            self._scene,
             self._outputs,
             self._ledger,
             self._complaints,
@@ -146,8 +154,8 @@ class DepthNode(LifecycleNode):
         if self._outputs:
             self._outputs.close()
             self._services_of_model.close()
-        self._network = self._outputs = self._services_of_model = None
-        self._vitals.newest = None
+        self._network = self._scene = self._outputs = self._services_of_model = None
+        self._vitals.newest = self._vitals.scene = None
         free_memory()
         return SUCCESS
 
@@ -159,6 +167,25 @@ class DepthNode(LifecycleNode):
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """A transition raised: back to unconfigured."""
         return self.on_shutdown(state)
+
+    def newest_result(self) -> WindowDepth | None:
+        """The last published window."""
+        return self._vitals.newest
+
+    def find_pose(self, frame_id: str, stamp_ns: int) -> np.ndarray:
+        """T_world_frame (4, 4) at a stamp (0: the newest). Raises `TransformUnavailable`."""
+        world = self.config.pose.world_frame
+        if frame_id.lstrip("/") == world:
+            return np.eye(4)
+        if not self._inputs:
+            sentence = f"poses of '{frame_id}' are known only while the node is active"
+            raise TransformUnavailable(TransformUnavailable.NOT_YET, sentence)
+        return self._inputs.poses.lookup(world, frame_id, stamp_ns)
+
+    def reset(self) -> None:
+        """Forget window, poses, scale and scene."""
+        self._start_over("asked to reset")
+        self._scene.reset()
 
     def stop(self) -> None:
         """Drop whatever waits, end the worker."""
@@ -178,6 +205,7 @@ class DepthNode(LifecycleNode):
             self._engine.configure(config)
         if self._outputs:
             self._outputs.configure(config)
+            self._scene.configure(config.scene)
 
     def _watch_clock(self) -> None:
         backwards = JumpThreshold(

@@ -1,34 +1,40 @@
-"""Services of the node, in a callback group of their own: none of them stops the images.
+"""Services of the node; the long ones in callback groups of their own stop no image.
 
-~/reset   std_srvs/Trigger   forget window, poses and scale, as after a jump back in time
+~/reset   std_srvs/Trigger   forget window, poses, scale and scene, as after a jump back in time
+
+The others are in export_services.py and scene_services.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.node import Node
 from std_srvs.srv import Trigger
+
+from da3_ros.core.scene import Scene
+from da3_ros.net.nested import NestedNetwork
+from da3_ros.net.network import Network
+from da3_ros.ros.export_services import ExportServices
+from da3_ros.ros.scene_services import SceneServices
 
 
 class Services:
-    """The services while the node is configured."""
+    """All services while the node is configured. node: the `DepthNode`."""
 
-    def __init__(self, node: Node, *, reset: Callable[[], None]):
+    def __init__(self, node, network: Network | NestedNetwork, scene: Scene):
         self._node = node
-        self._reset = reset
-        self.group = MutuallyExclusiveCallbackGroup()
-        self._services = [
-            node.create_service(Trigger, "~/reset", self._on_reset, callback_group=self.group)
-        ]
+        self._exports = ExportServices(
+            node, network, scene, lambda: node.config, node.newest_result
+        )
+        self._scene = SceneServices(node, scene, lambda: node.config, node.find_pose)
+        # In the node's own group: never in the middle of an image.
+        self._reset = node.create_service(Trigger, "~/reset", self._on_reset)
 
     def close(self) -> None:
         """Take all services off the graph."""
-        for service in self._services:
+        self._scene.close()
+        for service in (*self._exports.services, self._reset):
             self._node.destroy_service(service)
 
     def _on_reset(self, _, response: Trigger.Response) -> Trigger.Response:
-        self._reset()
-        response.success, response.message = True, "window, poses and scale are forgotten"
+        self._node.reset()
+        response.success, response.message = True, "window, poses, scale and scene are forgotten"
         return response

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
 from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.scene import Scene
 from da3_ros.msg import Status
 from da3_ros.ros.complaints import Complaints
 from da3_ros.ros.ledger import Ledger
@@ -29,11 +30,10 @@ class Vitals:
         self.seconds: dict[str, float] = {}
         self.newest: WindowDepth | None = None
         self.failure: str | None = None
-        self.scene_memory = 0
+        self.scene: Scene | None = None
 
     def note(self, result: WindowDepth, latency: float) -> None:
         """A window was published `latency` seconds after its newest published image."""
-        self.newest = result
         self.failure = None
         self.seconds = result.seconds
         self.window_rate.tick()
@@ -72,7 +72,7 @@ class StatusReport:
         msg.window_rate = vitals.window_rate.hertz()
         msg.latency_median, msg.latency_p95 = vitals.latency.quantiles()
         msg.device_memory = device_memory(vitals.device)
-        msg.scene_memory = vitals.scene_memory
+        msg.scene_memory = vitals.scene.nbytes if vitals.scene else 0
         msg.model, msg.license = vitals.model, vitals.license
         _add_scale(msg, vitals.newest)
         return msg

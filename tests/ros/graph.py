@@ -138,6 +138,15 @@ class Robot:
         self.node.create_subscription(kind, topic, messages.append, qos)
         return messages
 
+    def call(self, kind: type, name: str, request):
+        """The answer of a service."""
+        client = self.node.create_client(kind, name)
+        assert client.wait_for_service(START), name
+        future = client.call_async(request)
+        self.wait_until(future.done, START, name)
+        self.node.destroy_client(client)
+        return future.result()
+
     def wait_until(self, condition, timeout: float = 20.0, what: str = "the condition") -> None:
         """Wait until `condition()` holds."""
         deadline = time.monotonic() + timeout

@@ -41,28 +41,20 @@ def start(tmp_path):
         process.kill()
 
 
-def call(robot, kind, name, request):
-    client = robot.node.create_client(kind, name)
-    assert client.wait_for_service(START)
-    future = client.call_async(request)
-    robot.wait_until(future.done, START, name)
-    return future.result()
-
-
 def change(robot, transition):
     request = ChangeState.Request(transition=Transition(id=transition))
-    return call(robot, ChangeState, "/da3/change_state", request).success
+    return robot.call(ChangeState, "/da3/change_state", request).success
 
 
 def state(robot):
-    return call(robot, GetState, "/da3/get_state", GetState.Request()).current_state.label
+    return robot.call(GetState, "/da3/get_state", GetState.Request()).current_state.label
 
 
 def set_parameter(robot, name, value):
     request = SetParametersAtomically.Request(
         parameters=[Parameter(name, value=value).to_parameter_msg()]
     )
-    return call(robot, SetParametersAtomically, "/da3/set_parameters_atomically", request).result
+    return robot.call(SetParametersAtomically, "/da3/set_parameters_atomically", request).result
 
 
 def stamps(messages):

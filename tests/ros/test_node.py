@@ -271,11 +271,7 @@ def test_time_jumping_back_starts_over(robot, node):
 
 
 def test_reset_service(robot, node):
-    client = robot.node.create_client(Trigger, "/da3/reset")
-    assert client.wait_for_service(10)
-    future = client.call_async(Trigger.Request())
-    robot.wait_until(future.done, what="reset")
-    assert future.result().success
+    assert robot.call(Trigger, "/da3/reset", Trigger.Request()).success
     send_until_published(robot)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import numpy as np
 from da3_ros.core import poses
 from da3_ros.core.atomic_file import atomic_path
 from da3_ros.core.export import points
+from da3_ros.core.image_input import ImageBatch
 from da3_ros.core.prediction import Prediction
 
 PINHOLE = 1
@@ -30,6 +32,20 @@ class SourceImages:
     names: list[str]
     sizes: list[tuple[int, int]]
     network_from_image: np.ndarray
+
+
+def source_images(image: Sequence, batch: ImageBatch) -> SourceImages | None:
+    """Names and sizes of the given files, for a COLMAP model of them; None for arrays."""
+    if not all(isinstance(source, (str, os.PathLike)) for source in image):
+        return None
+    paths = [Path(source) for source in image]
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        root = os.path.commonpath([path.parent for path in paths])
+        names = [os.path.relpath(path, root) for path in paths]
+    sizes = [plan.original for plan in batch.plans]
+    matrices = np.stack([batch.network_from_image(i) for i in range(len(paths))])
+    return SourceImages(names, sizes, matrices)
 
 
 @dataclass(frozen=True, eq=False)

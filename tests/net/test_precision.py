@@ -1,0 +1,82 @@
+"""Lower precision changes depth by less than what is promised, and only where it is fast."""
+
+import pytest
+import torch
+from upstream import random_cameras
+
+from da3_ros.net import attention
+from da3_ros.net.attention import attend
+from da3_ros.net.checkpoint import load_network
+from da3_ros.net.precision import compile_stages, set_precision
+
+MEAN_ERROR, MAX_ERROR = 0.002, 0.02
+"""Largest relative difference of depth that bf16 may make: stated in the README."""
+
+SIZE = (112, 154)
+
+
+def depth(network, seed=0):
+    images = torch.randn(1, 3, 3, *SIZE, generator=torch.Generator().manual_seed(seed))
+    with torch.inference_mode():
+        return network(images, random_cameras(3, SIZE)).depth
+
+
+@pytest.mark.parametrize("name", ("da3-small", "da3-demo"))
+def test_bf16_keeps_depth(name):
+    exact = depth(load_network(name))
+    lowered = load_network(name)
+    assert set_precision(lowered, "bf16") == torch.bfloat16
+    error = (depth(lowered) / exact - 1).abs()
+    assert 0 < error.mean() < MEAN_ERROR and error.max() < MAX_ERROR
+
+
+def test_what_is_lowered_and_what_is_not():
+    network = load_network("da3-small")
+    set_precision(network, "bf16")
+    kinds = {name: p.dtype for name, p in network.named_parameters()}
+    assert kinds["backbone.blocks.5.attn.qkv.weight"] == torch.bfloat16
+    assert kinds["head.scratch.refinenet1.out_conv.weight"] == torch.bfloat16
+    for name in (
+        "backbone.blocks.5.norm1.weight",
+        "backbone.blocks.5.ls1.gamma",
+        "backbone.pos_embed",
+        "head.scratch.output_conv2.2.weight",
+        "cam_enc.pose_branch.fc1.weight",
+        "cam_dec.fc_t.weight",
+    ):
+        assert kinds[name] == torch.float32, name
+
+
+def test_fp32_is_fp32_everywhere():
+    network = load_network("da3-small")
+    before = depth(network)
+    assert set_precision(network, "fp32") == torch.float32
+    assert torch.allclose(depth(network), before, rtol=1e-5)
+
+
+def test_auto_follows_the_processor(monkeypatch):
+    for fast, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr("da3_ros.net.precision.has_bf16_products", lambda fast=fast: fast)
+        assert set_precision(load_network("da3-demo"), "auto") == expected
+    with pytest.raises(ValueError, match="precision is 'fp16', must be one of auto, fp32, bf16"):
+        set_precision(load_network("da3-demo"), "fp16")
+
+
+@pytest.mark.parametrize("queries", (1, 127, 128, 700))
+def test_attention_in_blocks_is_attention(monkeypatch, queries):
+    monkeypatch.setattr(attention, "has_bf16_tiles", lambda: False)
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(2, 3, n, 64, generator=generator) for n in (queries, 600, 600))
+    exact = torch.nn.functional.scaled_dot_product_attention(q, k, v)
+    with torch.no_grad():
+        blocked = attend(q.bfloat16(), k.bfloat16(), v.bfloat16()).float()
+    assert (blocked - exact).abs().max() < 0.02 * exact.abs().max()
+
+
+def test_blocks_and_head_are_what_is_compiled():
+    """Not run here: compiling takes minutes."""
+    network = load_network("da3-demo")
+    compile_stages(network)
+    compiled = [name for name, m in network.named_modules() if m._compiled_call_impl is not None]
+    blocks = [f"backbone.blocks.{i}" for i in range(network.preset.backbone.depth)]
+    assert compiled == [*blocks, "head"]
