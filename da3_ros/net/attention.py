@@ -46,10 +46,12 @@ def _cpu_capabilities() -> dict:
 
 
 def _attend_in_blocks(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    q = q * q.shape[-1] ** -0.5
-    k = k.transpose(-2, -1)
-    out = torch.empty_like(q)
-    for i in range(0, q.shape[2], BLOCK):
-        block = slice(i, i + BLOCK)
-        out[:, :, block] = (q[:, :, block] @ k).softmax(dim=-1) @ v
+    """One head after the other, so that its keys and values stay in the cache as well."""
+    out = torch.empty(q.shape, dtype=q.dtype)
+    heads = (x.flatten(0, 1) for x in (q * q.shape[-1] ** -0.5, k, v, out))
+    for query, key, value, result in zip(*heads):
+        key = key.T.contiguous()
+        for i in range(0, len(query), BLOCK):
+            block = slice(i, i + BLOCK)
+            result[block] = (query[block] @ key).softmax(dim=-1) @ value
     return out

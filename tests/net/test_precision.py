@@ -66,7 +66,8 @@ def test_auto_follows_the_processor(monkeypatch):
 def test_attention_in_blocks_is_attention(monkeypatch, queries):
     monkeypatch.setattr(attention, "has_bf16_tiles", lambda: False)
     generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(2, 3, n, 64, generator=generator) for n in (queries, 600, 600))
+    lengths = (queries, 600, 600)  # strided as the layers make them
+    q, k, v = (torch.randn(2, n, 3, 64, generator=generator).transpose(1, 2) for n in lengths)
     exact = torch.nn.functional.scaled_dot_product_attention(q, k, v)
     with torch.no_grad():
         blocked = attend(q.bfloat16(), k.bfloat16(), v.bfloat16()).float()
