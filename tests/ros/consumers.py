@@ -57,7 +57,7 @@ class Listener:
     def send_until_complete(self, count: int = 3) -> dict:
         """Good frames until one of them came back everywhere; its messages by topic."""
         first = self.robot.next_stamp()
-        for _ in range(100):
+        for _ in range(8):
             for _ in range(count):
                 self.robot.send(WIDE)
                 time.sleep(0.05)
