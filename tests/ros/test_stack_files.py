@@ -9,6 +9,15 @@ import pytest
 import rclpy
 import yaml
 from rclpy.context import Context
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+    qos_profile_sensor_data,
+)
 
 from da3_ros.core.config import Config, from_dict
 
@@ -16,9 +25,9 @@ ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config"
 STACKS = ("nvblox", "rtabmap", "octomap", "nav2_voxel_layer")
 POLICIES = {
-    "reliability": {"reliable", "best_effort"},
-    "durability": {"volatile", "transient_local"},
-    "history": {"keep_last", "keep_all"},
+    "reliability": ReliabilityPolicy,
+    "durability": DurabilityPolicy,
+    "history": HistoryPolicy,
 }
 
 
@@ -129,14 +138,21 @@ def test_nav2_layer():
     assert source["expected_update_rate"] > config.window.max_interval
 
 
-def test_bag_play_qos():
+def test_bag_play_qos_suits_the_subscriptions_of_the_node():
+    """Read as `ros2 bag play` does, by the short names of rclpy."""
+    wanted = {
+        "/tf": QoSProfile(depth=100),
+        "/tf_static": QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL),
+        "/camera/image_raw": qos_profile_sensor_data,
+        "/camera/camera_info": qos_profile_sensor_data,
+    }
     profiles = load("bag_play_qos")
-    assert profiles["/tf_static"]["durability"] == "transient_local"
-    for topic, profile in profiles.items():
-        assert topic.startswith("/")
-        assert set(profile) <= {*POLICIES, "depth"}
-        assert all(profile[policy] in allowed for policy, allowed in POLICIES.items())
-        assert (profile["history"] == "keep_last") == ("depth" in profile)
+    assert profiles.keys() == wanted.keys()
+    for topic, values in profiles.items():
+        policies = {p: POLICIES[p].get_from_short_key(values.pop(p)) for p in POLICIES}
+        offered = QoSProfile(**policies, **values)
+        compatible, reason = qos_check_compatible(offered, wanted[topic])
+        assert compatible == QoSCompatibility.OK, f"{topic}: {reason}"
 
 
 def test_rviz_shows_latched_topics_as_latched():
