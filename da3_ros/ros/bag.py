@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from rclpy.serialization import deserialize_message, serialize_message
 from rosbags.interfaces import Connection, QosDurability
 from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer
-from rosbags.typesys import Stores, get_typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
 
@@ -122,8 +123,26 @@ class BagWriter:
     def write(self, topic: str, time_ns: int, msg) -> None:
         """Append one message."""
         connection = self._connections.get(topic) or self._add(topic, type(msg))
-        self._writer.write(connection, time_ns, serialize_message(msg))
+        # rclpy leaves the bytes between fields as they were; a second pass makes them zero.
+        decoded = TYPES.deserialize_cdr(serialize_message(msg), connection.msgtype)
+        self._writer.write(connection, time_ns, TYPES.serialize_cdr(decoded, connection.msgtype))
 
     def _add(self, topic: str, cls: type) -> Connection:
-        connection = self._writer.add_connection(topic, type_name(cls), typestore=TYPES)
+        name = type_name(cls)
+        if name not in TYPES.fielddefs:
+            TYPES.register(get_types_from_msg(definition(cls), name))
+        connection = self._writer.add_connection(topic, name, typestore=TYPES)
         return self._connections.setdefault(topic, connection)
+
+
+def definition(cls: type) -> str:
+    """The lines of a .msg file, from the fields of a message class without constants."""
+    fields = cls.get_fields_and_field_types().items()
+    return "\n".join(f"{_field_type(kind)} {name}" for name, kind in fields)
+
+
+def _field_type(kind: str) -> str:
+    """`float64[]` of `sequence<double>`."""
+    if sequence := re.fullmatch(r"sequence<(.*)>", kind):
+        return f"{_field_type(sequence[1])}[]"
+    return {"double": "float64", "float": "float32"}.get(kind, kind)

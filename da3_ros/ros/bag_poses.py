@@ -1,0 +1,77 @@
+"""Poses of a bag, known before the images that need them.
+
+A transform buffer holds ten seconds, so the transforms of a long bag are read a little
+ahead of the images and not all at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from nav_msgs.msg import Odometry
+from tf2_msgs.msg import TFMessage
+
+from da3_ros.core.config import PoseConfig
+from da3_ros.ros.bag import BagError, BagReader
+from da3_ros.ros.transforms import PoseSource
+
+AHEAD_NS = 4_000_000_000
+"""How far in recording time: less than the buffer holds, more than any transform is late."""
+
+Recorded = tuple[int, object]
+"""Recording time in ns and message."""
+
+
+class BagPoses:
+    """Feeds a `PoseSource` from an open bag that nobody else reads from.
+
+    Raises `BagError` when the bag has no odometry but the parameters want it.
+    """
+
+    def __init__(self, bag: BagReader, config: PoseConfig):
+        self.source = PoseSource(config)
+        self.refused: list[str] = []
+        self._bag = bag
+        self._coming = self._read(config)
+        self._ahead: deque[Recorded] = deque()
+
+    def read_until(self, time_ns: int) -> None:
+        """Make all poses known that images recorded up to `time_ns` need."""
+        while not self._ahead or self._ahead[-1][0] <= time_ns + AHEAD_NS:
+            recorded = next(self._coming, None)
+            if recorded is None:
+                break
+            self._take(recorded)
+            self._ahead.append(recorded)
+        while self._ahead and self._ahead[0][0] < time_ns:
+            self._ahead.popleft()
+
+    def start_over(self) -> None:
+        """Stamps jumped back: forget the poses from before, keep those read ahead."""
+        self.source.clear()
+        for recorded in self._ahead:
+            self._take(recorded)
+
+    def _take(self, recorded: Recorded) -> None:
+        msg = recorded[1]
+        if isinstance(msg, Odometry):
+            self.refused += self.source.take_odometry(msg)
+        else:
+            self.refused += self.source.take_transforms(msg, static=False)
+
+    def _read(self, config: PoseConfig) -> Iterator[Recorded]:
+        if config.source == "none":
+            return iter(())
+        for _, _, msg in self._bag.messages("/tf_static"):
+            self.refused += self.source.take_transforms(msg, static=True)
+        topics = [topic for topic in self._bag.topics_of(TFMessage) if topic == "/tf"]
+        if config.source == "odometry":
+            topics.append(self._find_odometry())
+        return ((time_ns, msg) for _, time_ns, msg in self._bag.messages(*topics))
+
+    def _find_odometry(self) -> str:
+        topics = self._bag.topics_of(Odometry)
+        if not topics:
+            raise BagError("pose.source is odometry, but the bag has no nav_msgs/Odometry")
+        return topics[0]
