@@ -152,7 +152,7 @@ def test_bag_play_qos_suits_the_subscriptions_of_the_node():
         policies = {p: POLICIES[p].get_from_short_key(values.pop(p)) for p in POLICIES}
         offered = QoSProfile(**policies, **values)
         compatible, reason = qos_check_compatible(offered, wanted[topic])
-        assert compatible == QoSCompatibility.OK, f"{topic}: {reason}"
+        assert compatible != QoSCompatibility.ERROR, f"{topic}: {reason}"
 
 
 def test_rviz_shows_latched_topics_as_latched():
