@@ -3,7 +3,7 @@
     push      collect   Frame -> Window when one is due
     process   prepare   pictures and poses for the network
               infer     encode each frame once, aggregate the window, decode what is wanted
-              scale     network units -> metres
+              scale     network units -> metres; without given poses, windows chained into one world
     view      mask, and bring to the size of the camera
 
 `push` is cheap and belongs to whoever receives frames; `process` is the work and may run
@@ -20,7 +20,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 
-from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
@@ -42,7 +41,9 @@ from da3_ros.core.preprocess import (
     scale_camera,
 )
 from da3_ros.core.resample import Resampler
+from da3_ros.core.scene import Scene
 from da3_ros.core.sliding_window import SlidingWindow, Step, Window
+from da3_ros.core.window_chain import ChainLink, WindowChain
 from da3_ros.net.nested import METRIC_FOCAL, NestedNetwork, NestedViews
 from da3_ros.net.network import Cameras, EncodedViews, NetOutput, Network
 
@@ -56,8 +57,8 @@ UNKNOWN = ScaleEstimate(scale=np.nan, spread=np.nan, age=np.nan, measured=False)
 class DepthView:
     """One published view: depth and conf (H, W) float32, image (H, W, 3) uint8, same camera.
 
-    depth: metres along z (network units without poses and metric model); NaN unknown, +Inf
-    out of range.
+    depth: metres along z (one unknown unit without poses and metric model); NaN unknown,
+    +Inf out of range.
     """
 
     frame: Frame
@@ -78,6 +79,24 @@ class _Input:
     cameras: list[CameraModel]
 
 
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """What the network said of the views (indices into the window) that were decoded."""
+
+    views: tuple[int, ...]
+    depth: np.ndarray
+    conf: np.ndarray | None
+    sky: np.ndarray | None
+
+    def of(self, views: tuple[int, ...]) -> _Maps:
+        """Those of some of the views."""
+        if views == self.views:
+            return self
+        rows = [self.views.index(i) for i in views]
+        conf, sky = (None if x is None else x[rows] for x in (self.conf, self.sky))
+        return _Maps(views, self.depth[rows], conf, sky)
+
+
 class Pipeline:
     """From frames to depth in metres. Holds the window, the encodings and the scale."""
 
@@ -87,17 +106,20 @@ class Pipeline:
         self._device = next(network.parameters()).device
         self._window = SlidingWindow(config.window)
         self._scale = MetricScale(config.scale)
+        self._chain = WindowChain(config.scale, metric=network.preset.metric)
         self.clear()
 
     def configure(self, config: Config) -> None:
         """Take parameters that changed while running."""
         self.config = config
-        self._window.config, self._scale.config = config.window, config.scale
+        self._window.config = config.window
+        self._scale.config = self._chain.config = config.scale
 
     def clear(self) -> None:
-        """Forget frames, encodings and scale, as after a jump back in time."""
+        """Forget frames, encodings, scale and chain, as after a jump back in time."""
         self._window.clear()
         self._scale.clear()
+        self._chain.clear()
         # An encoding lives as long as its frame is in a window, here or with the caller.
         self._encoded: WeakKeyDictionary[Frame, EncodedViews | NestedViews] = WeakKeyDictionary()
 
@@ -114,13 +136,15 @@ class Pipeline:
             encoded = self._encode(prepared)
         with _timed(seconds, "aggregate"):
             posed, divisor = self._poses(prepared, window)
-            views = [prepared.order.index(i) for i in window.views]
+            decoded = self._decoded_views(window)
+            views = [prepared.order.index(i) for i in decoded]
             features = self.network.aggregate(encoded, posed, reference="first", views=views)
         with _timed(seconds, "decode"):
             out = self.network.decode(features)
-            depth = out.depth[0].float().cpu().numpy()
+            maps = _Maps(decoded, _numpy(out.depth), _numpy(out.conf), _numpy(out.sky))
         with _timed(seconds, "scale"):
-            return self._to_metres(window, prepared, out, depth, divisor, seconds)
+            T_cam_ref = _in_window_order(out, prepared.order)
+            return self._to_metres(window, prepared, maps, T_cam_ref, divisor, seconds)
 
     def view(self, result: WindowDepth, index: int) -> DepthView:
         """One published view by the output parameters: masked, at camera or network size."""
@@ -136,6 +160,19 @@ class Pipeline:
         resample = Resampler(camera, frame.camera)
         depth, *others = resample(depth, *([] if conf is None else [conf]))
         return DepthView(frame, frame.camera, frame.image, depth, *(others or [None]))
+
+    def fuse(self, result: WindowDepth, scene: Scene) -> None:
+        """Add the published views to the map, as the network saw them and masked.
+
+        Depth that is not in metres, or of frames that nobody placed, stays out.
+        """
+        if not result.is_metric or result.window.T_world_cam is None:
+            return
+        for i, (frame, camera) in enumerate(zip(result.frames, result.cameras)):
+            conf = None if result.conf is None else result.conf[i]
+            sky = None if result.sky is None else result.sky[i]
+            depth = mask_depth(result.depth[i], conf, sky, self.config.output)
+            scene.integrate(depth, frame.T_world_cam, camera, result.image(i), conf)
 
     def _prepare(self, window: Window) -> _Input:
         order = reference_first(len(window.frames), window.reference)
@@ -171,21 +208,31 @@ class Pipeline:
         # The nested model's output is in metres whatever its input was divided by.
         return cameras, 1.0 if self.network.preset.metric else divisor
 
-    def _to_metres(self, window, prepared, out, depth, divisor, seconds) -> WindowDepth:
+    def _decoded_views(self, window: Window) -> tuple[int, ...]:
+        """The published views; without given poses also what ties the windows together."""
+        chained = window.T_world_cam is None and self.network.preset.any_view
+        return self._chain.views(window) if chained else window.views
+
+    def _to_metres(self, window, prepared, maps, T_cam_ref, divisor, seconds) -> WindowDepth:
+        preset, published = self.network.preset, maps.of(window.views)
         cameras = tuple(prepared.cameras[prepared.order.index(i)] for i in window.views)
-        T_cam_ref = _in_window_order(out, prepared.order)
         scale = self._estimate(window, T_cam_ref, divisor)
-        preset = self.network.preset
+        link = position = rotation = None
+        if window.T_world_cam is None:
+            T_world_cam, link = self._place(window, T_cam_ref, maps)
+        else:
+            T_world_cam, position, rotation = _compare(window, T_cam_ref, scale)
+        depth = published.depth
         if preset.metric and not preset.any_view:
             focals = [(c.K[0, 0] + c.K[1, 1]) / 2 for c in cameras]
             depth = depth * np.float32(focals)[:, None, None] / np.float32(METRIC_FOCAL)
         is_metric = preset.metric or window.T_world_cam is not None
-        T_world_cam, position, rotation = _compare(window, T_cam_ref, scale)
+        factor = link.scale.scale if link else scale.scale if is_metric else 1.0
         return WindowDepth(
             window=window,
-            depth=depth * np.float32(scale.scale) if is_metric else depth,
-            conf=_numpy(out.conf),
-            sky=_numpy(out.sky),
+            depth=depth * np.float32(factor),
+            conf=published.conf,
+            sky=published.sky,
             cameras=cameras,
             plans=tuple(prepared.plans[prepared.order.index(i)] for i in window.views),
             scale=scale,
@@ -194,7 +241,16 @@ class Pipeline:
             position_residuals=position,
             rotation_residuals=rotation,
             seconds=seconds,
+            link=link,
         )
+
+    def _place(
+        self, window: Window, T_cam_ref: np.ndarray | None, maps: _Maps
+    ) -> tuple[np.ndarray | None, ChainLink | None]:
+        """Poses in the chain's world; None of a network that knows no poses."""
+        if T_cam_ref is None:
+            return None, None
+        return self._chain.place(window, T_cam_ref, maps.views, maps.depth, maps.conf)
 
     def _estimate(
         self, window: Window, T_cam_ref: np.ndarray | None, divisor: float
@@ -215,12 +271,8 @@ def _compare(
     """Predicted poses in the world, and their residuals against the given ones."""
     if T_cam_ref is None:
         return None, None, None
-    given = window.T_world_cam
-    if given is None:
-        last_row = np.tile([[[0.0, 0.0, 0.0, 1.0]]], (len(T_cam_ref), 1, 1))
-        return poses.inverse(np.concatenate([T_cam_ref, last_row], axis=1)), None, None
-    T_world_cam = align_to_given(T_cam_ref, given, scale.scale)
-    return T_world_cam, *pose_residuals(given, T_world_cam)
+    T_world_cam = align_to_given(T_cam_ref, window.T_world_cam, scale.scale)
+    return T_world_cam, *pose_residuals(window.T_world_cam, T_world_cam)
 
 
 def _in_window_order(out: NetOutput, order: list[int]) -> np.ndarray | None:

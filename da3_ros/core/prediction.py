@@ -12,6 +12,7 @@ from da3_ros.core.frame import Frame
 from da3_ros.core.metric_scale import ScaleEstimate
 from da3_ros.core.preprocess import ResizePlan, centre_crop
 from da3_ros.core.sliding_window import Window
+from da3_ros.core.window_chain import ChainLink
 from da3_ros.net.gaussians import Gaussians
 
 
@@ -49,14 +50,15 @@ class Prediction:
 class WindowDepth:
     """Depth of the published views of one window, and the poses of all its views.
 
-    depth: (M, h, w) float32 along z at network size, metres when `is_metric`, else network
-    units; NaN where unknown, all of it while the scale of posed frames is unknown.
+    depth: (M, h, w) float32 along z at network size, metres when `is_metric`, else units of
+    the chain (`link`) or the network; NaN where unknown, all of it while the scale of posed
+    frames is unknown.
     conf, sky: (M, h, w) or None. cameras: of the M views at (h, w). plans: how their images
     became (h, w). scale: metres per network unit.
     T_world_cam: (N, 4, 4) poses as predicted: moved onto the given ones and scaled, or
-    without given poses in the frame of the reference view; None for one-view networks.
+    without given poses in the chain's world; None for one-view networks.
     position_residuals (N,) m, rotation_residuals (N,) rad: predicted against given poses.
-    seconds: time of each stage.
+    seconds: time of each stage. link: how a window without given poses was placed.
     """
 
     window: Window
@@ -71,6 +73,7 @@ class WindowDepth:
     position_residuals: np.ndarray | None
     rotation_residuals: np.ndarray | None
     seconds: dict[str, float]
+    link: ChainLink | None = None
 
     def __post_init__(self):
         count, *size = self.depth.shape
@@ -96,7 +99,7 @@ class WindowDepth:
     def to_prediction(self) -> Prediction:
         """The published views for the exports: world frame at the given poses.
 
-        Without given poses: the frame of the reference view at the predicted poses.
+        Without given poses: the chain's world at the predicted poses.
         """
         T_world_cam = self.window.T_world_cam
         T_world_cam = self.T_world_cam if T_world_cam is None else T_world_cam
