@@ -29,7 +29,7 @@ parity: .venv/built .venv/test-tools  ## every preset at true size against the p
 	$(BIN)/python tools/parity.py $(ARGS)
 
 eval-demo: .venv/built .venv/test-tools  ## accuracy of the shipped model
-	$(BIN)/python tools/eval_demo.py $(ARGS)
+	$(BIN)/python -m tools.eval_demo $(ARGS)
 
 clean:  ## remove what make made
 	rm -rf .venv build dist out *.egg-info

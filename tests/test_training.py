@@ -10,6 +10,7 @@ from da3_ros.core.synthetic.textures import Atlas
 from da3_ros.net.camera import encode_cameras
 from tools import train_demo
 from tools.training import losses, samples
+from tools.training.camera_stage import finish_cameras
 from tools.training.evaluate import camera_errors, constant_depth, measure
 from tools.training.windows import Windows, random_windows
 
@@ -46,7 +47,7 @@ def test_the_truth_costs_nothing(windows, posed):
 def test_a_wrong_scale_costs_its_logarithm(windows):
     sample = samples.make_sample(windows, posed=True)
     _, parts = losses.total_loss(perfect_output(sample, 1.5), sample)
-    assert parts["depth"] == pytest.approx(np.log(1.5), rel=1e-3)
+    assert parts["depth"] == pytest.approx(losses.SCALE_WEIGHT * np.log(1.5), rel=1e-3)
     assert parts["gradient"] == pytest.approx(0, abs=1e-5)
 
 
@@ -93,7 +94,9 @@ def test_changed_pictures_keep_geometry(windows):
 
 def test_chosen_views_are_neighbours_in_any_order():
     stamps = torch.arange(6.0).view(1, 6, 1, 1, 1).expand(3, 6, 2, 2, 3)
-    windows = Windows(stamps, stamps[..., 0], torch.eye(4).expand(3, 6, 4, 4), torch.eye(3).expand(3, 6, 3, 3))
+    windows = Windows(
+        stamps, stamps[..., 0], torch.eye(4).expand(3, 6, 4, 4), torch.eye(3).expand(3, 6, 3, 3)
+    )
     generator = torch.Generator().manual_seed(1)
     for count in (1, 2, 4, 6):
         chosen = samples.choose_views(windows, count, generator).images[..., 0, 0, 0]
@@ -137,7 +140,9 @@ def test_a_run_trains_and_resumes_where_it_was(arguments, tmp_path, monkeypatch)
     train_demo.main()
     state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
     assert state["steps"] > 0
-    monkeypatch.setattr("sys.argv", ["train_demo", *arguments, "--minutes", str(state["minutes"] + 0.01)])
+    monkeypatch.setattr(
+        "sys.argv", ["train_demo", *arguments, "--minutes", str(state["minutes"] + 0.01)]
+    )
     train_demo.main()
     later = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
     assert later["steps"] > state["steps"]
@@ -162,6 +167,22 @@ def test_steps_lower_the_loss_on_one_batch(windows):
             optimizer.zero_grad()
         seen.append(loss.item())
     assert np.mean(seen[-3:]) < 0.8 * seen[0]
+
+
+def test_finishing_the_cameras_teaches_the_decoder_and_nothing_else(arguments, tmp_path):
+    torch.manual_seed(0)
+    network = train_demo.Network(train_demo.PRESETS["da3-demo"]).eval()
+    source = train_demo.PoolSource(tmp_path / "pool", "cpu")
+    images = samples.make_sample(source.sample(3, torch.Generator().manual_seed(0)), posed=True).images
+    train_demo.initialise(network, images.flatten(0, 1), seed=0)
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    windows = source.sample(8, torch.Generator().manual_seed(3))
+    ordinary = measure(network, windows, posed=True)["translation"]
+    finish_cameras(network, source, torch.Generator().manual_seed(1), windows=80, steps=300)
+    finished = measure(network, windows, posed=True)["translation"]
+    assert finished < 0.5 * ordinary
+    changed = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
+    assert changed and all(k.startswith("cam_dec.") for k in changed)
 
 
 def test_measured_numbers_are_those_of_the_reference_view(windows):

@@ -60,7 +60,7 @@ _WIDE = Head(256, (256, 512, 1024, 1024))
 
 _DEMO = Preset(
     "da3-demo",
-    Backbone(192, 12, 3, (5, 7, 9, 11), alternate_from=4),
+    Backbone(192, 8, 3, (2, 3, 5, 7), alternate_from=2),
     Head(32, (24, 48, 96, 192)),
     APACHE,
     "",

@@ -34,7 +34,13 @@ def measure(network: Network, windows: Windows, *, posed: bool) -> dict[str, flo
             out = network.decode(features)
         rows += [_measure_one(sample, out, i, posed) for i in range(len(part))]
     names = rows[0].keys()
-    return {name: float(np.nanmean([row[name] for row in rows])) for name in names}
+    return {name: _mean([row[name] for row in rows]) for name in names}
+
+
+def _mean(values) -> float:
+    """Mean of what is known; NaN where nothing is, as the cameras of windows of one view."""
+    known = [v for v in values if np.isfinite(v)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _measure_one(sample: Sample, out, i: int, posed: bool) -> dict[str, float]:

@@ -69,16 +69,34 @@ def _start_block(block) -> None:
 
 
 def _start_head(network: Network) -> None:
-    """Say a middling depth at first, little confidence, a camera at the reference."""
-    depth = network.head.scratch.output_conv2[2]
-    depth.weight.mul_(0.1)
-    depth.bias.copy_(torch.tensor([1.0, 0.0]))
+    """Signals of size one through all layers; exp(2.8) is 1.6 m in the unit of near views."""
+    for module in network.head.modules():
+        if isinstance(module, nn.ConvTranspose2d):
+            _draw(module, 1.0, module.in_channels)
+        elif isinstance(module, nn.Conv2d):
+            _draw(module, 1.0, module.in_channels * module.kernel_size[0] * module.kernel_size[1])
+    for name, module in network.head.named_modules():
+        if "resConfUnit" in name and name.endswith("conv2"):
+            module.weight.mul_(0.5)
+    for output in (network.head.scratch.output_conv2, *network.head.scratch.output_conv2_aux):
+        output[0].weight.mul_(2**0.5)
+        output[-1].weight.mul_(0.5)
+    network.head.scratch.output_conv2[2].bias.copy_(torch.tensor([2.8, -1.0]))
     decoder = network.cam_dec
+    for linear in (decoder.backbone[0], decoder.backbone[2]):
+        _draw(linear, 2**0.5, linear.in_features)
     for linear in (decoder.fc_t, decoder.fc_qvec, decoder.fc_fov[0]):
-        linear.weight.mul_(0.1)
-        linear.bias.zero_()
+        _draw(linear, 0.1, linear.in_features)
     decoder.fc_qvec.bias[3] = 1.0
     decoder.fc_fov[0].bias.fill_(1.0)
+    # Turns between neighbouring views are hundredths, where positions are about one.
+    network.cam_enc.pose_branch.fc1.weight[:, 3:6] *= 6
     for block in network.cam_enc.trunk:
         nn.init.constant_(block.ls1.gamma, 0.3)
         nn.init.constant_(block.ls2.gamma, 0.3)
+
+
+def _draw(layer, gain: float, inputs: int) -> None:
+    nn.init.normal_(layer.weight, std=gain / inputs**0.5)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)

@@ -1,6 +1,6 @@
 """Render training windows to files, for training on a machine whose renderer is the bottleneck.
 
-    python -m tools.training.render_pool POOL --seed 1 --shards 100
+python -m tools.training.render_pool POOL --seed 1 --shards 100
 """
 
 from __future__ import annotations

@@ -16,6 +16,10 @@ STD = torch.tensor([0.229, 0.224, 0.225])
 MIN_DIVISOR = 0.1
 """Smallest distance, m, that posed translations are divided by (as in inference)."""
 
+UNPOSED_DISTANCE = 20.0
+"""Mean distance of unposed points in the network's unit: as far as points of posed windows
+are, so that both kinds of window teach the same last layers."""
+
 FARTHEST = 100.0
 """Depth beyond this is not taught, m."""
 
@@ -45,7 +49,7 @@ def make_sample(windows: Windows, *, posed: bool) -> Sample:
     """Normalise as inference does; view 0 is the reference.
 
     Posed: the unit is the lower median distance of the cameras from view 0, at least
-    `MIN_DIVISOR`. Unposed: the mean distance of the seen points from view 0.
+    `MIN_DIVISOR`. Unposed: such that the seen points are `UNPOSED_DISTANCE` away on average.
     """
     T = windows.T_world_cam
     T_ref_cam = (torch.linalg.inv(T[:, :1]) @ T).float()
@@ -55,7 +59,8 @@ def make_sample(windows: Windows, *, posed: bool) -> Sample:
     if posed:
         unit = T_ref_cam[..., :3, 3].norm(dim=-1).median(dim=1).values.clamp_min(MIN_DIVISOR)
     else:
-        unit = mean_point_distance(depth, valid, T_ref_cam, windows.K)
+        distance = mean_point_distance(depth, valid, T_ref_cam, windows.K)
+        unit = distance / UNPOSED_DISTANCE
     T_ref_cam = T_ref_cam.clone()
     T_ref_cam[..., :3, 3] /= unit[:, None, None]
     cameras = Cameras(_inverse(T_ref_cam), windows.K) if posed else None

@@ -64,7 +64,9 @@ class Windows:
 
 def training_atlas(rng: np.random.Generator, count: int) -> Atlas:
     """Procedural textures, a fifth of them cut from photographs."""
-    makers = [photograph_cut if rng.random() < 0.2 else rng.choice(textures.KINDS) for _ in range(count)]
+    makers = [
+        photograph_cut if rng.random() < 0.2 else rng.choice(textures.KINDS) for _ in range(count)
+    ]
     return Atlas.from_images([make(rng) for make in makers])
 
 
