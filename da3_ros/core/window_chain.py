@@ -237,8 +237,9 @@ def _nearest_rotation(M: np.ndarray) -> np.ndarray:
 
 def geometric_median(points: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The point (D,) with the smallest weighted sum of distances to (N, D) (Weiszfeld 1937)."""
-    median = np.average(points, axis=0, weights=weights)
+    median = weights @ points / weights.sum()
     for _ in range(MEDIAN_ITERATIONS):
         distances = np.linalg.norm(points - median, axis=1)
-        median = np.average(points, axis=0, weights=weights / np.maximum(distances, 1e-12))
+        pull = weights / np.maximum(distances, 1e-12)
+        median = pull @ points / pull.sum()
     return median
