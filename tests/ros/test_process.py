@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import trimesh
 import yaml
+from da3_ros.msg import CameraPoses
+from graph import Process
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CameraInfo
 
 from da3_ros.core.config import ConfigError
-from da3_ros.msg import CameraPoses
 from da3_ros.ros.bag import BagReader, BagWriter
 from da3_ros.ros.demo_bag import DEMO_CAMERA, write_demo_bag
 from da3_ros.ros.parameter_file import read_parameter_file
 from da3_ros.ros.process import main, parse_arguments, process_all
 from da3_ros.ros.process_bag import Job
-from graph import Process
 
 FRAMES = 6
 PARAMETERS = {
@@ -186,8 +186,9 @@ def test_after_a_jump_in_time_it_starts_over_without_losing_poses(room, tmp_path
                 out.write(topic, time_ns + run * 10**9, msg)
     (report,) = process_all([Job(tmp_path / "twice", tmp_path / "out", PARAMETERS)])
     counts = report.counts
-    assert (counts.received, counts.published) == (2 * FRAMES, 10)
-    assert counts.dropped["no_pose"] == 0 and counts.dropped["time_jump"] == 1
+    # The info of the first image after the jump came before anybody could know of it.
+    assert (counts.received, counts.published) == (2 * FRAMES, 9)
+    assert counts.dropped["no_pose"] == 0 and counts.dropped["no_camera_info"] == 1
     assert any("jumped back by" in sentence for sentence in report.complaints)
 
 

@@ -1,0 +1,58 @@
+"""What da3_doctor says: one finding per check, and the table of them."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+from enum import Enum
+
+WIDTH = 100
+
+
+class Verdict(Enum):
+    """How bad it is."""
+
+    OK = "OK"
+    WARN = "WARN"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The result of a check: what was seen, and how to mend it where something is wrong."""
+
+    check: str
+    verdict: Verdict
+    seen: str
+    mend: str = ""
+
+
+def ok(check: str, seen: str) -> Finding:
+    """Nothing wrong."""
+    return Finding(check, Verdict.OK, seen)
+
+
+def warn(check: str, seen: str, mend: str) -> Finding:
+    """It may work, or not well."""
+    return Finding(check, Verdict.WARN, seen, mend)
+
+
+def error(check: str, seen: str, mend: str) -> Finding:
+    """It will not work, or with wrong results."""
+    return Finding(check, Verdict.ERROR, seen, mend)
+
+
+def format_table(findings: list[Finding]) -> str:
+    """Check, verdict, what was seen; below it, after an arrow, how to mend it."""
+    width = max(len(finding.check) for finding in findings)
+    lines = []
+    for finding in findings:
+        head = f"{finding.check:<{width}}  {finding.verdict.value:<5}  "
+        indent = " " * len(head)
+        text = textwrap.wrap(finding.seen, WIDTH - len(indent))
+        if finding.mend:
+            text += textwrap.wrap(
+                f"-> {finding.mend}", WIDTH - len(indent), subsequent_indent="   "
+            )
+        lines += [head + text[0], *(indent + line for line in text[1:])]
+    return "\n".join(lines)
