@@ -12,18 +12,15 @@ status.py, its services in services.py, its parameters in core/config.py.
 from __future__ import annotations
 
 import functools
-import sys
 import traceback
 from collections.abc import Callable
 
 import numpy as np
-import rclpy
 from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
-from rclpy.signals import SignalHandlerOptions
 
-from da3_ros.core.config import Config, ConfigError
+from da3_ros.core.config import Config
 from da3_ros.core.mesh import MeshError
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.scene import Scene
@@ -235,13 +232,7 @@ class DepthNode(LifecycleNode):
 def main() -> None:
     """Entry point of da3_node."""
     use_large_message_profile()
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    stopper = Stopper()
-    try:
-        node = DepthNode(stopper)
-    except ConfigError as error:
-        sys.exit(f"da3_node: {error}")
-    run_node(node, stopper, node.stop)
+    run_node(DepthNode)
 
 
 if __name__ == "__main__":

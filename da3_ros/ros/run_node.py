@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -11,6 +12,9 @@ from collections.abc import Callable
 import rclpy
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from da3_ros.core.config import ConfigError
 
 STOP_TIMEOUT = 0.5
 THREADS = 3
@@ -44,12 +48,35 @@ class Stopper:
         self._event.set()
 
 
-def run_node(node: Node, stopper: Stopper, close: Callable[[], None]) -> None:
-    """Spin until stopped, then `close`; ends the process with its exit code.
+def run_node(create: Callable[[Stopper], Node]) -> None:
+    """Create a node, spin it until stopped, end the process with its exit code.
+
+    `create` may raise `ConfigError`: one sentence, exit code 1. The node has a `stop()`.
 
     rclpy's own signal handlers end the context under the feet of a spinning executor,
-    which then raises; so `rclpy.init` must have been called without them.
+    which then raises; so `rclpy.init` is called without them.
     """
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    stopper = Stopper()
+    _run(create, stopper)
+    # With the last reference to the node the middleware frees its shared memory, 64 MB,
+    # which would otherwise outlive the process.
+    gc.collect()
+    rclpy.try_shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A model being loaded or an export being written cannot be interrupted, and the exit
+    # does not wait for them; files appear only when complete.
+    os._exit(stopper.exit_code)
+
+
+def _run(create: Callable[[Stopper], Node], stopper: Stopper) -> None:
+    try:
+        node = create(stopper)
+    except ConfigError as error:
+        print(f"da3_node: {error}", file=sys.stderr)
+        stopper.exit_code = 1
+        return
     executor = MultiThreadedExecutor(num_threads=THREADS)
     executor.add_node(node)
     spinning = threading.Thread(target=_spin, args=(executor, stopper), daemon=True)
@@ -57,14 +84,12 @@ def run_node(node: Node, stopper: Stopper, close: Callable[[], None]) -> None:
     stopper.wait()
     executor.wake()
     spinning.join(STOP_TIMEOUT)
-    close()
+    node.stop()
+    # In a thread: it waits for callbacks, and one may be loading a model.
+    closing = threading.Thread(target=executor.shutdown, daemon=True)
+    closing.start()
+    closing.join(STOP_TIMEOUT)
     node.destroy_node()
-    rclpy.try_shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # A model being loaded or an export being written cannot be interrupted, and the exit
-    # does not wait for them; files appear only when complete.
-    os._exit(stopper.exit_code)
 
 
 def _spin(executor: MultiThreadedExecutor, stopper: Stopper) -> None:

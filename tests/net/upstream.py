@@ -7,7 +7,6 @@ saved the way upstream saves them and loaded into ours.
 from __future__ import annotations
 
 import importlib.util
-import logging
 import sys
 import types
 from dataclasses import replace
@@ -66,7 +65,7 @@ def import_upstream():
     import depth_anything_3.cfg as cfg
     from depth_anything_3.utils.logger import logger
 
-    logger.level = logging.CRITICAL
+    logger.level = -1  # its scale: higher says more
     return cfg
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import rclpy
@@ -83,10 +84,19 @@ class Process:
         self._reader.join(5)
         return code
 
+    def shared_memory(self) -> list[Path]:
+        """The process's own Fast DDS segments; ports are shared with other processes."""
+        maps = Path(f"/proc/{self._process.pid}/maps").read_text()
+        return [Path(p) for p in set(re.findall(r"/dev/shm/fastdds_[0-9a-f]{16}\b", maps))]
+
     def kill(self) -> None:
-        """End it whatever happens."""
-        self._process.kill()
-        self._process.wait(5)
+        """End it whatever happens; gently first, or its shared memory stays behind."""
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(5)
 
 
 def start_node(folder, *ros_args: str, **parameters) -> Process:

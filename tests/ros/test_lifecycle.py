@@ -265,3 +265,14 @@ def test_qos_of_a_topic_is_the_users(robot, start):
     assert depth.qos_profile.reliability == ReliabilityPolicy.BEST_EFFORT
     assert points.qos_profile.reliability == ReliabilityPolicy.RELIABLE
     assert not node.matching("misspelt")
+
+
+def test_no_shared_memory_stays_behind(start):
+    """Segments of Fast DDS are 64 MB each; a robot restarts its nodes more than once."""
+    node = start()
+    node.wait_for("active: waiting for images")
+    segments = node.shared_memory()
+    assert segments
+    code, _ = node.stop()
+    assert code == 0
+    assert not [path for path in segments if path.exists()]
