@@ -156,8 +156,7 @@ def test_steps_lower_the_loss_on_one_batch(windows):
     network.precision = torch.bfloat16
     sample = samples.make_sample(windows, posed=True)
     train_demo.initialise(network, sample.images.flatten(0, 1), seed=0)
-    parser = type("Arguments", (), {"optimizer": "muon", "lr": 1e-3})
-    optimizers = train_demo.make_optimizers(network, parser)
+    optimizers = train_demo.make_optimizers(network, "muon", 1e-3)
     seen = []
     for _ in range(12):
         loss, parts = losses.total_loss(train_demo.predict(network, sample, rays=True), sample)

@@ -26,6 +26,7 @@ from da3_ros.net.presets import PRESETS
 from tools.training import losses, samples
 from tools.training.evaluate import measure
 from tools.training.initialise import initialise
+from tools.training.optimizers import learning_rate_factor, make_optimizers
 from tools.training.sources import LiveSource, PoolSource
 from tools.training.windows import Windows, random_windows, training_atlas
 
@@ -38,19 +39,7 @@ POSED_ODDS = 0.75
 RAY_EVERY = 4
 """Steps between those that also teach the ray branch, half the head's work."""
 
-WARMUP_STEPS = 50
-DECAY_FROM = 0.65
-"""Share of the time after which the learning rate falls linearly."""
-
 EMA = 0.99
-
-FAST_LAYERS = ("head.scratch.output_conv2.2", "cam_dec.", "cam_enc.")
-FAST_FACTOR = 2.0
-"""These speak and hear in plain units and have the farthest to go."""
-
-MUON_FACTOR = 3.0
-MUON_STEPS = 3
-"""Newton-Schulz iterations; the usual five cost a small batch as much as its backward pass."""
 
 HELD_OUT_SEED = 10**6
 HELD_OUT_WINDOWS = 40
@@ -84,7 +73,7 @@ def _arguments():
         "--early", type=float, default=0.7, help="share of the time with mostly one view"
     )
     parser.add_argument("--views-per-step", type=int, default=16)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
     parser.add_argument("--evaluate-every", type=int, default=500, help="steps")
     return parser.parse_args()
@@ -107,7 +96,7 @@ class Run:
         self.network.precision = torch.bfloat16
         self.network.backbone.pos_embed.requires_grad_(False)
         self.average = None
-        self.optimizers = make_optimizers(self.network, args)
+        self.optimizers = make_optimizers(self.network, args.optimizer, args.lr)
         self.steps, self.minutes, self.best = 0, 0.0, float("inf")
         self.recent: list[dict] = []
         self.held_out = held_out_windows(args.run.parent, args.scale, args.device)
@@ -250,43 +239,6 @@ def _attention(device):
     if device.type == "cpu":
         return sdpa_kernel(SDPBackend.MATH)
     return contextlib.nullcontext()
-
-
-def make_optimizers(network: Network, args) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices of the transformer blocks, AdamW for all else; or AdamW alone."""
-    trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
-    matrices = {n: p for n, p in trained.items() if ".blocks." in f".{n}" and p.ndim == 2}
-    if args.optimizer == "adamw":
-        matrices = {}
-    fast = {n: p for n, p in trained.items() if n.startswith(FAST_LAYERS)}
-    others = {n: p for n, p in trained.items() if n not in matrices and n not in fast}
-    groups = [
-        {"params": [p for p in others.values() if p.ndim >= 2], "weight_decay": 0.02},
-        {"params": [p for p in others.values() if p.ndim < 2], "weight_decay": 0.0},
-        {"params": list(fast.values()), "weight_decay": 0.0, "lr": FAST_FACTOR * args.lr},
-    ]
-    optimizers = [torch.optim.AdamW(groups, lr=args.lr, betas=(0.9, 0.98))]
-    if matrices:
-        optimizers.append(
-            torch.optim.Muon(
-                matrices.values(),
-                lr=MUON_FACTOR * args.lr,
-                weight_decay=0.02,
-                ns_steps=MUON_STEPS,
-                adjust_lr_fn="match_rms_adamw",
-            )  # fmt: skip
-        )
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["initial_lr"] = group["lr"]
-    return optimizers
-
-
-def learning_rate_factor(steps: int, progress: float) -> float:
-    """Warm up, stay, fall linearly to a fiftieth."""
-    warm = min(1.0, (steps + 1) / WARMUP_STEPS)
-    fall = min(1.0, max(0.02, (1 - progress) / (1 - DECAY_FROM)))
-    return warm * fall
 
 
 def held_out_windows(folder: Path, scale: float, device) -> Windows:
