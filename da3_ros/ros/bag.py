@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,12 @@ from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
+
+DAMAGE = (
+    *(ReaderError, OSError, ValueError, TypeError, LookupError, OverflowError, MemoryError),
+    *(AssertionError, struct.error),
+)
+"""What rosbags raises while it reads bytes that were never a bag, or are one no more."""
 
 
 class BagError(RuntimeError):
@@ -54,7 +61,7 @@ class BagReader:
         try:
             self._reader = Reader(self._path)
             self._reader.open()
-        except (OSError, ReaderError) as error:
+        except DAMAGE as error:
             raise BagError(f"cannot open bag {self._path}: {error}") from error
         return self
 
@@ -90,7 +97,7 @@ class BagReader:
         """
         try:
             yield from self._reader.messages(connections)
-        except (OSError, ReaderError, ValueError) as error:
+        except DAMAGE as error:
             raise BagError(f"bag {self._path} is damaged: {error}") from error
 
     def messages(self, *topics: str) -> Iterator[tuple[str, int, object]]:
@@ -100,7 +107,12 @@ class BagReader:
             return
         for connection, time_ns, raw in self.raw_messages(connections):
             cls = message_class(connection.msgtype)
-            yield connection.topic, time_ns, deserialize_message(raw, cls)
+            try:
+                msg = deserialize_message(raw, cls)
+            except RuntimeError as error:  # RMWError
+                sentence = f"bag {self._path} is damaged: {connection.topic} holds no messages"
+                raise BagError(sentence) from error
+            yield connection.topic, time_ns, msg
 
 
 class BagWriter:

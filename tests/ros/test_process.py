@@ -15,10 +15,10 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CameraInfo
 
 from da3_ros.core.config import ConfigError
-from da3_ros.ros.bag import BagReader, BagWriter
+from da3_ros.ros.bag import BagError, BagReader, BagWriter
 from da3_ros.ros.demo_bag import DEMO_CAMERA, write_demo_bag
 from da3_ros.ros.parameter_file import read_parameter_file
-from da3_ros.ros.process import main, parse_arguments, process_all
+from da3_ros.ros.process import count_images, main, parse_arguments, process_all
 from da3_ros.ros.process_bag import Job
 
 FRAMES = 6
@@ -216,6 +216,24 @@ def test_one_corrupt_bag_among_good_ones(room, tmp_path):
     assert len(read(out / "first")["/da3/depth/image"]) == 5
     failed = {name for name in ("cut", "overwritten") if run.matching(f"^{name} .*FAILED")}
     assert {path.name for path in out.iterdir()} == {"first", "cut", "overwritten", "last"} - failed
+
+
+def test_bytes_gone_bad_are_never_more_than_a_bag_error(room, tmp_path):
+    """Cut off, and overwritten in the head, the messages and the index."""
+    (source,) = room.glob("*.mcap")
+    whole, random = source.read_bytes(), np.random.default_rng(0)
+    file, refused = tmp_path / "bad.mcap", 0
+    for start, end in ((0, 4000), (0, len(whole)), (len(whole) - 3000, len(whole))) * 25:
+        data, at = bytearray(whole), int(random.integers(start, end))
+        data[at : at + 30] = random.bytes(min(30, len(data) - at))
+        file.write_bytes(data if random.random() < 0.7 else data[:at])
+        try:
+            count_images(file)
+            with BagReader(file) as bag:
+                list(bag.messages(*(c.topic for c in bag.connections)))
+        except BagError:
+            refused += 1
+    assert 25 < refused < 75
 
 
 @pytest.mark.parametrize(
