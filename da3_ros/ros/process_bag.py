@@ -11,7 +11,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -116,7 +116,7 @@ def offline_config(job: Job, topics: BagTopics) -> Config:
     config = from_dict({**found, **job.parameters, **forced})
     if len(config.input.cameras) > 1:
         raise BagError("input.cameras names a rig; da3_process takes one camera of a bag")
-    return replace(config, input=replace(config.input, cameras=[""]))
+    return config
 
 
 def make_deterministic() -> None:
@@ -194,7 +194,7 @@ class _Run:
             self._start_over,
             wake=lambda: None,
         )
-        self._camera = CameraInput("", desk)
+        self._camera = CameraInput(config.input.cameras[0], desk)
 
     def process(self, recorded: Iterator[tuple[int, object]], progress) -> None:
         """All images of the bag, then what is written at the end."""
@@ -227,7 +227,7 @@ class _Run:
 
     def _publish(self, window: Window) -> None:
         result = self._newest = self._pipeline.process(window)
-        names = {frame.camera_id: "" for frame in window.frames}
+        names = {frame.camera_id: self._camera.name for frame in window.frames}
         self._outputs.publish(self._pipeline, result, names)
         if self._config.scene.enabled:
             self._pipeline.fuse(result, self._scene)
