@@ -95,7 +95,10 @@ def _trace_tiles(scene, atlas, origin, rays, texel_angle, shadows):
         tile_light, tile_depth = _trace(
             visible, scene[one], atlas, start, part, texel_angle[one, view], shadows
         )
-        light[(slice(None), *tile)], depth[tile] = tile_light.view(shape), tile_depth.view(shape[1:])
+        light[(slice(None), *tile)], depth[tile] = (
+            tile_light.view(shape),
+            tile_depth.view(shape[1:]),
+        )
     return light, depth
 
 

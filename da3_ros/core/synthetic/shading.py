@@ -35,7 +35,9 @@ def surface_at(scene: Scene, winner, point, rays) -> Surface:
     q = _unit_position(A, point - own[12:15])
     face = _face(q, winner < scene.boxes, winner >= scene.boxes + scene.cylinders)
     local = _local_normal(q, face)
-    normal = torch.stack([A[j] * local[0] + A[3 + j] * local[1] + A[6 + j] * local[2] for j in range(3)])
+    normal = torch.stack(
+        [A[j] * local[0] + A[3 + j] * local[1] + A[6 + j] * local[2] for j in range(3)]
+    )
     towards = -torch.sign(dot(normal, rays)) / length(normal)
     normal = normal * towards
     across, up = _unrolled(q, half, face)
@@ -43,7 +45,11 @@ def surface_at(scene: Scene, winner, point, rays) -> Surface:
     u = uv[0] * across + uv[1] * up + own[19]
     v = uv[2] * across + uv[3] * up + own[20]
     return Surface(
-        normal, torch.stack([u, v], dim=-1), uv[0].hypot(uv[1]).maximum(uv[2].hypot(uv[3])), own[24].long(), own[21:24]
+        normal,
+        torch.stack([u, v], dim=-1),
+        uv[0].hypot(uv[1]).maximum(uv[2].hypot(uv[3])),
+        own[24].long(),
+        own[21:24],
     )
 
 
@@ -58,7 +64,10 @@ def _properties_of(scene, winner):
 
 def _unit_position(A, offset):
     return torch.stack(
-        [A[3 * k] * offset[0] + A[3 * k + 1] * offset[1] + A[3 * k + 2] * offset[2] for k in range(3)]
+        [
+            A[3 * k] * offset[0] + A[3 * k + 1] * offset[1] + A[3 * k + 2] * offset[2]
+            for k in range(3)
+        ]
     )
 
 
@@ -73,7 +82,8 @@ def _face(q, is_box, is_ball):
 def _local_normal(q, face):
     """Three (S,V,R): the unit shape's outward direction."""
     return [
-        torch.where((face == k) | (face == 4) | ((face == 3) & (k < 2)), q[k], 0.0) for k in range(3)
+        torch.where((face == k) | (face == 4) | ((face == 3) & (k < 2)), q[k], 0.0)
+        for k in range(3)
     ]
 
 
