@@ -286,6 +286,8 @@ def _build(cls: type, values: dict[str, Any], prefix: str) -> Any:
 
 
 def _check_together(config: Config) -> None:
+    if not config.pose.world_frame.strip("/"):
+        raise ConfigError("pose.world_frame is empty, must name a frame, for example odom")
     if config.window.stride > config.window.size:
         raise ConfigError(
             f"window.stride is {config.window.stride}, must be at most window.size "

@@ -91,6 +91,14 @@ class WindowDepth:
         """The M published frames."""
         return tuple(self.window.frames[i] for i in self.window.views)
 
+    def pose(self, index: int) -> np.ndarray | None:
+        """T_world_cam (4, 4) of a published view: as given, else as placed; None if unknown."""
+        given = self.frames[index].T_world_cam
+        if given is not None or self.T_world_cam is None:
+            return given
+        placed = self.T_world_cam[self.window.views[index]]
+        return placed if np.isfinite(placed).all() else None
+
     def image(self, index: int) -> np.ndarray:
         """(h, w, 3) uint8 RGB of a published view, as the network saw it."""
         resized = self.plans[index].image(self.frames[index].image)

@@ -112,9 +112,9 @@ class CameraInput:
             self._desk.ledger.drop(_key(msg), reason)
 
     def _has_good_header(self, msg) -> bool:
-        if msg.header.frame_id and stamp_to_ns(msg.header.stamp) > 0:
+        if msg.header.frame_id.strip("/") and stamp_to_ns(msg.header.stamp) > 0:
             return True
-        missing = "frame_id" if not msg.header.frame_id else "stamp"
+        missing = "stamp" if msg.header.frame_id.strip("/") else "frame_id"
         self._desk.ledger.refuse(Drop.BAD_HEADER)
         self._warn(f"image without a {missing} is dropped; set it in the camera driver")
         return False

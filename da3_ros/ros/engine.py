@@ -91,8 +91,8 @@ class Engine:
 
     def clear(self) -> None:
         """Forget frames, results and scale."""
-        self._renew()
         self._worker.clear()
+        self._renew()
         self._outputs.clear()
 
     def stop(self, timeout: float) -> bool:
@@ -145,12 +145,12 @@ class Engine:
         # Before it is published: who has seen it may export it.
         self._vitals.newest = result
         self._outputs.publish(self._pipeline, result, self._camera_of)
-        if self._config.scene.enabled:
-            self._pipeline.fuse(result, self._scene)
         self._ledger.publish(_published_keys(result.window))
         newest_ns = max(frame.stamp_ns for frame in result.frames)
         now_ns = self._node.get_clock().now().nanoseconds
         self._vitals.note(result, (now_ns - newest_ns) / 1e9)
+        if self._config.scene.enabled:
+            self._pipeline.fuse(result, self._scene)
 
     def _fail(self, window: Window, error: Exception) -> None:
         self._ledger.give_up(_published_keys(window), Drop.INFERENCE_FAILED)

@@ -81,9 +81,9 @@ class ExportServices:
             return False, f"another export is running ({self.job}); try again when it is done", []
         try:
             return self._write(formats or self._config().export.formats, name, options)
-        except (ExportError, ValueError, OSError) as error:
+        except (ExportError, ValueError, OSError, RuntimeError, MemoryError) as error:
             self._node.get_logger().error(f"export failed: {error}")
-            return False, str(error), []
+            return False, f"{error}" or type(error).__name__, []
         finally:
             self.job = ""
             self._running.release()

@@ -98,12 +98,13 @@ class DepthNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and warm it up, advertise topics and services."""
         try:
-            self._network = load_model(self.config)
-            self._vitals.device = next(self._network.parameters()).device
-            self._scene = Scene(self.config.scene, str(self._vitals.device))
+            network = load_model(self.config)
+            device = next(network.parameters()).device
+            self._scene = Scene(self.config.scene, str(device))
         except (ModelError, MeshError) as error:
             self.get_logger().error(str(error))
             return FAILURE
+        self._network, self._vitals.device = network, device
         weights = self._network.weights
         self._vitals.model, self._vitals.license = weights.source, weights.license
         self._vitals.scene = self._scene
@@ -174,15 +175,16 @@ class DepthNode(LifecycleNode):
         world = self.config.pose.world_frame
         if frame_id.lstrip("/") == world:
             return np.eye(4)
-        if not self._inputs:
+        inputs = self._inputs
+        if not inputs:
             sentence = f"poses of '{frame_id}' are known only while the node is active"
             raise TransformUnavailable(TransformUnavailable.NOT_YET, sentence)
-        return self._inputs.poses.lookup(world, frame_id, stamp_ns)
+        return inputs.poses.lookup(world, frame_id, stamp_ns)
 
     def reset(self) -> None:
         """Forget window, poses, scale and scene."""
-        self._start_over("asked to reset")
         self._scene.reset()
+        self._start_over("asked to reset")
 
     def stop(self) -> None:
         """Drop whatever waits, end the worker."""

@@ -9,7 +9,8 @@ Per camera, under `~/` (in a rig `~/<name>/`):
     image_rect         sensor_msgs/Image, rgb8: the picture that belongs to the depth
     camera_pose        geometry_msgs/PoseStamped, world frame
 
-Of the node, under `~/`: camera_poses (da3_ros/CameraPoses), path (nav_msgs/Path).
+Of the node, under `~/`: camera_poses (da3_ros/CameraPoses), path (nav_msgs/Path); without
+given poses also odometry (odometry_output.py).
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from da3_ros.core.config import Config
@@ -32,21 +31,11 @@ from da3_ros.core.point_cloud import PointCloudWriter
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.msg import CameraPoses
 from da3_ros.ros import convert
+from da3_ros.ros.odometry_output import OdometryOutput
+from da3_ros.ros.publishing import create_publisher, is_listened
 
-PATH_LENGTH = 10_000
-QUEUE = 10
-
-
-def create_publisher(
-    node: Node, kind: type, topic: str, qos: QoSProfile | None = None
-) -> Publisher:
-    """A reliable publisher whose QoS the user can override by parameters."""
-    return node.create_publisher(
-        kind,
-        topic,
-        qos or QoSProfile(depth=QUEUE, reliability=ReliabilityPolicy.RELIABLE),
-        qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-    )
+PATH_LENGTH = 1000
+"""Poses; ten times as many take 60 ms to send, with every frame."""
 
 
 class ViewOfWindow:
@@ -57,6 +46,7 @@ class ViewOfWindow:
         self._result = result
         self._index = index
         self.frame = result.frames[index]
+        self.T_world_cam = result.pose(index)
         self.header = convert.header(self.frame.camera_id, self.frame.stamp_ns)
 
     @cached_property
@@ -93,34 +83,34 @@ class CameraOutputs:
 
     def publish(self, view: ViewOfWindow) -> None:
         """Publish whatever of the view has subscribers."""
-        if _listened(self._depth):
+        if is_listened(self._depth):
             depth = view.depth_view.depth
             message = convert.depth_message(depth, self._config.output.encoding, view.header)
             self._depth.publish(message)
-        if _listened(self._info):
+        if is_listened(self._info):
             camera = view.depth_view.camera
             self._info.publish(convert.camera_info_message(camera, view.header))
-        if _listened(self._image):
+        if is_listened(self._image):
             self._image.publish(convert.image_message(view.depth_view.image, "rgb8", view.header))
         self._publish_confidence(view)
         self._publish_points(view)
         self._publish_pose(view)
 
     def _publish_confidence(self, view: ViewOfWindow) -> None:
-        if _listened(self._confidence) and view.depth_view.conf is not None:
+        if is_listened(self._confidence) and view.depth_view.conf is not None:
             conf = view.depth_view.conf
             self._confidence.publish(convert.image_message(conf, "32FC1", view.header))
 
     def _publish_points(self, view: ViewOfWindow) -> None:
-        if _listened(self._points):
+        if is_listened(self._points):
             depth_view = view.depth_view
             points = self._write_cloud(depth_view.depth, depth_view.image, depth_view.camera)
             self._points.publish(convert.cloud_message(points, view.header))
 
     def _publish_pose(self, view: ViewOfWindow) -> None:
-        if _listened(self._pose) and view.frame.T_world_cam is not None:
+        if is_listened(self._pose) and view.T_world_cam is not None:
             head = convert.header(self._config.pose.world_frame, view.frame.stamp_ns)
-            self._pose.publish(convert.pose_stamped(view.frame.T_world_cam, head))
+            self._pose.publish(convert.pose_stamped(view.T_world_cam, head))
 
 
 class Outputs:
@@ -132,6 +122,7 @@ class Outputs:
         self._cameras = {name: CameraOutputs(node, name, config) for name in config.input.cameras}
         self._poses = create_publisher(node, CameraPoses, "~/camera_poses")
         self._path = create_publisher(node, Path, "~/path")
+        self._odometry = OdometryOutput(node, config) if config.pose.source == "none" else None
         self._way: deque[PoseStamped] = deque(maxlen=PATH_LENGTH)
 
     @property
@@ -146,7 +137,9 @@ class Outputs:
 
     def has_listeners(self) -> bool:
         """Whether anybody subscribes to anything."""
-        return any(_listened(publisher) for publisher in self._publishers)
+        if self._odometry and self._odometry.is_wanted():
+            return True
+        return any(is_listened(publisher) for publisher in self._publishers)
 
     def clear(self) -> None:
         """Forget the path."""
@@ -154,6 +147,8 @@ class Outputs:
 
     def close(self) -> None:
         """Take all topics off the graph."""
+        if self._odometry:
+            self._odometry.close()
         for publisher in self._publishers:
             self._node.destroy_publisher(publisher)
 
@@ -162,17 +157,20 @@ class Outputs:
         for index, frame in enumerate(result.frames):
             view = ViewOfWindow(pipeline, result, index)
             self._cameras[camera_of[frame.camera_id]].publish(view)
+        if self._odometry:
+            self._odometry.publish(result)
         self._extend_path(result)
-        if _listened(self._poses) and result.T_world_cam is not None:
+        if is_listened(self._poses) and result.T_world_cam is not None:
             self._poses.publish(camera_poses_message(result, self._config.pose.world_frame))
 
     def _extend_path(self, result: WindowDepth) -> None:
         world_frame = self._config.pose.world_frame
-        for frame in result.frames:
-            if frame.T_world_cam is not None:
+        for index, frame in enumerate(result.frames):
+            T_world_cam = result.pose(index)
+            if T_world_cam is not None:
                 head = convert.header(world_frame, frame.stamp_ns)
-                self._way.append(convert.pose_stamped(frame.T_world_cam, head))
-        if self._way and _listened(self._path):
+                self._way.append(convert.pose_stamped(T_world_cam, head))
+        if self._way and is_listened(self._path):
             self._path.publish(Path(header=self._way[-1].header, poses=list(self._way)))
 
 
@@ -193,7 +191,3 @@ def camera_poses_message(result: WindowDepth, world_frame: str) -> CameraPoses:
     msg.scale_spread = float(scale.spread) if scale.measured else np.nan
     msg.scale_age = float(scale.age)
     return msg
-
-
-def _listened(publisher: Publisher) -> bool:
-    return publisher.get_subscription_count() > 0

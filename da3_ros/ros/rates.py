@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 
@@ -15,16 +16,19 @@ class Rate:
         self._span = span
         self._clock = clock
         self._times: deque[float] = deque()
+        self._lock = threading.Lock()  # ticked by one thread, read by another
 
     def tick(self) -> None:
         """An event happened."""
-        self._times.append(self._clock())
-        self._forget()
+        with self._lock:
+            self._times.append(self._clock())
+            self._forget()
 
     def hertz(self) -> float:
         """Events per second."""
-        self._forget()
-        return len(self._times) / self._span
+        with self._lock:
+            self._forget()
+            return len(self._times) / self._span
 
     def _forget(self) -> None:
         oldest = self._clock() - self._span

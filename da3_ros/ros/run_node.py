@@ -88,7 +88,7 @@ def _run(create: Callable[[Stopper], Node], stopper: Stopper) -> None:
     # In a thread: it waits for callbacks, and one may be loading a model.
     closing = threading.Thread(target=executor.shutdown, daemon=True)
     closing.start()
-    closing.join(STOP_TIMEOUT)
+    closing.join(2 * STOP_TIMEOUT)
     node.destroy_node()
 
 

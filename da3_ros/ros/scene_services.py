@@ -28,7 +28,7 @@ from da3_ros.core.mesh import Mesh, MeshError
 from da3_ros.core.poses import PoseError
 from da3_ros.core.scene import Scene
 from da3_ros.ros import convert
-from da3_ros.ros.outputs import create_publisher
+from da3_ros.ros.publishing import create_publisher
 from da3_ros.ros.tf_buffer import TransformUnavailable
 from da3_ros.srv import LoadMesh, RenderDepth
 
@@ -39,6 +39,9 @@ MAPS = QoSProfile(
 )
 MARKER_FACES = 300_000
 """More triangles than this make RViz stutter: a marker shows every n-th."""
+
+REFUSALS = (MeshError, PoseError, TransformUnavailable, ValueError, OSError, MemoryError)
+"""What makes a request fail; the answer says which."""
 
 FindPose = Callable[[str, int], np.ndarray]
 """(frame, stamp_ns; 0: newest) -> T_world_frame (4, 4); raises `TransformUnavailable`."""
@@ -82,7 +85,7 @@ class SceneServices:
     def _on_build_mesh(self, _, response: Trigger.Response) -> Trigger.Response:
         try:
             mesh = self._scene.build_mesh()
-        except MeshError as error:
+        except REFUSALS as error:
             response.success, response.message = False, str(error)
             return response
         self._show_mesh(mesh)
@@ -92,7 +95,7 @@ class SceneServices:
     def _on_load_mesh(self, request, response: LoadMesh.Response) -> LoadMesh.Response:
         try:
             mesh = self._scene.load_mesh(request.path)
-        except (MeshError, OSError) as error:
+        except REFUSALS as error:
             response.success, response.message = False, str(error)
             return response
         self._show_mesh(mesh)
@@ -102,7 +105,7 @@ class SceneServices:
     def _on_render_depth(self, request, response: RenderDepth.Response) -> RenderDepth.Response:
         try:
             self._render(request, response)
-        except (MeshError, PoseError, TransformUnavailable, ValueError) as error:
+        except REFUSALS as error:
             response.success, response.message = False, str(error)
         return response
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from std_srvs.srv import Trigger
 
+from da3_ros.core.mesh import MeshError
 from da3_ros.core.scene import Scene
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
@@ -35,6 +36,10 @@ class Services:
             self._node.destroy_service(service)
 
     def _on_reset(self, _, response: Trigger.Response) -> Trigger.Response:
-        self._node.reset()
+        try:
+            self._node.reset()
+        except MeshError as error:  # the file of scene.mesh is gone
+            response.success, response.message = False, str(error)
+            return response
         response.success, response.message = True, "window, poses, scale and scene are forgotten"
         return response

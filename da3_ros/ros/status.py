@@ -14,8 +14,11 @@ from da3_ros.core.scene import Scene
 from da3_ros.msg import Status
 from da3_ros.ros.complaints import Complaints
 from da3_ros.ros.ledger import Ledger
-from da3_ros.ros.outputs import create_publisher
+from da3_ros.ros.publishing import create_publisher
 from da3_ros.ros.rates import Delays, Rate
+
+MAX_ROTATION_RESIDUAL = 0.35
+"""rad; a trained network is off by a few hundredths."""
 
 
 class Vitals:
@@ -80,8 +83,23 @@ class StatusReport:
     def _level(self) -> tuple[int, str]:
         if self._vitals.failure:
             return Status.ERROR, self._vitals.failure
-        complaints = self._complaints.recent()
+        complaints = [*self._complaints.recent(), *_alarms(self._vitals.newest)]
         return (Status.WARN, "; ".join(complaints)) if complaints else (Status.OK, "")
+
+
+def _alarms(newest: WindowDepth | None) -> list[str]:
+    """What is wrong with the newest window, in sentences."""
+    if newest is None or newest.rotation_residuals is None:
+        return []
+    alarms = []
+    if not math.isfinite(newest.scale.scale):
+        alarms.append("the scale is not known yet: the camera has to move; depth is NaN until then")
+    if newest.rotation_residuals.max() > MAX_ROTATION_RESIDUAL:
+        alarms.append(
+            f"the network sees the cameras turned by {newest.rotation_residuals.max():.2f} rad "
+            "against the given poses: check extrinsics, their direction and the time stamps"
+        )
+    return alarms
 
 
 def _add_scale(msg: Status, newest: WindowDepth | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import threading
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 
@@ -87,6 +88,7 @@ class TransformBuffer:
     """Our own buffer: the tree of frames, each with its parent over the last ten seconds."""
 
     def __init__(self):
+        self._lock = threading.Lock()  # services look up while transforms come in
         self._samples: dict[str, list[_Sample]] = {}
         self._static: dict[str, _Sample] = {}
 
@@ -95,9 +97,13 @@ class TransformBuffer:
         check_transform(msg)
         child = msg.child_frame_id.lstrip("/")
         sample = _sample_of(msg)
-        if static:
-            self._static[child] = sample
-            return
+        with self._lock:
+            if static:
+                self._static[child] = sample
+            else:
+                self._insert(child, sample)
+
+    def _insert(self, child: str, sample: _Sample) -> None:
         samples = self._samples.setdefault(child, [])
         if samples and sample.stamp_ns < samples[-1].stamp_ns - CACHE_NS:
             return
@@ -111,14 +117,18 @@ class TransformBuffer:
 
     def clear(self) -> None:
         """Forget all but static transforms: those are sent only once."""
-        self._samples.clear()
+        with self._lock:
+            self._samples.clear()
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         """T_target_source at `stamp_ns`: (4, 4), interpolated between the samples around it.
 
         Raises `TransformUnavailable`; never extrapolates.
         """
-        target, source = target.lstrip("/"), source.lstrip("/")
+        with self._lock:
+            return self._lookup(target.lstrip("/"), source.lstrip("/"), stamp_ns)
+
+    def _lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         self._require_known(target)
         self._require_known(source)
         up, end = self._chain(source, target, stamp_ns)
@@ -256,7 +266,10 @@ def _translate(error: Exception, target: str, source: str) -> TransformUnavailab
         return _unknown(missing[1] if missing else source)
     if isinstance(error, stand_ins.tf2_py.ConnectivityException):
         return _unconnected(target, source)
-    wanted, known = (float(t) for t in re.findall(r"time (\d+\.\d+)", str(error)))
+    times = [float(t) for t in re.findall(r"time (\d+\.\d+)", str(error))]
+    if len(times) != 2:  # a name that is none, for example
+        return TransformUnavailable(TransformUnavailable.UNKNOWN, str(error))
+    wanted, known = times
     late_ns = round((wanted - known) * 1e9)
     if "future" in str(error):  # its times are rounded
         late_ns = max(late_ns, 1)

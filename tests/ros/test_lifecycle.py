@@ -14,6 +14,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
+from tf2_msgs.msg import TFMessage
 
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros import convert
@@ -276,3 +277,32 @@ def test_no_shared_memory_stays_behind(start):
     code, _ = node.stop()
     assert code == 0
     assert not [path for path in segments if path.exists()]
+
+
+def test_without_poses_the_network_says_where_the_camera_is(robot, start):
+    odometry = robot.listen(Odometry, "/da3/odometry")
+    transforms = robot.listen(TFMessage, "/tf")
+    node = start(pose__source="none", pose__publish_tf=True, pose__world_frame="start")
+    node.wait_for("active: waiting for images")
+    robot.wait_until(
+        lambda: robot.image.get_subscription_count() and robot.info.get_subscription_count(),
+        what="the node's inputs",
+    )
+    robot.wait_until(lambda: robot.node.count_publishers("/da3/odometry"), what="odometry")
+
+    def feed():
+        robot.send()
+        time.sleep(0.1)
+        return odometry
+
+    robot.wait_until(feed, what="odometry")
+    message = odometry[-1]
+    assert message.header.frame_id == "start"
+    assert message.child_frame_id == "camera_optical_frame"
+    q = message.pose.pose.orientation
+    assert np.linalg.norm([q.x, q.y, q.z, q.w]) == pytest.approx(1)
+
+    def has_transform():
+        return any(t.header.frame_id == "start" for m in transforms for t in m.transforms)
+
+    robot.wait_until(has_transform, what="the transform")

@@ -22,25 +22,23 @@ from da3_ros.ros.transport import (
     use_large_message_profile,
 )
 
-ROUNDS, IMAGES_PER_ROUND = 5, 4  # and one cloud
+IMAGES, CLOUDS = 20, 5
 IMAGE_BYTES = 1280 * 720 * 3
 CLOUD_BYTES = 1280 * 720 * 32
 
 
 def publish(reliability: str) -> None:
-    """The other process: sends a round of messages for each line on stdin."""
+    """The other process: sends what each line on stdin asks for."""
     use_large_message_profile()
     rclpy.init()
     node = rclpy.create_node("large_message_source")
-    qos = QoSProfile(depth=IMAGES_PER_ROUND, reliability=ReliabilityPolicy[reliability])
-    image_publisher = node.create_publisher(Image, "large/image", qos)
-    cloud_publisher = node.create_publisher(PointCloud2, "large/points", qos)
+    qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[reliability])
+    images = node.create_publisher(Image, "large/image", qos)
+    clouds = node.create_publisher(PointCloud2, "large/points", qos)
     image = Image(data=array("B", bytes(IMAGE_BYTES)))
     cloud = PointCloud2(data=array("B", bytes(CLOUD_BYTES)))
-    for _ in sys.stdin:
-        cloud_publisher.publish(cloud)
-        for _ in range(IMAGES_PER_ROUND):
-            image_publisher.publish(image)
+    for line in sys.stdin:
+        images.publish(image) if line == "image\n" else clouds.publish(cloud)
     node.destroy_node()
     rclpy.shutdown()
 
@@ -75,24 +73,19 @@ def graph():
 )
 def test_every_large_message_arrives(source, received_as, graph):
     node, executor = graph
-    qos = QoSProfile(depth=IMAGES_PER_ROUND, reliability=ReliabilityPolicy[received_as])
-    images, clouds = [], []
+    qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[received_as])
+    received = []
     subscriptions = [
-        node.create_subscription(Image, "large/image", lambda m: images.append(len(m.data)), qos),
-        node.create_subscription(
-            PointCloud2, "large/points", lambda m: clouds.append(len(m.data)), qos
-        ),
+        node.create_subscription(kind, topic, lambda m: received.append(len(m.data)), qos)
+        for kind, topic in ((Image, "large/image"), (PointCloud2, "large/points"))
     ]
     spin_until(executor, lambda: all(s.get_publisher_count() for s in subscriptions))
     time.sleep(0.5)  # the source has to see us, too
-    for received in range(1, ROUNDS + 1):
-        source.stdin.write(b"\n")
+    for sent, kind in enumerate(["image"] * IMAGES + ["cloud"] * CLOUDS):
+        source.stdin.write(f"{kind}\n".encode())
         source.stdin.flush()
-        spin_until(
-            executor, lambda n=received: len(images) == n * IMAGES_PER_ROUND and len(clouds) == n
-        )
-    assert images == [IMAGE_BYTES] * IMAGES_PER_ROUND * ROUNDS
-    assert clouds == [CLOUD_BYTES] * ROUNDS
+        spin_until(executor, lambda n=sent + 1: len(received) == n)
+    assert received == [IMAGE_BYTES] * IMAGES + [CLOUD_BYTES] * CLOUDS
 
 
 def spin_until(executor, done, timeout: float = 20.0) -> None:
