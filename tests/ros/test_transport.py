@@ -33,12 +33,15 @@ def publish(reliability: str) -> None:
     rclpy.init()
     node = rclpy.create_node("large_message_source")
     qos = QoSProfile(depth=1, reliability=ReliabilityPolicy[reliability])
-    images = node.create_publisher(Image, "large/image", qos)
-    clouds = node.create_publisher(PointCloud2, "large/points", qos)
     image = Image(data=array("B", bytes(IMAGE_BYTES)))
     cloud = PointCloud2(data=array("B", bytes(CLOUD_BYTES)))
+    outbox = {
+        "image": (node.create_publisher(Image, "large/image", qos), image),
+        "cloud": (node.create_publisher(PointCloud2, "large/points", qos), cloud),
+    }
     for line in sys.stdin:
-        images.publish(image) if line == "image\n" else clouds.publish(cloud)
+        publisher, message = outbox[line.strip()]
+        publisher.publish(message)
     node.destroy_node()
     rclpy.shutdown()
 
@@ -85,6 +88,7 @@ def test_every_large_message_arrives(source, received_as, graph):
         source.stdin.write(f"{kind}\n".encode())
         source.stdin.flush()
         spin_until(executor, lambda n=sent + 1: len(received) == n)
+        assert len(received) == sent + 1, f"{kind} was lost after {sent} messages"
     assert received == [IMAGE_BYTES] * IMAGES + [CLOUD_BYTES] * CLOUDS
 
 
