@@ -58,10 +58,15 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("bag", nargs="?", help="rosbag2 to replay; default: a synthetic room")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results")
     parser.add_argument("--model", default="da3-demo" if trained else "da3-small")
-    parser.add_argument("--process-res", type=int, default=252, help="parameter model.process_res")
+    parser.add_argument(
+        "--process-res", type=int, help="parameter model.process_res; default: 252, da3-demo 112"
+    )
     parser.add_argument("--rate", type=float, default=0.5, help="times faster than recorded")
     parser.add_argument("--frames", type=int, default=60, help="images of the synthetic room")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    # The built-in model was trained at this size and is worse at others.
+    options.process_res = options.process_res or (112 if options.model == "da3-demo" else 252)
+    return options
 
 
 def run(options: argparse.Namespace) -> int:
