@@ -7,7 +7,14 @@ import trimesh
 
 from da3_ros.core.synthetic import paths, ray_caster, scenes
 from da3_ros.core.synthetic.ray_caster import develop, render
-from da3_ros.core.synthetic.room import CAMERA, SIZE, demo_path, look, render_room, render_room_frame
+from da3_ros.core.synthetic.room import (
+    CAMERA,
+    SIZE,
+    demo_path,
+    look,
+    render_room,
+    render_room_frame,
+)
 from da3_ros.core.synthetic.scene_builder import SceneBuilder, join, yaw_rotation
 from da3_ros.core.synthetic.textures import KINDS, LEVEL_TEXELS, Atlas
 from da3_ros.core.synthetic.textures import SIZE as TEXELS
