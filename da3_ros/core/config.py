@@ -130,7 +130,7 @@ class WindowConfig:
     )
     publish: str = parameter(
         "reference",
-        "views decoded and published per window",
+        "views decoded and published per window; `all`: every frame, once",
         choices=("reference", "newest", "all"),
     )
     drop_when_busy: bool = parameter(

@@ -144,15 +144,24 @@ class SlidingWindow:
     def _due(self) -> Window | None:
         if len(self._instants) < self.config.size or self._new < self.config.stride:
             return None
-        self._new = 0
-        return make_window(self._instants, self.config)
+        new, self._new = min(self._new, len(self._instants)), 0
+        return make_window(self._instants, self.config, new)
 
 
-def make_window(instants: list[Instant], config: WindowConfig) -> Window:
-    """Window of instants (oldest first) by the policies `reference` and `publish`."""
+def make_window(instants: list[Instant], config: WindowConfig, new: int | None = None) -> Window:
+    """Window of instants (oldest first) by the policies `reference` and `publish`.
+
+    new: how many of them no window has held before; None means all. With `publish: all`
+    only those are views, so that no frame is published twice.
+    """
+    first_new = 0 if new is None else len(instants) - new
     owner = [k for k, frames in enumerate(instants) for _ in frames]
     chosen = _REFERENCE[config.reference](len(instants))
-    wanted = {"reference": {chosen}, "newest": {len(instants) - 1}, "all": set(owner)}
+    wanted = {
+        "reference": {chosen},
+        "newest": {len(instants) - 1},
+        "all": set(owner[owner.index(first_new) :]),
+    }
     return Window(
         frames=tuple(f for frames in instants for f in frames),
         reference=owner.index(chosen),

@@ -252,3 +252,10 @@ def test_whatever_arrives_windows_are_sound(arrivals, size, stride, max_age, ref
         assert stamps(step.window)[-1] - stamps(step.window)[0] <= max_age
         assert list(step.window.views) == sorted(set(step.window.views))
         new = 0
+
+
+def test_publishing_all_publishes_every_frame_once_and_in_order():
+    window = SlidingWindow(config(size=3, stride=2, publish="all"))
+    steps = [window.push(frame(t, t, 0)) for t in range(9)]
+    published = [s.window.frames[v].stamp_ns for s in steps if s.window for v in s.window.views]
+    assert published == [t * 1_000_000_000 for t in range(9)]
