@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -281,3 +282,8 @@ def test_parameter_files(tmp_path):
         read_parameter_file(path)
     with pytest.raises(ConfigError, match="cannot read the parameter file"):
         read_parameter_file(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("stack", ("nvblox", "rtabmap", "octomap", "nav2_voxel_layer"))
+def test_the_files_for_mapping_stacks_can_be_given_to_it(stack):
+    assert read_parameter_file(Path(__file__).parents[2] / "config" / f"{stack}.yaml")
