@@ -54,7 +54,9 @@ class Resampler:
         return np.pad(values, self._missing, constant_values=np.nan)
 
     def _bilinear(self, values: np.ndarray) -> np.ndarray:
-        return cv2.resize(values, self._target_size[::-1], interpolation=cv2.INTER_LINEAR)
+        # At the border the pixel that counts for nothing may be unknown, and 0 x NaN is NaN.
+        known = np.where(np.isfinite(values), values, np.float32(0))
+        return cv2.resize(known, self._target_size[::-1], interpolation=cv2.INTER_LINEAR)
 
     def _nearest(self, values: np.ndarray) -> np.ndarray:
         return cv2.resize(values, self._target_size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -79,6 +79,7 @@ maps = hnp.arrays(
 
 
 @given(maps, st.integers(1, 25), st.integers(1, 25))
+@example(np.array([[1, np.nan]], np.float32), 1, 3)
 def test_every_value_is_of_a_surface_that_is_there(depth, height, width):
     """Within the four pixels around it if those are one surface, else exactly one of them."""
     source = CameraModel(depth.shape[1], depth.shape[0], np.diag([10.0, 10, 1]))

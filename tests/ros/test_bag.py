@@ -183,7 +183,7 @@ def test_static_transforms_reach_late_subscribers(robot, bag_path, number):
 
 def test_skips_types_that_are_not_installed(robot, sqlite_path):
     texts = robot.listen(String, "/text")
-    player = play(sqlite_path, "--start-delay", "3")
+    player = play(sqlite_path, "--start-delay", "10")
     player.wait_for("/foreign is skipped: acme_msgs/msg/Rocket is not installed")
     assert player.wait(60) == 0
     robot.wait_until(lambda: len(texts) == 5, what="all texts")
