@@ -64,6 +64,18 @@ def export_running(
     return paths + [_export_mesh(name, folder, scene) for name in mesh_formats]
 
 
+def window_metadata(newest: WindowDepth | None, frame_id: str) -> dict:
+    """What a glb file says of the window it shows; frame_id: the world frame."""
+    if newest is None:
+        return {}
+    return {
+        "frame_id": frame_id,
+        "stamp_ns": newest.window.stamp_ns,
+        "is_metric": newest.is_metric,
+        "metres_per_network_unit": float(newest.scale.scale),
+    }
+
+
 def _world_prediction(
     formats: list[str], newest: WindowDepth | None, options: dict, infer: Infer
 ) -> Prediction:

@@ -148,12 +148,7 @@ class Pipeline:
 
     def view(self, result: WindowDepth, index: int) -> DepthView:
         """One published view by the output parameters: masked, at camera or network size."""
-        conf = None if result.conf is None else result.conf[index]
-        sky = None if result.sky is None else result.sky[index]
-        limits = self.config.output
-        if not result.is_metric:
-            limits = replace(limits, min_depth=0.0, max_depth=np.inf)
-        depth = mask_depth(result.depth[index], conf, sky, limits)
+        depth, conf = self._masked(result, index)
         frame, camera = result.frames[index], result.cameras[index]
         if self.config.output.size == "network":
             return DepthView(frame, camera, result.image(index), depth, conf)
@@ -169,10 +164,17 @@ class Pipeline:
         if not result.is_metric or result.window.T_world_cam is None:
             return
         for i, (frame, camera) in enumerate(zip(result.frames, result.cameras)):
-            conf = None if result.conf is None else result.conf[i]
-            sky = None if result.sky is None else result.sky[i]
-            depth = mask_depth(result.depth[i], conf, sky, self.config.output)
+            depth, conf = self._masked(result, i)
             scene.integrate(depth, frame.T_world_cam, camera, result.image(i), conf)
+
+    def _masked(self, result: WindowDepth, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Depth of one published view by the output parameters, and its confidence."""
+        conf = None if result.conf is None else result.conf[index]
+        sky = None if result.sky is None else result.sky[index]
+        limits = self.config.output
+        if not result.is_metric:
+            limits = replace(limits, min_depth=0.0, max_depth=np.inf)
+        return mask_depth(result.depth[index], conf, sky, limits), conf
 
     def _prepare(self, window: Window) -> _Input:
         order = reference_first(len(window.frames), window.reference)

@@ -20,7 +20,7 @@ from da3_ros.api import DepthAnything3
 from da3_ros.core.config import Config
 from da3_ros.core.export import ExportError
 from da3_ros.core.export_folder import export_folder
-from da3_ros.core.exporter import export_running
+from da3_ros.core.exporter import export_running, window_metadata
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.scene import Scene
 from da3_ros.net.nested import NestedNetwork
@@ -103,7 +103,7 @@ class ExportServices:
             newest=newest,
             scene=self._scene,
             infer=self._infer,
-            metadata=_metadata(config, newest),
+            metadata=window_metadata(newest, config.pose.world_frame),
         )
         message = f"{len(paths)} files in {folder}, {time.monotonic() - start:.1f} s"
         self._node.get_logger().info(f"exported {message}")
@@ -119,14 +119,3 @@ def parse_options(text: str) -> dict:
     if not isinstance(options, dict):
         raise ExportError(f"options must be a JSON object, got {text!r}")
     return options
-
-
-def _metadata(config: Config, newest: WindowDepth | None) -> dict:
-    if newest is None:
-        return {}
-    return {
-        "frame_id": config.pose.world_frame,
-        "stamp_ns": newest.window.stamp_ns,
-        "is_metric": newest.is_metric,
-        "metres_per_network_unit": float(newest.scale.scale),
-    }

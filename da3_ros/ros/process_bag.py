@@ -20,7 +20,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from da3_ros.api import DepthAnything3
 from da3_ros.core.config import Config, from_dict
 from da3_ros.core.export import ExportError
-from da3_ros.core.exporter import export_running, split_all_formats
+from da3_ros.core.exporter import export_running, split_all_formats, window_metadata
 from da3_ros.core.frame import Frame
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.prediction import WindowDepth
@@ -251,21 +251,11 @@ class _Run:
                 newest=self._newest,
                 scene=self._scene,
                 infer=DepthAnything3.around(self._network).inference,
-                metadata=self._metadata(),
+                metadata=window_metadata(self._newest, self._config.pose.world_frame),
             )
         except ExportError as error:
             return f"export: {error}"
         return ""
-
-    def _metadata(self) -> dict:
-        if self._newest is None:
-            return {}
-        return {
-            "frame_id": self._config.pose.world_frame,
-            "stamp_ns": self._newest.window.stamp_ns,
-            "is_metric": self._newest.is_metric,
-            "metres_per_network_unit": float(self._newest.scale.scale),
-        }
 
 
 def _key(frame: Frame) -> tuple[str, int]:
