@@ -26,6 +26,9 @@ from da3_ros.ros.convert import ns_to_stamp
 from da3_ros.ros.transport import use_large_message_profile
 
 CLOCK_PERIOD = 0.01
+SETTLE = 1.0
+"""Seconds without a new subscriber after which all are taken to be there."""
+
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
@@ -62,18 +65,25 @@ class Player(Node):
         self._publishers_of[connection.id] = self.create_publisher(cls, connection.topic, qos)
 
     def wait_for_subscriber(self, timeout: float) -> bool:
-        """Wait until somebody listens to every image topic; False when nobody came."""
-        images = [
-            self._publishers_of[c.id]
-            for c in self._bag.connections
-            if c.msgtype in IMAGES and c.id in self._publishers_of
-        ]
-        deadline = time.monotonic() + timeout
-        while not any(p.get_subscription_count() for p in images):
-            if time.monotonic() > deadline:
+        """Wait until somebody listens to an image topic and nobody new comes; False when nobody
+        came within `timeout` s.
+
+        A subscriber is known here a moment before it knows this publisher, and what is sent in
+        between is lost.
+        """
+        images = {c.id for c in self._bag.connections if c.msgtype in IMAGES}
+        began = settled = time.monotonic()
+        counts: dict[int, int] = {}
+        while not (heard := any(counts.get(i) for i in images)) or _since(settled) < SETTLE:
+            if not heard and _since(began) > timeout:
                 return False
             time.sleep(0.05)
+            before, counts = counts, self._count_subscribers()
+            settled = settled if counts == before else time.monotonic()
         return True
+
+    def _count_subscribers(self) -> dict[int, int]:
+        return {i: p.get_subscription_count() for i, p in self._publishers_of.items()}
 
     def play(self) -> int:
         """Replay the bag once; returns the number of messages sent."""
@@ -105,6 +115,10 @@ class Player(Node):
     def _tell_time(self, time_ns: int) -> None:
         if self._clock:
             self._clock.publish(Clock(clock=ns_to_stamp(time_ns)))
+
+
+def _since(then: float) -> float:
+    return time.monotonic() - then
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
