@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BLOCK = 128
+BLOCK = 256
 """Queries at a time; their scores stay in a CPU's second-level cache."""
 
 MIN_BLOCKED_TOKENS = 512
@@ -46,12 +48,41 @@ def _cpu_capabilities() -> dict:
 
 
 def _attend_in_blocks(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """One head after the other, so that its keys and values stay in the cache as well."""
+    """Every thread takes heads of its own: threads that share a product wait for each other."""
     out = torch.empty(q.shape, dtype=q.dtype)
-    heads = (x.flatten(0, 1) for x in (q * q.shape[-1] ** -0.5, k, v, out))
-    for query, key, value, result in zip(*heads):
-        key = key.T.contiguous()
-        for i in range(0, len(query), BLOCK):
-            block = slice(i, i + BLOCK)
-            result[block] = (query[block] @ key).softmax(dim=-1) @ value
+    heads = [x.flatten(0, 1) for x in (q * q.shape[-1] ** -0.5, k, v, out)]
+    threads = min(torch.get_num_threads(), len(heads[0]))
+    run = _single_threads(threads).map if threads > 1 else map
+    for _ in run(_attend_head, *heads):
+        pass
     return out
+
+
+def _attend_head(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None:
+    """One head at a time, so that its keys and values stay in the cache as well."""
+    with torch.inference_mode():  # a mode is a thread's own
+        key = key.T.contiguous()
+        room = query.new_empty(min(BLOCK, len(query)), len(value))
+        for queries, result in zip(query.split(BLOCK), out.split(BLOCK)):
+            weights = room[: len(queries)]
+            torch.mm(queries, key, out=weights)
+            torch.softmax(weights, dim=-1, out=weights)
+            torch.mm(weights, value, out=result)
+
+
+@functools.cache
+def _single_threads(count: int) -> ThreadPoolExecutor:
+    """Threads in which torch uses one core each."""
+    everywhere = torch.get_num_threads()
+    ready = Barrier(count + 1)
+
+    def start():
+        torch.set_num_threads(1)
+        ready.wait()
+
+    pool = ThreadPoolExecutor(count, "attention", initializer=start)
+    for _ in range(count):
+        pool.submit(int)
+    ready.wait()
+    torch.set_num_threads(everywhere)  # part of the setting is the process's, not the thread's
+    return pool

@@ -108,7 +108,8 @@ class DPT(nn.Module):
         if not self.uv:
             return x
         rows, columns = x.shape[-2:]
-        return x + _uv_embedding(rows, columns, x.shape[1], size[1] / size[0], x.device).to(x.dtype)
+        aspect = size[1] / size[0]
+        return x + _uv_embedding(rows, columns, x.shape[1], aspect, x.device, x.dtype)
 
 
 class DepthSkyHead(DPT):
@@ -144,7 +145,8 @@ def add_refinement(scratch: nn.Module, features: int, suffix: str) -> None:
 
 def output_layers(channels: int, out: int) -> nn.Sequential:
     """Conv, ReLU, 1x1 conv to the output maps."""
-    return nn.Sequential(Conv2d(channels, NECK, 3, padding=1), nn.ReLU(), FinalConv(NECK, out))
+    conv = Conv2d(channels, NECK, 3, padding=1)
+    return nn.Sequential(conv, nn.ReLU(inplace=True), FinalConv(NECK, out))
 
 
 def enlarge(x: Tensor, size: Sequence[int]) -> Tensor:
@@ -153,7 +155,7 @@ def enlarge(x: Tensor, size: Sequence[int]) -> Tensor:
 
 
 @functools.lru_cache(maxsize=32)
-def _uv_embedding(rows: int, columns: int, dim: int, aspect: float, device) -> Tensor:
+def _uv_embedding(rows: int, columns: int, dim: int, aspect: float, device, dtype) -> Tensor:
     """(1, dim, rows, columns): sines and cosines of the position on the unit diagonal, x 0.1."""
     diagonal = (aspect**2 + 1.0) ** 0.5
     span_x, span_y = aspect / diagonal, 1.0 / diagonal
@@ -162,7 +164,8 @@ def _uv_embedding(rows: int, columns: int, dim: int, aspect: float, device) -> T
         y = _symmetric_linspace(span_y * (rows - 1) / rows, rows, device)
         x_part = _sin_cos(x, dim // 2)[None].expand(rows, -1, -1)
         y_part = _sin_cos(y, dim // 2)[:, None].expand(-1, columns, -1)
-        return (torch.cat((x_part, y_part), dim=-1) * 0.1).permute(2, 0, 1)[None].contiguous()
+        embedding = (torch.cat((x_part, y_part), dim=-1) * 0.1).permute(2, 0, 1)[None]
+        return embedding.to(dtype, memory_format=torch.channels_last)
 
 
 def _symmetric_linspace(end: float, steps: int, device) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from da3_ros.net.attention import attend
-from da3_ros.net.precision import Linear
+from da3_ros.net.precision import Linear, LinearGelu
 from da3_ros.net.rope import Rotation
 
 
@@ -16,11 +16,11 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, hidden: int, out: int | None = None):
         super().__init__()
-        self.fc1 = Linear(dim, hidden)
+        self.fc1 = LinearGelu(dim, hidden)
         self.fc2 = Linear(hidden, out or dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(self.fc1(x))
 
 
 class SwiGLU(nn.Module):
@@ -38,14 +38,17 @@ class SwiGLU(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """A learned factor per channel on a residual branch."""
+    """Adds a residual branch, times a learned factor per channel."""
 
     def __init__(self, dim: int, value: float):
         super().__init__()
         self.gamma = nn.Parameter(torch.full((dim,), value))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gamma
+    def forward(self, x: Tensor, branch: Tensor) -> Tensor:
+        if branch.dtype == x.dtype:
+            # Rounded twice, as published: ties between reference views are decided the same.
+            return x + branch * self.gamma
+        return torch.addcmul(x, branch, self.gamma)
 
 
 class Attention(nn.Module):
@@ -100,5 +103,5 @@ class Block(nn.Module):
         attended = self.attn(self.norm1(x), rotation, queries)
         if queries is not None:
             x = x[:, queries]
-        x = x + self.ls1(attended)
-        return x + self.ls2(self.mlp(self.norm2(x)))
+        x = self.ls1(x, attended)
+        return self.ls2(x, self.mlp(self.norm2(x)))

@@ -21,7 +21,28 @@ class Linear(nn.Linear):
     """Computes in the type of its weights."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
+        x = x.to(self.weight.dtype)
+        return self._packed(x, "none") if self.weight.is_mkldnn else self._plain(x)
+
+    def pack(self) -> None:
+        """Lay the weights out once instead of at every product, a fifth faster on a CPU."""
+        if self.weight.device.type == "cpu" and not self.weight.is_mkldnn:
+            packed = torch.ops.mkldnn._reorder_linear_weight(self.weight.detach())
+            self.weight = nn.Parameter(packed, requires_grad=False)
+
+    def _plain(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight, self.bias)
+
+    def _packed(self, x: Tensor, activation: str) -> Tensor:
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, activation, [], "none")
+
+
+class LinearGelu(Linear):
+    """Linear, then GELU while the sums are still in registers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.to(self.weight.dtype)
+        return self._packed(x, "gelu") if self.weight.is_mkldnn else F.gelu(self._plain(x))
 
 
 class Conv2d(nn.Conv2d):
@@ -65,6 +86,16 @@ def set_precision(network: nn.Module, precision: str) -> torch.dtype:
         if isinstance(module, (Conv2d, ConvTranspose2d)):
             module.to(memory_format=torch.channels_last)
     return dtype
+
+
+def pack_weights(network: nn.Module) -> None:
+    """Lay bf16 weights out as the CPU's matrix product wants them; elsewhere do nothing.
+
+    For good: packed weights cannot be saved, moved, trained or compiled.
+    """
+    for module in network.modules():
+        if isinstance(module, Linear) and module.weight.dtype == torch.bfloat16:
+            module.pack()
 
 
 def compile_stages(network: nn.Module) -> None:

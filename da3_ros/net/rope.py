@@ -16,46 +16,79 @@ BASE = 100.0
 
 
 @dataclass(frozen=True)
-class Rotation:
-    """Cosines and sines (L, D) by which the tokens of one sequence turn."""
+class LocalRotation:
+    """Of the tokens of one view: the camera token at (0, 0), patches from (1, 1) on.
+
+    cos, signed_sin: (L, D); the sine is negative where a channel meets the one above it.
+    """
 
     cos: Tensor
-    sin: Tensor
+    signed_sin: Tensor
 
     def apply(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
         """Turn x (B, H, L, D), or only the rows `tokens` (Q,) of the sequence (B, H, Q, D)."""
-        cos, sin = self.cos.to(x.dtype), self.sin.to(x.dtype)
+        cos, sin = self.cos.to(x.dtype), self.signed_sin.to(x.dtype)
         if tokens is not None:
             cos, sin = cos[tokens], sin[tokens]
-        # Each axis owns half of the channels and turns its two quarters against each other.
-        first, second = x.unflatten(-1, (2, 2, -1)).unbind(-2)
-        quarter_turn = torch.stack((-second, first), dim=-2).flatten(-3)
-        return x * cos + quarter_turn * sin
+        return _turn(x, cos, sin)
 
 
-def local_rotation(rows: int, columns: int, dim: int, device: torch.device) -> Rotation:
-    """Rotation of one view: the camera token at (0, 0), patches from (1, 1) on."""
+@dataclass(frozen=True)
+class GlobalRotation:
+    """Of the tokens of all views: camera tokens at (0, 0), every patch at (1, 1).
+
+    Attention depends on differences of position alone. So patches stay as they are, and only
+    the camera tokens turn, to (-1, -1).
+
+    cos, signed_sin: (D,). views: their number. tokens: of one view.
+    """
+
+    cos: Tensor
+    signed_sin: Tensor
+    views: int
+    tokens: int
+
+    def apply(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """Turn x (B, H, L, D) in place, or the rows `tokens`, which begin with the cameras'."""
+        cameras = slice(0, None, self.tokens) if tokens is None else slice(self.views)
+        turned = _turn(x[:, :, cameras], self.cos.to(x.dtype), self.signed_sin.to(x.dtype))
+        x[:, :, cameras] = turned
+        return x
+
+
+Rotation = LocalRotation | GlobalRotation
+
+
+def _turn(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
+    # Each axis owns half of the channels and turns its two quarters against each other.
+    first, second = x.unflatten(-1, (2, 2, -1)).unbind(-2)
+    return torch.addcmul(x * cos, torch.cat((second, first), dim=-1).flatten(-2), signed_sin)
+
+
+def local_rotation(rows: int, columns: int, dim: int, device: torch.device) -> LocalRotation:
+    """Rotation of one view of `rows` x `columns` patches; dim: channels of a head."""
     y, x = torch.meshgrid(
         torch.arange(1, rows + 1, device=device),
         torch.arange(1, columns + 1, device=device),
         indexing="ij",
     )
-    return _rotation(torch.stack((y, x), dim=-1).view(-1, 2), dim)
+    patches = torch.stack((y, x), dim=-1).view(-1, 2)
+    return LocalRotation(*_tables(torch.cat((torch.zeros_like(patches[:1]), patches)), dim))
 
 
 def global_rotation(
     views: int, rows: int, columns: int, dim: int, device: torch.device
-) -> Rotation:
-    """Rotation of all views: camera tokens at (0, 0), every patch at (1, 1)."""
-    one_view = _rotation(torch.ones(rows * columns, 2, dtype=torch.long, device=device), dim)
-    return Rotation(one_view.cos.repeat(views, 1), one_view.sin.repeat(views, 1))
+) -> GlobalRotation:
+    """Rotation of `views` views; dim: channels of a head."""
+    cos, sin = _tables(torch.tensor([[-1, -1]], device=device), dim)
+    return GlobalRotation(cos[0], sin[0], views, 1 + rows * columns)
 
 
-def _rotation(patches: Tensor, dim: int) -> Rotation:
-    """Rotation of a camera token at (0, 0) followed by `patches` (P, 2) rows and columns."""
-    positions = torch.cat((torch.zeros_like(patches[:1]), patches))
+def _tables(positions: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Cosines and signed sines (L, dim) of the positions (L, 2), row and column."""
     axis_dim = dim // 2
-    exponents = torch.arange(0, axis_dim, 2, device=patches.device).float() / axis_dim
+    exponents = torch.arange(0, axis_dim, 2, device=positions.device).float() / axis_dim
     angles = positions[..., None].float() * (1.0 / BASE**exponents)  # (L, 2, D / 4)
-    angles = torch.cat((angles, angles), dim=-1).flatten(1)
-    return Rotation(angles.cos(), angles.sin())
+    sin = angles.sin()
+    cos = torch.cat((angles, angles), dim=-1).flatten(1).cos()
+    return cos, torch.cat((-sin, sin), dim=-1).flatten(1)

@@ -15,7 +15,7 @@ from da3_ros.core.sliding_window import make_window
 from da3_ros.net.checkpoint import CheckpointError, load_network
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
-from da3_ros.net.precision import compile_stages, set_precision
+from da3_ros.net.precision import compile_stages, pack_weights, set_precision
 
 
 class ModelError(RuntimeError):
@@ -32,6 +32,8 @@ def load_model(config: Config) -> Network | NestedNetwork:
     set_precision(network, config.model.precision)
     if config.model.compile:
         compile_stages(network)
+    else:
+        pack_weights(network)
     _warm_up(network, config)
     return network
 

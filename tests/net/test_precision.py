@@ -7,7 +7,7 @@ from upstream import random_cameras
 from da3_ros.net import attention
 from da3_ros.net.attention import attend
 from da3_ros.net.checkpoint import load_network
-from da3_ros.net.precision import compile_stages, set_precision
+from da3_ros.net.precision import compile_stages, pack_weights, set_precision
 
 MEAN_ERROR, MAX_ERROR = 0.002, 0.02
 """Largest relative difference of depth that bf16 may make: stated in the README."""
@@ -28,6 +28,20 @@ def test_bf16_keeps_depth(name):
     assert set_precision(lowered, "bf16") == torch.bfloat16
     error = (depth(lowered) / exact - 1).abs()
     assert 0 < error.mean() < MEAN_ERROR and error.max() < MAX_ERROR
+    pack_weights(lowered)
+    error = (depth(lowered) / exact - 1).abs()
+    assert 0 < error.mean() < MEAN_ERROR and error.max() < MAX_ERROR
+
+
+def test_only_lowered_weights_are_packed():
+    network = load_network("da3-demo")
+    pack_weights(network)
+    assert not any(p.is_mkldnn for p in network.parameters())
+    set_precision(network, "bf16")
+    pack_weights(network)
+    pack_weights(network)
+    packed = {name for name, p in network.named_parameters() if p.is_mkldnn}
+    assert len(packed) == 4 * 8 and "backbone.blocks.0.mlp.fc1.weight" in packed
 
 
 def test_what_is_lowered_and_what_is_not():
@@ -62,8 +76,10 @@ def test_auto_follows_the_processor(monkeypatch):
         set_precision(load_network("da3-demo"), "fp16")
 
 
-@pytest.mark.parametrize("queries", (1, 127, 128, 700))
-def test_attention_in_blocks_is_attention(monkeypatch, queries):
+@pytest.mark.parametrize("threads", (1, 3))
+@pytest.mark.parametrize("queries", (1, 255, 256, 700))
+def test_attention_in_blocks_is_attention(monkeypatch, queries, threads):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
     monkeypatch.setattr(attention, "has_bf16_tiles", lambda: False)
     generator = torch.Generator().manual_seed(0)
     lengths = (queries, 600, 600)  # strided as the layers make them

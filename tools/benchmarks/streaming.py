@@ -17,10 +17,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from da3_ros.core.config import from_dict
 from da3_ros.core.frame import Frame
+from da3_ros.core.one_thread import one_thread
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.synthetic.room import render_room_frame
-from da3_ros.net.precision import set_precision
+from da3_ros.net.precision import pack_weights, set_precision
 from tools.benchmarks import upstream_peer
 
 WARM_UP = 2
@@ -79,6 +80,7 @@ def measure(case: Case, device: str, shipped_runs: int) -> dict:
         theirs, network = upstream_peer.same_weights(case.preset, Path(folder), device)
     exact = Stream(network, case, frames).step().depth
     precision = set_precision(network, "auto")
+    pack_weights(network)
     stream = Stream(network, case, frames)
     error = np.abs(stream.step().depth / exact - 1)
     flops = _count_flops(stream)
@@ -125,8 +127,9 @@ def _timed(work, device: str) -> tuple[float, object]:
 
 
 def _count_flops(stream: Stream) -> int:
-    with FlopCounterMode(display=False) as counter:
-        stream.step()
+    with FlopCounterMode(display=False) as counter:  # sees the calling thread only
+        with one_thread():
+            stream.step()
     return counter.get_total_flops()
 
 
@@ -146,6 +149,7 @@ def print_peak(who: str, case: Case, device: str) -> None:
     if who == "ours":
         del theirs
         set_precision(network, "auto")
+        pack_weights(network)
         stream = Stream(network, case, frames)
         for _ in range(3):
             stream.step()
