@@ -24,6 +24,7 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
 from da3_ros.core.mask_depth import mask_depth
+from da3_ros.core.memory_limit import MemoryLimit, is_out_of_memory
 from da3_ros.core.metric_scale import (
     MetricScale,
     ScaleEstimate,
@@ -31,19 +32,12 @@ from da3_ros.core.metric_scale import (
     pose_residuals,
 )
 from da3_ros.core.prediction import WindowDepth
-from da3_ros.core.preprocess import (
-    ResizePlan,
-    common_size,
-    plan_resize,
-    prepare_image,
-    reference_first,
-    relative_to_reference,
-    scale_camera,
-)
+from da3_ros.core.preprocess import relative_to_reference
 from da3_ros.core.resample import Resampler
 from da3_ros.core.scene import Scene
 from da3_ros.core.sliding_window import SlidingWindow, Step, Window
 from da3_ros.core.window_chain import ChainLink, WindowChain
+from da3_ros.core.window_input import WindowInput
 from da3_ros.net.nested import METRIC_FOCAL, NestedNetwork, NestedViews
 from da3_ros.net.network import Cameras, EncodedViews, NetOutput, Network
 
@@ -66,17 +60,6 @@ class DepthView:
     image: np.ndarray
     depth: np.ndarray
     conf: np.ndarray | None
-
-
-@dataclass(frozen=True, eq=False)
-class _Input:
-    """A window as the network takes it, the reference view first."""
-
-    order: list[int]
-    frames: list[Frame]
-    plans: list[ResizePlan]
-    size: tuple[int, int]
-    cameras: list[CameraModel]
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,25 +103,50 @@ class Pipeline:
         self._window.clear()
         self._scale.clear()
         self._chain.clear()
+        self._limit = self._no_limit()
         # An encoding lives as long as its frame is in a window, here or with the caller.
         self._encoded: WeakKeyDictionary[Frame, EncodedViews | NestedViews] = WeakKeyDictionary()
+
+    def _no_limit(self) -> MemoryLimit:
+        return MemoryLimit(self.config.model.process_res)
 
     def push(self, *frames: Frame) -> Step:
         """Take the frames of one instant; says whether a window is due (see SlidingWindow)."""
         return self._window.push(*frames)
 
-    @torch.inference_mode()
     def process(self, window: Window) -> WindowDepth:
-        """Depth of the window's published views, in metres where that can be known."""
+        """Depth of the window's published views, in metres where that can be known.
+
+        Without enough memory, this and all later windows get fewer views, then fewer pixels
+        (`WindowDepth.limit`); the error comes out only when the smallest does not fit.
+        """
+        while not (result := self._attempt(self._limit.fit(window))):
+            torch.cuda.empty_cache()  # now that nothing holds on to what the attempt had
+        return result
+
+    def _attempt(self, window: Window) -> WindowDepth | None:
+        """None when the window does not fit; the limit is smaller then."""
+        try:
+            return self._infer(window)
+        except RuntimeError as error:
+            smaller = self._limit.smaller(window) if is_out_of_memory(error) else None
+            if smaller is None:
+                raise
+            self._limit = smaller
+            return None
+
+    @torch.inference_mode()
+    def _infer(self, window: Window) -> WindowDepth:
         seconds: dict[str, float] = {}
-        prepared = self._prepare(window)
+        prepared = WindowInput.of(window, self._limit.process_res)
         with _timed(seconds, "encode"):
             encoded = self._encode(prepared)
         with _timed(seconds, "aggregate"):
             posed, divisor = self._poses(prepared, window)
             decoded = self._decoded_views(window)
-            views = [prepared.order.index(i) for i in decoded]
-            features = self.network.aggregate(encoded, posed, reference="first", views=views)
+            features = self.network.aggregate(
+                encoded, posed, reference="first", views=prepared.positions(decoded)
+            )
         with _timed(seconds, "decode"):
             out = self.network.decode(features)
             maps = _Maps(decoded, _numpy(out.depth), _numpy(out.conf), _numpy(out.sky))
@@ -176,30 +184,20 @@ class Pipeline:
             limits = replace(limits, min_depth=0.0, max_depth=np.inf)
         return mask_depth(result.depth[index], conf, sky, limits), conf
 
-    def _prepare(self, window: Window) -> _Input:
-        order = reference_first(len(window.frames), window.reference)
-        frames = [window.frames[i] for i in order]
-        resolution = self.config.model.process_res
-        plans = [plan_resize(f.camera.height, f.camera.width, resolution) for f in frames]
-        size = common_size(plans)
-        cameras = [scale_camera(f.camera, p, size) for f, p in zip(frames, plans)]
-        return _Input(order, frames, plans, size, cameras)
-
-    def _encode(self, prepared: _Input) -> EncodedViews | NestedViews:
+    def _encode(self, prepared: WindowInput) -> EncodedViews | NestedViews:
         """Encode the frames not seen before, as one batch; the others are known."""
         new = [
-            (frame, plan)
-            for frame, plan in zip(prepared.frames, prepared.plans)
+            i
+            for i, frame in enumerate(prepared.frames)
             if frame not in self._encoded or self._encoded[frame].size != prepared.size
         ]
         if new:
-            images = torch.stack([prepare_image(f.image, p, prepared.size) for f, p in new])
-            views = self.network.encode(images.to(self._device)[None]).split()
-            self._encoded.update((frame, view) for (frame, _), view in zip(new, views))
+            views = self.network.encode(prepared.images(new).to(self._device)).split()
+            self._encoded.update((prepared.frames[i], view) for i, view in zip(new, views))
         views = [self._encoded[f] for f in prepared.frames]
         return type(views[0]).stack(views)
 
-    def _poses(self, prepared: _Input, window: Window) -> tuple[Cameras | None, float]:
+    def _poses(self, prepared: WindowInput, window: Window) -> tuple[Cameras | None, float]:
         """Poses for the network, and the metres of one unit of its input."""
         if window.T_world_cam is None or not self.network.preset.any_view:
             return None, 1.0
@@ -217,7 +215,8 @@ class Pipeline:
 
     def _to_metres(self, window, prepared, maps, T_cam_ref, divisor, seconds) -> WindowDepth:
         preset, published = self.network.preset, maps.of(window.views)
-        cameras = tuple(prepared.cameras[prepared.order.index(i)] for i in window.views)
+        positions = prepared.positions(window.views)
+        cameras = tuple(prepared.cameras[i] for i in positions)
         scale = self._estimate(window, T_cam_ref, divisor)
         link = position = rotation = None
         if window.T_world_cam is None:
@@ -236,7 +235,7 @@ class Pipeline:
             conf=published.conf,
             sky=published.sky,
             cameras=cameras,
-            plans=tuple(prepared.plans[prepared.order.index(i)] for i in window.views),
+            plans=tuple(prepared.plans[i] for i in positions),
             scale=scale,
             is_metric=is_metric,
             T_world_cam=T_world_cam,
@@ -244,6 +243,7 @@ class Pipeline:
             rotation_residuals=rotation,
             seconds=seconds,
             link=link,
+            limit=None if self._limit == self._no_limit() else self._limit,
         )
 
     def _place(

@@ -9,6 +9,7 @@ import numpy as np
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
+from da3_ros.core.memory_limit import MemoryLimit
 from da3_ros.core.metric_scale import ScaleEstimate
 from da3_ros.core.preprocess import ResizePlan, centre_crop
 from da3_ros.core.sliding_window import Window
@@ -59,6 +60,7 @@ class WindowDepth:
     without given poses in the chain's world; None for one-view networks.
     position_residuals (N,) m, rotation_residuals (N,) rad: predicted against given poses.
     seconds: time of each stage. link: how a window without given poses was placed.
+    limit: what memory allowed; None where everything fitted.
     """
 
     window: Window
@@ -74,6 +76,7 @@ class WindowDepth:
     rotation_residuals: np.ndarray | None
     seconds: dict[str, float]
     link: ChainLink | None = None
+    limit: MemoryLimit | None = None
 
     def __post_init__(self):
         count, *size = self.depth.shape

@@ -149,6 +149,8 @@ class Engine:
         newest_ns = max(frame.stamp_ns for frame in result.frames)
         now_ns = self._node.get_clock().now().nanoseconds
         self._vitals.note(result, (now_ns - newest_ns) / 1e9)
+        if result.limit:
+            self._complaints.warn(str(result.limit))
         if self._config.scene.enabled:
             self._pipeline.fuse(result, self._scene)
 

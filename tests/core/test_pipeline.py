@@ -13,6 +13,7 @@ from da3_ros.core.config import from_dict
 from da3_ros.core.frame import Frame
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.preprocess import normalise, plan_resize, prepare_image
+from da3_ros.core.window_input import WindowInput
 from da3_ros.net.checkpoint import random_network
 from da3_ros.net.network import EncodedViews, Features, NetOutput
 from da3_ros.net.presets import find_preset
@@ -267,7 +268,7 @@ class TestEncodings:
         plan = plan_resize(72, 96, RESOLUTION)
         order = [2, 1, 3]
         images = torch.stack([prepare_image(frames[i].image, plan, plan.size) for i in order])
-        cameras = spine._poses(spine._prepare(result.window), result.window)[0]
+        cameras = spine._poses(WindowInput.of(result.window, RESOLUTION), result.window)[0]
         with torch.inference_mode():
             full = network(images[None], cameras, reference="first")
         expected = full.depth[0, :1].numpy() * np.float32(result.scale.scale)
