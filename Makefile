@@ -1,4 +1,4 @@
-# make demo | test | bench | parity | eval-demo | clean: each sets up .venv by itself, once.
+# make demo | test | bench | soak | parity | eval-demo | clean: each sets up .venv by itself, once.
 
 PYTHON ?= python3
 BAG ?=
@@ -11,7 +11,7 @@ INTERFACES := $(wildcard msg/*.msg srv/*.srv pip/*.cmake $(foreach f,* */*,pip/t
 # The environment is complete in itself: a sourced ROS installation would break it.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: help demo test bench parity eval-demo clean
+.PHONY: help demo test bench soak parity eval-demo clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -24,6 +24,9 @@ test: .venv/built .venv/test-tools  ## all tests; ARGS="-k window" goes to pytes
 
 bench: .venv/built .venv/test-tools  ## speed and memory
 	$(BIN)/python -m tools.bench $(ARGS)
+
+soak: .venv/built  ## 30 minutes of a looped bag: counters, memory, jumps; ARGS="--minutes 2"
+	$(BIN)/python -m tools.soak $(ARGS)
 
 parity: .venv/built .venv/test-tools  ## every preset at true size against the published network
 	$(BIN)/python tools/parity.py $(ARGS)
