@@ -120,9 +120,9 @@ class Inputs:
         self._complain(self.poses.take_odometry(msg))
         self._locate()
 
-    def _complain(self, refused: list[str]) -> None:
-        for sentence in refused:
-            self._complaints.warn(f"{sentence}; it is ignored")
+    def _complain(self, sentences: list[str]) -> None:
+        for sentence in sentences:
+            self._complaints.warn(sentence)
 
     def _locate(self) -> None:
         for camera in self.cameras.values():

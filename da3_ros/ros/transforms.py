@@ -17,6 +17,9 @@ from da3_ros.core.config import PoseConfig
 from da3_ros.ros.tf_buffer import BadTransform, TransformUnavailable, create_buffer, stamp_to_ns
 
 
+JUMP_NS = 1_000_000_000
+"""A transform that much older than the one before of its frame means that time started over."""
+
 class PoseSource:
     """Poses of cameras in the world frame from TF, from odometry, or none at all.
 
@@ -28,10 +31,15 @@ class PoseSource:
         self._config = config
         self._buffer = create_buffer()
         self._odometry_child: str | None = None
-        self.newest_stamp_ns = 0
+        self._newest_ns: dict[str, int] = {}
+
+    @property
+    def newest_stamp_ns(self) -> int:
+        """Stamp of the newest transform of all, static ones aside; 0 before the first."""
+        return max(self._newest_ns.values(), default=0)
 
     def take_transforms(self, msg, *, static: bool) -> list[str]:
-        """Take a tf2_msgs/TFMessage. Returns a sentence for each transform refused."""
+        """Take a tf2_msgs/TFMessage. Returns a sentence for each refused, or jumping back."""
         refused = []
         for transform in msg.transforms:
             if transform.child_frame_id.lstrip("/") == self._odometry_child:
@@ -40,7 +48,7 @@ class PoseSource:
         return refused
 
     def take_odometry(self, msg) -> list[str]:
-        """Take a nav_msgs/Odometry. Returns a sentence when it is refused."""
+        """Take a nav_msgs/Odometry. Returns a sentence when it is refused or jumps back."""
         self._odometry_child = msg.child_frame_id.lstrip("/")
         transform = TransformStamped(header=msg.header, child_frame_id=msg.child_frame_id)
         p, t = msg.pose.pose.position, transform.transform.translation
@@ -61,16 +69,29 @@ class PoseSource:
     def clear(self) -> None:
         """Forget all but static transforms."""
         self._buffer.clear()
-        self.newest_stamp_ns = 0
+        self._newest_ns.clear()
 
     def _insert(self, transform, *, static: bool) -> list[str]:
         try:
             self._buffer.insert(transform, static=static)
         except BadTransform as error:
-            return [str(error)]
-        if not static:
-            self.newest_stamp_ns = max(self.newest_stamp_ns, stamp_to_ns(transform.header.stamp))
-        return []
+            return [f"{error}; it is ignored"]
+        return [] if static else self._watch_time(transform)
+
+    def _watch_time(self, transform) -> list[str]:
+        """Old transforms may still arrive after time was set back, and a buffer takes nothing
+        that is much older than what it has: it would stay blind until time catches up.
+        """
+        child, stamp_ns = transform.child_frame_id.lstrip("/"), stamp_to_ns(transform.header.stamp)
+        newest_ns = self._newest_ns.get(child, stamp_ns)
+        if stamp_ns >= newest_ns - JUMP_NS:
+            self._newest_ns[child] = max(newest_ns, stamp_ns)
+            return []
+        self.clear()
+        self._newest_ns[child] = stamp_ns
+        self._buffer.insert(transform, static=False)
+        back = (newest_ns - stamp_ns) / 1e9
+        return [f"transforms of '{child}' jumped back by {back:.1f} s: starting over"]
 
 
 @dataclass(frozen=True)

@@ -143,3 +143,23 @@ def test_clear_keeps_the_mount():
     assert source.newest_stamp_ns == 0
     move(source, SECOND, 2)
     np.testing.assert_allclose(source.locate("camera", SECOND)[:3, 3], (2.5, 0, 0))
+
+
+@pytest.mark.parametrize("ahead", [5 * SECOND, 10 * SECOND, 3600 * SECOND, 2**31 * SECOND - 1])
+def test_a_transform_from_before_time_was_set_back_blinds_nobody(ahead):
+    """The clock said so first; what was still under way, or wild, comes after."""
+    source = source_with_mount()
+    source.clear()
+    assert move(source, min(SECOND + ahead, 2**31 * SECOND - 1), 99) == []
+    (sentence,) = move(source, SECOND, 1)
+    assert re.fullmatch(r"transforms of 'base' jumped back by [\d.]+ s: starting over", sentence)
+    assert move(source, 2 * SECOND, 3) == []
+    assert source.locate("camera", SECOND + 500 * MS)[0, 3] == pytest.approx(2.5)
+    assert source.newest_stamp_ns == 2 * SECOND
+
+
+def test_transforms_slightly_out_of_order_are_welcome():
+    source = source_with_mount()
+    for stamp, x in ((SECOND, 1), (3 * SECOND, 5), (2 * SECOND + 100 * MS, 3)):
+        assert move(source, stamp, x) == []
+    assert source.locate("camera", 2 * SECOND + 100 * MS)[0, 3] == pytest.approx(3.5)
