@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from da3_ros.core.config_checks import check_together
 from da3_ros.core.parameter import ConfigError, Parameter, parameter
 
 __all__ = ["Config", "ConfigError", "Parameter", "from_dict", "parameters"]
@@ -270,7 +271,7 @@ def from_dict(values: dict[str, Any]) -> Config:
         raise ConfigError(f"unknown parameter {', '.join(unknown)}")
     checked = {name: known[name].check(value) for name, value in values.items()}
     config = _build(Config, checked, "")
-    _check_together(config)
+    check_together(config)
     return config
 
 
@@ -283,18 +284,3 @@ def _build(cls: type, values: dict[str, Any], prefix: str) -> Any:
         elif name in values:
             arguments[f.name] = values[name]
     return cls(**arguments)
-
-
-def _check_together(config: Config) -> None:
-    if not config.pose.world_frame.strip("/"):
-        raise ConfigError("pose.world_frame is empty, must name a frame, for example odom")
-    if config.window.stride > config.window.size:
-        raise ConfigError(
-            f"window.stride is {config.window.stride}, must be at most window.size "
-            f"({config.window.size}): frames in between would never be seen"
-        )
-    if config.output.min_depth >= config.output.max_depth:
-        raise ConfigError(
-            f"output.min_depth is {config.output.min_depth}, must be below output.max_depth "
-            f"({config.output.max_depth})"
-        )

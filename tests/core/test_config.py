@@ -59,12 +59,26 @@ def test_a_value_within_bounds_arrives(data):
         ({"autostart": 1}, "must be of type bool"),
         ({"window.reference": "last"}, "'last', must be one of middle, newest, first"),
         ({"window.size": 2, "window.stride": 3}, "must be at most window.size"),
+        ({"input.cameras": ["front cam"]}, "input.cameras has the name 'front cam', must be part"),
+        ({"input.cameras": ["left", "2nd"]}, "has the name '2nd'"),
+        ({"input.cameras": ["left", ""]}, "has the name '', .*an empty name is for a single"),
+        ({"input.cameras": ["rig//left"]}, "has the name 'rig//left'"),
+        ({"input.cameras": ["kamera_süd"]}, "has the name 'kamera_süd'"),
+        ({"input.cameras": ["left\n"]}, "has the name 'left"),
+        ({"input.cameras": [1, 2]}, "has the name 1,"),
+        ({"input.cameras": ["left", "right", "left"]}, "names 'left' twice"),
+        ({"input.cameras": []}, "input.cameras is empty"),
         ({"output.min_depth": 5.0, "output.max_depth": 2.0}, "must be below output.max_depth"),
     ],
 )
 def test_bad_values_are_refused_in_words(values, words):
     with pytest.raises(ConfigError, match=words):
         from_dict(values)
+
+
+@pytest.mark.parametrize("names", [[""], ["front"], ["left", "right_2"], ["rig/left", "_x"]])
+def test_names_of_cameras_that_make_topics(names):
+    assert from_dict({"input.cameras": names}).input.cameras == names
 
 
 def test_integers_are_taken_for_floats():
