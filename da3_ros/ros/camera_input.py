@@ -23,7 +23,7 @@ from da3_ros.ros.ledger import Drop, Ledger
 from da3_ros.ros.pairing import Pair, Pairing
 from da3_ros.ros.rates import Rate
 from da3_ros.ros.tf_buffer import stamp_to_ns
-from da3_ros.ros.transforms import Lost, PoseSource, Waiting, WaitingLine
+from da3_ros.ros.transforms import Located, Lost, PoseSource, Waiting, WaitingLine
 
 INFO_WAIT = 1.0
 """Seconds after which an image's camera info is not expected any more."""
@@ -56,6 +56,7 @@ class CameraInput:
     def __init__(self, name: str, desk: Desk):
         self.name = name
         self.rate = Rate()
+        self.heard_at = time.monotonic()
         self._desk = desk
         queue_size = desk.config.input.queue_size
         self._pairing = Pairing(queue_size)
@@ -67,6 +68,7 @@ class CameraInput:
     def on_image(self, msg) -> None:
         """Step receive: an Image or CompressedImage."""
         self.rate.tick()
+        self.heard_at = time.monotonic()
         if not self._has_good_header(msg):
             return
         self._watch_time(msg)
@@ -99,10 +101,7 @@ class CameraInput:
     def locate(self) -> None:
         """Step locate: finish every image whose pose is known by now."""
         for fate in self._line.poll(self._desk.node.get_clock().now().nanoseconds):
-            if isinstance(fate, Lost):
-                self._drop(fate.item, Drop.NO_POSE, f"no pose: {fate.sentence}")
-            else:
-                self._convert(fate.item, fate.T_world_cam)
+            self._settle(fate)
 
     def clear(self, reason: Drop) -> None:
         """Drop everything that waits."""
@@ -134,6 +133,17 @@ class CameraInput:
             sentence = "too many images wait for their poses; the oldest is dropped"
             self._drop(oldest, Drop.QUEUE_FULL, sentence)
         self.locate()
+
+    def _settle(self, fate: Located | Lost) -> None:
+        try:
+            if isinstance(fate, Lost):
+                self._drop(fate.item, Drop.NO_POSE, f"no pose: {fate.sentence}")
+            else:
+                self._convert(fate.item, fate.T_world_cam)
+        except Exception:
+            # Every frame is accounted for; the node says the error itself.
+            self._desk.ledger.drop(_key(fate.item.image), Drop.INTERNAL_ERROR)
+            raise
 
     def _convert(self, pair: Pair, T_world_cam: np.ndarray | None) -> None:
         """Step convert: messages and pose to a Frame."""

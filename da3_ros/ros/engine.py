@@ -6,7 +6,9 @@ publishes. A jump in time replaces the pipeline: the worker may still be using t
 
 from __future__ import annotations
 
+import threading
 import traceback
+from dataclasses import dataclass
 
 from rclpy.node import Node
 
@@ -30,6 +32,24 @@ REASONS = {
     Refusal.OUT_OF_ORDER: Drop.OUT_OF_ORDER,
     Refusal.TOO_NEAR: Drop.NOT_MOVED,
 }
+
+NOT_WANTED = "nobody subscribes to any output: images are not processed until somebody does"
+BACK_TO_WORK = "somebody subscribes: images are processed"
+
+
+@dataclass(eq=False)
+class Job:
+    """A window, the pipeline that collected it (after a jump in time there is another), and
+    what came out."""
+
+    pipeline: Pipeline
+    window: Window
+    result: WindowDepth | None = None
+
+    @property
+    def keys(self) -> list[Key]:
+        """The frames it would publish."""
+        return [_key(self.window.frames[i]) for i in self.window.views]
 
 
 class Engine:
@@ -56,9 +76,11 @@ class Engine:
         self._vitals = vitals
         self._last_frame: dict[str, Frame] = {}
         self._camera_of: dict[str, str] = {}
+        self._was_wanted = True
+        self._in_network = threading.Lock()  # one window at a time
         self._renew()
-        self._worker = Worker(
-            process=lambda window: self._pipeline.process(window),
+        self._worker: Worker[Job, WindowDepth] = Worker(
+            process=self._process,
             publish=self._publish,
             fail=self._fail,
             newest_wins=config.window.drop_when_busy,
@@ -89,11 +111,22 @@ class Engine:
         if step.window:
             self._submit(step.window)
 
+    def newest(self) -> WindowDepth | None:
+        """The newest window's depth; if nobody listened when it came, it is processed now.
+
+        Raises whatever the network raises.
+        """
+        job, newest = self._left_out, self._vitals.newest
+        if job is None or (newest and newest.window.stamp_ns >= job.window.stamp_ns):
+            return newest
+        return self._process(job)
+
     def clear(self) -> None:
         """Forget frames, results and scale."""
         self._worker.clear()
         self._renew()
         self._outputs.clear()
+        self._vitals.newest = None
 
     def stop(self, timeout: float) -> bool:
         """End the worker; False when it did not end within `timeout` seconds."""
@@ -102,6 +135,7 @@ class Engine:
     def _renew(self) -> None:
         inputs = self._config.input
         self._pipeline = Pipeline(self._network, self._config)
+        self._left_out: Job | None = None
         self._instants = InstantCollector(inputs.cameras, round(inputs.sync_tolerance * 1e9))
 
     def _is_its_own(self, name: str, frame: Frame) -> bool:
@@ -131,21 +165,32 @@ class Engine:
             self._complaints.warn(f"image dropped: {refusal.value}")
 
     def _submit(self, window: Window) -> None:
-        keys = _published_keys(window)
-        self._ledger.queue(keys)
+        job = Job(self._pipeline, window)
+        self._ledger.queue(job.keys)
         if not self._is_wanted():
-            self._ledger.give_up(keys, Drop.NO_LISTENERS)
-        elif given_way := self._worker.submit(window):
-            self._ledger.give_up(_published_keys(given_way), Drop.BUSY)
+            self._left_out = job
+            self._ledger.give_up(job.keys, Drop.NO_LISTENERS)
+        elif given_way := self._worker.submit(job):
+            self._ledger.give_up(given_way.keys, Drop.BUSY)
 
     def _is_wanted(self) -> bool:
-        return self._config.scene.enabled or self._outputs.has_listeners()
+        is_wanted = self._config.scene.enabled or self._outputs.has_listeners()
+        if is_wanted != self._was_wanted:
+            self._was_wanted = is_wanted
+            self._node.get_logger().info(BACK_TO_WORK if is_wanted else NOT_WANTED)
+        return is_wanted
+
+    def _process(self, job: Job) -> WindowDepth:
+        with self._in_network:
+            if job.result is None:
+                job.result = job.pipeline.process(job.window)
+            return job.result
 
     def _publish(self, result: WindowDepth) -> None:
         # Before it is published: who has seen it may export it.
         self._vitals.newest = result
         self._outputs.publish(self._pipeline, result, self._camera_of)
-        self._ledger.publish(_published_keys(result.window))
+        self._ledger.publish(map(_key, result.frames))
         newest_ns = max(frame.stamp_ns for frame in result.frames)
         now_ns = self._node.get_clock().now().nanoseconds
         self._vitals.note(result, (now_ns - newest_ns) / 1e9)
@@ -154,8 +199,8 @@ class Engine:
         if self._config.scene.enabled:
             self._pipeline.fuse(result, self._scene)
 
-    def _fail(self, window: Window, error: Exception) -> None:
-        self._ledger.give_up(_published_keys(window), Drop.INFERENCE_FAILED)
+    def _fail(self, job: Job, error: Exception) -> None:
+        self._ledger.give_up(job.keys, Drop.INFERENCE_FAILED)
         self._vitals.failure = f"inference failed: {type(error).__name__}: {error}"
         details = "".join(traceback.format_exception(error))
         self._complaints.fail(self._vitals.failure, details)
@@ -163,7 +208,3 @@ class Engine:
 
 def _key(frame: Frame) -> Key:
     return frame.camera_id, frame.stamp_ns
-
-
-def _published_keys(window: Window) -> list[Key]:
-    return [_key(window.frames[i]) for i in window.views]

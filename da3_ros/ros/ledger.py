@@ -28,6 +28,7 @@ class Drop(Enum):
     BUSY = "busy"
     NO_LISTENERS = "no_listeners"
     INFERENCE_FAILED = "inference_failed"
+    INTERNAL_ERROR = "internal_error"
     TIME_JUMP = "time_jump"
     STOPPED = "stopped"
 

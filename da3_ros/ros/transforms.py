@@ -6,7 +6,8 @@ without blocking anything, until it comes or the wait has lasted too long.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,9 +17,9 @@ from geometry_msgs.msg import TransformStamped
 from da3_ros.core.config import PoseConfig
 from da3_ros.ros.tf_buffer import BadTransform, TransformUnavailable, create_buffer, stamp_to_ns
 
-
 JUMP_NS = 1_000_000_000
 """A transform that much older than the one before of its frame means that time started over."""
+
 
 class PoseSource:
     """Poses of cameras in the world frame from TF, from odometry, or none at all.
@@ -32,6 +33,11 @@ class PoseSource:
         self._buffer = create_buffer()
         self._odometry_child: str | None = None
         self._newest_ns: dict[str, int] = {}
+        self._parent_of: dict[str, str] = {}
+        self._located: set[str] = set()
+        # By cause, since the start.
+        self.missed: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
 
     @property
     def newest_stamp_ns(self) -> int:
@@ -49,18 +55,29 @@ class PoseSource:
 
     def take_odometry(self, msg) -> list[str]:
         """Take a nav_msgs/Odometry. Returns a sentence when it is refused or jumps back."""
-        self._odometry_child = msg.child_frame_id.lstrip("/")
         transform = TransformStamped(header=msg.header, child_frame_id=msg.child_frame_id)
         p, t = msg.pose.pose.position, transform.transform.translation
         t.x, t.y, t.z = p.x, p.y, p.z
         transform.transform.rotation = msg.pose.pose.orientation
-        return self._insert(transform, static=False)
+        refused = self._insert(transform, static=False)
+        if not refused:
+            self._odometry_child = msg.child_frame_id.lstrip("/")
+        return refused
 
     def locate(self, frame_id: str, stamp_ns: int) -> np.ndarray | None:
         """T_world_cam (4, 4); None with source `none`. Raises `TransformUnavailable`."""
         if self._config.source == "none":
             return None
-        return self._buffer.lookup(self._config.world_frame, frame_id, stamp_ns)
+        T_world_cam = self._buffer.lookup(self._config.world_frame, frame_id, stamp_ns)
+        self._located.add(frame_id.lstrip("/"))
+        return T_world_cam
+
+    def known_until_ns(self) -> int | None:
+        """Stamp up to which the located frames have poses: of the newest transform on their way
+        to the world, of the oldest of these where several move. None where nothing moves.
+        """
+        frames = set().union(*(self._way_to_world(frame) for frame in self._located))
+        return min((self._newest_ns[f] for f in frames & self._newest_ns.keys()), default=None)
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         """T_target_source (4, 4). Raises `TransformUnavailable`."""
@@ -75,7 +92,11 @@ class PoseSource:
         try:
             self._buffer.insert(transform, static=static)
         except BadTransform as error:
+            self.refused[error.cause] += 1
             return [f"{error}; it is ignored"]
+        self._parent_of[transform.child_frame_id.lstrip("/")] = transform.header.frame_id.lstrip(
+            "/"
+        )
         return [] if static else self._watch_time(transform)
 
     def _watch_time(self, transform) -> list[str]:
@@ -92,6 +113,17 @@ class PoseSource:
         self._buffer.insert(transform, static=False)
         back = (newest_ns - stamp_ns) / 1e9
         return [f"transforms of '{child}' jumped back by {back:.1f} s: starting over"]
+
+    def _way_to_world(self, frame: str) -> set[str]:
+        """The children of all transforms between a frame and the world."""
+        return self._way_up(frame) ^ self._way_up(self._config.world_frame.lstrip("/"))
+
+    def _way_up(self, frame: str) -> set[str]:
+        way: set[str] = set()
+        while frame in self._parent_of and frame not in way:
+            way.add(frame)
+            frame = self._parent_of[frame]
+        return way
 
 
 @dataclass(frozen=True)
@@ -137,13 +169,11 @@ class WaitingLine:
         self._line.append(waiting)
         return self._line.popleft().item if len(self._line) > self._queue_size else None
 
-    def poll(self, now_ns: int) -> list[Located | Lost]:
-        """Everything whose fate is known by now, in order."""
-        done: list[Located | Lost] = []
+    def poll(self, now_ns: int) -> Iterator[Located | Lost]:
+        """Everything whose fate is known by now, in order; each leaves the line when taken."""
         while self._line and (fate := self._fate(self._line[0], now_ns)):
             self._line.popleft()
-            done.append(fate)
-        return done
+            yield fate
 
     def clear(self) -> list:
         """Forget everything; returns the items that were waiting."""
@@ -159,5 +189,6 @@ class WaitingLine:
             # A clock that was set back would never reach the timeout.
             if error.may_come and 0 <= waited_ns < self._timeout_ns:
                 return None
+            self._source.missed[error.cause] += 1
             return Lost(waiting.item, str(error))
         return Located(waiting.item, T_world_cam)

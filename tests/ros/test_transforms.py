@@ -73,6 +73,13 @@ def test_bad_odometry_is_refused_with_its_names():
     assert "odom -> base contains NaN" in sentence
 
 
+def test_refused_odometry_leaves_the_edge_to_tf():
+    source = source_with_mount(source="odometry")
+    assert source.take_odometry(odometry(SECOND, math.nan)) != []
+    move(source, SECOND, 1)
+    assert source.locate("camera", SECOND)[0, 3] == pytest.approx(1.5)
+
+
 def test_no_poses_at_all():
     assert PoseSource(PoseConfig(source="none")).locate("camera", 5) is None
 
@@ -100,10 +107,10 @@ def line_of(source, count=1, *, timeout=0.2, queue_size=10) -> WaitingLine:
 def test_waits_in_order_for_late_transforms():
     source = source_with_mount()
     line = line_of(source, 3)
-    assert line.poll(100 * MS) == []
+    assert list(line.poll(100 * MS)) == []
     move(source, 10 * SECOND, 1)
     move(source, 11 * SECOND, 2)
-    done = line.poll(150 * MS)
+    done = list(line.poll(150 * MS))
     assert [d.item for d in done] == [0, 1] and all(isinstance(d, Located) for d in done)
     assert done[1].T_world_cam[0, 3] == pytest.approx(2.5)
     assert len(line) == 1
@@ -112,8 +119,8 @@ def test_waits_in_order_for_late_transforms():
 def test_gives_up_after_the_timeout_and_names_the_cause():
     source = source_with_mount()
     line = line_of(source, 2)
-    assert line.poll(199 * MS) == []
-    done = line.poll(200 * MS)
+    assert list(line.poll(199 * MS)) == []
+    done = list(line.poll(200 * MS))
     assert [type(d) for d in done] == [Lost, Lost]
     assert done[0].sentence == "frame 'odom' does not exist in TF"
 

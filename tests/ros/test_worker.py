@@ -80,6 +80,41 @@ def test_clear_forgets_what_waits_and_what_is_in_the_network(bench):
     assert bench.published == [3]
 
 
+def test_a_failure_of_before_clear_is_not_told(bench):
+    bench.submit(1, fails=True)
+    assert bench.busy.acquire(timeout=5)
+    bench.worker.clear()
+    bench.submit(2)
+    bench.go.release()
+    bench.run(1)
+    assert bench.failed == [] and bench.published == [2]
+
+
+def test_nothing_of_before_goes_out_after_clear():
+    """A result that is going out when `clear` comes is out when `clear` returns."""
+    events, going_out, go = [], threading.Event(), threading.Event()
+
+    def publish(result):
+        going_out.set()
+        assert go.wait(5)
+        events.append("published")
+
+    def clear():
+        worker.clear()
+        events.append("cleared")
+
+    worker = Worker(process=id, publish=publish, fail=events.append, newest_wins=True)
+    worker.submit("a window")
+    assert going_out.wait(5)
+    clearing = threading.Thread(target=clear)
+    clearing.start()
+    clearing.join(0.2)
+    go.set()
+    clearing.join(5)
+    assert worker.stop(5)
+    assert events == ["published", "cleared"]
+
+
 def test_stop_does_not_wait_for_ever():
     bench = Bench(newest_wins=True)
     bench.submit(1)
