@@ -1,8 +1,12 @@
-"""Warnings in the log, one per cause and period, with how often the cause occurred."""
+"""Warnings in the log, one per cause and period, with how often the cause occurred.
+
+What lasts is said once, when it begins.
+"""
 
 from __future__ import annotations
 
 import re
+import threading
 import time
 from dataclasses import dataclass
 
@@ -20,12 +24,15 @@ class _Cause:
 
 
 class Complaints:
-    """Throttled warnings. Sentences that differ in numbers only have the same cause."""
+    """Throttled warnings. Sentences that differ in numbers only have the same cause; names
+    with a digit, such as cam1, are names."""
 
     def __init__(self, logger, clock=time.monotonic):
         self._logger = logger
         self._clock = clock
         self._causes: dict[str, _Cause] = {}
+        self._lasting: list[str] = []
+        self._lock = threading.Lock()  # several threads complain
 
     def warn(self, sentence: str) -> None:
         """Log `sentence`, unless its cause was logged less than `PERIOD` seconds ago."""
@@ -37,15 +44,28 @@ class Complaints:
         if again := self._meet(sentence):
             self._logger.error(f"{sentence}{again}{details}")
 
+    def last(self, sentences: list[str]) -> None:
+        """What is wrong at present; each is logged when it was not yet so the last time."""
+        with self._lock:
+            known, self._lasting = self._lasting, list(sentences)
+        for sentence in sentences:
+            if sentence not in known:
+                self._logger.warning(sentence)
+
     def recent(self) -> list[str]:
-        """The newest sentence of each cause met within the last `PERIOD` seconds."""
+        """What lasts, and the newest sentence of each cause met in the last `PERIOD` seconds."""
         now = self._clock()
-        return [c.sentence for c in list(self._causes.values()) if now - c.met_at < PERIOD]
+        with self._lock:
+            met = [c.sentence for c in self._causes.values() if now - c.met_at < PERIOD]
+            return self._lasting + met
 
     def _meet(self, sentence: str) -> str:
         """Note the cause; empty when it is not to be logged, else what to add, and a line end."""
-        now = self._clock()
-        key = re.sub(r"\d[\d.]*", "#", sentence)
+        with self._lock:
+            return self._meet_at(self._clock(), sentence)
+
+    def _meet_at(self, now: float, sentence: str) -> str:
+        key = re.sub(r"\b\d[\w.]*", "#", sentence)
         known = self._causes.get(key)
         if known and now - known.logged_at < PERIOD:
             known.sentence, known.met_at = sentence, now

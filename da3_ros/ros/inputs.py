@@ -30,6 +30,9 @@ from da3_ros.ros.transforms import PoseSource
 
 POLL_PERIOD = 0.02
 
+SILENCE = 5.0
+"""Seconds without an image after which that is said."""
+
 
 class Inputs:
     """All subscriptions of the node while it is active.
@@ -56,6 +59,7 @@ class Inputs:
         )
         desk = Desk(node, config, ledger, complaints, self.poses, take, start_over, self._wake)
         self.cameras = {name: CameraInput(name, desk) for name in config.input.cameras}
+        self._image_topics: dict[str, str] = {}
         self._subscriptions = [s for c in self.cameras.values() for s in self._subscribe(c, config)]
         self._subscriptions += self._subscribe_poses(config)
 
@@ -65,6 +69,18 @@ class Inputs:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self.clear(Drop.STOPPED)
+
+    def complaints(self) -> list[str]:
+        """A sentence for each camera that sends no images now."""
+        latest = time.monotonic() - SILENCE
+        return [self._silence(c) for c in self.cameras.values() if c.heard_at < latest]
+
+    def _silence(self, camera: CameraInput) -> str:
+        topic = self._image_topics[camera.name]
+        sentence = f"no image on {topic} for {SILENCE:.0f} s"
+        if self._node.count_publishers(topic):
+            return f"{sentence}: it has a publisher, which sends nothing or with another QoS"
+        return f"{sentence}: nobody publishes it; start the camera, or remap the topic"
 
     def clear(self, reason: Drop) -> None:
         """Forget waiting images and all poses but static ones."""
@@ -81,10 +97,9 @@ class Inputs:
         kind, topic = Image, f"{prefix}image"
         if config.input.compressed:
             kind, topic = CompressedImage, f"{prefix}image/compressed"
-        return [
-            self._create(kind, topic, camera.on_image, qos),
-            self._create(CameraInfo, f"{prefix}camera_info", camera.on_info, qos),
-        ]
+        images = self._create(kind, topic, camera.on_image, qos)
+        self._image_topics[camera.name] = images.topic_name  # as remapped
+        return [images, self._create(CameraInfo, f"{prefix}camera_info", camera.on_info, qos)]
 
     def _subscribe_poses(self, config: Config) -> list:
         if config.pose.source == "none":

@@ -16,14 +16,15 @@ import traceback
 from collections.abc import Callable
 
 import numpy as np
-from rclpy.clock import Clock, ClockType, JumpThreshold, TimeJump
-from rclpy.duration import Duration
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from da3_ros.core.config import Config
 from da3_ros.core.mesh import MeshError
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.scene import Scene
+from da3_ros.ros.callback_errors import CallbackErrors
+from da3_ros.ros.clock_watch import ClockWatch
 from da3_ros.ros.complaints import Complaints
 from da3_ros.ros.engine import Engine
 from da3_ros.ros.inputs import Inputs
@@ -69,16 +70,19 @@ class DepthNode(LifecycleNode):
         config = declare_parameters(self)
         self._stopper = stopper
         self._complaints = Complaints(self.get_logger())
+        self._errors = CallbackErrors(self.get_logger())
         self._ledger, self._vitals = Ledger(), Vitals()
         self._network = self._scene = self._outputs = self._services_of_model = None
-        self._inputs = self._engine = None
+        self._inputs = self._engine = self._late_engine = None
         self._live = LiveParameters(
             self, config, is_configured=lambda: self._network is not None, apply=self._apply
         )
-        self._report = StatusReport(self, self._ledger, self._complaints, self._vitals)
+        self._report = StatusReport(
+            self, self._ledger, self._complaints, self._errors, self._vitals
+        )
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._report_timer = self.create_timer(1.0, self._report_status, clock=steady)
-        self._watch_clock()
+        self._clock_watch = ClockWatch(self, self._start_over)
         for name in unknown_parameters(self):
             self.get_logger().warning(f"parameter {name} is not known here; is it misspelt?")
         if config.autostart:
@@ -116,8 +120,14 @@ class DepthNode(LifecycleNode):
     @logged
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe to images and poses, start working."""
+        if self._late_engine and not self._late_engine.stop(STOP_TIMEOUT):
+            self.get_logger().error(
+                "the network is still busy with a window from before; activate again in a moment"
+            )
+            return FAILURE
         # Counters run since activation.
         self._ledger.reset()
+        self._vitals.begin()
         self._engine = Engine(
             self,
             self._network,
@@ -136,6 +146,7 @@ class DepthNode(LifecycleNode):
             take=self._engine.take,
             start_over=self._start_over,
         )
+        self._vitals.poses = self._inputs.poses
         self._vitals.camera_rates = [camera.rate for camera in self._inputs.cameras.values()]
         self.get_logger().info("active: waiting for images")
         return SUCCESS
@@ -153,6 +164,7 @@ class DepthNode(LifecycleNode):
             self._outputs.close()
             self._services_of_model.close()
         self._network = self._scene = self._outputs = self._services_of_model = None
+        self._late_engine = None  # a network that is still busy is freed when it is done
         self._vitals.newest = self._vitals.scene = None
         free_memory()
         return SUCCESS
@@ -167,8 +179,9 @@ class DepthNode(LifecycleNode):
         return self.on_shutdown(state)
 
     def newest_result(self) -> WindowDepth | None:
-        """The last published window."""
-        return self._vitals.newest
+        """The newest window's depth; see `Engine.newest`."""
+        engine = self._engine
+        return engine.newest() if engine else self._vitals.newest
 
     def find_pose(self, frame_id: str, stamp_ns: int) -> np.ndarray:
         """T_world_frame (4, 4) at a stamp (0: the newest). Raises `TransformUnavailable`."""
@@ -182,17 +195,33 @@ class DepthNode(LifecycleNode):
         return inputs.poses.lookup(world, frame_id, stamp_ns)
 
     def reset(self) -> None:
-        """Forget window, poses, scale and scene."""
-        self._scene.reset()
+        """Forget window, poses, scale and scene. Raises `MeshError` when scene.mesh is gone."""
         self._start_over("asked to reset")
+        self._vitals.newest = None
+        # Last: a window from before may be going into the scene until here.
+        self._scene.reset()
 
     def stop(self) -> None:
         """Drop whatever waits, end the worker."""
         if self._inputs:
             self._inputs.close()
-            self._engine.stop(STOP_TIMEOUT)
+            self._late_engine = None if self._engine.stop(STOP_TIMEOUT) else self._engine
             self._ledger.drop_all(Drop.STOPPED)
         self._inputs = self._engine = None
+        if self._late_engine:
+            self.get_logger().warning(
+                "the network is still busy with its last window, which will not be published"
+            )
+
+    def note_error(self, error: Exception) -> None:
+        """An error came out of a callback: say and count it."""
+        self._errors.note(error)
+
+    def create_service(self, srv_type, srv_name, callback, **options):
+        """As every node's; one that can say so answers even when its callback raises."""
+        if hasattr(srv_type.Response, "success"):
+            callback = self._errors.answered(callback)
+        return super().create_service(srv_type, srv_name, callback, **options)
 
     def _autostart(self) -> None:
         self.destroy_timer(self._start_timer)
@@ -206,18 +235,6 @@ class DepthNode(LifecycleNode):
             self._outputs.configure(config)
             self._scene.configure(config.scene)
 
-    def _watch_clock(self) -> None:
-        backwards = JumpThreshold(
-            min_forward=None, min_backward=Duration(nanoseconds=-1_000_000), on_clock_change=False
-        )
-        # The handle unregisters the callback when it is garbage collected.
-        self._jump_handle = self.get_clock().create_jump_callback(
-            backwards, post_callback=self._on_jump
-        )
-
-    def _on_jump(self, jump: TimeJump) -> None:
-        self._start_over(f"time jumped back by {-jump.delta.nanoseconds / 1e9:.1f} s")
-
     def _start_over(self, why: str) -> None:
         """Forget everything but the model and static transforms."""
         if not self._inputs:
@@ -228,6 +245,9 @@ class DepthNode(LifecycleNode):
         self._ledger.drop_all(Drop.TIME_JUMP)
 
     def _report_status(self) -> None:
+        inputs = self._inputs
+        silent = inputs.complaints() if inputs else []
+        self._complaints.last([*self._clock_watch.complaints(), *silent])
         self._report.publish(self.state)
 
 

@@ -51,7 +51,8 @@ class Stopper:
 def run_node(create: Callable[[Stopper], Node]) -> None:
     """Create a node, spin it until stopped, end the process with its exit code.
 
-    `create` may raise `ConfigError`: one sentence, exit code 1. The node has a `stop()`.
+    `create` may raise `ConfigError`: one sentence, exit code 1. The node has a `stop()`, and a
+    `note_error(error)` for what comes out of its callbacks: that does not end it.
 
     rclpy's own signal handlers end the context under the feet of a spinning executor,
     which then raises; so `rclpy.init` is called without them.
@@ -79,7 +80,7 @@ def _run(create: Callable[[Stopper], Node], stopper: Stopper) -> None:
         return
     executor = MultiThreadedExecutor(num_threads=THREADS)
     executor.add_node(node)
-    spinning = threading.Thread(target=_spin, args=(executor, stopper), daemon=True)
+    spinning = threading.Thread(target=_spin, args=(executor, node, stopper), daemon=True)
     spinning.start()
     stopper.wait()
     executor.wake()
@@ -88,15 +89,23 @@ def _run(create: Callable[[Stopper], Node], stopper: Stopper) -> None:
     # In a thread: it waits for callbacks, and one may be loading a model.
     closing = threading.Thread(target=executor.shutdown, daemon=True)
     closing.start()
-    closing.join(2 * STOP_TIMEOUT)
+    closing.join(STOP_TIMEOUT)
     node.destroy_node()
 
 
-def _spin(executor: MultiThreadedExecutor, stopper: Stopper) -> None:
+def _spin(executor: MultiThreadedExecutor, node: Node, stopper: Stopper) -> None:
     try:
         while not stopper.is_set():
-            executor.spin_once(timeout_sec=1.0)
+            _spin_once(executor, node, stopper)
     finally:
-        # An exception out of a callback must not leave a process that does nothing.
+        # Whatever ends this thread must not leave a process that does nothing.
         if not stopper.is_set():
             stopper.fail()
+
+
+def _spin_once(executor: MultiThreadedExecutor, node: Node, stopper: Stopper) -> None:
+    try:
+        executor.spin_once(timeout_sec=1.0)
+    except Exception as error:
+        if not stopper.is_set():
+            node.note_error(error)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
+from collections.abc import Sequence
 
 import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -12,10 +14,12 @@ from rclpy.node import Node
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.scene import Scene
 from da3_ros.msg import Status
+from da3_ros.ros.callback_errors import CallbackErrors
 from da3_ros.ros.complaints import Complaints
 from da3_ros.ros.ledger import Ledger
 from da3_ros.ros.publishing import create_publisher
 from da3_ros.ros.rates import Delays, Rate
+from da3_ros.ros.transforms import PoseSource
 
 MAX_ROTATION_RESIDUAL = 0.35
 """rad; a trained network is off by a few hundredths."""
@@ -27,13 +31,18 @@ class Vitals:
     def __init__(self):
         self.model = self.license = ""
         self.device = torch.device("cpu")
+        self.scene: Scene | None = None
+        self.begin()
+
+    def begin(self) -> None:
+        """The node is being activated: what was measured before is over."""
         self.camera_rates: list[Rate] = []
+        self.poses: PoseSource | None = None
         self.window_rate = Rate()
         self.latency = Delays()
         self.seconds: dict[str, float] = {}
         self.newest: WindowDepth | None = None
         self.failure: str | None = None
-        self.scene: Scene | None = None
 
     def note(self, result: WindowDepth, latency: float) -> None:
         """A window was published `latency` seconds after its newest published image."""
@@ -46,8 +55,16 @@ class Vitals:
 class StatusReport:
     """Publishes both messages."""
 
-    def __init__(self, node: Node, ledger: Ledger, complaints: Complaints, vitals: Vitals):
+    def __init__(
+        self,
+        node: Node,
+        ledger: Ledger,
+        complaints: Complaints,
+        errors: CallbackErrors,
+        vitals: Vitals,
+    ):
         self._node = node
+        self._errors = errors
         self._ledger = ledger
         self._complaints = complaints
         self._vitals = vitals
@@ -58,9 +75,10 @@ class StatusReport:
         """Publish the state of now. state: the node's lifecycle state."""
         msg = self.status()
         self._status.publish(msg)
-        self._diagnostics.publish(
-            diagnostics_message(msg, self._node.get_name(), state, self._vitals)
-        )
+        array = diagnostics_message(msg, self._node.get_name(), state, self._vitals)
+        errors = KeyValue(key="internal errors", value=str(self._errors.count))
+        array.status[0].values.append(errors)
+        self._diagnostics.publish(array)
 
     def status(self) -> Status:
         """The status message of now."""
@@ -71,6 +89,7 @@ class StatusReport:
         msg.frames_pending, msg.windows_processed = counts.pending, counts.windows
         msg.dropped_reasons = list(counts.dropped)
         msg.dropped_counts = list(counts.dropped.values())
+        self._add_transforms(msg)
         msg.input_rates = [rate.hertz() for rate in vitals.camera_rates]
         msg.window_rate = vitals.window_rate.hertz()
         msg.latency_median, msg.latency_p95 = vitals.latency.quantiles()
@@ -80,11 +99,27 @@ class StatusReport:
         _add_scale(msg, vitals.newest)
         return msg
 
+    def _add_transforms(self, msg: Status) -> None:
+        msg.transform_age = math.nan
+        poses = self._vitals.poses
+        if poses is None:
+            return
+        msg.pose_misses, msg.pose_miss_counts = _columns(poses.missed)
+        msg.transforms_refused, msg.transforms_refused_counts = _columns(poses.refused)
+        if newest_ns := poses.known_until_ns():
+            msg.transform_age = (self._node.get_clock().now().nanoseconds - newest_ns) / 1e9
+
     def _level(self) -> tuple[int, str]:
         if self._vitals.failure:
             return Status.ERROR, self._vitals.failure
+        if error := self._errors.recent():
+            return Status.ERROR, error
         complaints = [*self._complaints.recent(), *_alarms(self._vitals.newest)]
         return (Status.WARN, "; ".join(complaints)) if complaints else (Status.OK, "")
+
+
+def _columns(counts: Counter[str]) -> tuple[list[str], list[int]]:
+    return list(counts), list(counts.values())
 
 
 def _alarms(newest: WindowDepth | None) -> list[str]:
@@ -94,6 +129,11 @@ def _alarms(newest: WindowDepth | None) -> list[str]:
     alarms = []
     if not math.isfinite(newest.scale.scale):
         alarms.append("the scale is not known yet: the camera has to move; depth is NaN until then")
+    if newest.scale.is_contradictory:
+        alarms.append(
+            f"the views of a window disagree about the scale by {newest.scale.window_spread:.0%}, "
+            "which is not used: check time stamps, wheel slip and scale.max_spread"
+        )
     if newest.rotation_residuals.max() > MAX_ROTATION_RESIDUAL:
         alarms.append(
             f"the network sees the cameras turned by {newest.rotation_residuals.max():.2f} rad "
@@ -104,11 +144,12 @@ def _alarms(newest: WindowDepth | None) -> list[str]:
 
 def _add_scale(msg: Status, newest: WindowDepth | None) -> None:
     msg.scale = msg.scale_spread = msg.scale_age = math.nan
-    msg.translation_residual = msg.rotation_residual = math.nan
+    msg.translation_residual = msg.rotation_residual = msg.window_scale_spread = math.nan
     if newest is None:
         return
     scale = newest.scale
     msg.scale, msg.scale_spread, msg.scale_age = map(float, (scale.scale, scale.spread, scale.age))
+    msg.window_scale_spread = float(scale.window_spread)
     if newest.position_residuals is not None:
         msg.translation_residual = float(newest.position_residuals.max())
         msg.rotation_residual = float(newest.rotation_residuals.max())
@@ -122,9 +163,13 @@ def device_memory(device: torch.device) -> int:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def _counted(what: str, reasons: Sequence[str], counts: Sequence[int]) -> dict[str, int]:
+    return {f"{what}: {reason}": n for reason, n in zip(reasons, counts) if n}
+
+
 def diagnostics_message(msg: Status, name: str, state: str, vitals: Vitals) -> DiagnosticArray:
     """diagnostic_msgs/DiagnosticArray with one entry that says the same as the status."""
-    dropped = {f"dropped: {r}": n for r, n in zip(msg.dropped_reasons, msg.dropped_counts) if n}
+    dropped = _counted("dropped", msg.dropped_reasons, msg.dropped_counts)
     stages = {f"{stage} [ms]": f"{s * 1e3:.1f}" for stage, s in list(vitals.seconds.items())}
     values = {
         "lifecycle": state,
@@ -138,9 +183,13 @@ def diagnostics_message(msg: Status, name: str, state: str, vitals: Vitals) -> D
         "frames published": msg.frames_published,
         "frames pending": msg.frames_pending,
         **dropped,
+        **_counted("no pose", msg.pose_misses, msg.pose_miss_counts),
+        **_counted("transform refused", msg.transforms_refused, msg.transforms_refused_counts),
+        "transform age [s]": f"{msg.transform_age:.3f}",
         **stages,
         "scale": f"{msg.scale:.4g}",
         "scale spread": f"{msg.scale_spread:.3f}",
+        "scale spread of the window": f"{msg.window_scale_spread:.3f}",
         "scale age [s]": f"{msg.scale_age:.1f}",
         "pose residual [m]": f"{msg.translation_residual:.3f}",
         "pose residual [rad]": f"{msg.rotation_residual:.3f}",

@@ -1,5 +1,11 @@
 """Warnings are throttled per cause, and none is hidden by another."""
 
+import itertools
+import sys
+import threading
+
+import pytest
+
 from da3_ros.ros.complaints import MOST, PERIOD, Complaints
 
 
@@ -17,6 +23,56 @@ def test_one_warning_per_cause_and_period():
     now[0] += PERIOD
     complaints.warn("no transform for 7 s")
     assert log[2:] == ["no transform for 7 s (9 more like this)"]
+
+
+def test_names_with_a_digit_are_not_numbers():
+    log = Log()
+    complaints = Complaints(log, clock=lambda: 0.0)
+    for camera in ("cam1", "cam2"):
+        for size in ("640x480", "320x240"):
+            complaints.warn(f"camera {camera}: its size is {size}, 1.5e-3 s late")
+    assert [line[:12] for line in log] == ["camera cam1:", "camera cam2:"]
+
+
+def test_what_lasts_is_said_once_until_it_ends():
+    log = Log()
+    complaints = Complaints(log, clock=lambda: 0.0)
+    for _ in range(3):
+        complaints.last(["no /clock", "no image on /left"])
+    assert log == complaints.recent() == ["no /clock", "no image on /left"]
+    complaints.last(["no /clock"])
+    assert complaints.recent() == ["no /clock"]
+    complaints.last(["no /clock", "no image on /left"])
+    assert log[2:] == ["no image on /left"]
+
+
+@pytest.fixture
+def restless_threads():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def test_threads_complain_at_once(restless_threads):
+    """Every complaint finds all others out of date and makes room."""
+    ticks, errors = itertools.count(step=PERIOD), []
+    complaints = Complaints(Log(), clock=lambda: next(ticks))
+
+    def complain(letter):
+        try:
+            for k in range(15000):
+                complaints.warn(letter + "abcdefghijklmnopqrstuvwxyz"[k % 26])
+                complaints.recent()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=complain, args=(letter,)) for letter in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
 
 
 def test_recent_forgets():

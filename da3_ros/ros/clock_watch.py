@@ -1,0 +1,42 @@
+"""The node's clock: simulated time that jumps back, or never comes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from rclpy.clock import JumpThreshold, TimeJump
+from rclpy.duration import Duration
+from rclpy.node import Node
+
+PATIENCE = 5.0
+"""Seconds of wall time to wait for the first /clock message."""
+
+
+class ClockWatch:
+    """start_over: called, with the reason in words, when time jumps back."""
+
+    def __init__(self, node: Node, start_over: Callable[[str], None]):
+        self._clock = node.get_clock()
+        self._start_over = start_over
+        self._ticked_at = time.monotonic()
+        backwards = JumpThreshold(
+            min_forward=None, min_backward=Duration(nanoseconds=-1_000_000), on_clock_change=False
+        )
+        # The handle unregisters the callback when it is garbage collected.
+        self._handle = self._clock.create_jump_callback(backwards, post_callback=self._on_jump)
+
+    def complaints(self) -> list[str]:
+        """What is wrong with the clock now, in sentences; to be asked regularly."""
+        now = time.monotonic()
+        if not self._clock.ros_time_is_active or self._clock.now().nanoseconds:
+            self._ticked_at = now
+        if now - self._ticked_at < PATIENCE:
+            return []
+        return [
+            f"use_sim_time is true, but no /clock message has come for {PATIENCE:.0f} s: start "
+            "what publishes it (a simulator, ros2 bag play --clock), or set use_sim_time to false"
+        ]
+
+    def _on_jump(self, jump: TimeJump) -> None:
+        self._start_over(f"time jumped back by {-jump.delta.nanoseconds / 1e9:.1f} s")
