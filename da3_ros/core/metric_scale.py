@@ -13,7 +13,7 @@ of the median would divide by mere noise.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,13 +27,20 @@ class ScaleEstimate:
 
     scale: NaN while unknown. spread: weighted median of the pairs' relative deviation, of
     the measurement in use; NaN without one. age: seconds since that measurement.
-    measured: this window measured it; otherwise it is held.
+    measured: this window measured it; otherwise it is held. window_spread: of this window's
+    own pairs, whether in use or not; NaN where they say nothing.
     """
 
     scale: float
     spread: float
     age: float
     measured: bool
+    window_spread: float = np.nan
+
+    @property
+    def is_contradictory(self) -> bool:
+        """The window's pairs of views disagreed too much to be used."""
+        return not self.measured and bool(np.isfinite(self.window_spread))
 
 
 @dataclass(frozen=True)
@@ -73,8 +80,8 @@ class MetricScale:
         scale, spread = self._measure(T_cam_ref, T_world_cam)
         if spread <= self.config.max_spread:
             self._held = _Measurement(scale / divisor, divisor, spread, stamp_ns)
-            return ScaleEstimate(scale, spread, age=0.0, measured=True)
-        return self._hold(divisor, stamp_ns)
+            return ScaleEstimate(scale, spread, age=0.0, measured=True, window_spread=spread)
+        return replace(self._hold(divisor, stamp_ns), window_spread=spread)
 
     def _measure(self, T_cam_ref: np.ndarray, T_world_cam: np.ndarray) -> tuple[float, float]:
         """Scale and spread over all pairs of views; NaN when no pair says anything."""

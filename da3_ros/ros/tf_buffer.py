@@ -45,7 +45,16 @@ class TransformUnavailable(LookupError):
 
 
 class BadTransform(ValueError):
-    """A transform message that tf2 would refuse: NaN, no rotation, no name, its own parent."""
+    """A transform message that tf2 would refuse. `cause` is one of the four below."""
+
+    NO_NAME = "no frame name"
+    OWN_PARENT = "its own parent"
+    NOT_FINITE = "NaN or infinity"
+    NO_ROTATION = "no rotation"
+
+    def __init__(self, cause: str, sentence: str):
+        super().__init__(sentence)
+        self.cause = cause
 
 
 def stamp_to_ns(stamp) -> int:
@@ -58,16 +67,17 @@ def check_transform(msg) -> None:
     parent, child = msg.header.frame_id.lstrip("/"), msg.child_frame_id.lstrip("/")
     name = f"transform {parent or '(no name)'} -> {child or '(no name)'}"
     if not parent or not child:
-        raise BadTransform(f"{name} lacks a frame name")
+        raise BadTransform(BadTransform.NO_NAME, f"{name} lacks a frame name")
     if parent == child:
-        raise BadTransform(f"{name} makes the frame its own parent")
+        raise BadTransform(BadTransform.OWN_PARENT, f"{name} makes the frame its own parent")
     t, q = msg.transform.translation, msg.transform.rotation
     numbers = (t.x, t.y, t.z, q.x, q.y, q.z, q.w)
     if not all(map(math.isfinite, numbers)):
-        raise BadTransform(f"{name} contains NaN or infinity")
+        raise BadTransform(BadTransform.NOT_FINITE, f"{name} contains NaN or infinity")
     square = q.x * q.x + q.y * q.y + q.z * q.z + q.w * q.w
     if abs(square - 1.0) > QUATERNION_TOLERANCE:
-        raise BadTransform(f"{name} has a quaternion of length {math.sqrt(square):.3g}, must be 1")
+        sentence = f"{name} has a quaternion of length {math.sqrt(square):.3g}, must be 1"
+        raise BadTransform(BadTransform.NO_ROTATION, sentence)
 
 
 @dataclass(order=True, slots=True)
