@@ -47,7 +47,7 @@ class CameraModel:
                 f"K has focal length fx={K[0, 0]:g}, fy={K[1, 1]:g}; both must be positive "
                 "(an uncalibrated camera publishes zeros: calibrate it first)"
             )
-        if not np.allclose(K[2], (0, 0, 1)) or K[1, 0] != 0:
+        if np.abs(K[2] - (0, 0, 1)).max() > 1e-8 or K[1, 0] != 0:
             raise CameraError(f"K must be upper triangular with last row 0 0 1, got {K.tolist()}")
         sizes = DISTORTION_COEFFICIENTS.get(self.distortion_model)
         if sizes is None:

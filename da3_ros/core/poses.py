@@ -37,7 +37,7 @@ def rigid(T, name: str = "transform") -> np.ndarray:
         raise PoseError(f"{name}: expected shape (4, 4) or (3, 4), got {T.shape}")
     if not np.isfinite(T).all():
         raise PoseError(f"{name}: contains NaN or infinity")
-    if T.shape == (4, 4) and not np.allclose(T[3], (0, 0, 0, 1), atol=1e-6):
+    if T.shape == (4, 4) and np.abs(T[3] - (0, 0, 0, 1)).max() > 1e-6:
         raise PoseError(f"{name}: last row must be 0 0 0 1, got {T[3].tolist()}")
     R = T[:3, :3]
     error = np.abs(R @ R.T - np.eye(3)).max()

@@ -41,17 +41,23 @@ class Resampler:
         depth, *others = (self._complete(m) for m in (depth, *others))
         on_one_surface = self._on_one_surface(depth)
         with np.errstate(divide="ignore"):
-            blended = 1 / self._bilinear(1 / depth)
+            blended = self._bilinear(1 / depth)
+            np.divide(1, blended, out=blended)
         return (
-            np.where(on_one_surface, blended, self._nearest(depth)),
-            *(np.where(on_one_surface, self._bilinear(m), self._nearest(m)) for m in others),
+            cv2.copyTo(blended, on_one_surface, self._nearest(depth)),
+            *(cv2.copyTo(self._bilinear(m), on_one_surface, self._nearest(m)) for m in others),
         )
 
     def _complete(self, values: np.ndarray) -> np.ndarray:
         """All of the target's field of view, NaN where the source sees nothing."""
         if values.shape != self._source_size:
             raise ValueError(f"expected a map of {self._source_size}, got {values.shape}")
-        return np.pad(values, self._missing, constant_values=np.nan)
+        if not np.any(self._missing):
+            return values
+        (top, bottom), (left, right) = self._missing
+        return cv2.copyMakeBorder(
+            values, top, bottom, left, right, cv2.BORDER_CONSTANT, value=np.nan
+        )
 
     def _bilinear(self, values: np.ndarray) -> np.ndarray:
         # At the border the pixel that counts for nothing may be unknown, and 0 x NaN is NaN.
@@ -62,15 +68,15 @@ class Resampler:
         return cv2.resize(values, self._target_size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
 
     def _on_one_surface(self, depth: np.ndarray) -> np.ndarray:
-        """(H, W): the four pixels around are valid and near each other in depth."""
+        """(H, W) uint8, 1 where the four pixels around are valid and near in depth, else 0."""
         # Cell (i, j) is spanned by pixels i - 1, i and j - 1, j; the outer ones by edge pixels.
-        padded = np.pad(depth, 1, mode="edge")
+        padded = cv2.copyMakeBorder(depth, 1, 1, 1, 1, cv2.BORDER_REPLICATE)
         low = np.minimum(padded[:, :-1], padded[:, 1:])
         high = np.maximum(padded[:, :-1], padded[:, 1:])
         low, high = np.minimum(low[:-1], low[1:]), np.maximum(high[:-1], high[1:])
         # False for NaN; infinity is near nothing.
         near = (high <= low * (1 + MAX_STEP)) & (high < np.inf)
-        return near.take(self._rows, 0).take(self._columns, 1)
+        return near.view(np.uint8).take(self._rows, 0).take(self._columns, 1)
 
 
 def _missing(source: CameraModel, target: CameraModel, axis: int) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from da3_ros.core.synthetic.room import render_room_frame
 from da3_ros.net.precision import pack_weights, set_precision
 from tools.benchmarks import upstream_peer
 
-WARM_UP = 2
+WARM_UP = 1
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,11 @@ class Case:
     preset: str
     views: int
     process_res: int = 504
-    runs: int = 5
+
+    @property
+    def runs(self) -> int:
+        """Fewer where each is long."""
+        return 5 if self.views <= 4 else 3
 
 
 def room_frames(count: int) -> list[Frame]:
@@ -72,18 +76,23 @@ class Stream:
         """One new frame in, one published depth out."""
         return self.pipeline.process(self.pipeline.push(self._frame()).window)
 
+    def mib_per_frame(self) -> float:
+        """Size of what is kept of one frame from one window to the next."""
+        kept = next(iter(self.pipeline._encoded.values()))
+        return sum(t.nbytes for t in vars(kept).values() if torch.is_tensor(t)) / 2**20
 
-def measure(case: Case, device: str, shipped_runs: int) -> dict:
+
+def measure(case: Case, device: str, with_shipped: bool) -> dict:
     """Medians of interleaved runs, ms: ours, upstream corrected to bf16, upstream as shipped."""
     frames = room_frames(case.views + 2)
     with tempfile.TemporaryDirectory() as folder:
         theirs, network = upstream_peer.same_weights(case.preset, Path(folder), device)
-    exact = Stream(network, case, frames).step().depth
+    reference = Stream(network, case, frames)
+    exact, flops = reference.step().depth, _count_flops(reference)
     precision = set_precision(network, "auto")
     pack_weights(network)
     stream = Stream(network, case, frames)
     error = np.abs(stream.step().depth / exact - 1)
-    flops = _count_flops(stream)
     times: dict[str, list[float]] = {"ours": [], "bf16": [], "shipped": []}
     stages: list[dict[str, float]] = []
     for run in range(-WARM_UP, case.runs):
@@ -98,7 +107,7 @@ def measure(case: Case, device: str, shipped_runs: int) -> dict:
         times["ours"].append(seconds)
         times["bf16"].append(corrected)
         stages.append(result.seconds)
-        if run < shipped_runs and device == "cpu":
+        if run == 0 and with_shipped:
             shipped, _ = _timed(
                 lambda: upstream_peer.infer(theirs, window, case.process_res), device
             )
@@ -114,8 +123,17 @@ def measure(case: Case, device: str, shipped_runs: int) -> dict:
         },
         "stages_ms": {k: round(1000 * median(s[k] for s in stages), 1) for k in stages[0]},
         "gflop": round(flops / 1e9, 1),
+        "mib_per_frame": round(stream.mib_per_frame(), 2),
         "depth_error": {"mean": float(np.nanmean(error)), "max": float(np.nanmax(error))},
     }
+
+
+def matmul_peak(device: str) -> float:
+    """TFLOP/s of a large bf16 matrix product, the most that can be had of a device."""
+    side = 8192 if device == "cuda" else 2048
+    a = torch.ones(side, side, dtype=torch.bfloat16, device=device)
+    seconds = [_timed(lambda: a @ a, device)[0] for _ in range(6)]
+    return round(2 * side**3 / min(seconds) / 1e12, 3)
 
 
 def _timed(work, device: str) -> tuple[float, object]:
