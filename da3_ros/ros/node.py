@@ -201,11 +201,11 @@ class DepthNode(LifecycleNode):
         # Last: a window from before may be going into the scene until here.
         self._scene.reset()
 
-    def stop(self) -> None:
-        """Drop whatever waits, end the worker."""
+    def stop(self, timeout: float = STOP_TIMEOUT) -> None:
+        """Drop whatever waits, end the worker; it has `timeout` seconds for its last window."""
         if self._inputs:
             self._inputs.close()
-            self._late_engine = None if self._engine.stop(STOP_TIMEOUT) else self._engine
+            self._late_engine = None if self._engine.stop(timeout) else self._engine
             self._ledger.drop_all(Drop.STOPPED)
         self._inputs = self._engine = None
         if self._late_engine:

@@ -124,6 +124,7 @@ class Outputs:
         self._path = create_publisher(node, Path, "~/path")
         self._odometry = OdometryOutput(node, config) if config.pose.source == "none" else None
         self._way: deque[PoseStamped] = deque(maxlen=PATH_LENGTH)
+        self._segment: int | None = None
 
     @property
     def _publishers(self) -> list[Publisher]:
@@ -165,6 +166,10 @@ class Outputs:
 
     def _extend_path(self, result: WindowDepth) -> None:
         world_frame = self._config.pose.world_frame
+        segment = result.link.segment if result.link else None
+        if segment != self._segment:  # another world: its poses do not continue the path
+            self._segment = segment
+            self._way.clear()
         for index, frame in enumerate(result.frames):
             T_world_cam = result.pose(index)
             if T_world_cam is not None:

@@ -16,7 +16,9 @@ from rclpy.signals import SignalHandlerOptions
 
 from da3_ros.core.config import ConfigError
 
-STOP_TIMEOUT = 0.5
+STOP_TIMEOUT = 0.3
+"""Seconds that each of the steps to the end may take."""
+
 THREADS = 3
 
 
@@ -51,8 +53,8 @@ class Stopper:
 def run_node(create: Callable[[Stopper], Node]) -> None:
     """Create a node, spin it until stopped, end the process with its exit code.
 
-    `create` may raise `ConfigError`: one sentence, exit code 1. The node has a `stop()`, and a
-    `note_error(error)` for what comes out of its callbacks: that does not end it.
+    `create` may raise `ConfigError`: one sentence, exit code 1. The node has a
+    `stop(timeout)`, and a `note_error(error)` for what its callbacks raise, which ends nothing.
 
     rclpy's own signal handlers end the context under the feet of a spinning executor,
     which then raises; so `rclpy.init` is called without them.
@@ -85,7 +87,7 @@ def _run(create: Callable[[Stopper], Node], stopper: Stopper) -> None:
     stopper.wait()
     executor.wake()
     spinning.join(STOP_TIMEOUT)
-    node.stop()
+    node.stop(STOP_TIMEOUT)
     # In a thread: it waits for callbacks, and one may be loading a model.
     closing = threading.Thread(target=executor.shutdown, daemon=True)
     closing.start()

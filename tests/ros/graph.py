@@ -37,12 +37,16 @@ START = 60.0
 
 
 class Process:
-    """A program of ours, its output read line by line as it comes."""
+    """A program of ours, its output read line by line as it comes.
 
-    def __init__(self, module: str, *arguments: str):
+    program: a module, or the path of a script.
+    """
+
+    def __init__(self, program: str, *arguments: str):
         self.lines: list[str] = []
+        how = [program] if program.endswith(".py") else ["-m", program]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
+            [sys.executable, "-u", *how, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -89,6 +93,19 @@ class Process:
         maps = Path(f"/proc/{self._process.pid}/maps").read_text()
         return [Path(p) for p in set(re.findall(r"/dev/shm/fastdds_[0-9a-f]{16}\b", maps))]
 
+    def crash(self) -> None:
+        """SIGKILL: it can say nothing to anybody. What it leaves in shared memory is removed."""
+        segments = self.shared_memory()
+        self._process.kill()
+        self._process.wait(5)
+        for segment in segments:
+            segment.unlink(missing_ok=True)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def kill(self) -> None:
         """End it whatever happens; gently first, or its shared memory stays behind."""
         self._process.terminate()
@@ -99,12 +116,12 @@ class Process:
             self._process.wait(5)
 
 
-def start_node(folder, *ros_args: str, **parameters) -> Process:
+def start_node(folder, *ros_args: str, program: str = "da3_ros.ros.node", **parameters) -> Process:
     """The node with the `TINY` parameters and `parameters` (dots as double underscores)."""
     values = {**TINY, **{name.replace("__", "."): v for name, v in parameters.items()}}
     path = folder / "parameters.yaml"
     path.write_text(yaml.safe_dump({"da3": {"ros__parameters": values}}))
-    return Process("da3_ros.ros.node", "--ros-args", "--params-file", str(path), *ros_args)
+    return Process(program, "--ros-args", "--params-file", str(path), *ros_args)
 
 
 class Robot:
@@ -164,9 +181,9 @@ class Robot:
             assert time.monotonic() < deadline, f"timed out: {what}"
             time.sleep(0.02)
 
-    def wait_for_node(self) -> None:
-        """Until the node subscribes to images and TF, and our subscriptions found it."""
-        publishers = (self.image, self.info, self.tf, self.tf_static)
+    def wait_for_node(self, *publishers) -> None:
+        """Until the node subscribes to images and TF (or these), and our subscriptions found it."""
+        publishers = publishers or (self.image, self.info, self.tf, self.tf_static)
         self.wait_until(
             lambda: all(p.get_subscription_count() for p in publishers), START, "the node's inputs"
         )

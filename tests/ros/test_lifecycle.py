@@ -2,24 +2,32 @@
 
 import signal
 import time
+from pathlib import Path as FilePath
 
 import numpy as np
 import pytest
+import trimesh
 from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from nav_msgs.msg import Odometry
+from nav_msgs.msg import Odometry, Path
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
 from rclpy.qos import ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
+from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
+from da3_ros.core.camera_model import CameraModel
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros import convert
 from da3_ros.ros.tf_buffer import stamp_to_ns
+from da3_ros.srv import Export
 from graph import START, Robot, start_node
+
+
+FOLDER = FilePath(__file__).parent
 
 
 @pytest.fixture
@@ -306,3 +314,107 @@ def test_without_poses_the_network_says_where_the_camera_is(robot, start):
         return any(t.header.frame_id == "start" for m in transforms for t in m.transforms)
 
     robot.wait_until(has_transform, what="the transform")
+
+
+def test_simulated_time_that_never_comes_is_said_once(robot, start):
+    node = start(use_sim_time=True)
+    statuses = robot.listen(Status, "/da3/status")
+    node.wait_for("use_sim_time is true, but no /clock message has come for 5 s")
+    newest_status(robot, statuses)
+    assert "no /clock message" in newest_status(robot, statuses).reason
+    assert len(node.matching("/clock")) == 1
+    clock = robot.node.create_publisher(Clock, "/clock", 1)
+
+    def tick():
+        clock.publish(Clock(clock=convert.ns_to_stamp(robot.next_stamp())))
+        return "/clock" not in statuses[-1].reason
+
+    robot.wait_until(tick, what="the end of the complaint")
+
+
+def test_an_export_processes_what_nobody_asked_for(robot, start, tmp_path):
+    node = start(**{"export.directory": str(tmp_path / "exports")})
+    statuses = robot.listen(Status, "/da3/status")
+    node.wait_for("active")
+    robot.wait_for_node()
+    answer = robot.call(Export, "/da3/export", Export.Request(formats="mini_npz"))
+    assert not answer.success and "nothing to export yet" in answer.message
+    for _ in range(4):
+        stamp = robot.send()
+        time.sleep(0.05)
+    node.wait_for("nobody subscribes to any output: images are not processed until somebody does")
+    # The middle of a window of two is its newer frame.
+    for formats, file in (("mini_npz", "results.npz"), ("glb", "scene.glb")):
+        answer = robot.call(Export, "/da3/export", Export.Request(formats=formats, name=formats))
+        assert answer.success, answer.message
+        assert [p for p in answer.paths if p.endswith(file)]
+    glb = trimesh.load(next(p for p in answer.paths if p.endswith(".glb")))
+    assert glb.metadata["stamp_ns"] == stamp
+    status = newest_status(robot, statuses)
+    assert status.windows_processed == 0 and status.frames_published == 0
+    assert robot.call(Trigger, "/da3/reset", Trigger.Request()).success
+    answer = robot.call(Export, "/da3/export", Export.Request(formats="mini_npz"))
+    assert not answer.success and "nothing to export yet" in answer.message
+    robot.listen(Image, "/da3/depth/image")
+    robot.wait_for_node()
+    feed_until_published(robot, robot.received["/da3/depth/image"])
+    assert node.matching("somebody subscribes: images are processed")
+
+
+def test_the_path_begins_anew_where_the_chain_breaks(robot, start):
+    depths = robot.listen(Image, "/da3/depth/image")
+    paths = robot.listen(Path, "/da3/path")
+    node = start(pose__source="none")
+    node.wait_for("active: waiting for images")
+    robot.wait_for_node(robot.image, robot.info)
+    feed_until_published(robot, depths)
+    robot.wait_until(lambda: paths and len(paths[-1].poses) > 1, what="a path")
+    robot.count += 100  # older frames leave the window
+    first = robot.next_stamp()
+    feed_until_published(robot, depths)
+    node.wait_for("odometry: the window shares no frame with the one before", 10)
+    robot.wait_until(lambda: stamps(paths)[-1] == stamps(depths)[-1], what="the last path")
+    assert min(stamps(paths[-1].poses)) > first
+
+
+def test_what_was_measured_before_is_forgotten_on_activation(robot, start):
+    node = start()
+    depths = robot.listen(Image, "/da3/depth/image")
+    statuses = robot.listen(Status, "/da3/status")
+    node.wait_for("active")
+    robot.wait_for_node()
+    feed_until_published(robot, depths)
+    robot.wait_until(lambda: np.isfinite(statuses[-1].latency_median), what="a latency")
+    assert np.isfinite(statuses[-1].scale) and statuses[-1].window_rate > 0
+    assert change(robot, Transition.TRANSITION_DEACTIVATE)
+    assert change(robot, Transition.TRANSITION_ACTIVATE)
+    status = newest_status(robot, statuses)
+    assert np.isnan([status.latency_median, status.scale]).all() and status.window_rate == 0
+
+
+def test_a_network_that_is_still_busy_is_waited_for(robot, start, tmp_path, monkeypatch):
+    """Two activations must not run two windows at once."""
+    busy = tmp_path / "busy"
+    monkeypatch.setenv("BUSY", str(busy))
+    node = start(program=str(FOLDER / "busy_node.py"))
+    depths = robot.listen(Image, "/da3/depth/image")
+    node.wait_for("active: waiting for images")
+    robot.wait_for_node()
+    busy.touch()
+    late = [robot.send() for _ in range(3)]
+    time.sleep(0.5)
+    assert change(robot, Transition.TRANSITION_DEACTIVATE)
+    node.wait_for("the network is still busy with its last window, which will not be published")
+    assert not change(robot, Transition.TRANSITION_ACTIVATE) and state(robot) == "inactive"
+    node.wait_for("the network is still busy with a window from before; activate again")
+    busy.unlink()
+    assert change(robot, Transition.TRANSITION_ACTIVATE)
+    robot.wait_for_node()
+    feed_until_published(robot, depths)
+    assert not set(late) & set(stamps(depths))
+    busy.touch()
+    robot.send()
+    time.sleep(0.5)
+    code, seconds = node.stop()
+    assert code == 0 and seconds < 2
+    assert not node.matching("Traceback")
