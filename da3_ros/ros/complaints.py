@@ -34,14 +34,17 @@ class Complaints:
         self._lasting: list[str] = []
         self._lock = threading.Lock()  # several threads complain
 
-    def warn(self, sentence: str) -> None:
-        """Log `sentence`, unless its cause was logged less than `PERIOD` seconds ago."""
-        if again := self._meet(sentence):
+    def warn(self, sentence: str, *, always: bool = False) -> None:
+        """Log `sentence`, unless its cause was logged less than `PERIOD` seconds ago.
+
+        always: even when many other causes have filled the log.
+        """
+        if again := self._meet(sentence, always):
             self._logger.warning(sentence + again.rstrip("\n"))
 
     def fail(self, sentence: str, details: str) -> None:
-        """The same for an error, with its traceback."""
-        if again := self._meet(sentence):
+        """The same for an error, always, with its traceback."""
+        if again := self._meet(sentence, always=True):
             self._logger.error(f"{sentence}{again}{details}")
 
     def last(self, sentences: list[str]) -> None:
@@ -59,19 +62,19 @@ class Complaints:
             met = [c.sentence for c in self._causes.values() if now - c.met_at < PERIOD]
             return self._lasting + met
 
-    def _meet(self, sentence: str) -> str:
+    def _meet(self, sentence: str, always: bool) -> str:
         """Note the cause; empty when it is not to be logged, else what to add, and a line end."""
         with self._lock:
-            return self._meet_at(self._clock(), sentence)
+            return self._meet_at(self._clock(), sentence, always)
 
-    def _meet_at(self, now: float, sentence: str) -> str:
+    def _meet_at(self, now: float, sentence: str, always: bool) -> str:
         key = re.sub(r"\b\d[\w.]*", "#", sentence)
         known = self._causes.get(key)
         if known and now - known.logged_at < PERIOD:
             known.sentence, known.met_at = sentence, now
             known.held_back += 1
             return ""
-        if not known and not self._has_room(now):
+        if not known and not (self._has_room(now) or always):
             return ""
         again = f" ({known.held_back} more like this)" if known and known.held_back else ""
         self._causes[key] = _Cause(sentence, now, now)

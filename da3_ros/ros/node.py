@@ -239,7 +239,7 @@ class DepthNode(LifecycleNode):
         """Forget everything but the model and static transforms."""
         if not self._inputs:
             return
-        self._complaints.warn(f"{why}: starting over")
+        self._complaints.warn(f"{why}: starting over", always=True)
         self._inputs.clear(Drop.TIME_JUMP)
         self._engine.clear()
         self._ledger.drop_all(Drop.TIME_JUMP)

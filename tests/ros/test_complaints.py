@@ -92,6 +92,9 @@ def test_a_flood_of_different_causes_ends():
     for word in words:
         complaints.warn(f"encoding {word}")
     assert len(log) == MOST
+    complaints.warn("time jumped back", always=True)
+    complaints.fail("inference failed", "Traceback ...")
+    assert log[MOST:] == ["time jumped back", "inference failed\nTraceback ..."]
     now[0] += PERIOD
     complaints.warn("a real trouble")
     assert log[-1] == "a real trouble"
