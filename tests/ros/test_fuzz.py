@@ -1,179 +1,98 @@
-"""Thousands of random messages at every input: the node lives, and its counters add up."""
+"""Thousands of random messages at every input: the node lives, counts and says why.
+
+`python -m tools.soak --fuzz 10000` sends more of them.
+"""
 
 import time
 
 import pytest
-from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import strategies as st
-from nav_msgs.msg import Odometry
-from sensor_msgs.msg import CameraInfo, Image
-from std_msgs.msg import Header
-from tf2_msgs.msg import TFMessage
+from sensor_msgs.msg import Image
 
 from da3_ros.msg import Status
-from da3_ros.ros.convert import ns_to_stamp
-from da3_ros.ros.images import ENCODINGS
 from da3_ros.ros.tf_buffer import stamp_to_ns
 from graph import Robot, start_node
+from tools.soaking.fuzz import PARAMETERS, FuzzSender, unsaid
+from tools.soaking.fuzz_messages import Parts
 
-MESSAGES = 2000
-
-numbers = st.floats(allow_nan=True, allow_infinity=True)
-sizes = st.one_of(st.integers(0, 64), st.integers(0, 2**32 - 1))
-frames = st.sampled_from(["", "odom", "/odom", "base_link", "camera_optical_frame", "ghost", "ü/ "])
-# Mostly now: a wild stamp makes the node forget everything.
-stamps = st.integers(0, 99).flatmap(
-    lambda k: (
-        st.integers(0, 2**31 - 1).map(lambda sec: ns_to_stamp(sec * 10**9))
-        if k == 0
-        else st.builds(lambda: ns_to_stamp(time.time_ns()))
-    )
-)
-headers = st.builds(Header, frame_id=frames, stamp=stamps)
-images = st.builds(
-    Image,
-    header=headers,
-    width=sizes,
-    height=sizes,
-    step=sizes,
-    is_bigendian=st.integers(0, 255),
-    encoding=st.sampled_from([*ENCODINGS, "32FC1", "", "\x00", "nv12"]),
-    data=st.binary(max_size=300),
-)
-infos = st.builds(
-    CameraInfo,
-    header=headers,
-    width=sizes,
-    height=sizes,
-    distortion_model=st.sampled_from(["", "plumb_bob", "equidistant", "rational_polynomial", "x"]),
-    d=st.lists(numbers, max_size=15),
-    k=st.lists(numbers, min_size=9, max_size=9),
-    p=st.lists(numbers, min_size=12, max_size=12),
-    binning_x=sizes,
-    binning_y=sizes,
-)
-vectors = st.builds(Vector3, x=numbers, y=numbers, z=numbers)
-rotations = st.one_of(
-    st.just(Quaternion()), st.builds(Quaternion, x=numbers, y=numbers, z=numbers, w=numbers)
-)
+ROUNDS = 1000
+INPUTS = {
+    "none": ["image", "camera_info"],
+    "odometry": ["image", "camera_info", "/tf", "/tf_static", "odometry"],
+    "tf": ["image", "camera_info", "/tf", "/tf_static"],
+}
 
 
-@st.composite
-def transforms(draw):
-    msg = TransformStamped(header=draw(headers), child_frame_id=draw(frames))
-    msg.transform.translation, msg.transform.rotation = draw(vectors), draw(rotations)
-    return msg
-
-
-@st.composite
-def odometries(draw):
-    msg = Odometry(header=draw(headers), child_frame_id=draw(frames))
-    msg.pose.pose.orientation = draw(rotations)
-    return msg
-
-
-tfs = st.builds(TFMessage, transforms=st.lists(transforms(), max_size=3))
-
-
-@st.composite
-def pairs(draw):
-    """An image and an info that at least have stamp and size in common."""
-    image, info = draw(images), draw(infos)
-    width, height = draw(st.integers(1, 40)), draw(st.integers(1, 40))
-    stamp = ns_to_stamp(time.time_ns())
-    for msg in (image, info):
-        msg.header.frame_id, msg.header.stamp = "camera_optical_frame", stamp
-        msg.width, msg.height = width, height
-    image.encoding, image.step = "mono8", width
-    image.data = bytes(width * height)
-    fx, fy, cx, cy = draw(st.lists(st.floats(-1, 1e6), min_size=4, max_size=4))
-    info.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
-    model, count = draw(st.sampled_from([("", 0), ("plumb_bob", 5), ("equidistant", 4)]))
-    info.distortion_model = model
-    info.d = draw(st.lists(st.floats(-1e3, 1e3), min_size=count, max_size=count))
-    info.binning_x = info.binning_y = 0
-    return image, info
+@pytest.fixture(scope="module")
+def parts():
+    return Parts.draw()
 
 
 @pytest.fixture
 def robot():
     robot = Robot()
+    robot.listen(Image, "/da3/depth/image", 1000)
+    robot.listen(Status, "/da3/status")
     yield robot
     robot.close()
 
 
-@pytest.fixture(params=["none", "odometry"])
-def node(request, robot, tmp_path):
-    """Without poses, every image with an info goes all the way."""
-    robot.listen(Image, "/da3/depth/image")
-    robot.listen(Status, "/da3/status")
-    robot.odometry = robot.node.create_publisher(Odometry, "odometry", 100)
-    process = start_node(tmp_path, pose__source=request.param, pose__timeout=0.05)
-    if request.param == "none":
-        robot.tf = robot.tf_static = robot.info
+@pytest.fixture(params=INPUTS)
+def source(request):
+    return request.param
+
+
+@pytest.fixture
+def sender(robot, parts):
+    return FuzzSender(robot.node, parts)
+
+
+@pytest.fixture
+def node(robot, sender, source, tmp_path):
+    parameters = {name.replace(".", "__"): value for name, value in PARAMETERS.items()}
+    process = start_node(tmp_path, pose__source=source, **parameters)
     process.wait_for("active")
-    robot.wait_for_node()
+    robot.wait_until(lambda: sender.is_heard(*INPUTS[source]), what="the node's inputs")
+    time.sleep(1.0)  # the node has to find our publishers and subscriptions, too
     yield process
     process.kill()
 
 
-def send_odometry(robot):
-    """Where the robot is now."""
-    stamp = time.time_ns()
-    msg = Odometry(header=Header(frame_id="odom", stamp=ns_to_stamp(stamp)))
-    msg.child_frame_id = "base_link"
-    msg.pose.pose.position.x = (stamp % 10**12) * 1e-9
-    robot.odometry.publish(msg)
-
-
-def send_good(robot):
-    send_odometry(robot)
-    stamp = time.time_ns()
-    image, info = robot.messages(stamp)
-    robot.info.publish(info)
-    robot.send_image(image)
-    send_odometry(robot)
-    return stamp
-
-
-def test_any_message_may_come(robot, node):
-    @settings(
-        max_examples=MESSAGES // 5,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-        derandomize=True,
-    )
-    @given(pair=pairs(), image=images, info=infos, tf=tfs, odometry=odometries())
-    def send(pair, image, info, tf, odometry):
-        send_odometry(robot)
-        robot.send_image(pair[0])
-        robot.info.publish(pair[1])
-        send_odometry(robot)
-        robot.send_image(image)
-        robot.info.publish(info)
-        # Static ones are not fuzzed: a wrong mount stays, as it would in any TF buffer.
-        if robot.tf is not robot.info:
-            robot.tf.publish(tf)
-        robot.odometry.publish(odometry)
-        time.sleep(0.004)
-
-    send()
-    assert not node.matching("Traceback"), node.lines[-30:]
-    depths = robot.received["/da3/depth/image"]
-    # A wild stamp may still be the newest: the node starts over with the first good one.
-    deadline = time.monotonic() + 60
-    published = False
-    while not published and time.monotonic() < deadline:
-        stamp = send_good(robot)
-        time.sleep(0.1)
-        published = stamp in [stamp_to_ns(m.header.stamp) for m in depths]
-    assert published, node.lines[-30:]
+def settled_status(robot) -> Status:
+    """After everything has been taken."""
     statuses = robot.received["/da3/status"]
     seen = len(statuses)
-    robot.wait_until(lambda: len(statuses) > seen + 1, what="status")
-    status = statuses[-1]
+    robot.wait_until(
+        lambda: (
+            len(statuses) > seen + 2
+            and statuses[-1].frames_received == statuses[-2].frames_received
+        ),
+        60,
+        "the last status",
+    )
+    return statuses[-1]
+
+
+def test_any_message_may_come(robot, sender, node, source):
+    sender.send(ROUNDS)
+    # A wild stamp may still be the newest: the node starts over with the first good one.
+    depths = robot.received["/da3/depth/image"]
+    good = []
+
+    def is_published():
+        good.append(sender.send_good())
+        time.sleep(0.1)
+        return not {stamp_to_ns(m.header.stamp) for m in depths}.isdisjoint(good)
+
+    robot.wait_until(is_published, 60, "depth of a good frame")
+    status = settled_status(robot)
+    log = "\n".join(node.lines)
+    assert "Traceback" not in log
     dropped = sum(status.dropped_counts)
     assert status.frames_received == status.frames_published + dropped + status.frames_pending
-    assert status.frames_received > MESSAGES // 5
+    assert status.frames_received == sender.sent["image"] > 2 * ROUNDS
+    assert unsaid(status, log) == []
+    refused = dict(zip(status.transforms_refused, status.transforms_refused_counts))
+    if source == "tf":
+        assert refused == sender.refused and len(refused) == 4
+    assert bool(refused) == (source != "none")
     assert node.stop()[0] == 0
