@@ -10,6 +10,11 @@ one, which subscribes. Prints a table; exit code 1 when a law is broken:
     something is published after every jump in time
     memory, threads, files and shared memory flat after the warm-up
     no traceback; SIGINT ends the node with exit code 0 within 2 s, its shared memory freed
+
+    python -m tools.soak --fuzz 10000
+
+Instead, so many random messages, of hypothesis, at each of image, camera info and TF: the node
+lives, counts every refusal by its reason and says it in words.
 """
 
 from __future__ import annotations
@@ -27,6 +32,7 @@ from pathlib import Path
 
 from da3_ros.ros.demo_bag import write_demo_bag
 from da3_ros.ros.transport import use_large_message_profile
+from tools.soaking import fuzz
 from tools.soaking.laws import Run, broken_laws, table
 from tools.soaking.listener import SoakListener
 
@@ -46,16 +52,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=float, default=15.0, help="images per second")
+    parser.add_argument("--fuzz", type=int, metavar="N", help="random messages instead of a bag")
     parser.add_argument("--out", type=Path, default=Path("out/soak"), help="folder of logs")
     options = parser.parse_args()
     use_large_message_profile()
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     options.out.mkdir(parents=True, exist_ok=True)
+    if options.fuzz:
+        return soak_in_noise(options)
     run = soak(options)
     write_samples(run, options.out / "samples.csv")
-    print(table(run))
-    broken = broken_laws(run)
+    return report(table(run), broken_laws(run))
+
+
+def report(table: str, broken: list[str]) -> int:
+    """Print; the exit code."""
+    print(table)
     for sentence in broken:
         print(f"BROKEN: {sentence}")
     return 1 if broken else 0
@@ -66,9 +79,8 @@ def soak(options: argparse.Namespace) -> Run:
     bag = options.out / f"room_{FRAMES}"
     if not bag.exists():
         write_demo_bag(bag, frames=FRAMES)
-    pairs = [word for name, v in PARAMETERS.items() for word in ("-p", f"{name}:={v}")]
     listener = SoakListener()
-    node = start(options.out / "node.log", "da3_ros.ros.node", "--ros-args", *pairs)
+    node = start_node(options.out / "node.log", PARAMETERS)
     player = start(
         options.out / "player.log", "tools.soaking.player", str(bag), "--rate", str(options.rate)
     )
@@ -86,6 +98,32 @@ def soak(options: argparse.Namespace) -> Run:
         listener.close()
     run.note_empty_graph()
     return run
+
+
+def soak_in_noise(options: argparse.Namespace) -> int:
+    """Random messages; returns the exit code."""
+    parameters = {**PARAMETERS, **fuzz.PARAMETERS, "use_sim_time": "false"}
+    log = options.out / "fuzz.log"
+    listener = SoakListener()
+    node = start_node(log, parameters)
+    try:
+        sender = fuzz.fuzz(listener, options.fuzz)
+        status = listener.wait_until_settled()
+        code, seconds = end(node, signal.SIGINT)
+        broken = fuzz.broken_laws(sender, status, listener, log.read_text())
+    finally:
+        node.kill()
+        node.wait()
+        listener.close()
+    if code != 0:
+        broken.append(f"the node ended with exit code {code} after {seconds:.1f} s")
+    return report(fuzz.table(sender, status), broken)
+
+
+def start_node(log: Path, parameters: dict) -> subprocess.Popen:
+    """The node with these parameters."""
+    pairs = [word for name, v in parameters.items() for word in ("-p", f"{name}:={v}")]
+    return start(log, "da3_ros.ros.node", "--ros-args", *pairs)
 
 
 def start(log: Path, module: str, *arguments: str) -> subprocess.Popen:

@@ -20,6 +20,7 @@ from da3_ros.ros import convert
 from da3_ros.ros.demo_bag import T_BASE_CAMERA
 from da3_ros.ros.tf_buffer import BadTransform, check_transform
 from tools.soaking.fuzz_messages import Fuzzer, Parts
+from tools.soaking.listener import SoakListener
 
 DEPTH = 1000
 PARAMETERS = {
@@ -31,7 +32,7 @@ PARAMETERS = {
 PAUSE = 0.005
 
 WORDS = {
-    "bad_image": r"encoding .* is not supported|image has size|bytes, needs|step|image",
+    "bad_image": r"is not supported|image has size|has step|has odd width|bytes, needs|too narrow",
     "bad_camera_info": "camera_info: ",
     "bad_header": "image without a (stamp|frame_id)",
     "no_camera_info": "no camera_info has the stamp of the image",
@@ -135,3 +136,50 @@ def unsaid(status: Status, log: str) -> list[str]:
     counts = [*status.dropped_counts, *status.transforms_refused_counts]
     counted = [reason for reason, n in zip(reasons, counts) if n and reason in WORDS]
     return [reason for reason in counted if not re.search(WORDS[reason], log)]
+
+
+def fuzz(listener: SoakListener, rounds: int) -> FuzzSender:
+    """Send so many rounds to the node that the listener listens to, then good frames until one
+    comes back: a wild stamp may still be the newest."""
+    sender = FuzzSender(listener.node, Parts.draw())
+    while not sender.is_heard("image", "camera_info", "/tf", "/tf_static"):
+        time.sleep(0.1)
+    time.sleep(2.0)  # the node has to find our publishers, too
+    sender.send(rounds)
+    before, deadline = listener.depths, time.monotonic() + 60
+    while listener.depths == before and time.monotonic() < deadline:
+        sender.send_good()
+        time.sleep(0.1)
+    return sender
+
+
+def broken_laws(sender: FuzzSender, status: Status, listener: SoakListener, log: str) -> list[str]:
+    """One sentence for each law that does not hold."""
+    sent, refused = sender.sent["image"], _refused(status)
+    laws = [
+        (not listener.unbalanced, f"counters do not add up: {listener.unbalanced[:1]}"),
+        (status.frames_received == sent, f"{sent} images, {status.frames_received} counted"),
+        (refused == sender.refused, f"transforms refused: {refused}, must be {sender.refused}"),
+        (not unsaid(status, log), f"counted, but not a word about it: {unsaid(status, log)}"),
+        (status.frames_published > 0, "nothing good was published"),
+        ("Traceback" not in log, "the log holds a traceback"),
+    ]
+    return [sentence for holds, sentence in laws if not holds]
+
+
+def table(sender: FuzzSender, status: Status) -> str:
+    """Markdown: what was sent, and what became of it."""
+    dropped = [f"{n} {r}" for r, n in zip(status.dropped_reasons, status.dropped_counts) if n]
+    rows = [
+        *((f"sent to {topic}", n) for topic, n in sender.sent.items() if topic != "/tf_static"),
+        ("images counted", status.frames_received),
+        ("published", status.frames_published),
+        ("dropped", ", ".join(dropped)),
+        ("transforms refused", ", ".join(f"{n} {cause}" for cause, n in _refused(status).items())),
+        ("no pose", ", ".join(map("{1} {0}".format, status.pose_misses, status.pose_miss_counts))),
+    ]
+    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def _refused(status: Status) -> dict[str, int]:
+    return dict(zip(status.transforms_refused, status.transforms_refused_counts))

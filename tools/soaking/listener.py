@@ -22,7 +22,7 @@ class SoakListener:
     """Subscribes to the node `da3` and to its input.
 
     latencies: seconds from an image, heard, to its depth, heard. jumps: (back, forward) seen
-    in the stamps of the depth. unbalanced: sentences about status messages that do not add up.
+    in the stamps of the depth. node: to publish with. unbalanced: sentences about status messages that do not add up.
     """
 
     def __init__(self):
@@ -35,15 +35,15 @@ class SoakListener:
         self._newest_ns: int | None = None
         self._context = Context()
         rclpy.init(context=self._context)
-        self._node = rclpy.create_node("soak_listener", context=self._context)
-        create = self._node.create_subscription
+        self.node = rclpy.create_node("soak_listener", context=self._context)
+        create = self.node.create_subscription
         create(Image, "image", self._on_image, QUEUE)
         create(Image, "/da3/depth/image", self._on_depth, QUEUE)
         create(CameraInfo, "/da3/depth/camera_info", self._on_info, QUEUE)
         create(PointCloud2, "/da3/points", self._on_points, QUEUE, raw=True)
         create(Status, "/da3/status", self._on_status, QUEUE)
         self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
+        self._executor.add_node(self.node)
         self._stopping = False
         self._thread = threading.Thread(target=self._spin)
         self._thread.start()
@@ -57,7 +57,7 @@ class SoakListener:
         self._stopping = True
         self._thread.join()
         self._executor.shutdown()
-        self._node.destroy_node()
+        self.node.destroy_node()
         rclpy.shutdown(context=self._context)
 
     def wait_until_settled(self, timeout: float = 30.0) -> Status:
