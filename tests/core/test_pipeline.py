@@ -435,7 +435,7 @@ def test_normalised_colours_number_the_frames():
 
 def test_bf16_keeps_the_metres_of_the_kitchen(shared_data):
     """The bound stated in the README, on trained weights and real pictures."""
-    windows = kitchen_windows(4, 6, 84, 112)
+    windows = kitchen_windows(4, 6, 84, 112, gap=4)
     networks = [load_network("da3-demo"), load_network("da3-demo")]
     set_precision(networks[1], "bf16")
     pack_weights(networks[1])
