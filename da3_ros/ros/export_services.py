@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
@@ -82,8 +83,9 @@ class ExportServices:
         try:
             return self._write(formats or self._config().export.formats, name, options)
         except (ExportError, ValueError, OSError, RuntimeError, MemoryError) as error:
-            self._node.get_logger().error(f"export failed: {error}")
-            return False, f"{error}" or type(error).__name__, []
+            reason = _in_words(error)
+            self._node.get_logger().error(f"export of {self.job or formats} failed: {reason}")
+            return False, reason, []
         finally:
             self.job = ""
             self._running.release()
@@ -108,6 +110,13 @@ class ExportServices:
         message = f"{len(paths)} files in {folder}, {time.monotonic() - start:.1f} s"
         self._node.get_logger().info(f"exported {message}")
         return True, message, [str(path) for path in paths]
+
+
+def _in_words(error: Exception) -> str:
+    """One sentence; a full disk alone says neither where nor what to do."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"the files do not fit ({error.strerror}): make room below export.directory"
+    return str(error) or type(error).__name__
 
 
 def parse_options(text: str) -> dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,10 +26,13 @@ class ModelError(RuntimeError):
 def load_model(config: Config) -> Network | NestedNetwork:
     """Load, place and warm up the network. Raises `ModelError`."""
     device = find_device(config.model.device)
+    name = config.model.name
+    if name.startswith(("/", ".", "~")) and not Path(name).is_dir():
+        raise ModelError(f"model.name is '{name}': there is no such folder")
     try:
-        network = load_network(config.model.name, device)
+        network = load_network(name, device)
     except (CheckpointError, ValueError) as error:
-        raise ModelError(f"model.name is '{config.model.name}': {error}") from error
+        raise ModelError(f"model.name is '{name}': {error}") from error
     set_precision(network, config.model.precision)
     if config.model.compile:
         compile_stages(network)

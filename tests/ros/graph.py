@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -39,10 +40,10 @@ START = 60.0
 class Process:
     """A program of ours, its output read line by line as it comes.
 
-    program: a module, or the path of a script.
+    program: a module, or the path of a script. environment: variables besides our own.
     """
 
-    def __init__(self, program: str, *arguments: str):
+    def __init__(self, program: str, *arguments: str, environment: dict | None = None):
         self.lines: list[str] = []
         how = [program] if program.endswith(".py") else ["-m", program]
         self._process = subprocess.Popen(
@@ -50,6 +51,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            env={**os.environ, **(environment or {})},
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -93,13 +95,15 @@ class Process:
         maps = Path(f"/proc/{self._process.pid}/maps").read_text()
         return [Path(p) for p in set(re.findall(r"/dev/shm/fastdds_[0-9a-f]{16}\b", maps))]
 
-    def crash(self) -> None:
-        """SIGKILL: it can say nothing to anybody. What it leaves in shared memory is removed."""
+    def crash(self) -> list[Path]:
+        """SIGKILL: it can say nothing to anybody. Returns what it leaves in shared memory.
+
+        Remove that at the end: others may still read from it.
+        """
         segments = self.shared_memory()
         self._process.kill()
         self._process.wait(5)
-        for segment in segments:
-            segment.unlink(missing_ok=True)
+        return segments
 
     @property
     def pid(self) -> int:
@@ -122,6 +126,30 @@ def start_node(folder, *ros_args: str, program: str = "da3_ros.ros.node", **para
     path = folder / "parameters.yaml"
     path.write_text(yaml.safe_dump({"da3": {"ros__parameters": values}}))
     return Process(program, "--ros-args", "--params-file", str(path), *ros_args)
+
+
+def picture_messages(stamp_ns: int, camera: CameraModel = CAMERA) -> tuple[Image, CameraInfo]:
+    """A textured picture and its camera info."""
+    head = convert.header("camera_optical_frame", stamp_ns)
+    seed = np.random.default_rng(stamp_ns % 1000)
+    pixels = seed.integers(0, 255, (camera.height, camera.width, 3), np.uint8)
+    image = convert.image_message(pixels, "rgb8", head)
+    return image, convert.camera_info_message(camera, head)
+
+
+def mount_message(stamp_ns: int, parent: str, child: str, x: float = 0.0) -> TFMessage:
+    """A transform that lets the camera look along the robot's x."""
+    T = np.array([[0.0, 0, 1, x], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+    head = convert.header(parent, stamp_ns)
+    return TFMessage(transforms=[convert.transform_message(T, head, child)])
+
+
+def pose_message(stamp_ns: int, x: float) -> TFMessage:
+    """odom -> base_link."""
+    T = np.eye(4)
+    T[0, 3] = x
+    head = convert.header("odom", stamp_ns)
+    return TFMessage(transforms=[convert.transform_message(T, head, "base_link")])
 
 
 class Robot:
@@ -195,10 +223,7 @@ class Robot:
 
     def send_mount(self, parent: str, child: str, x: float = 0.0) -> None:
         """A static transform, turned so that the camera looks along the robot's x."""
-        head = convert.header(parent, self._start_ns)
-        T = np.array([[0.0, 0, 1, x], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
-        msg = convert.transform_message(T, head, child)
-        self.tf_static.publish(TFMessage(transforms=[msg]))
+        self.tf_static.publish(mount_message(self._start_ns, parent, child, x))
 
     def next_stamp(self) -> int:
         """Stamp of the next image: 0.1 s after the last one."""
@@ -207,20 +232,14 @@ class Robot:
 
     def send_tf(self, stamp_ns: int, x: float | None = None) -> TransformStamped:
         """odom -> base_link, 10 cm further on each image."""
-        T = np.eye(4)
-        T[0, 3] = (stamp_ns - self._start_ns) * 1e-9 if x is None else x
-        head = convert.header("odom", stamp_ns)
-        msg = convert.transform_message(T, head, "base_link")
-        self.tf.publish(TFMessage(transforms=[msg]))
-        return msg
+        x = (stamp_ns - self._start_ns) * 1e-9 if x is None else x
+        msg = pose_message(stamp_ns, x)
+        self.tf.publish(msg)
+        return msg.transforms[0]
 
     def messages(self, stamp_ns: int, camera: CameraModel = CAMERA) -> tuple[Image, CameraInfo]:
         """A textured picture and its camera info."""
-        head = convert.header("camera_optical_frame", stamp_ns)
-        seed = np.random.default_rng(stamp_ns % 1000)
-        pixels = seed.integers(0, 255, (camera.height, camera.width, 3), np.uint8)
-        image = convert.image_message(pixels, "rgb8", head)
-        return image, convert.camera_info_message(camera, head)
+        return picture_messages(stamp_ns, camera)
 
     def send_image(self, image: Image) -> None:
         """Publish and count it."""
