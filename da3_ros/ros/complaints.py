@@ -14,6 +14,9 @@ PERIOD = 5.0
 MOST = 20
 """Different causes logged per period; messages of random bytes have no end of them."""
 
+_NUMBER = re.compile(r"[-+]?(\b\d[\w.]*([-+]\d+)?|\b(nan|inf)\b)")
+"""A number, or several in one word as in 640x480; not the digit in cam1."""
+
 
 @dataclass
 class _Cause:
@@ -68,7 +71,7 @@ class Complaints:
             return self._meet_at(self._clock(), sentence, always)
 
     def _meet_at(self, now: float, sentence: str, always: bool) -> str:
-        key = re.sub(r"\b\d[\w.]*", "#", sentence)
+        key = _NUMBER.sub("#", sentence)
         known = self._causes.get(key)
         if known and now - known.logged_at < PERIOD:
             known.sentence, known.met_at = sentence, now
