@@ -264,7 +264,9 @@ class Pipeline:
         estimate = self._scale.update(
             T_cam_ref, window.T_world_cam, divisor=divisor, stamp_ns=window.stamp_ns
         )
-        return estimate if np.isfinite(estimate.scale) else fallback
+        if np.isfinite(estimate.scale):
+            return estimate
+        return replace(fallback, window_spread=estimate.window_spread)
 
 
 def _compare(

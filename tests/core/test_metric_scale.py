@@ -127,6 +127,9 @@ def test_a_window_whose_pairs_disagree_does_not_update():
     shuffled = predict(T_world_cam[[3, 0, 4, 2, 1]], 9.0)
     estimate = scale.update(shuffled, T_world_cam, divisor=0.2, stamp_ns=S)
     assert not estimate.measured and estimate.scale == pytest.approx(1.0, rel=1e-4)
+    assert estimate.is_contradictory and estimate.window_spread > 0.2 > estimate.spread
+    still = world_poses([[0, 0, 0]] * 5)
+    assert not scale.update(predict(still, 1.0), still, divisor=0.2, stamp_ns=S).is_contradictory
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])

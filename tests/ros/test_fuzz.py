@@ -52,7 +52,9 @@ def node(robot, sender, source, tmp_path):
     process = start_node(tmp_path, pose__source=source, **parameters)
     process.wait_for("active")
     robot.wait_until(lambda: sender.is_heard(*INPUTS[source]), what="the node's inputs")
-    time.sleep(1.0)  # the node has to find our publishers and subscriptions, too
+    # It has to find our publishers and subscriptions, too.
+    assert sender.send_until(lambda: robot.received["/da3/depth/image"]), process.lines
+    sender.forget_lost(settled_status(robot))
     yield process
     process.kill()
 
@@ -75,15 +77,10 @@ def settled_status(robot) -> Status:
 def test_any_message_may_come(robot, sender, node, source):
     sender.send(ROUNDS)
     # A wild stamp may still be the newest: the node starts over with the first good one.
-    depths = robot.received["/da3/depth/image"]
-    good = []
-
-    def is_published():
-        good.append(sender.send_good())
-        time.sleep(0.1)
-        return not {stamp_to_ns(m.header.stamp) for m in depths}.isdisjoint(good)
-
-    robot.wait_until(is_published, 60, "depth of a good frame")
+    depths, begin = robot.received["/da3/depth/image"], time.time_ns()
+    assert sender.send_until(
+        lambda: any(begin < stamp_to_ns(m.header.stamp) < time.time_ns() for m in depths)
+    )
     status = settled_status(robot)
     log = "\n".join(node.lines)
     assert "Traceback" not in log

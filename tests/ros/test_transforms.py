@@ -170,3 +170,31 @@ def test_transforms_slightly_out_of_order_are_welcome():
     for stamp, x in ((SECOND, 1), (3 * SECOND, 5), (2 * SECOND + 100 * MS, 3)):
         assert move(source, stamp, x) == []
     assert source.locate("camera", 2 * SECOND + 100 * MS)[0, 3] == pytest.approx(3.5)
+
+
+def test_known_until_the_oldest_of_the_newest_on_the_way():
+    """What moves beside the way does not count, nor does what never moves."""
+    source = source_with_mount(world_frame="map")
+    assert source.known_until_ns() is None
+    for parent, child, stamp in (
+        ("map", "odom", 2 * SECOND),
+        ("odom", "base", SECOND),
+        ("odom", "base", 3 * SECOND),
+        ("base", "arm", 9 * SECOND),
+    ):
+        msg = TFMessage(transforms=[transform(parent, child, stamp, 0)])
+        assert source.take_transforms(msg, static=False) == []
+    assert source.known_until_ns() is None  # nobody has asked for a frame yet
+    source.locate("camera", 2 * SECOND)
+    assert source.known_until_ns() == 2 * SECOND
+    source.clear()
+    assert source.known_until_ns() is None
+
+
+def test_misses_and_refusals_are_counted_by_cause():
+    source = source_with_mount()
+    move(source, SECOND, math.nan)
+    move(source, 20 * SECOND, 1)
+    list(line_of(source, 2).poll(0))
+    assert source.missed == {"before the oldest transform": 2}
+    assert source.refused == {"NaN or infinity": 1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 from nav_msgs.msg import Odometry
@@ -108,6 +109,18 @@ class FuzzSender:
         self._send_pose()
         return stamp_ns
 
+    def send_until(self, is_published: Callable[[], bool]) -> bool:
+        """Send good frames, for a minute at most."""
+        deadline = time.monotonic() + 60
+        while not is_published() and time.monotonic() < deadline:
+            self.send_good()
+            time.sleep(0.1)
+        return is_published()
+
+    def forget_lost(self, status: Status) -> None:
+        """What was sent before the node had found this publisher does not count."""
+        self.sent["image"] = status.frames_received
+
     def _send_transforms(self) -> None:
         msg = self._fuzzer.transforms()
         for transform in msg.transforms:
@@ -144,12 +157,11 @@ def fuzz(listener: SoakListener, rounds: int) -> FuzzSender:
     sender = FuzzSender(listener.node, Parts.draw())
     while not sender.is_heard("image", "camera_info", "/tf", "/tf_static"):
         time.sleep(0.1)
-    time.sleep(2.0)  # the node has to find our publishers, too
+    sender.send_until(lambda: listener.depths > 0)
+    sender.forget_lost(listener.wait_until_settled())
     sender.send(rounds)
-    before, deadline = listener.depths, time.monotonic() + 60
-    while listener.depths == before and time.monotonic() < deadline:
-        sender.send_good()
-        time.sleep(0.1)
+    before = listener.depths
+    sender.send_until(lambda: listener.depths > before)
     return sender
 
 
