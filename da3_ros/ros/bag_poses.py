@@ -14,7 +14,8 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
 from da3_ros.ros.bag import BagError, BagReader
-from da3_ros.ros.transforms import PoseSource
+from da3_ros.ros.tf_buffer import stamp_to_ns
+from da3_ros.ros.transforms import JUMP_NS, PoseSource
 
 AHEAD_NS = 4_000_000_000
 """How far in recording time: less than the buffer holds, more than any transform is late."""
@@ -35,6 +36,8 @@ class BagPoses:
         self._bag = bag
         self._coming = self._read(config)
         self._ahead: deque[Recorded] = deque()
+        self._held: deque[Recorded] = deque()
+        self._stamp_of: dict[str, int] = {}
 
     def read_until(self, time_ns: int) -> None:
         """Make all poses known that images recorded up to `time_ns` need."""
@@ -42,19 +45,34 @@ class BagPoses:
             recorded = next(self._coming, None)
             if recorded is None:
                 break
-            self._take(recorded)
             self._ahead.append(recorded)
+            self._take_or_hold(recorded)
         while self._ahead and self._ahead[0][0] < time_ns:
-            self._ahead.popleft()
+            passed = self._ahead.popleft()
+            if self._held and self._held[0] is passed:
+                self._take(self._held.popleft())
 
     def start_over(self) -> None:
         """Stamps jumped back: forget the poses from before, keep those read ahead."""
         self.source.clear()
+        self._held.clear()
         for recorded in self._ahead:
+            self._take(recorded)
+
+    def _take_or_hold(self, recorded: Recorded) -> None:
+        """Poses from after a jump back would make the source forget those before it, which
+        images still need: they wait until the images jump, or their own time has come.
+        """
+        stamps = _stamps(recorded[1])
+        jumps_back = any(stamps[f] < self._stamp_of.get(f, 0) - JUMP_NS for f in stamps)
+        if self._held or jumps_back:
+            self._held.append(recorded)
+        else:
             self._take(recorded)
 
     def _take(self, recorded: Recorded) -> None:
         msg = recorded[1]
+        self._stamp_of.update(_stamps(msg))
         if isinstance(msg, Odometry):
             self.refused += self.source.take_odometry(msg)
         else:
@@ -75,3 +93,9 @@ class BagPoses:
         if not topics:
             raise BagError("pose.source is odometry, but the bag has no nav_msgs/Odometry")
         return topics[0]
+
+
+def _stamps(msg: Odometry | TFMessage) -> dict[str, int]:
+    """Of each child frame."""
+    stamped = [msg] if isinstance(msg, Odometry) else msg.transforms
+    return {m.child_frame_id: stamp_to_ns(m.header.stamp) for m in stamped}
