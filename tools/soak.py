@@ -43,7 +43,9 @@ PARAMETERS = {
     "model.name": "da3-demo",
     "model.device": "cpu",
     "model.process_res": 56,
+    # Nothing may get lost before the node, also when the machine is busy for seconds.
     "input.reliability": "reliable",
+    "input.queue_size": 100,
     "pose.source": "tf",
 }
 
