@@ -11,8 +11,12 @@ import time
 from dataclasses import dataclass
 
 PERIOD = 5.0
-MOST = 20
-"""Different causes logged per period; messages of random bytes have no end of them."""
+MOST = 30
+"""New causes logged per period; messages of random bytes have no end of them. What was said
+before takes no room from what was not."""
+
+MOST_KNOWN = 1000
+"""Causes remembered; memory ends somewhere."""
 
 _NUMBER = re.compile(r"[-+]?(\b\d[\w.]*([-+]\d+)?|\b(nan|inf)\b)")
 """A number, or several in one word as in 640x480; not the digit in cam1."""
@@ -21,6 +25,7 @@ _NUMBER = re.compile(r"[-+]?(\b\d[\w.]*([-+]\d+)?|\b(nan|inf)\b)")
 @dataclass
 class _Cause:
     sentence: str
+    begun_at: float
     logged_at: float
     met_at: float
     held_back: int = 0
@@ -63,7 +68,7 @@ class Complaints:
         now = self._clock()
         with self._lock:
             met = [c.sentence for c in self._causes.values() if now - c.met_at < PERIOD]
-            return self._lasting + met
+            return self._lasting + met[:MOST]
 
     def _meet(self, sentence: str, always: bool) -> str:
         """Note the cause; empty when it is not to be logged, else what to add, and a line end."""
@@ -80,13 +85,13 @@ class Complaints:
         if not known and not (self._has_room(now) or always):
             return ""
         again = f" ({known.held_back} more like this)" if known and known.held_back else ""
-        self._causes[key] = _Cause(sentence, now, now)
+        self._causes[key] = _Cause(sentence, known.begun_at if known else now, now, now)
         return again + "\n"
 
     def _has_room(self, now: float) -> bool:
-        if len(self._causes) < MOST:
-            return True
-        for key, cause in list(self._causes.items()):
-            if now - cause.met_at >= PERIOD:
-                del self._causes[key]
-        return len(self._causes) < MOST
+        """For one more cause."""
+        if len(self._causes) >= MOST_KNOWN:
+            current = {k: c for k, c in self._causes.items() if now - c.met_at < PERIOD}
+            self._causes = current
+        new = sum(now - cause.begun_at < PERIOD for cause in self._causes.values())
+        return new < MOST and len(self._causes) < MOST_KNOWN

@@ -100,6 +100,30 @@ def test_a_flood_of_different_causes_ends():
     assert log[-1] == "a real trouble"
 
 
+def test_what_was_said_before_takes_no_room_from_what_was_not():
+    log, now = Log(), [0.0]
+    complaints = Complaints(log, clock=lambda: now[0])
+    words = [a + b for a in "abcdefgh" for b in "abcdefgh"]
+    for period in range(3):
+        now[0] = period * PERIOD
+        for word in words:
+            complaints.warn(f"encoding {word}")
+    assert {line.split(" (")[0] for line in log} == {f"encoding {word}" for word in words}
+    assert len(complaints.recent()) == MOST
+
+
+def test_memory_of_causes_ends(monkeypatch):
+    monkeypatch.setattr("da3_ros.ros.complaints.MOST_KNOWN", 10)
+    log, now = Log(), [0.0]
+    complaints = Complaints(log, clock=lambda: now[0])
+    for word in "abcdefghijklmnop":
+        complaints.warn(f"encoding {word}")
+    assert len(log) == 10
+    now[0] += PERIOD
+    complaints.warn("a real trouble")
+    assert log[-1] == "a real trouble" and complaints.recent() == ["a real trouble"]
+
+
 def test_failures_bring_their_traceback_once():
     log, now = Log(), [0.0]
     complaints = Complaints(log, clock=lambda: now[0])
