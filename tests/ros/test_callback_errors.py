@@ -82,8 +82,12 @@ def test_the_node_lives_on(robot, node):
     assert statuses[-1].level == Status.ERROR and "internal error" in statuses[-1].reason
     entry = diagnostics[-1].status[0]
     assert entry.level == DiagnosticStatus.ERROR and "internal error" in entry.message
-    count = int({v.key: v.value for v in entry.values}["internal errors"])
-    assert count > 10
+
+    def counted():
+        values = {v.key: v.value for v in diagnostics[-1].status[0].values}
+        return int(values["internal errors"])
+
+    robot.wait_until(lambda: counted() > 10, what="ten errors, of three kinds")
     node.wait_for("AttributeError: one")
     for kind in ("KeyError", "AttributeError", "ZeroDivisionError"):
         assert len(node.matching(f"internal error.*{kind}.*the node goes on")) == 1
