@@ -92,6 +92,8 @@ def _run(create: Callable[[Stopper], Node], stopper: Stopper) -> None:
     closing = threading.Thread(target=executor.shutdown, daemon=True)
     closing.start()
     closing.join(STOP_TIMEOUT)
+    # A thread that still spins holds the node, and with it the shared memory.
+    spinning.join(STOP_TIMEOUT)
     node.destroy_node()
 
 
