@@ -1,6 +1,6 @@
 """Finish a run of tools.train_demo and put it into the package: fp16 weights and config.json.
 
-    python -m tools.finish_demo RUN --pool POOL
+python -m tools.finish_demo RUN --pool POOL
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ def main():
     args = parser.parse_args()
     if args.device == "cpu":
         torch.set_num_threads(1)
-    source = PoolSource(args.pool, "cpu") if args.pool else LiveSource(args.seed, args.device, 8, 1.0)
+    source = (
+        PoolSource(args.pool, "cpu") if args.pool else LiveSource(args.seed, args.device, 8, 1.0)
+    )
     network = Network(PRESETS["da3-demo"]).eval()
     network.load_state_dict(torch.load(args.run / "best.pt", weights_only=True, map_location="cpu"))
     network.to(args.device).precision = torch.bfloat16

@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BLOCK = 256
-"""Queries at a time; their scores stay in a CPU's second-level cache."""
+LEAST_BLOCK = 256
+"""Queries at a time; fewer make the products inefficient."""
+
+BLOCK_SCORES = 2**19
+"""Scores at a time where the sequence is short enough; they stay in the cache."""
 
 MIN_BLOCKED_TOKENS = 512
 """Shorter sequences fit in the cache anyway."""
@@ -62,8 +65,9 @@ def _attend_head(query: Tensor, key: Tensor, value: Tensor, out: Tensor) -> None
     """One head at a time, so that its keys and values stay in the cache as well."""
     with torch.inference_mode():  # a mode is a thread's own
         key = key.T.contiguous()
-        room = query.new_empty(min(BLOCK, len(query)), len(value))
-        for queries, result in zip(query.split(BLOCK), out.split(BLOCK)):
+        block = min(len(query), max(LEAST_BLOCK, BLOCK_SCORES // len(value)))
+        room = query.new_empty(block, len(value))
+        for queries, result in zip(query.split(block), out.split(block)):
             weights = room[: len(queries)]
             torch.mm(queries, key, out=weights)
             torch.softmax(weights, dim=-1, out=weights)

@@ -19,9 +19,11 @@ def plot_growth(rows: list[dict], path: Path) -> None:
         views = [r["views"] for r in mine]
         ours, theirs = ([r["ms"][who] / 1000 for r in mine] for who in ("ours", "bf16"))
         axes.plot(views, theirs, "o--", color=f"C{colour}", label=f"{preset}, upstream (bf16)")
-        axes.plot(views, ours, "o-", color=f"C{colour}", label=f"{preset}, da3_ros")
+        axes.plot(views, ours, "s-", color=f"C{colour}", label=f"{preset}, da3_ros")
     axes.set(xlabel="views in the window", ylabel="seconds per published frame", yscale="log")
     axes.set_xticks(sorted({r["views"] for r in rows}))
+    for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        formatter("{x:g}")
     axes.grid(alpha=0.3)
     axes.legend()
     figure.savefig(path, dpi=120)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -21,7 +21,9 @@ from da3_ros.core.one_thread import one_thread
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.synthetic.room import render_room_frame
+from da3_ros.net.checkpoint import random_network
 from da3_ros.net.precision import pack_weights, set_precision
+from da3_ros.net.presets import PRESETS
 from tools.benchmarks import upstream_peer
 
 WARM_UP = 1
@@ -159,23 +161,27 @@ def peak_memory(case: Case, who: str, device: str) -> int:
     return int(lines[-1])
 
 
+def _peak_resident_mib() -> int:
+    """Of this program; ru_maxrss would count the parent it was forked from, too."""
+    line = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return int(line[1]) // 1024
+
+
 def print_peak(who: str, case: Case, device: str) -> None:
     """The work of one `peak_memory` process; prints MiB as its last word."""
     frames = room_frames(case.views + 2)
-    with tempfile.TemporaryDirectory() as folder:
-        theirs, network = upstream_peer.same_weights(case.preset, Path(folder), device)
     if who == "ours":
-        del theirs
+        network = random_network(PRESETS[case.preset]).to(device)
         set_precision(network, "auto")
         pack_weights(network)
         stream = Stream(network, case, frames)
         for _ in range(3):
             stream.step()
     else:
-        del network
+        theirs = upstream_peer.load(case.preset, device)
         with upstream_peer.corrected_precision():
             upstream_peer.infer(theirs, frames[: case.views], case.process_res)
     if device == "cpu":
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        print(_peak_resident_mib())
     else:
         print(torch.cuda.max_memory_allocated() // 2**20)

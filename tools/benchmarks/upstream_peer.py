@@ -22,13 +22,18 @@ from da3_ros.net.checkpoint import load_checkpoint
 
 def same_weights(preset: str, folder: Path, device: str):
     """Upstream's API object and our network with equal random weights."""
+    theirs = load(preset, "cpu")
+    upstream.randomise(theirs.model)
+    upstream.save_official(theirs.model, folder, preset)
+    return theirs.to(device), load_checkpoint(folder).to(device)
+
+
+def load(preset: str, device: str):
+    """Upstream's API object as it is made."""
     upstream.import_upstream()
     from depth_anything_3.api import DepthAnything3
 
-    theirs = DepthAnything3(preset)
-    upstream.randomise(theirs.model)
-    upstream.save_official(theirs.model, folder, preset)
-    return theirs.to(device).eval(), load_checkpoint(folder).to(device)
+    return DepthAnything3(preset).to(device).eval()
 
 
 def infer(model, frames: list[Frame], process_res: int) -> None:
