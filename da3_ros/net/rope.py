@@ -37,10 +37,11 @@ class LocalRotation:
 class GlobalRotation:
     """Of the tokens of all views: camera tokens at (0, 0), every patch at (1, 1).
 
-    Attention depends on differences of position alone. So patches stay as they are, and only
-    the camera tokens turn, to (-1, -1).
+    Attention depends on differences of position alone: it is the same when patches stay as
+    they are and only the camera tokens turn back, to (-1, -1). So it is done in low precision;
+    fp32 rounds as the published network does.
 
-    cos, signed_sin: (D,). views: their number. tokens: of one view.
+    cos, signed_sin: (D,), of a patch. views: their number. tokens: of one view.
     """
 
     cos: Tensor
@@ -49,10 +50,14 @@ class GlobalRotation:
     tokens: int
 
     def apply(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """Turn x (B, H, L, D) in place, or the rows `tokens`, which begin with the cameras'."""
+        """Turn x (B, H, L, D), or the rows `tokens`, which begin with the cameras'."""
         cameras = slice(0, None, self.tokens) if tokens is None else slice(self.views)
-        turned = _turn(x[:, :, cameras], self.cos.to(x.dtype), self.signed_sin.to(x.dtype))
-        x[:, :, cameras] = turned
+        if x.dtype == torch.float32:
+            turned = _turn(x, self.cos, self.signed_sin)
+            turned[:, :, cameras] = x[:, :, cameras]
+            return turned
+        cos, sin = self.cos.to(x.dtype), self.signed_sin.to(x.dtype)
+        x[:, :, cameras] = _turn(x[:, :, cameras], cos, -sin)
         return x
 
 
@@ -62,7 +67,10 @@ Rotation = LocalRotation | GlobalRotation
 def _turn(x: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
     # Each axis owns half of the channels and turns its two quarters against each other.
     first, second = x.unflatten(-1, (2, 2, -1)).unbind(-2)
-    return torch.addcmul(x * cos, torch.cat((second, first), dim=-1).flatten(-2), signed_sin)
+    swapped = torch.cat((second, first), dim=-1).flatten(-2)
+    if x.dtype == torch.float32:
+        return x * cos + swapped * signed_sin
+    return torch.addcmul(x * cos, swapped, signed_sin)
 
 
 def local_rotation(rows: int, columns: int, dim: int, device: torch.device) -> LocalRotation:
@@ -80,7 +88,7 @@ def global_rotation(
     views: int, rows: int, columns: int, dim: int, device: torch.device
 ) -> GlobalRotation:
     """Rotation of `views` views; dim: channels of a head."""
-    cos, sin = _tables(torch.tensor([[-1, -1]], device=device), dim)
+    cos, sin = _tables(torch.tensor([[1, 1]], device=device), dim)
     return GlobalRotation(cos[0], sin[0], views, 1 + rows * columns)
 
 
