@@ -87,8 +87,8 @@ def test_every_large_message_arrives(source, received_as, graph):
             spin_until(executor, lambda n=size: n in received, timeout=2)
     spin_until(executor, lambda: False, timeout=1)
     received.clear()
-    # Best effort may lose one on a busy machine; with the defaults it loses all.
-    may_be_lost = 1 if received_as == "BEST_EFFORT" else 0
+    # Best effort may lose a few on a busy machine; with the defaults it loses all.
+    may_be_lost = 3 if received_as == "BEST_EFFORT" else 0
     lost = 0
     for sent, kind in enumerate(["image"] * IMAGES + ["cloud"] * CLOUDS, start=1):
         send(source, kind)

@@ -33,7 +33,8 @@ PARAMETERS = {
 PAUSE = 0.005
 
 WORDS = {
-    "bad_image": r"is not supported|image has size|has step|has odd width|bytes, needs|too narrow",
+    "bad_image": r"is not supported|image has size|has step|has odd width|bytes, needs|too narrow"
+    r"|must have even sizes|cannot be converted",
     "bad_camera_info": "camera_info: ",
     "bad_header": "image without a (stamp|frame_id)",
     "no_camera_info": "no camera_info has the stamp of the image",
