@@ -23,6 +23,7 @@ from da3_ros.ros.bag_topics import BagTopics, find_topics
 from da3_ros.ros.demo_bag import write_demo_bag
 from da3_ros.ros.demo_listener import Listener
 from da3_ros.ros.demo_pictures import draw_depth, draw_from_above
+from da3_ros.ros.process_memory import peak_resident_bytes
 from da3_ros.ros.transport import use_large_message_profile
 
 START_TIMEOUT = 180.0
@@ -83,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
         wait_until_active(node, log)
         replay(path, options)
         wait_until_quiet(listener)
-        peak_memory = read_peak_memory(node.pid)
+        peak_memory = peak_resident_bytes(node.pid)
     finally:
         end(node)
         listener.close()
@@ -178,12 +179,6 @@ def end(process: subprocess.Popen) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def read_peak_memory(pid: int) -> int:
-    """Bytes of main memory the process had at most."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
 
 
 def show(listener: Listener, out: Path, peak_memory: int) -> int:

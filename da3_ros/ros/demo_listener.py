@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import Image, PointCloud2
 
 from da3_ros.core.point_cloud import POINT
 from da3_ros.msg import Status
 from da3_ros.ros.convert import pose_matrix
 from da3_ros.ros.images import to_rgb
+from da3_ros.ros.spun_node import SpunNode
 from da3_ros.ros.tf_buffer import stamp_to_ns
 
 CLOUD_STEP = 3
 """Every n-th pixel and row goes into the picture from above."""
 
 
-class Listener:
+class Listener(SpunNode):
     """Collects depth, clouds, poses and the status of the node `da3`."""
 
     def __init__(self):
@@ -32,36 +28,17 @@ class Listener:
         self.stages: dict[str, list[float]] = {}
         self._clouds: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._poses: dict[int, np.ndarray] = {}
-        self._context = Context()
-        rclpy.init(context=self._context)
-        self._node = rclpy.create_node("da3_demo", context=self._context)
+        super().__init__("da3_demo")
         self._subscribe()
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._stopping = False
-        self._thread = threading.Thread(target=self._spin)
-        self._thread.start()
 
     def _subscribe(self) -> None:
-        create = self._node.create_subscription
+        create = self.node.create_subscription
         create(Image, "/da3/depth/image", self._on_depth, 10)
         create(Image, "/da3/image_rect", self._on_image, 10)
         create(PointCloud2, "/da3/points", self._on_points, 10)
         create(PoseStamped, "/da3/camera_pose", self._on_pose, 10)
         create(Status, "/da3/status", self._on_status, 10)
         create(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-
-    def _spin(self) -> None:
-        while not self._stopping:
-            self._executor.spin_once(timeout_sec=0.1)
-
-    def close(self) -> None:
-        """Leave the graph."""
-        self._stopping = True
-        self._thread.join()
-        self._executor.shutdown()
-        self._node.destroy_node()
-        rclpy.shutdown(context=self._context)
 
     def cloud(self) -> tuple[np.ndarray, np.ndarray]:
         """All points (N, 3) in the world, metres, and their colours (N, 3) uint8."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import Counter
 from collections.abc import Sequence
 
@@ -17,6 +16,7 @@ from da3_ros.msg import Status
 from da3_ros.ros.callback_errors import CallbackErrors
 from da3_ros.ros.complaints import Complaints
 from da3_ros.ros.ledger import Ledger
+from da3_ros.ros.process_memory import resident_bytes
 from da3_ros.ros.publishing import create_publisher
 from da3_ros.ros.rates import Delays, Rate
 from da3_ros.ros.transforms import PoseSource
@@ -159,8 +159,7 @@ def device_memory(device: torch.device) -> int:
     """Bytes the network holds on its GPU, or the process in main memory."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return resident_bytes()
 
 
 def _counted(what: str, reasons: Sequence[str], counts: Sequence[int]) -> dict[str, int]:

@@ -26,7 +26,15 @@ QUATERNION_TOLERANCE = 0.01
 """Largest |q|^2 - 1 accepted (tf2's rule)."""
 
 
-class TransformUnavailable(LookupError):
+class TransformError(Exception):
+    """A transform that cannot be had or taken, and why: `cause` in a few words."""
+
+    def __init__(self, cause: str, sentence: str):
+        super().__init__(sentence)
+        self.cause = cause
+
+
+class TransformUnavailable(TransformError, LookupError):
     """No transform at that time. `cause` is one of the four below."""
 
     UNKNOWN = "unknown frame"
@@ -34,27 +42,19 @@ class TransformUnavailable(LookupError):
     TOO_OLD = "before the oldest transform"
     NOT_YET = "after the newest transform"
 
-    def __init__(self, cause: str, sentence: str):
-        super().__init__(sentence)
-        self.cause = cause
-
     @property
     def may_come(self) -> bool:
         """Whether waiting can help."""
         return self.cause != self.TOO_OLD
 
 
-class BadTransform(ValueError):
+class BadTransform(TransformError, ValueError):
     """A transform message that tf2 would refuse. `cause` is one of the four below."""
 
     NO_NAME = "no frame name"
     OWN_PARENT = "its own parent"
     NOT_FINITE = "NaN or infinity"
     NO_ROTATION = "no rotation"
-
-    def __init__(self, cause: str, sentence: str):
-        super().__init__(sentence)
-        self.cause = cause
 
 
 def stamp_to_ns(stamp) -> int:

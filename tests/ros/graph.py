@@ -12,17 +12,17 @@ import time
 from pathlib import Path
 
 import numpy as np
-import rclpy
 import yaml
 from geometry_msgs.msg import TransformStamped
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros import convert
+from da3_ros.ros.spun_node import SpunNode
 
 CAMERA = CameraModel(56, 42, np.array([[40.0, 0, 27.5], [0, 40.0, 20.5], [0, 0, 1]]))
 TINY = {
@@ -152,13 +152,11 @@ def pose_message(stamp_ns: int, x: float) -> TFMessage:
     return TFMessage(transforms=[convert.transform_message(T, head, "base_link")])
 
 
-class Robot:
+class Robot(SpunNode):
     """Publishes images, camera infos and TF as a robot would; keeps what the node publishes."""
 
     def __init__(self):
-        self.context = Context()
-        rclpy.init(context=self.context)
-        self.node = rclpy.create_node("robot", context=self.context)
+        super().__init__("robot")
         latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.image = self.node.create_publisher(Image, "image", 10)
         self.images_sent = 0
@@ -168,24 +166,7 @@ class Robot:
         self.received: dict[str, list] = {}
         self.count = 0
         self._start_ns = time.time_ns()
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._spin)
-        self._stopping = False
-        self._thread.start()
         self.send_mount("base_link", "camera_optical_frame")
-
-    def _spin(self) -> None:
-        while not self._stopping:
-            self._executor.spin_once(timeout_sec=0.1)
-
-    def close(self) -> None:
-        """Leave the graph."""
-        self._stopping = True
-        self._thread.join()
-        self._executor.shutdown()
-        self.node.destroy_node()
-        rclpy.shutdown(context=self.context)
 
     def listen(self, kind: type, topic: str, qos=10) -> list:
         """Subscribe; the list grows with every message."""
@@ -201,6 +182,15 @@ class Robot:
         self.wait_until(future.done, START, name)
         self.node.destroy_client(client)
         return future.result()
+
+    def change_state(self, transition: int) -> bool:
+        """Ask the node for a `lifecycle_msgs/Transition`; whether it was made."""
+        request = ChangeState.Request(transition=Transition(id=transition))
+        return self.call(ChangeState, "/da3/change_state", request).success
+
+    def state(self) -> str:
+        """The lifecycle state of the node."""
+        return self.call(GetState, "/da3/get_state", GetState.Request()).current_state.label
 
     def wait_until(self, condition, timeout: float = 20.0, what: str = "the condition") -> None:
         """Wait until `condition()` holds."""
@@ -254,3 +244,10 @@ class Robot:
         self.info.publish(info)
         self.send_image(image)
         return stamp_ns
+
+
+def a_robot():
+    """For a fixture, whose scope is the test file's choice."""
+    robot = Robot()
+    yield robot
+    robot.close()

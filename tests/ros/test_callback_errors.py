@@ -10,7 +10,7 @@ from std_srvs.srv import Trigger
 
 from da3_ros.msg import Status
 from da3_ros.ros.callback_errors import PERIOD, CallbackErrors
-from graph import Robot, start_node
+from graph import a_robot, start_node
 
 
 class Log(list):
@@ -46,11 +46,7 @@ def test_each_kind_is_logged_with_its_traceback_once_and_counted():
     assert errors.recent() == "" and errors.count == 4
 
 
-@pytest.fixture
-def robot():
-    robot = Robot()
-    yield robot
-    robot.close()
+robot = pytest.fixture(a_robot)
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from consumers import (
     rtabmap_accepts,
     size,
 )
-from graph import TINY, Robot, start_node
+from graph import TINY, Robot, a_robot, start_node
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.qos import (
@@ -39,11 +39,7 @@ from da3_ros.ros.tf_buffer import stamp_to_ns
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def robot():
-    robot = Robot()
-    yield robot
-    robot.close()
+robot = pytest.fixture(a_robot, scope="module")
 
 
 @pytest.fixture(scope="module")

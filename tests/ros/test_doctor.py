@@ -9,7 +9,7 @@ import pytest
 import rclpy
 import yaml
 from geometry_msgs.msg import TransformStamped
-from graph import CAMERA, Robot
+from graph import CAMERA, a_robot
 from rclpy.context import Context
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
@@ -270,11 +270,7 @@ def test_the_table_keeps_its_columns():
     assert lines[-1].strip() == "-> mend it" and max(map(len, lines)) <= 100
 
 
-@pytest.fixture
-def robot():
-    robot = Robot()
-    yield robot
-    robot.close()
+robot = pytest.fixture(a_robot)
 
 
 def drive(robot, stop):

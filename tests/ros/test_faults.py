@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import trimesh
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState, GetState
 from sensor_msgs.msg import Image
 
 from da3_ros.net.checkpoint import MODELS
@@ -116,15 +115,6 @@ def node(robot, folder):
     process.kill()
 
 
-def change(robot, transition):
-    request = ChangeState.Request(transition=Transition(id=transition))
-    return robot.call(ChangeState, "/da3/change_state", request).success
-
-
-def state(robot):
-    return robot.call(GetState, "/da3/get_state", GetState.Request()).current_state.label
-
-
 def send_until_published(robot):
     depths = robot.received["/da3/depth/image"]
     for _ in range(3):
@@ -138,23 +128,23 @@ def test_the_checkpoint_is_removed_before_configure_and_after_cleanup(robot, nod
     for _ in range(2):
         first = len(node.lines)
         model.rename(away)
-        assert not change(robot, Transition.TRANSITION_CONFIGURE)
-        assert state(robot) == "unconfigured"
+        assert not robot.change_state(Transition.TRANSITION_CONFIGURE)
+        assert robot.state() == "unconfigured"
         node.wait_for(rf"model.name is '{model}': there is no such folder$", 5, first)
         away.rename(model)
-        assert change(robot, Transition.TRANSITION_CONFIGURE)
-        assert change(robot, Transition.TRANSITION_ACTIVATE)
+        assert robot.change_state(Transition.TRANSITION_CONFIGURE)
+        assert robot.change_state(Transition.TRANSITION_ACTIVATE)
         robot.wait_for_node()
         send_until_published(robot)
-        assert change(robot, Transition.TRANSITION_DEACTIVATE)
-        assert change(robot, Transition.TRANSITION_CLEANUP)
+        assert robot.change_state(Transition.TRANSITION_DEACTIVATE)
+        assert robot.change_state(Transition.TRANSITION_CLEANUP)
     assert not node.matching("Traceback")
 
 
 @pytest.fixture(scope="module")
 def active_node(robot, node):
-    assert change(robot, Transition.TRANSITION_CONFIGURE)
-    assert change(robot, Transition.TRANSITION_ACTIVATE)
+    assert robot.change_state(Transition.TRANSITION_CONFIGURE)
+    assert robot.change_state(Transition.TRANSITION_ACTIVATE)
     robot.wait_for_node()
     return node
 

@@ -9,7 +9,6 @@ import pytest
 import trimesh
 from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Odometry, Path
 from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.parameter import Parameter
@@ -19,22 +18,16 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.core.camera_model import CameraModel
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros import convert
 from da3_ros.ros.tf_buffer import stamp_to_ns
 from da3_ros.srv import Export
-from graph import START, Robot, start_node
-
+from graph import START, a_robot, start_node
 
 FOLDER = FilePath(__file__).parent
 
 
-@pytest.fixture
-def robot():
-    robot = Robot()
-    yield robot
-    robot.close()
+robot = pytest.fixture(a_robot)
 
 
 @pytest.fixture
@@ -48,15 +41,6 @@ def start(tmp_path):
     yield start
     for process in processes:
         process.kill()
-
-
-def change(robot, transition):
-    request = ChangeState.Request(transition=Transition(id=transition))
-    return robot.call(ChangeState, "/da3/change_state", request).success
-
-
-def state(robot):
-    return robot.call(GetState, "/da3/get_state", GetState.Request()).current_state.label
 
 
 def set_parameter(robot, name, value):
@@ -90,27 +74,27 @@ def dropped(status):
 def test_a_manager_takes_the_node_through_its_life(robot, start):
     node = start(autostart=False)
     statuses = robot.listen(Status, "/da3/status")
-    assert state(robot) == "unconfigured"
-    assert not change(robot, Transition.TRANSITION_ACTIVATE)
+    assert robot.state() == "unconfigured"
+    assert not robot.change_state(Transition.TRANSITION_ACTIVATE)
     assert set_parameter(robot, "window.size", 3).successful
     assert set_parameter(robot, "window.publish", "newest").successful
-    assert change(robot, Transition.TRANSITION_CONFIGURE) and state(robot) == "inactive"
+    assert robot.change_state(Transition.TRANSITION_CONFIGURE) and robot.state() == "inactive"
     refusal = set_parameter(robot, "window.size", 2)
     assert not refusal.successful and "cannot change while the node is configured" in refusal.reason
     depths = robot.listen(Image, "/da3/depth/image")
     for _ in range(2):
-        assert change(robot, Transition.TRANSITION_ACTIVATE) and state(robot) == "active"
+        assert robot.change_state(Transition.TRANSITION_ACTIVATE) and robot.state() == "active"
         robot.wait_for_node()
         feed_until_published(robot, depths)
         assert set_parameter(robot, "output.max_depth", 30.0).successful
-        assert change(robot, Transition.TRANSITION_DEACTIVATE) and state(robot) == "inactive"
+        assert robot.change_state(Transition.TRANSITION_DEACTIVATE) and robot.state() == "inactive"
         status = newest_status(robot, statuses)
         assert status.frames_received == 4 and status.frames_pending == 0
         assert dropped(status) == {"neighbour_only": 1, "stopped": 4 - 1 - status.frames_published}
-    assert change(robot, Transition.TRANSITION_CLEANUP) and state(robot) == "unconfigured"
+    assert robot.change_state(Transition.TRANSITION_CLEANUP) and robot.state() == "unconfigured"
     robot.wait_until(lambda: not robot.node.count_publishers("/da3/depth/image"), what="no topics")
-    assert change(robot, Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
-    assert state(robot) == "finalized"
+    assert robot.change_state(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    assert robot.state() == "finalized"
     assert node.stop(signal.SIGINT)[0] == 0
     assert not node.matching("Traceback")
 
@@ -126,10 +110,10 @@ def test_sigterm_while_the_model_is_loading(robot, start):
 
 def test_a_model_that_cannot_be_had_leaves_the_node_unconfigured(robot, start):
     start(autostart=False, model__name="da3-tiny")
-    assert not change(robot, Transition.TRANSITION_CONFIGURE)
-    assert state(robot) == "unconfigured"
+    assert not robot.change_state(Transition.TRANSITION_CONFIGURE)
+    assert robot.state() == "unconfigured"
     assert set_parameter(robot, "model.name", "da3-demo").successful
-    assert change(robot, Transition.TRANSITION_CONFIGURE)
+    assert robot.change_state(Transition.TRANSITION_CONFIGURE)
 
 
 def test_poses_from_odometry(robot, start):
@@ -384,10 +368,12 @@ def test_what_was_measured_before_is_forgotten_on_activation(robot, start):
     node.wait_for("active")
     robot.wait_for_node()
     feed_until_published(robot, depths)
-    robot.wait_until(lambda: np.isfinite(statuses[-1].latency_median), what="a latency")
+    robot.wait_until(
+        lambda: statuses and np.isfinite(statuses[-1].latency_median), what="a latency"
+    )
     assert np.isfinite(statuses[-1].scale) and statuses[-1].window_rate > 0
-    assert change(robot, Transition.TRANSITION_DEACTIVATE)
-    assert change(robot, Transition.TRANSITION_ACTIVATE)
+    assert robot.change_state(Transition.TRANSITION_DEACTIVATE)
+    assert robot.change_state(Transition.TRANSITION_ACTIVATE)
     status = newest_status(robot, statuses)
     assert np.isnan([status.latency_median, status.scale]).all() and status.window_rate == 0
 
@@ -403,12 +389,12 @@ def test_a_network_that_is_still_busy_is_waited_for(robot, start, tmp_path, monk
     busy.touch()
     late = [robot.send() for _ in range(3)]
     time.sleep(0.5)
-    assert change(robot, Transition.TRANSITION_DEACTIVATE)
+    assert robot.change_state(Transition.TRANSITION_DEACTIVATE)
     node.wait_for("the network is still busy with its last window, which will not be published")
-    assert not change(robot, Transition.TRANSITION_ACTIVATE) and state(robot) == "inactive"
+    assert not robot.change_state(Transition.TRANSITION_ACTIVATE) and robot.state() == "inactive"
     node.wait_for("the network is still busy with a window from before; activate again")
     busy.unlink()
-    assert change(robot, Transition.TRANSITION_ACTIVATE)
+    assert robot.change_state(Transition.TRANSITION_ACTIVATE)
     robot.wait_for_node()
     feed_until_published(robot, depths)
     assert not set(late) & set(stamps(depths))

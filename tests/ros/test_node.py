@@ -14,14 +14,9 @@ from std_srvs.srv import Trigger
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros.tf_buffer import stamp_to_ns
-from graph import CAMERA, Robot, start_node
+from graph import CAMERA, a_robot, start_node
 
-
-@pytest.fixture(scope="module")
-def robot():
-    robot = Robot()
-    yield robot
-    robot.close()
+robot = pytest.fixture(a_robot, scope="module")
 
 
 @pytest.fixture(scope="module")

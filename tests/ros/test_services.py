@@ -14,16 +14,12 @@ from std_srvs.srv import Trigger
 
 from da3_ros.ros import convert
 from da3_ros.srv import Export, LoadMesh, RenderDepth
-from graph import CAMERA, Robot, start_node
+from graph import CAMERA, a_robot, start_node
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
-@pytest.fixture(scope="module")
-def robot():
-    robot = Robot()
-    yield robot
-    robot.close()
+robot = pytest.fixture(a_robot, scope="module")
 
 
 @pytest.fixture(scope="module")

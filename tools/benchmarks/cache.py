@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import cv2
 
 from da3_ros.core.frame import Frame
 from da3_ros.net.checkpoint import load_network
+from da3_ros.ros.process_memory import resident_bytes
 from tools.benchmarks.streaming import Case, Stream, room_frames
 
 WARM_UP = 1000
@@ -27,7 +25,7 @@ def measure(frames: int = 10_000) -> dict:
         stream.step()
         most = max(most, len(stream.pipeline._encoded))
         if i in (min(WARM_UP, frames), frames):
-            resident[i] = round(_resident_mib(), 1)
+            resident[i] = round(resident_bytes() / 2**20, 1)
     return {"frames": frames, "most_encodings": most, "resident_mib": resident}
 
 
@@ -35,8 +33,3 @@ def _thumbnail(frame: Frame) -> Frame:
     camera = frame.camera.scaled(width=80, height=60)
     image = cv2.resize(frame.image, (80, 60), interpolation=cv2.INTER_AREA)
     return Frame(frame.camera_id, frame.stamp_ns, image, camera, frame.T_world_cam)
-
-
-def _resident_mib() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from da3_ros.core.synthetic.room import render_room_frame
 from da3_ros.net.checkpoint import random_network
 from da3_ros.net.precision import pack_weights, set_precision
 from da3_ros.net.presets import PRESETS
+from da3_ros.ros.process_memory import peak_resident_bytes
 from tools.benchmarks import upstream_peer
 
 WARM_UP = 1
@@ -161,12 +161,6 @@ def peak_memory(case: Case, who: str, device: str) -> int:
     return int(lines[-1])
 
 
-def _peak_resident_mib() -> int:
-    """Of this program; ru_maxrss would count the parent it was forked from, too."""
-    line = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(line[1]) // 1024
-
-
 def print_peak(who: str, case: Case, device: str) -> None:
     """The work of one `peak_memory` process; prints MiB as its last word."""
     frames = room_frames(case.views + 2)
@@ -182,6 +176,6 @@ def print_peak(who: str, case: Case, device: str) -> None:
         with upstream_peer.corrected_precision():
             upstream_peer.infer(theirs, frames[: case.views], case.process_res)
     if device == "cpu":
-        print(_peak_resident_mib())
+        print(peak_resident_bytes() // 2**20)
     else:
         print(torch.cuda.max_memory_allocated() // 2**20)

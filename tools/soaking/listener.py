@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
+from da3_ros.msg import Status
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from da3_ros.msg import Status
+from da3_ros.ros.spun_node import SpunNode
 from da3_ros.ros.tf_buffer import stamp_to_ns
 
 QUEUE = 100
@@ -18,11 +15,11 @@ LEAP_NS = 60_000_000_000
 """Two published stamps further apart than this have a jump forward between them."""
 
 
-class SoakListener:
+class SoakListener(SpunNode):
     """Subscribes to the node `da3` and to its input.
 
     latencies: seconds from an image, heard, to its depth, heard. jumps: (back, forward) seen
-    in the stamps of the depth. node: to publish with. unbalanced: sentences about status messages that do not add up.
+    in the stamps of the depth. unbalanced: sentences about status messages that do not add up.
     """
 
     def __init__(self):
@@ -33,32 +30,13 @@ class SoakListener:
         self.unbalanced: list[str] = []
         self._heard: dict[int, float] = {}
         self._newest_ns: int | None = None
-        self._context = Context()
-        rclpy.init(context=self._context)
-        self.node = rclpy.create_node("soak_listener", context=self._context)
+        super().__init__("soak_listener")
         create = self.node.create_subscription
         create(Image, "image", self._on_image, QUEUE)
         create(Image, "/da3/depth/image", self._on_depth, QUEUE)
         create(CameraInfo, "/da3/depth/camera_info", self._on_info, QUEUE)
         create(PointCloud2, "/da3/points", self._on_points, QUEUE, raw=True)
         create(Status, "/da3/status", self._on_status, QUEUE)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._stopping = False
-        self._thread = threading.Thread(target=self._spin)
-        self._thread.start()
-
-    def _spin(self) -> None:
-        while not self._stopping:
-            self._executor.spin_once(timeout_sec=0.1)
-
-    def close(self) -> None:
-        """Leave the graph."""
-        self._stopping = True
-        self._thread.join()
-        self._executor.shutdown()
-        self.node.destroy_node()
-        rclpy.shutdown(context=self._context)
 
     def wait_until_settled(self, timeout: float = 30.0) -> Status:
         """The first status that says the same as the one before it: nothing moves any more."""
