@@ -33,7 +33,7 @@ def main():
     )
     network = Network(PRESETS["da3-demo"]).eval()
     network.load_state_dict(torch.load(args.run / "best.pt", weights_only=True, map_location="cpu"))
-    network.to(args.device).precision = torch.bfloat16
+    network.to(args.device)
     generator = torch.Generator().manual_seed(args.seed)
     loss = finish_cameras(network, source, generator, args.windows)
     save_checkpoint(network, args.to, torch.float16)

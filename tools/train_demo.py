@@ -2,6 +2,7 @@
 
     python -m tools.train_demo RUN --minutes 90                 # here, resumes what RUN holds
     python -m tools.train_demo RUN --minutes 60 --device cuda --views-per-step 768 --fresh 64
+    torchrun --nproc-per-node 2 -m tools.train_demo RUN --minutes 90 --threads 1    # two cores
 
 RUN gets `state.pt` (to resume), `best.pt` (averaged weights, best on held-out scenes) and
 `curves.csv`. With --pool, windows come from files of tools.training.render_pool instead of
@@ -26,7 +27,9 @@ from da3_ros.net.presets import PRESETS
 from tools.training import losses, samples
 from tools.training.evaluate import measure
 from tools.training.initialise import initialise
+from tools.training.matching import MatchingProbe
 from tools.training.optimizers import learning_rate_factor, make_optimizers
+from tools.training.ranks import Ranks
 from tools.training.sources import LiveSource, PoolSource
 from tools.training.windows import Windows, random_windows, training_atlas
 
@@ -53,10 +56,8 @@ def main():
     while run.minutes < args.minutes:
         run.step()
         if run.steps % args.evaluate_every == 0:
-            run.evaluate()
-            run.save()
-    run.evaluate()
-    run.save()
+            run.evaluate_and_save()
+    run.evaluate_and_save()
 
 
 def _arguments():
@@ -87,19 +88,27 @@ class Run:
         args.run.mkdir(parents=True, exist_ok=True)
         if args.device == "cpu":
             torch.set_num_threads(args.threads)
-        self.generator = torch.Generator().manual_seed(args.seed)
+        self.ranks = Ranks(args.device)
+        device = self.ranks.device
+        self._seed(args.seed)
         if args.pool:
-            self.source = PoolSource(args.pool, args.device)
+            self.source = PoolSource(args.pool, device)
         else:
-            self.source = LiveSource(args.seed, args.device, args.fresh, args.scale)
-        self.network = Network(PRESETS["da3-demo"]).to(args.device)
-        self.network.precision = torch.bfloat16
+            self.source = LiveSource(args.seed + self.ranks.rank, device, args.fresh, args.scale)
+        self.network = Network(PRESETS["da3-demo"]).to(device)
+        self.probe = MatchingProbe(self.network.backbone).to(device)
         self.network.backbone.pos_embed.requires_grad_(False)
         self.average = None
-        self.optimizers = make_optimizers(self.network, args.optimizer, args.lr)
+        self.optimizers = make_optimizers(self.network, self.probe, args.optimizer, args.lr)
         self.steps, self.minutes, self.best = 0, 0.0, float("inf")
         self.recent: list[dict] = []
-        self.held_out = held_out_windows(args.run.parent, args.scale, args.device)
+        if self.ranks.is_first:
+            self.held_out = held_out_windows(args.run.parent, args.scale, device)
+
+    def _seed(self, seed: int):
+        """What kind of batch comes is drawn alike by all ranks, its windows by each for itself."""
+        self.kinds = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(seed + 10**6 * self.ranks.rank)
 
     def resume(self):
         """Go on from state.pt, or start fresh."""
@@ -107,8 +116,9 @@ class Run:
         if not path.exists():
             self._start()
             return
-        state = torch.load(path, weights_only=True, map_location=self.args.device)
+        state = torch.load(path, weights_only=True, map_location=self.ranks.device)
         self.network.load_state_dict(state["network"])
+        self.probe.load_state_dict(state["probe"])
         self.average = state["average"]
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
             rates = [group["initial_lr"] for group in optimizer.param_groups]
@@ -116,7 +126,7 @@ class Run:
             for group, rate in zip(optimizer.param_groups, rates):
                 group["initial_lr"] = rate
         self.steps, self.minutes, self.best = state["steps"], state["minutes"], state["best"]
-        self.generator.manual_seed(self.args.seed + self.steps)
+        self._seed(self.args.seed + self.steps)
         print(f"resumed at step {self.steps}, {self.minutes:.1f} min", flush=True)
 
     def _start(self):
@@ -124,13 +134,20 @@ class Run:
         pictures = samples.make_sample(windows, posed=False).images[:, 0].cpu()
         self.network.cpu()
         initialise(self.network, pictures, self.args.seed)
-        self.network.to(self.args.device)
+        self.network.to(self.ranks.device)
+        self.ranks.share(self.network.state_dict().values())
         self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
 
-    def save(self):
-        """Written whole or not at all."""
+    def evaluate_and_save(self):
+        """By the first rank, while the others wait."""
+        if self.ranks.is_first:
+            self._evaluate()
+            self._save()
+
+    def _save(self):
         state = {
             "network": self.network.state_dict(),
+            "probe": self.probe.state_dict(),
             "average": self.average,
             "optimizers": [o.state_dict() for o in self.optimizers],
             "steps": self.steps,
@@ -145,15 +162,17 @@ class Run:
         self.network.train()
         sample = self._draw()
         out = predict(self.network, sample, rays=self.steps % RAY_EVERY == 0)
+        out["matches"] = self.probe.read(sample.images.shape[1])
         loss, parts = losses.total_loss(out, sample)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"loss is not finite at step {self.steps}: {parts}")
         loss.backward()
+        self.ranks.mean_gradients([*self.network.parameters(), *self.probe.parameters()])
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self._update()
         self.recent.append(parts)
         self.steps += 1
-        self.minutes += (time.monotonic() - began) / 60
+        self.minutes += self.ranks.mean_number((time.monotonic() - began) / 60)
 
     def _draw(self) -> samples.Sample:
         odds = EARLY_VIEW_ODDS if self.minutes < self.args.early * self.args.minutes else VIEW_ODDS
@@ -165,11 +184,11 @@ class Run:
         if torch.rand((), generator=self.generator) < 0.5:
             windows = samples.mirror(windows)
         windows = samples.change_pictures(windows, self.generator)
-        posed = bool(torch.rand((), generator=self.generator) < POSED_ODDS)
+        posed = bool(torch.rand((), generator=self.kinds) < POSED_ODDS)
         return samples.make_sample(windows, posed=posed)
 
     def _choose(self, values, odds):
-        return values[int(torch.multinomial(torch.tensor(odds), 1, generator=self.generator))]
+        return values[int(torch.multinomial(torch.tensor(odds), 1, generator=self.kinds))]
 
     def _update(self):
         factor = learning_rate_factor(self.steps, self.minutes / self.args.minutes)
@@ -183,7 +202,7 @@ class Run:
             for name, value in self.network.state_dict().items():
                 self.average[name].lerp_(value, 1 - decay)
 
-    def evaluate(self):
+    def _evaluate(self):
         """Held-out numbers of the averaged weights; keep them where their shape is the best so far.
 
         Not the metric error: early, one constant depth beats every real attempt at it.
@@ -199,7 +218,7 @@ class Run:
         row = {"step": self.steps, "minutes": round(self.minutes, 2)}
         row |= {
             f"loss_{k}": _mean(self.recent, k)
-            for k in ("depth", "gradient", "camera", "ray", "point")
+            for k in ("depth", "gradient", "camera", "match", "flow", "ray", "point")
         }
         row |= {f"posed_{k}": round(v, 4) for k, v in posed.items()}
         row |= {f"unposed_{k}": round(v, 4) for k, v in unposed.items()}
@@ -209,14 +228,14 @@ class Run:
 
 
 def predict(network: Network, sample: samples.Sample, *, rays: bool) -> dict:
-    """All that the losses look at; the heads in the backbone's precision."""
-    with _attention(sample.images.device):
+    """All that the losses look at; backbone and heads in bf16."""
+    device = sample.images.device
+    B, N = sample.images.shape[:2]
+    with torch.autocast(device.type, torch.bfloat16), _attention(device):
         features = network.aggregate(
             network.encode(sample.images), sample.cameras, reference="first"
         )
-    B, N = sample.images.shape[:2]
-    levels = [level.flatten(0, 1) for level in features.levels]
-    with torch.autocast(sample.images.device.type, network.precision):
+        levels = [level.flatten(0, 1) for level in features.levels]
         maps = network.head(levels, features.size, rays=rays)
     depth, conf, ray, ray_conf = (
         None if m is None else m.float().unflatten(0, (B, N)) for m in maps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import nn
 
 from da3_ros.net.network import Network
 
@@ -19,7 +20,9 @@ MUON_STEPS = 3
 """Newton-Schulz iterations; the usual five cost a small batch as much as its backward pass."""
 
 
-def make_optimizers(network: Network, kind: str, lr: float) -> list[torch.optim.Optimizer]:
+def make_optimizers(
+    network: Network, probe: nn.Module, kind: str, lr: float
+) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of the transformer blocks, AdamW for all else; or AdamW alone."""
     trained = {n: p for n, p in network.named_parameters() if p.requires_grad}
     matrices = {n: p for n, p in trained.items() if ".blocks." in f".{n}" and p.ndim == 2}
@@ -31,6 +34,7 @@ def make_optimizers(network: Network, kind: str, lr: float) -> list[torch.optim.
         {"params": [p for p in others.values() if p.ndim >= 2], "weight_decay": 0.02},
         {"params": [p for p in others.values() if p.ndim < 2], "weight_decay": 0.0},
         {"params": list(fast.values()), "weight_decay": 0.0, "lr": FAST_FACTOR * lr},
+        {"params": list(probe.parameters()), "weight_decay": 0.0},
     ]
     optimizers = [torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))]
     if matrices:
