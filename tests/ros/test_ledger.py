@@ -1,5 +1,7 @@
 """The ledger adds up whatever happens to the frames."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -140,3 +142,9 @@ class AnyOrder(RuleBasedStateMachine):
 
 AnyOrder.TestCase.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
 TestAnyOrder = AnyOrder.TestCase
+
+
+def test_every_reason_is_explained_once():
+    text = (Path(__file__).parents[2] / "docs" / "status.md").read_text()
+    rows = [line.split("`")[1] for line in text.splitlines() if line.startswith("| `")]
+    assert sorted(row for row in rows if row != "dropped_reasons") == sorted(d.value for d in Drop)

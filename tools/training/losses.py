@@ -19,7 +19,7 @@ CONFIDENCE_REWARD = 0.2
 SCALE_WEIGHT = 0.3
 
 WEIGHTS = {
-    "depth": 1.0, "gradient": 2.0, "camera": 0.1, "match": 1.0, "flow": 0.3,
+    "depth": 1.0, "gradient": 2.0, "camera": 0.1, "match": 0.7, "flow": 0.3,
     "ray": 0.3, "point": 0.3,
 }  # fmt: skip
 """Chosen by the gradients that reach the transformer blocks: at equal weights the camera's is
@@ -83,7 +83,7 @@ def camera_loss(out, sample):
     said = F.normalize(out["quat"], dim=-1)
     return (
         ((out["position"] - position) / spread).abs().mean()
-        + 2.0 * (said - quat).abs().mean()
+        + 10.0 * (said - quat).abs().mean()
         + (out["fov"] - torch.stack([fov_h, fov_w], dim=-1)).abs().mean()
     )
 

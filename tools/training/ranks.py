@@ -32,7 +32,8 @@ class Ranks:
             distributed.broadcast(tensor, 0)
 
     def mean_gradients(self, parameters) -> None:
-        """In place. Every rank must have done the same kind of work: no gradient here, none there."""
+        """In place. All ranks must have done the same kind of work: who has no gradient here has
+        none there."""
         gradients = [p.grad for p in parameters if p.grad is not None]
         if self.count > 1:
             flat = self._mean(torch.cat([g.flatten() for g in gradients]))
@@ -41,7 +42,9 @@ class Ranks:
 
     def mean_number(self, value: float) -> float:
         """The same on all ranks."""
-        return value if self.count == 1 else float(self._mean(torch.tensor(value, device=self.device)))
+        if self.count == 1:
+            return value
+        return float(self._mean(torch.tensor(value, device=self.device)))
 
     def _mean(self, values: torch.Tensor) -> torch.Tensor:
         distributed.all_reduce(values)
