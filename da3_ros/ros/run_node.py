@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 
 import rclpy
@@ -16,8 +17,14 @@ from rclpy.signals import SignalHandlerOptions
 
 from da3_ros.core.config import ConfigError
 
-STOP_TIMEOUT = 0.3
-"""Seconds that each of the steps to the end may take."""
+STOP_TIMEOUT = 1.0
+"""Seconds after the signal until nothing is waited for any more."""
+
+LAST_WINDOW_TIMEOUT = 0.3
+"""Seconds of them for the window in the network."""
+
+SPIN_PERIOD = 0.1
+"""Seconds after which the spinning thread looks whether to stop; waking it does not end a wait."""
 
 THREADS = 3
 
@@ -85,16 +92,19 @@ def _run(create: Callable[[Stopper], Node], stopper: Stopper) -> None:
     spinning = threading.Thread(target=_spin, args=(executor, node, stopper), daemon=True)
     spinning.start()
     stopper.wait()
-    executor.wake()
-    spinning.join(STOP_TIMEOUT)
-    node.stop(STOP_TIMEOUT)
+    deadline = time.monotonic() + STOP_TIMEOUT
+    # A thread that still spins, or runs a callback, holds the node, and with it the shared memory.
+    spinning.join(_until(deadline))
+    node.stop(min(LAST_WINDOW_TIMEOUT, _until(deadline)))
     # In a thread: it waits for callbacks, and one may be loading a model.
     closing = threading.Thread(target=executor.shutdown, daemon=True)
     closing.start()
-    closing.join(STOP_TIMEOUT)
-    # A thread that still spins holds the node, and with it the shared memory.
-    spinning.join(STOP_TIMEOUT)
+    closing.join(_until(deadline))
     node.destroy_node()
+
+
+def _until(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
 
 
 def _spin(executor: MultiThreadedExecutor, node: Node, stopper: Stopper) -> None:
@@ -109,7 +119,7 @@ def _spin(executor: MultiThreadedExecutor, node: Node, stopper: Stopper) -> None
 
 def _spin_once(executor: MultiThreadedExecutor, node: Node, stopper: Stopper) -> None:
     try:
-        executor.spin_once(timeout_sec=1.0)
+        executor.spin_once(timeout_sec=SPIN_PERIOD)
     except Exception as error:
         if not stopper.is_set():
             node.note_error(error)
