@@ -85,6 +85,20 @@ def test_mirrored_twice_is_the_same_and_once_is_consistent(windows):
     torch.testing.assert_close(a * torch.tensor([-1.0, 1, 1]), b, rtol=1e-3, atol=1e-3)
 
 
+def test_zoomed_windows_show_the_same_points(windows):
+    """Their depth, seen through their intrinsics, lies on the surfaces of the windows."""
+    zoomed = samples.zoom(windows, torch.Generator().manual_seed(0))
+    assert (zoomed.K[..., 0, 0] > windows.K[..., 0, 0]).all()
+    exact, near = (samples.make_sample(w, posed=True) for w in (windows, zoomed))
+    rays = samples.camera_rays(near.K, 28, 42, 28, 42)
+    u = rays[..., 0] * exact.K[..., 0, 0, None, None] + exact.K[..., 0, 2, None, None]
+    v = rays[..., 1] * exact.K[..., 1, 1, None, None] + exact.K[..., 1, 2, None, None]
+    assert u.min() > -0.5 and u.max() < 41.5 and v.min() > -0.5 and v.max() < 27.5
+    b, n = torch.arange(2)[:, None, None, None], torch.arange(4)[:, None, None]
+    truth = exact.depth[b, n, v.round().long(), u.round().long()]
+    assert ((near.depth - truth).abs() < 1e-3 * truth).float().mean() > 0.98
+
+
 def test_changed_pictures_keep_geometry(windows):
     changed = samples.change_pictures(windows, torch.Generator().manual_seed(0))
     assert changed.images.dtype == torch.uint8

@@ -183,6 +183,7 @@ class Run:
         )
         if torch.rand((), generator=self.generator) < 0.5:
             windows = samples.mirror(windows)
+        windows = samples.zoom(windows, self.generator)
         windows = samples.change_pictures(windows, self.generator)
         posed = bool(torch.rand((), generator=self.kinds) < POSED_ODDS)
         return samples.make_sample(windows, posed=posed)

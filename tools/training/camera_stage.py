@@ -50,6 +50,7 @@ def _collect(network, source, generator, windows):
         drawn = samples.choose_views(source.sample(WINDOWS_AT_ONCE, generator), views, generator)
         if torch.rand((), generator=generator) < 0.5:
             drawn = samples.mirror(drawn)
+        drawn = samples.zoom(drawn, generator)
         drawn = samples.change_pictures(drawn, generator)
         posed = bool(torch.rand((), generator=generator) < POSED_ODDS)
         sample = samples.make_sample(drawn, posed=posed)

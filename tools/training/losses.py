@@ -16,7 +16,7 @@ from tools.training.samples import Sample, camera_rays, points_in_reference
 CONFIDENCE_REWARD = 0.2
 """lambda of  c * error - lambda * log c."""
 
-SCALE_WEIGHT = 0.3
+SCALE_WEIGHT = 0.6
 
 WEIGHTS = {
     "depth": 1.0, "gradient": 2.0, "camera": 0.1, "match": 0.7, "flow": 0.3,

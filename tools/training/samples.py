@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional as F
 
 from da3_ros.net.camera import invert_rigid
 from da3_ros.net.network import Cameras
@@ -19,6 +20,9 @@ MIN_DIVISOR = 0.1
 UNPOSED_DISTANCE = 20.0
 """Mean distance of unposed points in the network's unit: as far as points of posed windows
 are, so that both kinds of window teach the same last layers."""
+
+MOST_ZOOM = 0.35
+"""Pictures are enlarged by up to this share."""
 
 FARTHEST = 100.0
 """Depth beyond this is not taught, m."""
@@ -129,6 +133,44 @@ def mirror(windows: Windows) -> Windows:
     return Windows(
         windows.images.flip(3), windows.depth.flip(3), flip @ windows.T_world_cam @ flip, K
     )
+
+
+def zoom(windows: Windows, generator: torch.Generator) -> Windows:
+    """A part of every picture, the same of all views of a window, enlarged to the old size.
+
+    Used again in another cut, a window is harder to recognise and has to be looked at.
+    """
+    B, V, h, w = windows.depth.shape
+    shares = 1 / (1 + MOST_ZOOM * torch.rand(B, 1, generator=generator))
+    first = torch.rand(B, 2, generator=generator) * (1 - shares)  # down, across, in shares
+    side = torch.tensor([h, w])
+    rows, columns = (
+        (first[:, i, None] + shares * (torch.arange(n) + 0.5) / n) * n - 0.5
+        for i, n in enumerate((h, w))
+    )
+    at = [x.to(windows.depth.device) for x in (rows, columns)]
+    K = windows.K.clone()
+    shares, first, side = (x.to(K) for x in (shares, first, side))
+    K[..., 0, 0], K[..., 1, 1] = K[..., 0, 0] / shares, K[..., 1, 1] / shares
+    corner = first * side - 0.5
+    K[..., 0, 2] = (K[..., 0, 2] - corner[:, 1:]) / shares - 0.5
+    K[..., 1, 2] = (K[..., 1, 2] - corner[:, :1]) / shares - 0.5
+    images = _enlarge(windows.images.movedim(-1, 2).flatten(0, 1).float(), *at, V, "bilinear")
+    depth = _enlarge(windows.depth.view(B * V, 1, h, w).float(), *at, V, "nearest")
+    return Windows(
+        images.round().byte().view(B, V, 3, h, w).movedim(2, -1),
+        depth.view(B, V, h, w).half(), windows.T_world_cam, K,
+    )  # fmt: skip
+
+
+def _enlarge(pictures, rows, columns, views, mode):
+    """pictures (B*V,c,h,w) looked up at rows (B,h) and columns (B,w)."""
+    h, w = pictures.shape[-2:]
+    y, x = (2 * rows + 1) / h - 1, (2 * columns + 1) / w - 1
+    grid = torch.stack(
+        [x[:, None].expand(-1, h, -1), y[:, :, None].expand(-1, -1, w)], dim=-1
+    ).repeat_interleave(views, dim=0)
+    return F.grid_sample(pictures, grid, mode=mode, padding_mode="border", align_corners=False)
 
 
 def change_pictures(windows: Windows, generator: torch.Generator) -> Windows:
