@@ -71,7 +71,7 @@ def _arguments():
     parser.add_argument("--fresh", type=int, default=1, help="windows rendered anew per step")
     parser.add_argument("--scale", type=float, default=1.0, help="picture size against SIZES")
     parser.add_argument(
-        "--early", type=float, default=0.7, help="share of the time with mostly one view"
+        "--early", type=float, default=0.2, help="share of the time with mostly one view"
     )
     parser.add_argument("--views-per-step", type=int, default=16)
     parser.add_argument("--lr", type=float, default=5e-4)
