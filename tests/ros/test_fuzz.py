@@ -14,7 +14,7 @@ from graph import Robot, start_node
 from tools.soaking.fuzz import PARAMETERS, FuzzSender, unsaid
 from tools.soaking.fuzz_messages import Parts
 
-ROUNDS, AT_ONCE = 700, 100
+ROUNDS, AT_ONCE = 1000, 100
 INPUTS = {
     "none": ["image", "camera_info"],
     "odometry": ["image", "camera_info", "/tf", "/tf_static", "odometry"],

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from da3_ros.net.camera import quaternion
 from tools.training.matching import matching_losses
-from tools.training.samples import Sample, camera_rays, points_in_reference
+from tools.training.samples import Sample, camera_rays, masked_mean, points_in_reference
 
 CONFIDENCE_REWARD = 0.2
 """lambda of  c * error - lambda * log c."""
@@ -57,8 +57,8 @@ def depth_loss(depth, confidence, sample):
     shape = (error - scale[:, None, None, None]).abs()
     weighted = confidence * shape - CONFIDENCE_REWARD * confidence.log()
     # The sky has no depth; nobody should trust what is said of it.
-    sky = 0.1 * _mean(confidence.log(), ~sample.valid)
-    return _mean(weighted, sample.valid) + SCALE_WEIGHT * scale.abs().mean() + sky
+    sky = 0.1 * masked_mean(confidence.log(), ~sample.valid)
+    return masked_mean(weighted, sample.valid) + SCALE_WEIGHT * scale.abs().mean() + sky
 
 
 def gradient_loss(depth, sample):
@@ -67,8 +67,8 @@ def gradient_loss(depth, sample):
     for step in (1, 4):
         across = (error[..., step:] - error[..., :-step]).abs()
         down = (error[..., step:, :] - error[..., :-step, :]).abs()
-        total = total + _mean(across, sample.valid[..., step:] & sample.valid[..., :-step])
-        total = total + _mean(down, sample.valid[..., step:, :] & sample.valid[..., :-step, :])
+        total = total + masked_mean(across, sample.valid[..., step:] & sample.valid[..., :-step])
+        total = total + masked_mean(down, sample.valid[..., step:, :] & sample.valid[..., :-step, :])
     return 0.5 * total
 
 
@@ -110,13 +110,9 @@ def point_loss(out, sample):
     points = depth * out["ray"][..., :3] + out["ray"][..., 3:]
     size = (truth.norm(dim=-1) * valid).sum((1, 2, 3)) / valid.sum((1, 2, 3)).clamp_min(1)
     error = (points - truth).abs().mean(-1) / size.clamp_min(1e-3)[:, None, None, None]
-    return _mean(error.clamp_max(3.0), valid)
+    return masked_mean(error.clamp_max(3.0), valid)
 
 
 def _resize(x, rows, columns):
     flat = F.interpolate(x.flatten(0, 1), (rows, columns), mode="bilinear", align_corners=False)
     return flat.view(*x.shape[:2], *flat.shape[1:])
-
-
-def _mean(values, where):
-    return (values * where).sum() / where.sum().clamp_min(1)

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from da3_ros.net.backbone import Backbone
 from da3_ros.net.camera import invert_rigid
 from da3_ros.net.presets import PATCH
-from tools.training.samples import Sample, points_in_reference
+from tools.training.samples import Sample, masked_mean, points_in_reference
 
 HEAD = 0
 """The attention head that is taught; the others stay free."""
@@ -91,9 +91,9 @@ def matching_losses(matches: Matches, sample: Sample) -> dict[str, Tensor]:
     total = 0.0
     for logits in matches.attention:
         said = (target * logits.log_softmax(dim=-1)).sum(-1)
-        total = total + _mean(known - said, seen)
+        total = total + masked_mean(known - said, seen)
     error = (matches.flow - _flow_to_reference(target, sample)).abs().mean(-1)
-    return {"match": total / len(matches.attention), "flow": _mean(error, seen[..., 0])}
+    return {"match": total / len(matches.attention), "flow": masked_mean(error, seen[..., 0])}
 
 
 def _flow_to_reference(target: Tensor, sample: Sample) -> Tensor:
@@ -139,7 +139,3 @@ def _hat(at: Tensor, count: int) -> Tensor:
     """Linear interpolation weights (..., count) of a place counted in patches."""
     at = at.clamp(0, count - 1)
     return (1 - (at[..., None] - torch.arange(count, device=at.device)).abs()).clamp_min(0)
-
-
-def _mean(values: Tensor, where: Tensor) -> Tensor:
-    return (values * where).sum() / where.sum().clamp_min(1)

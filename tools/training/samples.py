@@ -93,6 +93,11 @@ def points_in_reference(depth, T_ref_cam, K):
     return torch.einsum("bnij,bnhwj->bnhwi", R, points) + t[:, :, None, None]
 
 
+def masked_mean(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    """Mean of the values where `where` is true; 0 where nothing is."""
+    return (values * where).sum() / where.sum().clamp_min(1)
+
+
 def mean_point_distance(depth, valid, T_ref_cam, K) -> torch.Tensor:
     """(B,) mean distance of valid points from view 0."""
     distance = points_in_reference(depth, T_ref_cam, K).norm(dim=-1)
