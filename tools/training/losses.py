@@ -68,7 +68,8 @@ def gradient_loss(depth, sample):
         across = (error[..., step:] - error[..., :-step]).abs()
         down = (error[..., step:, :] - error[..., :-step, :]).abs()
         total = total + masked_mean(across, sample.valid[..., step:] & sample.valid[..., :-step])
-        total = total + masked_mean(down, sample.valid[..., step:, :] & sample.valid[..., :-step, :])
+        both = sample.valid[..., step:, :] & sample.valid[..., :-step, :]
+        total = total + masked_mean(down, both)
     return 0.5 * total
 
 
