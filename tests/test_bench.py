@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
+from da3_ros.net.attention import attend
 from tools.benchmarks import cache, node_overhead
-from tools.benchmarks.streaming import Case, matmul_peak, measure
+from tools.benchmarks.streaming import Case, count_flops, matmul_peak, measure
 
 STAGES = ("encode", "aggregate", "decode", "scale")
 
@@ -33,6 +35,13 @@ def test_work_and_memory_are_counted(row):
     assert blocks < row["gflop"] < 1.5 * blocks
     assert row["mib_per_frame"] == pytest.approx((tokens + 1) * 384 * 4 / 2**20, abs=0.01)
     assert matmul_peak("cpu") > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_is_counted_whichever_kernel_runs(dtype):
+    q, k = torch.randn(2, 4, 600, 64, dtype=dtype).unbind(0)
+    with torch.inference_mode():
+        assert count_flops(lambda: attend(q[None], k[None], k[None])) == 4 * 4 * 600 * 600 * 64
 
 
 def test_a_stream_keeps_no_more_than_its_window():

@@ -12,6 +12,7 @@ from statistics import median
 
 import numpy as np
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from da3_ros.core.config import from_dict
@@ -90,7 +91,7 @@ def measure(case: Case, device: str, with_shipped: bool) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         theirs, network = upstream_peer.same_weights(case.preset, Path(folder), device)
     reference = Stream(network, case, frames)
-    exact, flops = reference.step().depth, _count_flops(reference)
+    exact, flops = reference.step().depth, count_flops(reference.step)
     precision = set_precision(network, "auto")
     pack_weights(network)
     stream = Stream(network, case, frames)
@@ -146,10 +147,11 @@ def _timed(work, device: str) -> tuple[float, object]:
     return time.perf_counter() - start, result
 
 
-def _count_flops(stream: Stream) -> int:
-    with FlopCounterMode(display=False) as counter:  # sees the calling thread only
-        with one_thread():
-            stream.step()
+def count_flops(work) -> int:
+    """Floating point operations of matrix products, convolutions and attention."""
+    # The counter sees the calling thread only, and not into the CPU's fused attention.
+    with FlopCounterMode(display=False) as counter, one_thread(), sdpa_kernel(SDPBackend.MATH):
+        work()
     return counter.get_total_flops()
 
 
