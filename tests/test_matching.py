@@ -11,7 +11,7 @@ from da3_ros.core.synthetic.textures import Atlas
 from da3_ros.net.network import Network
 from da3_ros.net.presets import PATCH, PRESETS
 from tools.training import samples
-from tools.training.matching import Matches, MatchingProbe, matching_losses, true_matches
+from tools.training.matching import AttentionListener, matching_loss, true_matches
 from tools.training.windows import Windows, random_windows
 
 ROWS, COLUMNS = 3, 5
@@ -29,7 +29,8 @@ def wall(shift: float, depth=(2.0, 2.0)) -> samples.Sample:
 
 
 def test_what_moves_by_a_patch_is_seen_in_the_next():
-    target, seen = true_matches(wall(PATCH))
+    matches = true_matches(wall(PATCH))
+    seen, target = matches.seen, matches.attention()
     grid = target[0, 0, :, 1].view(ROWS, COLUMNS, ROWS, COLUMNS)
     for row in range(ROWS):
         for column in range(COLUMNS - 1):
@@ -40,14 +41,19 @@ def test_what_moves_by_a_patch_is_seen_in_the_next():
 
 
 def test_between_two_patches_both_are_looked_at():
-    target, _ = true_matches(wall(0.25 * PATCH))
+    target = true_matches(wall(0.25 * PATCH)).attention()
     grid = target[0, 0, :, 1].view(ROWS, COLUMNS, ROWS, COLUMNS)
     torch.testing.assert_close(grid[1, 2, 1, 2:4], torch.tensor([0.75, 0.25]), atol=1e-4, rtol=0)
 
 
 def test_what_is_hidden_is_not_taught():
-    _, seen = true_matches(wall(PATCH, depth=(2.0, 1.0)))
-    assert not seen[0, 0].any()
+    assert not true_matches(wall(PATCH, depth=(2.0, 1.0))).seen[0, 0].any()
+
+
+def test_flow_goes_on_beyond_the_outer_patch_centres():
+    """Half a patch from the edge only one patch can be looked at, but the place is known."""
+    flow = true_matches(wall(0.25 * PATCH)).flow[0, 0, :, 1]
+    torch.testing.assert_close(flow, torch.tensor([0.25, 0]).expand(15, 2), atol=1e-4, rtol=0)
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +65,9 @@ def room():
 def test_matched_points_are_the_same_points(room):
     """Looking a matched place up in the other view gives the same point of the world."""
     points = samples.points_in_reference(room.depth, room.T_ref_cam, room.K)
-    centre = slice(PATCH // 2, None, PATCH)
-    mine = points[:, :, centre, centre].flatten(2, 3)
-    target, seen = true_matches(room)
+    mine = samples.patch_centres(points)
+    matches = true_matches(room)
+    target, seen = matches.attention(), matches.seen
     theirs = torch.einsum("bipjq,bjqx->bipjx", target, mine)
     inner = seen & (target.amax(-1) > 0.8)
     error = (theirs - mine[:, :, :, None]).norm(dim=-1)[inner]
@@ -70,43 +76,39 @@ def test_matched_points_are_the_same_points(room):
 
 
 def test_the_truth_costs_nothing_and_the_opposite_much(room):
-    target, seen = true_matches(room)
-    B, N, P = target.shape[:3]
-    places = torch.cartesian_prod(torch.arange(3), torch.arange(4)).flip(-1).float()
-    flow = target[..., 0, :] @ places - places
-    exact = matching_losses(Matches([target.clamp_min(1e-12).log()], flow), room)
-    assert exact["match"] == pytest.approx(0, abs=1e-4) and exact["flow"] == 0
-    wrong = matching_losses(Matches([-10 * target], flow + 2), room)
-    assert wrong["match"] > 2 and wrong["flow"] == pytest.approx(2)
+    matches = true_matches(room)
+    target = matches.attention()
+    assert matching_loss([target.clamp_min(1e-12).log()], matches) == pytest.approx(0, abs=1e-4)
+    assert matching_loss([-10 * target], matches) > 2
 
 
 def test_one_head_of_each_global_block_is_taught_and_only_in_training(room):
     torch.manual_seed(0)
     network = Network(PRESETS["da3-demo"])
-    probe = MatchingProbe(network.backbone)
+    listener = AttentionListener(network.backbone)
     for training in (False, True):
         network.train(training)
         network.aggregate(network.encode(room.images), room.cameras, reference="first")
-        matches = probe.read(3)
-        assert len(matches.attention) == (3 if training else 0)
-    assert matches.attention[0].shape == (2, 3, 12, 3, 12) and matches.flow.shape == (2, 3, 12, 2)
-    matching_losses(matches, room)["match"].backward()
+        attention = listener.read(3)
+        assert len(attention) == (3 if training else 0)
+    assert attention[0].shape == (2, 3, 12, 3, 12)
+    matching_loss(attention, true_matches(room)).backward()
     last = network.backbone.blocks[7].attn.qkv.weight.grad.view(3, 3, 64, 192)
     assert last[:2, 0].abs().amax() > 0
     assert last[:, 1:].abs().amax() == 0 and last[2].abs().amax() == 0
 
 
 def test_logits_are_those_of_the_attention_itself(room):
-    """The probe recomputes what the block does: softmax of its logits weighs the values."""
+    """The listener recomputes what the block does: softmax of its logits weighs the values."""
     torch.manual_seed(0)
     network = Network(PRESETS["da3-demo"]).train()
     heard = {}
     attn = network.backbone.blocks[3].attn
-    probe = MatchingProbe(network.backbone)
+    listener = AttentionListener(network.backbone)
     attn.register_forward_pre_hook(lambda module, args: heard.update(x=args[0]))
     attn.proj.register_forward_pre_hook(lambda module, args: heard.update(out=args[0]))
     network.aggregate(network.encode(room.images), None, reference="first")
-    logits = probe.read(3).attention[0]
+    logits = listener.read(3)[0]
     with torch.no_grad():
         value = attn.qkv(heard["x"])[..., 2 * 192 : 2 * 192 + 64]
         # With equal values at all patches and none elsewhere the head's output is their share.

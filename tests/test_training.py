@@ -12,6 +12,7 @@ from tools import train_demo
 from tools.training import losses, samples
 from tools.training.camera_stage import finish_cameras
 from tools.training.evaluate import camera_errors, constant_depth, measure
+from tools.training.motion_stage import random_cameras, teach_motion
 from tools.training.windows import Windows, random_windows
 
 
@@ -146,7 +147,7 @@ def arguments(tmp_path, windows):
     six.save(pool / "28x42_0_0.pt")
     windows.save(tmp_path / "held_out_84x112.pt")
     return [str(tmp_path / "run"), "--pool", str(pool), "--views-per-step", "4", "--threads", "1",
-            "--evaluate-every", "1000000"]  # fmt: skip
+            "--evaluate-every", "1000000", "--motion-steps", "3"]  # fmt: skip
 
 
 def test_a_run_trains_and_resumes_where_it_was(arguments, tmp_path, monkeypatch):
@@ -163,6 +164,42 @@ def test_a_run_trains_and_resumes_where_it_was(arguments, tmp_path, monkeypatch)
     rows = list(csv.DictReader((tmp_path / "run" / "curves.csv").open()))
     assert [int(r["step"]) for r in rows] == [state["steps"], later["steps"]]
     assert all(np.isfinite(float(r["posed_abs_rel"])) for r in rows)
+
+
+def test_random_cameras_are_cameras():
+    T, K = random_cameras(50, 4, (28, 42), torch.Generator().manual_seed(0))
+    eye = torch.eye(4).expand(50, 4, 4)
+    torch.testing.assert_close(T[:, 0], eye)
+    torch.testing.assert_close(samples.invert(T) @ T, eye[:, None].expand(50, 4, 4, 4))
+    assert torch.linalg.det(T[..., :3, :3]).sub(1).abs().max() < 1e-4
+    wide = 2 * torch.atan(21 / K[..., 0, 0]).rad2deg()
+    assert 42 <= wide.min() < 50 and 90 < wide.max() <= 97.01
+
+
+class OnePicture:
+    """A source that draws the same windows again and again."""
+
+    def __init__(self, windows):
+        self.windows = windows
+
+    def sample(self, count, generator):
+        return self.windows
+
+
+def test_motion_is_learned_from_poses_alone(windows):
+    torch.manual_seed(0)
+    network = train_demo.Network(train_demo.PRESETS["da3-demo"])
+    images = samples.make_sample(windows, posed=False).images
+    train_demo.initialise(network, images.flatten(0, 1), seed=0)
+    kept = {k: v.clone() for k, v in network.state_dict().items()}
+    readout, generator = torch.nn.Linear(192, 5), torch.Generator().manual_seed(0)
+    first, later = (
+        teach_motion(network, readout, OnePicture(windows), generator, steps)
+        for steps in (2, 100)
+    )  # fmt: skip
+    assert later["turn"] + later["lever"] < 0.8 * (first["turn"] + first["lever"])
+    changed = {k for k, v in network.state_dict().items() if not torch.equal(v, kept[k])}
+    assert changed and all(k.startswith(("cam_enc.", "backbone.blocks.2.")) for k in changed)
 
 
 def test_steps_lower_the_loss_on_one_batch(windows):

@@ -27,10 +27,12 @@ from da3_ros.net.presets import PRESETS
 from tools.training import losses, samples
 from tools.training.evaluate import measure
 from tools.training.initialise import initialise
-from tools.training.matching import MatchingProbe
+from tools.training.matching import AttentionListener
+from tools.training.motion_stage import teach_motion
 from tools.training.optimizers import learning_rate_factor, make_optimizers
 from tools.training.ranks import Ranks
 from tools.training.sources import LiveSource, PoolSource
+from tools.training.triangulation import TriangulationProbe
 from tools.training.windows import Windows, random_windows, training_atlas
 
 EARLY_VIEW_ODDS = {1: 0.6, 2: 0.2, 4: 0.2}
@@ -73,6 +75,7 @@ def _arguments():
     parser.add_argument(
         "--early", type=float, default=0.2, help="share of the time with mostly one view"
     )
+    parser.add_argument("--motion-steps", type=int, default=2500, help="of the first stage")
     parser.add_argument("--views-per-step", type=int, default=16)
     parser.add_argument("--lr", type=float, default=5e-4)
     parser.add_argument("--optimizer", choices=("muon", "adamw"), default="muon")
@@ -96,7 +99,8 @@ class Run:
         else:
             self.source = LiveSource(args.seed + self.ranks.rank, device, args.fresh, args.scale)
         self.network = Network(PRESETS["da3-demo"]).to(device)
-        self.probe = MatchingProbe(self.network.backbone).to(device)
+        self.attention = AttentionListener(self.network.backbone)
+        self.probe = TriangulationProbe(self.network.backbone).to(device)
         self.network.backbone.pos_embed.requires_grad_(False)
         self.average = None
         self.optimizers = make_optimizers(self.network, self.probe, args.optimizer, args.lr)
@@ -135,7 +139,10 @@ class Run:
         self.network.cpu()
         initialise(self.network, pictures, self.args.seed)
         self.network.to(self.ranks.device)
-        self.ranks.share(self.network.state_dict().values())
+        steps = self.args.motion_steps
+        learned = teach_motion(self.network, self.probe.motion, self.source, self.generator, steps)
+        print("motion:", *(f"{k}={v:.3f}" for k, v in learned.items()), flush=True)
+        self.ranks.share([*self.network.state_dict().values(), *self.probe.parameters()])
         self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
 
     def evaluate_and_save(self):
@@ -162,7 +169,9 @@ class Run:
         self.network.train()
         sample = self._draw()
         out = predict(self.network, sample, rays=self.steps % RAY_EVERY == 0)
-        out["matches"] = self.probe.read(sample.images.shape[1])
+        views = sample.images.shape[1]
+        out["attention"] = self.attention.read(views)
+        out["readings"] = self.probe.read(len(sample.images), views)
         loss, parts = losses.total_loss(out, sample)
         if not torch.isfinite(loss):
             raise FloatingPointError(f"loss is not finite at step {self.steps}: {parts}")
@@ -219,7 +228,7 @@ class Run:
         row = {"step": self.steps, "minutes": round(self.minutes, 2)}
         row |= {
             f"loss_{k}": _mean(self.recent, k)
-            for k in ("depth", "gradient", "camera", "match", "flow", "ray", "point")
+            for k in losses.WEIGHTS
         }
         row |= {f"posed_{k}": round(v, 4) for k, v in posed.items()}
         row |= {f"unposed_{k}": round(v, 4) for k, v in unposed.items()}

@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional as F
 
 from da3_ros.net.camera import quaternion
-from tools.training.matching import matching_losses
+from tools.training.matching import matching_loss, true_matches
 from tools.training.samples import Sample, camera_rays, masked_mean, points_in_reference
+from tools.training.triangulation import triangulation_losses
 
 CONFIDENCE_REWARD = 0.2
 """lambda of  c * error - lambda * log c."""
@@ -19,8 +20,8 @@ CONFIDENCE_REWARD = 0.2
 SCALE_WEIGHT = 0.6
 
 WEIGHTS = {
-    "depth": 1.0, "gradient": 2.0, "camera": 0.1, "match": 0.7, "flow": 0.3,
-    "ray": 0.3, "point": 0.3,
+    "depth": 1.0, "gradient": 2.0, "camera": 0.1, "ray": 0.3, "point": 0.3,
+    "match": 0.7, "flow": 0.3, "turn": 0.2, "lever": 0.2, "parallax": 0.2, "distance": 0.4,
 }  # fmt: skip
 """Chosen by the gradients that reach the transformer blocks: at equal weights the camera's is
 fifty times that of depth, and a small network learns nothing else."""
@@ -30,16 +31,18 @@ def total_loss(out: dict, sample: Sample) -> tuple[torch.Tensor, dict]:
     """Weighted sum of the losses, and each of them by name.
 
     out: `depth`, `conf` (B,N,h,w); `position` (B,N,3), `quat` (B,N,4) xyzw of any length,
-    `fov` (B,N,2) vertical, horizontal; perhaps `ray` (B,N,h',w',6), `ray_conf`, and `matches`
-    as of `matching.MatchingProbe`.
+    `fov` (B,N,2) vertical, horizontal; perhaps `ray` (B,N,h',w',6); perhaps `attention` and
+    `readings`, of `matching.AttentionListener` and `triangulation.TriangulationProbe`.
     """
     parts = {
         "depth": depth_loss(out["depth"], out["conf"], sample),
         "gradient": gradient_loss(out["depth"], sample),
         "camera": camera_loss(out, sample),
     }
-    if out.get("matches") and sample.depth.shape[1] > 1:
-        parts |= matching_losses(out["matches"], sample)
+    if "readings" in out and sample.depth.shape[1] > 1:
+        matches = true_matches(sample)
+        parts["match"] = matching_loss(out["attention"], matches)
+        parts |= triangulation_losses(out["readings"], matches, sample)
     if out.get("ray") is not None:
         parts["ray"] = ray_loss(out["ray"], sample)
         parts["point"] = point_loss(out, sample)

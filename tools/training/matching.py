@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from da3_ros.net.backbone import Backbone
 from da3_ros.net.camera import invert_rigid
 from da3_ros.net.presets import PATCH
-from tools.training.samples import Sample, masked_mean, points_in_reference
+from tools.training.samples import Sample, masked_mean, patch_centres, points_in_reference
 
 HEAD = 0
 """The attention head that is taught; the others stay free."""
@@ -26,50 +26,23 @@ SAME_SURFACE = 0.05
 """Two depths of one point differ by less than this share; more is hidden behind something."""
 
 
-@dataclass(frozen=True)
-class Matches:
-    """What the backbone thinks of where the points of one view are seen in others.
-
-    attention: per global block, logits (B, N, P, N, P). flow: (B, N, P, 2) columns and rows, in
-    patches, to where it is seen in the reference view 0.
-    """
-
-    attention: list[Tensor]
-    flow: Tensor
-
-
-class MatchingProbe(nn.Module):
-    """Listens to a backbone while it is trained. Its own weights are of no use afterwards.
-
-    The flow is read from the tokens before the last two blocks, which have to make depth and
-    cameras of it.
-    """
+class AttentionListener:
+    """Hears what the taught head of every global block compares, while a backbone is trained."""
 
     def __init__(self, backbone: Backbone):
-        super().__init__()
-        self.flow = nn.Linear(backbone.config.dim, 2)
         self._heard: list[tuple] = []
-        self._tokens: Tensor | None = None
-        across = [b for i, b in enumerate(backbone.blocks) if i % 2 and i >= backbone.encode_depth]
-        for block in across:
-            block.attn.register_forward_pre_hook(self._hear_attention)
-        across[-2].register_forward_hook(self._hear_tokens)
+        for i in range(backbone.encode_depth, backbone.config.depth):
+            if i % 2:
+                backbone.blocks[i].attn.register_forward_pre_hook(self._hear)
 
-    def _hear_attention(self, attn, args) -> None:
+    def _hear(self, attn, args) -> None:
         if attn.training:
             self._heard.append((attn, *args))
 
-    def _hear_tokens(self, block, args, tokens) -> None:
-        self._tokens = tokens
-
-    def read(self, views: int) -> Matches:
-        """What was heard since the last call."""
+    def read(self, views: int) -> list[Tensor]:
+        """Per global block since the last call: logits (B, N, P, N, P)."""
         heard, self._heard = self._heard, []
-        tokens = self._tokens.view(len(self._tokens), views, -1, self.flow.in_features)
-        return Matches(
-            [_logits(attn, x, rotation, views) for attn, x, rotation, _ in heard],
-            self.flow(tokens[:, :, 1:].float()),
-        )
+        return [_logits(attn, x, rotation, views) for attn, x, rotation, _ in heard]
 
 
 def _logits(attn, x: Tensor, rotation, views: int) -> Tensor:
@@ -84,47 +57,61 @@ def _logits(attn, x: Tensor, rotation, views: int) -> Tensor:
     return scores.view(B, views, L // views, views, L // views)[:, :, 1:, :, 1:]
 
 
-def matching_losses(matches: Matches, sample: Sample) -> dict[str, Tensor]:
-    """`match`: mean divergence from the true attention, nats. `flow`: mean error, patches."""
-    target, seen = true_matches(sample)
+def matching_loss(attention: list[Tensor], matches: Matches) -> Tensor:
+    """Mean divergence of the logits from the true attention, nats."""
+    target = matches.attention()
     known = torch.xlogy(target, target).sum(-1)
     total = 0.0
-    for logits in matches.attention:
+    for logits in attention:
         said = (target * logits.log_softmax(dim=-1)).sum(-1)
-        total = total + masked_mean(known - said, seen)
-    error = (matches.flow - _flow_to_reference(target, sample)).abs().mean(-1)
-    return {"match": total / len(matches.attention), "flow": masked_mean(error, seen[..., 0])}
+        total = total + masked_mean(known - said, matches.seen)
+    return total / len(attention)
 
 
-def _flow_to_reference(target: Tensor, sample: Sample) -> Tensor:
-    rows, columns = (side // PATCH for side in sample.depth.shape[-2:])
-    places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).flip(-1).to(target)
-    return target[..., 0, :] @ places - places
+@dataclass(frozen=True)
+class Matches:
+    """Where the patch centres of every view are seen in every other one.
 
-
-def true_matches(sample: Sample) -> tuple[Tensor, Tensor]:
-    """Weights (B, N, P, N, P) that add up to one, and where they are known (B, N, P, N) bool.
-
-    Known is a patch whose centre is seen in the other view, too; never in its own.
+    flow: (B, N, P, N, 2) columns and rows to there, patches. seen: (B, N, P, N) bool, where it is
+    known: inside the other view and not hidden; never in the own one. grid: rows, columns.
     """
+
+    flow: Tensor
+    seen: Tensor
+    grid: tuple[int, int]
+
+    def attention(self) -> Tensor:
+        """Weights (B, N, P, N, P) of the four patches around each place; they add up to one."""
+        rows, columns = self.grid
+        places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).flip(-1)
+        at = places.to(self.flow)[:, None] + self.flow
+        across, down = _hat(at[..., 0], columns), _hat(at[..., 1], rows)
+        return (down[..., :, None] * across[..., None, :]).flatten(-2)
+
+
+def true_matches(sample: Sample) -> Matches:
+    """What is known of a sample whose depth is known."""
     B, N, h, w = sample.depth.shape
-    centre = slice(PATCH // 2, None, PATCH)
     points = points_in_reference(sample.depth, sample.T_ref_cam, sample.K)
-    points = points[:, :, centre, centre].flatten(2, 3)
-    valid = sample.valid[:, :, centre, centre].flatten(2)
+    points, valid = patch_centres(points), patch_centres(sample.valid)
     R, t = invert_rigid(sample.T_ref_cam)
     local = torch.einsum("bjxy,bipy->bipjx", R, points) + t[:, None, None]
     z = local[..., 2].clamp_min(1e-6)
     K = sample.K[:, None, None]
-    u = K[..., 0, 0] * local[..., 0] / z + K[..., 0, 2]
-    v = K[..., 1, 1] * local[..., 1] / z + K[..., 1, 2]
+    uv = local[..., :2] / z[..., None] * K[..., [0, 1], [0, 1]] + K[..., :2, 2]
+    u, v = uv.unbind(-1)
     inside = (local[..., 2] > 1e-6) & (u > 0) & (u < w - 1) & (v > 0) & (v < h - 1)
     there = _look_up(sample.depth, u, v)
     seen = inside & valid[..., None] & ((there - z).abs() < SAME_SURFACE * z)
     seen = seen & ~torch.eye(N, dtype=torch.bool, device=z.device)[:, None]
-    across = _hat((u - PATCH // 2) / PATCH, w // PATCH)
-    down = _hat((v - PATCH // 2) / PATCH, h // PATCH)
-    return (down[..., :, None] * across[..., None, :]).flatten(-2), seen
+    grid = (h // PATCH, w // PATCH)
+    return Matches((uv - _own_pixels(grid).to(uv)[:, None]) / PATCH, seen, grid)
+
+
+def _own_pixels(grid: tuple[int, int]) -> Tensor:
+    """(P, 2) column and row of the patch centres."""
+    rows, columns = (torch.arange(count) * PATCH + PATCH // 2 for count in grid)
+    return torch.cartesian_prod(rows, columns).flip(-1)
 
 
 def _look_up(depth: Tensor, u: Tensor, v: Tensor) -> Tensor:

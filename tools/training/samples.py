@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from da3_ros.net.camera import invert_rigid
 from da3_ros.net.network import Cameras
+from da3_ros.net.presets import PATCH
 from tools.training.windows import Windows
 
 MEAN = torch.tensor([0.485, 0.456, 0.406])
@@ -46,7 +47,7 @@ class Sample:
 
     @property
     def true_cameras(self) -> Cameras:
-        return Cameras(_inverse(self.T_ref_cam), self.K)
+        return Cameras(invert(self.T_ref_cam), self.K)
 
 
 def make_sample(windows: Windows, *, posed: bool) -> Sample:
@@ -67,7 +68,7 @@ def make_sample(windows: Windows, *, posed: bool) -> Sample:
         unit = distance / UNPOSED_DISTANCE
     T_ref_cam = T_ref_cam.clone()
     T_ref_cam[..., :3, 3] /= unit[:, None, None]
-    cameras = Cameras(_inverse(T_ref_cam), windows.K) if posed else None
+    cameras = Cameras(invert(T_ref_cam), windows.K) if posed else None
     images = (windows.images.float() / 255 - MEAN.to(depth)) / STD.to(depth)
     return Sample(
         images.movedim(-1, 2), cameras, depth / unit[:, None, None, None], valid, T_ref_cam,
@@ -93,6 +94,12 @@ def points_in_reference(depth, T_ref_cam, K):
     return torch.einsum("bnij,bnhwj->bnhwi", R, points) + t[:, :, None, None]
 
 
+def patch_centres(maps: torch.Tensor) -> torch.Tensor:
+    """Maps (B,N,h,w,...) at the centres of the patches (B,N,P,...)."""
+    centre = slice(PATCH // 2, None, PATCH)
+    return maps[:, :, centre, centre].flatten(2, 3)
+
+
 def masked_mean(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
     """Mean of the values where `where` is true; 0 where nothing is."""
     return (values * where).sum() / where.sum().clamp_min(1)
@@ -104,7 +111,8 @@ def mean_point_distance(depth, valid, T_ref_cam, K) -> torch.Tensor:
     return (distance * valid).sum((1, 2, 3)) / valid.sum((1, 2, 3)).clamp_min(1)
 
 
-def _inverse(T):
+def invert(T):
+    """Inverse poses (...,4,4)."""
     R, t = invert_rigid(T)
     out = torch.zeros_like(T)
     out[..., :3, :3], out[..., :3, 3], out[..., 3, 3] = R, t, 1.0
@@ -141,13 +149,13 @@ def mirror(windows: Windows) -> Windows:
 
 
 def zoom(windows: Windows, generator: torch.Generator) -> Windows:
-    """A part of every picture, the same of all views of a window, enlarged to the old size.
+    """The middle of every picture, as much of it for all views of a window, at the old size.
 
-    Used again in another cut, a window is harder to recognise and has to be looked at.
+    The middle, since the network is told the field of view but not the principal point.
     """
     B, V, h, w = windows.depth.shape
     shares = 1 / (1 + MOST_ZOOM * torch.rand(B, 1, generator=generator))
-    first = torch.rand(B, 2, generator=generator) * (1 - shares)  # down, across, in shares
+    first = (1 - shares).expand(-1, 2) / 2  # down, across, in shares
     side = torch.tensor([h, w])
     rows, columns = (
         (first[:, i, None] + shares * (torch.arange(n) + 0.5) / n) * n - 0.5

@@ -59,7 +59,7 @@ class Windows:
 
     @staticmethod
     def load(path: Path) -> Windows:
-        return Windows(**torch.load(path, weights_only=True))
+        return Windows(**torch.load(path, weights_only=True, mmap=True))
 
 
 def training_atlas(rng: np.random.Generator, count: int) -> Atlas:
