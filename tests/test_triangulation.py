@@ -11,6 +11,7 @@ from tools.training import samples
 from tools.training.matching import true_matches
 from tools.training.triangulation import (
     Readings, TriangulationProbe, log_length, motion_of, triangulation_losses,
+    true_cameras,
 )  # fmt: skip
 from tools.training.windows import random_windows
 
@@ -30,7 +31,8 @@ def true_readings(room) -> Readings:
     flow = true_matches(room).flow[..., 0, :]
     parallax = log_length(flow - motion.turn)
     log_depth = samples.patch_centres(room.depth).log()
-    return Readings(said, [torch.cat([flow, parallax[..., None]], dim=-1)] * 2, [log_depth] * 4)
+    flow = torch.cat([flow, parallax[..., None]], dim=-1)
+    return Readings(said, [flow] * 2, [log_depth] * 4, [true_cameras(room)] * 4)
 
 
 def test_distance_is_the_lever_over_the_flow_that_is_not_turn(room):
@@ -53,17 +55,16 @@ def test_the_reference_view_neither_turns_nor_moves(room):
 def test_the_truth_costs_nothing(room):
     losses = triangulation_losses(true_readings(room), true_matches(room), room)
     posed = {"turn", "lever", "parallax"} if room.cameras else set()
-    assert set(losses) == {"flow", "distance"} | posed, "without poses nothing is known of them"
+    assert set(losses) == {"flow", "distance", "place"} | posed, "without poses nothing is known of them"
     assert max(losses.values()) < 1e-5
 
 
 def test_every_error_costs(room):
     truth = true_readings(room)
-    wrong = Readings(
-        truth.motion + 1, [x + 1 for x in truth.flow], [x + 1 for x in truth.log_depth]
-    )
+    lists = (truth.flow, truth.log_depth, truth.cameras)
+    wrong = Readings(truth.motion + 1, *([x + 1 for x in said] for said in lists))
     losses = triangulation_losses(wrong, true_matches(room), room)
-    assert losses["flow"] == pytest.approx(1) and losses["distance"] == pytest.approx(1)
+    assert all(losses[k] == pytest.approx(1) for k in ("flow", "distance", "place"))
     assert min(losses.values()) > 0.1
 
 
@@ -81,6 +82,7 @@ def test_the_probe_reads_all_blocks_and_only_in_training(room):
     assert readings.motion.shape == (4, VIEWS, 20, 5)
     assert [r.shape for r in readings.flow] == [(4, VIEWS, 20, 3)] * 2
     assert [r.shape for r in readings.log_depth] == [(4, VIEWS, 20)] * 4
+    assert [r.shape for r in readings.cameras] == [(4, VIEWS, 6)] * 4
     losses = triangulation_losses(readings, true_matches(room), room)
     sum(losses.values()).backward()
     assert all(p.grad.abs().amax() > 0 for p in probe.log_depth.parameters())

@@ -22,6 +22,7 @@ SCALE_WEIGHT = 0.6
 WEIGHTS = {
     "depth": 1.0, "gradient": 2.0, "camera": 0.1, "ray": 0.3, "point": 0.3,
     "match": 0.7, "flow": 0.3, "turn": 0.2, "lever": 0.2, "parallax": 0.2, "distance": 0.4,
+    "place": 0.2,
 }  # fmt: skip
 """Chosen by the gradients that reach the transformer blocks: at equal weights the camera's is
 fifty times that of depth, and a small network learns nothing else."""

@@ -1,4 +1,4 @@
-"""Teaches the tokens what the distance of a point is computed from, where it has to be known.
+"""Teaches the tokens what distances and poses are computed from, where it has to be known.
 
 A point seen by camera i along the ray r, and by the reference camera, is
 
@@ -7,7 +7,8 @@ A point seen by camera i along the ray r, and by the reference camera, is
 away from the reference camera: `turn` is how far its image moves because the camera turned,
 `lever` how far it would move at distance one because the camera went elsewhere, and `flow` how far
 it moves. Turn and lever follow from the pose alone, flow from the pictures alone. A small network
-finds none of the three by itself; here each is read from the tokens by a linear layer and taught.
+finds none of the three by itself; here each is read from the tokens by a linear layer and taught,
+and so are the pose, from the camera tokens, and the distance.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ import torch
 from torch import Tensor, nn
 
 from da3_ros.net.backbone import Backbone
+from da3_ros.net.camera import quaternion
 from da3_ros.net.presets import PATCH
 from tools.training.matching import Matches
 from tools.training.samples import Sample, camera_rays, masked_mean, patch_centres
 
 LEAST_MOTION = 0.02
 """Logarithms are taken of no less, patches."""
+
+QUATERNION_UNIT = 0.05
+"""A turn of 6 degrees."""
 
 LEAST_AHEAD = 0.2
 """Rays that look further to the side of the reference camera (cosine) are not taught."""
@@ -46,12 +51,14 @@ class Readings:
     """What the tokens say; of posed windows `motion` (B,N,P,5) is turn, lever, log of its length.
 
     flow: per global block but the last, (B,N,P,3): flow, log of |flow - turn|.
-    log_depth: per block of the second half, (B,N,P).
+    log_depth: per block of the second half, (B,N,P). cameras: likewise, (B,N,6): vector part of the
+    quaternion in `QUATERNION_UNIT`, position in units of the farthest camera.
     """
 
     motion: Tensor
     flow: list[Tensor]
     log_depth: list[Tensor]
+    cameras: list[Tensor]
 
 
 class TriangulationProbe(nn.Module):
@@ -63,7 +70,9 @@ class TriangulationProbe(nn.Module):
         across = [i for i in range(first, depth - 1) if i % 2]
         self.motion = nn.Linear(dim, 5)
         self.flow = nn.ModuleDict({str(i): nn.Linear(dim, 3) for i in across})
-        self.log_depth = nn.ModuleDict({str(i): nn.Linear(dim, 1) for i in range(first + 2, depth)})
+        second_half = [str(i) for i in range(first + 2, depth)]
+        self.log_depth = nn.ModuleDict({i: nn.Linear(dim, 1) for i in second_half})
+        self.cameras = nn.ModuleDict({i: nn.Linear(dim, 6) for i in second_half})
         self._first, self._heard = first, {}
         for i in range(first, depth):
             backbone.blocks[i].register_forward_hook(self._listener(i))
@@ -78,32 +87,46 @@ class TriangulationProbe(nn.Module):
     def read(self, batch: int, views: int) -> Readings:
         """What was heard since the last call."""
         heard, self._heard = self._heard, {}
-        tokens = {
-            i: x.view(batch, views, -1, x.shape[-1])[:, :, 1:].float() for i, x in heard.items()
-        }
+        tokens = {i: x.view(batch, views, -1, x.shape[-1]).float() for i, x in heard.items()}
+        patches = {i: x[:, :, 1:] for i, x in tokens.items()}
         return Readings(
-            self.motion(tokens[self._first]),
-            [read(tokens[int(i)]) for i, read in self.flow.items()],
-            [read(tokens[int(i)])[..., 0] for i, read in self.log_depth.items()],
+            self.motion(patches[self._first]),
+            [read(patches[int(i)]) for i, read in self.flow.items()],
+            [read(patches[int(i)])[..., 0] for i, read in self.log_depth.items()],
+            [read(tokens[int(i)][:, :, 0]) for i, read in self.cameras.items()],
         )
 
 
 def triangulation_losses(
     readings: Readings, matches: Matches, sample: Sample
 ) -> dict[str, Tensor]:
-    """Mean errors: `turn`, `lever` in shares, `flow` in patches, `parallax`, `distance` as ln."""
+    """Mean errors: `turn`, `lever` in shares, `flow` in patches, `parallax`, `distance` as ln,
+    `place` of the cameras."""
     motion = motion_of(sample.T_ref_cam, sample.K, *sample.depth.shape[-2:])
     depth, valid = patch_centres(sample.depth), patch_centres(sample.valid)
     flow, seen = matches.flow[..., 0, :], matches.seen[..., 0]
     moved = [(said[..., :2] - flow).abs().mean(-1) for said in readings.flow]
     away = [(said - depth.log()).abs() for said in readings.log_depth]
-    losses = {"flow": _mean(moved, seen), "distance": _mean(away, valid)}
+    placed = torch.stack(readings.cameras) - true_cameras(sample)
+    losses = {
+        "flow": _mean(moved, seen),
+        "distance": _mean(away, valid),
+        "place": placed.abs().mean(),
+    }
     if sample.cameras is not None:
         parallax = log_length(flow - motion.turn)
         apart = [(said[..., 2] - parallax).abs() for said in readings.flow]
         losses["parallax"] = _mean(apart, seen & motion.ahead)
         losses |= motion_losses(readings.motion, motion)
     return losses
+
+
+def true_cameras(sample: Sample) -> Tensor:
+    """(B,N,6) as `Readings.cameras`."""
+    turn = quaternion(sample.T_ref_cam[..., :3, :3])[..., :3] / QUATERNION_UNIT
+    position = sample.T_ref_cam[..., :3, 3]
+    farthest = position.norm(dim=-1).amax(dim=1).clamp_min(1e-3)[:, None, None]
+    return torch.cat([turn, position / farthest], dim=-1)
 
 
 def motion_losses(said: Tensor, motion: Motion) -> dict[str, Tensor]:
