@@ -25,7 +25,10 @@ from da3_ros.ros.bag import BagError, BagReader, is_latched, message_class
 from da3_ros.ros.convert import ns_to_stamp
 from da3_ros.ros.transport import use_large_message_profile
 
-CLOCK_PERIOD = 0.01
+CLOCK_PERIOD = 0.025
+"""As often as `ros2 bag play` says the time: every message makes rclpy's executor try all
+that waits, and on a slow core a node does little else."""
+
 SETTLE = 1.0
 """Seconds without a new subscriber after which all are taken to be there."""
 
