@@ -139,11 +139,15 @@ class Run:
         self.network.cpu()
         initialise(self.network, pictures, self.args.seed)
         self.network.to(self.ranks.device)
+        if self.ranks.is_first:
+            self._teach_motion()
+        self.ranks.share([*self.network.state_dict().values(), *self.probe.parameters()])
+        self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
+
+    def _teach_motion(self):
         steps = self.args.motion_steps
         learned = teach_motion(self.network, self.probe.motion, self.source, self.generator, steps)
         print("motion:", *(f"{k}={v:.3f}" for k, v in learned.items()), flush=True)
-        self.ranks.share([*self.network.state_dict().values(), *self.probe.parameters()])
-        self.average = {k: v.clone() for k, v in self.network.state_dict().items()}
 
     def evaluate_and_save(self):
         """By the first rank, while the others wait."""

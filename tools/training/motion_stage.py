@@ -21,7 +21,7 @@ from da3_ros.net.presets import PATCH
 from da3_ros.net.rope import LocalRotation, local_rotation
 from tools.training import samples
 from tools.training.optimizers import learning_rate_factor
-from tools.training.triangulation import motion_losses, motion_of
+from tools.training.triangulation import Motion, motion_losses, motion_of
 
 WINDOWS_AT_ONCE = 64
 VIEWS = 4
@@ -93,7 +93,7 @@ def _losses(network, block, before, readout, size, tokens, generator) -> dict[st
         with torch.no_grad():
             was = before(x, rotation)[:, 1:].float()
     motion = motion_of(T_ref_cam, K, *size)
-    motion = type(motion)(*(getattr(motion, f)[:, :, patches] for f in motion.__dataclass_fields__))
+    motion = Motion(*(x[:, :, patches] for x in (motion.turn, motion.lever, motion.ahead)))
     losses = motion_losses(readout(said).unflatten(0, (WINDOWS_AT_ONCE, VIEWS)), motion)
     return losses | {"change": F.mse_loss(said, was) / was.square().mean()}
 

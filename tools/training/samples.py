@@ -155,11 +155,11 @@ def zoom(windows: Windows, generator: torch.Generator) -> Windows:
     """
     B, V, h, w = windows.depth.shape
     shares = 1 / (1 + MOST_ZOOM * torch.rand(B, 1, generator=generator))
-    first = (1 - shares).expand(-1, 2) / 2  # down, across, in shares
+    first = (1 - shares) / 2
     side = torch.tensor([h, w])
     rows, columns = (
-        (first[:, i, None] + shares * (torch.arange(n) + 0.5) / n) * n - 0.5
-        for i, n in enumerate((h, w))
+        (first + shares * (torch.arange(n) + 0.5) / n) * n - 0.5
+        for n in (h, w)
     )
     at = [x.to(windows.depth.device) for x in (rows, columns)]
     K = windows.K.clone()
