@@ -5,6 +5,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import torch
 
 # Set before any rclpy.init, and inherited by the processes that tests start.
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
@@ -18,6 +19,14 @@ os.environ["OMP_NUM_THREADS"] = "1"
 hypothesis.settings.register_profile("da3_ros", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=300)
 hypothesis.settings.load_profile("da3_ros")
+
+
+
+def pytest_runtest_setup(item):
+    """Tests marked `gpu` run where there is one."""
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import csv
+import math
 import time
 from pathlib import Path
 
@@ -43,6 +44,10 @@ learns what rooms look like before it learns to compare views (--early)."""
 POSED_ODDS = 0.75
 RAY_EVERY = 4
 """Steps between those that also teach the ray branch, half the head's work."""
+
+DECODED = 0.5
+"""Share of the views that the head decodes, which is half of the work: the first ones of the random
+order."""
 
 EMA = 0.99
 
@@ -245,14 +250,15 @@ def predict(network: Network, sample: samples.Sample, *, rays: bool) -> dict:
     """All that the losses look at; backbone and heads in bf16."""
     device = sample.images.device
     B, N = sample.images.shape[:2]
+    decoded = math.ceil(DECODED * N)
     with torch.autocast(device.type, torch.bfloat16), _attention(device):
         features = network.aggregate(
             network.encode(sample.images), sample.cameras, reference="first"
         )
-        levels = [level.flatten(0, 1) for level in features.levels]
+        levels = [level[:, :decoded].flatten(0, 1) for level in features.levels]
         maps = network.head(levels, features.size, rays=rays)
     depth, conf, ray, ray_conf = (
-        None if m is None else m.float().unflatten(0, (B, N)) for m in maps
+        None if m is None else m.float().unflatten(0, (B, decoded)) for m in maps
     )
     decoder = network.cam_dec
     x = decoder.backbone(features.camera_tokens.float())

@@ -192,7 +192,7 @@ class Pipeline:
             if frame not in self._encoded or self._encoded[frame].size != prepared.size
         ]
         if new:
-            views = self.network.encode(prepared.images(new).to(self._device)).split()
+            views = self.network.encode(prepared.images(new, self._device)).split()
             self._encoded.update((prepared.frames[i], view) for i, view in zip(new, views))
         views = [self._encoded[f] for f in prepared.frames]
         return type(views[0]).stack(views)

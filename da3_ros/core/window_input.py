@@ -47,7 +47,10 @@ class WindowInput:
         """Where frames of the window (indices) are in here."""
         return [self.order.index(i) for i in views]
 
-    def images(self, positions: list[int]) -> torch.Tensor:
+    def images(self, positions: list[int], device: torch.device) -> torch.Tensor:
         """(1, N, 3, h, w) float32 pictures of the frames at `positions`."""
         chosen = [prepare_image(self.frames[i].image, self.plans[i], self.size) for i in positions]
-        return torch.stack(chosen)[None]
+        images = torch.stack(chosen)[None]
+        if device.type == "cuda":  # from pinned memory the copy waits for nothing
+            return images.pin_memory().to(device, non_blocking=True)
+        return images.to(device)

@@ -1,6 +1,5 @@
 """Gaussian splats: the picture they make, the file they become, the film through them."""
 
-import importlib.util
 from dataclasses import replace
 
 import av
@@ -121,11 +120,9 @@ def test_a_moved_scene_looks_the_same_from_the_moved_camera():
     np.testing.assert_allclose(after.depth, 2.5 * before.depth, atol=2e-2)
 
 
-@pytest.mark.skipif(
-    not (torch.cuda.is_available() and importlib.util.find_spec("gsplat")),
-    reason="gsplat renders on CUDA only",
-)
+@pytest.mark.gpu
 def test_gsplat_draws_the_same_picture():
+    pytest.importorskip("gsplat", reason="an extra: pip install .[gs]")
     gaussians = Gaussians(**{k: v.cuda() for k, v in vars(random_gaussians(2000)).items()})
     T, K = (x.cuda() for x in camera(270, 480))
     K[:2, :2] *= 10

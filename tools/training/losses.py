@@ -21,7 +21,7 @@ SCALE_WEIGHT = 0.6
 
 WEIGHTS = {
     "depth": 1.0, "gradient": 2.0, "camera": 0.1, "ray": 0.3, "point": 0.3,
-    "match": 0.7, "flow": 0.3, "turn": 0.2, "lever": 0.2, "parallax": 0.2, "distance": 0.4,
+    "match": 0.7, "flow": 0.5, "turn": 0.2, "lever": 0.2, "parallax": 0.3, "distance": 0.4,
     "place": 0.2,
 }  # fmt: skip
 """Chosen by the gradients that reach the transformer blocks: at equal weights the camera's is
@@ -31,13 +31,15 @@ fifty times that of depth, and a small network learns nothing else."""
 def total_loss(out: dict, sample: Sample) -> tuple[torch.Tensor, dict]:
     """Weighted sum of the losses, and each of them by name.
 
-    out: `depth`, `conf` (B,N,h,w); `position` (B,N,3), `quat` (B,N,4) xyzw of any length,
-    `fov` (B,N,2) vertical, horizontal; perhaps `ray` (B,N,h',w',6); perhaps `attention` and
-    `readings`, of `matching.AttentionListener` and `triangulation.TriangulationProbe`.
+    out: `depth`, `conf` (B,n,h,w) of the first n views; `position` (B,N,3), `quat` (B,N,4) xyzw
+    of any length, `fov` (B,N,2) vertical, horizontal; perhaps `ray` (B,n,h',w',6); perhaps
+    `attention` and `readings`, of `matching.AttentionListener` and
+    `triangulation.TriangulationProbe`.
     """
+    decoded = sample.first_views(out["depth"].shape[1])
     parts = {
-        "depth": depth_loss(out["depth"], out["conf"], sample),
-        "gradient": gradient_loss(out["depth"], sample),
+        "depth": depth_loss(out["depth"], out["conf"], decoded),
+        "gradient": gradient_loss(out["depth"], decoded),
         "camera": camera_loss(out, sample),
     }
     if "readings" in out and sample.depth.shape[1] > 1:
@@ -45,8 +47,8 @@ def total_loss(out: dict, sample: Sample) -> tuple[torch.Tensor, dict]:
         parts["match"] = matching_loss(out["attention"], matches)
         parts |= triangulation_losses(out["readings"], matches, sample)
     if out.get("ray") is not None:
-        parts["ray"] = ray_loss(out["ray"], sample)
-        parts["point"] = point_loss(out, sample)
+        parts["ray"] = ray_loss(out["ray"], decoded)
+        parts["point"] = point_loss(out, decoded)
     return sum(WEIGHTS[k] * v for k, v in parts.items()), {k: v.item() for k, v in parts.items()}
 
 

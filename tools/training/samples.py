@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional as F
@@ -48,6 +48,12 @@ class Sample:
     @property
     def true_cameras(self) -> Cameras:
         return Cameras(invert(self.T_ref_cam), self.K)
+
+    def first_views(self, count: int) -> Sample:
+        """What the first `count` views of each window see, in the same units."""
+        views = ("images", "depth", "valid", "T_ref_cam", "K")
+        shorter = {name: getattr(self, name)[:, :count] for name in views}
+        return replace(self, cameras=None, **shorter)
 
 
 def make_sample(windows: Windows, *, posed: bool) -> Sample:
