@@ -21,6 +21,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of tools.train_demo")
     parser.add_argument("--pool", type=Path, help="folder of rendered windows")
+    parser.add_argument("--scale", type=float, default=1.0, help="picture size, as in training")
     parser.add_argument("--windows", type=int, default=1000, help="for the camera decoder")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
@@ -28,9 +29,10 @@ def main():
     args = parser.parse_args()
     if args.device == "cpu":
         torch.set_num_threads(1)
-    source = (
-        PoolSource(args.pool, "cpu") if args.pool else LiveSource(args.seed, args.device, 8, 1.0)
-    )
+    if args.pool:
+        source = PoolSource(args.pool, args.device)
+    else:
+        source = LiveSource(args.seed, args.device, 8, args.scale)
     network = Network(PRESETS["da3-demo"]).eval()
     network.load_state_dict(torch.load(args.run / "best.pt", weights_only=True, map_location="cpu"))
     network.to(args.device)

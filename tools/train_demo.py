@@ -12,16 +12,12 @@ being rendered on the fly.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
-import math
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
-
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from da3_ros.net.network import Network
 from da3_ros.net.presets import PRESETS
@@ -31,6 +27,7 @@ from tools.training.initialise import initialise
 from tools.training.matching import AttentionListener
 from tools.training.motion_stage import teach_motion
 from tools.training.optimizers import learning_rate_factor, make_optimizers
+from tools.training.predict import predict
 from tools.training.ranks import Ranks
 from tools.training.sources import LiveSource, PoolSource
 from tools.training.triangulation import TriangulationProbe
@@ -44,10 +41,6 @@ learns what rooms look like before it learns to compare views (--early)."""
 POSED_ODDS = 0.75
 RAY_EVERY = 4
 """Steps between those that also teach the ray branch, half the head's work."""
-
-DECODED = 0.5
-"""Share of the views that the head decodes, which is half of the work: the first ones of the random
-order."""
 
 EMA = 0.99
 
@@ -244,40 +237,6 @@ class Run:
         self.recent = []
         _append(self.args.run / "curves.csv", row)
         print(" ".join(f"{k}={v}" for k, v in row.items()), flush=True)
-
-
-def predict(network: Network, sample: samples.Sample, *, rays: bool) -> dict:
-    """All that the losses look at; backbone and heads in bf16."""
-    device = sample.images.device
-    B, N = sample.images.shape[:2]
-    decoded = math.ceil(DECODED * N)
-    with torch.autocast(device.type, torch.bfloat16), _attention(device):
-        features = network.aggregate(
-            network.encode(sample.images), sample.cameras, reference="first"
-        )
-        levels = [level[:, :decoded].flatten(0, 1) for level in features.levels]
-        maps = network.head(levels, features.size, rays=rays)
-    depth, conf, ray, ray_conf = (
-        None if m is None else m.float().unflatten(0, (B, decoded)) for m in maps
-    )
-    decoder = network.cam_dec
-    x = decoder.backbone(features.camera_tokens.float())
-    return {
-        "depth": depth,
-        "conf": conf,
-        "ray": ray,
-        "ray_conf": ray_conf,
-        "position": decoder.fc_t(x),
-        "quat": decoder.fc_qvec(x),
-        "fov": decoder.fc_fov(x),
-    }
-
-
-def _attention(device):
-    """Written-out attention on the CPU, whose fused kernel has a slow backward pass."""
-    if device.type == "cpu":
-        return sdpa_kernel(SDPBackend.MATH)
-    return contextlib.nullcontext()
 
 
 def held_out_windows(folder: Path, scale: float, device) -> Windows:
