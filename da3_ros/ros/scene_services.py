@@ -83,18 +83,15 @@ class SceneServices:
             self._node.destroy_publisher(publisher)
 
     def _on_build_mesh(self, _, response: Trigger.Response) -> Trigger.Response:
-        try:
-            mesh = self._scene.build_mesh()
-        except REFUSALS as error:
-            response.success, response.message = False, str(error)
-            return response
-        self._show_mesh(mesh)
-        response.success, response.message = True, _size_of(mesh)
-        return response
+        return self._answer(response, self._scene.build_mesh)
 
     def _on_load_mesh(self, request, response: LoadMesh.Response) -> LoadMesh.Response:
+        return self._answer(response, lambda: self._scene.load_mesh(request.path))
+
+    def _answer(self, response, make_mesh: Callable[[], Mesh]):
+        """Show the mesh and say its size, or why there is none."""
         try:
-            mesh = self._scene.load_mesh(request.path)
+            mesh = make_mesh()
         except REFUSALS as error:
             response.success, response.message = False, str(error)
             return response
