@@ -1,7 +1,7 @@
 """Measure da3-demo (or any checkpoint) on held-out scenes and on the real kitchen.
 
     python -m tools.eval_demo                       # prints a markdown table
-    python -m tools.eval_demo --model FOLDER --res 112
+    python -m tools.eval_demo --model FOLDER --res 168
 
 Held-out scenes come from seeds that training never draws; the kitchen (7-Scenes RedKitchen) is
 read from ../shared/data where that folder exists, and was never trained on. All numbers are of
@@ -36,7 +36,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="da3-demo")
     parser.add_argument("--windows", type=int, default=48, help="windows per line of the table")
-    parser.add_argument("--res", type=int, default=112, help="width of the pictures, px")
+    parser.add_argument("--res", type=int, default=168, help="width of the pictures, px")
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     if args.device == "cpu":

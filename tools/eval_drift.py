@@ -1,7 +1,7 @@
 """How far the chain of windows drifts where nobody gives poses (pose.source: none).
 
     python -m tools.eval_drift                       # prints a markdown table
-    python -m tools.eval_drift --model FOLDER --res 112 --window 4
+    python -m tools.eval_drift --model FOLDER --res 168 --window 4
 
 The pipeline alone, without a graph: every frame without its pose, window after window, on the
 synthetic room's loop and on the real kitchen (7-Scenes RedKitchen, ../shared/data). The way it
@@ -45,7 +45,7 @@ COLUMNS = ("frames", "path m", "segments", "drift %", "per metre %", "rotation d
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="da3-demo")
-    parser.add_argument("--res", type=int, default=112, help="model.process_res, px")
+    parser.add_argument("--res", type=int, default=168, help="model.process_res, px")
     parser.add_argument("--window", type=int, nargs="+", default=[4, 8], help="window.size")
     parser.add_argument("--frames", type=int, default=120, help="of the synthetic loop")
     options = parser.parse_args()
@@ -64,7 +64,7 @@ def main() -> None:
 
 def loop(count: int) -> Iterable[tuple[np.ndarray, CameraModel, np.ndarray]]:
     """Image, camera and T_world_cam around the table of the synthetic room, once."""
-    camera = CAMERA.scaled(width=160, height=120)
+    camera = CAMERA.scaled(width=320, height=240)
     for T_world_cam in demo_path(count):
         yield render_room(T_world_cam, camera).image, camera, T_world_cam
 

@@ -8,7 +8,7 @@ from torch import nn
 from da3_ros.net.network import Network
 
 WARMUP_STEPS = 50
-DECAY_FROM = 0.65
+DECAY_FROM = 0.4
 """Share of the time after which the learning rate falls linearly."""
 
 FAST_LAYERS = ("head.scratch.output_conv2.2", "cam_dec.", "cam_enc.")
