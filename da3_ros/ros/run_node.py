@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 
 import rclpy
-from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from da3_ros.core.config import ConfigError
+from da3_ros.ros.node_executor import NodeExecutor
 
 STOP_TIMEOUT = 1.0
 """Seconds after the signal until nothing is waited for any more."""
@@ -25,8 +25,6 @@ LAST_WINDOW_TIMEOUT = 0.3
 
 SPIN_PERIOD = 0.1
 """Seconds after which the spinning thread looks whether to stop; waking it does not end a wait."""
-
-THREADS = 3
 
 
 class Stopper:
@@ -87,19 +85,21 @@ def _run(create: Callable[[Stopper], Node], stopper: Stopper) -> None:
         print(f"da3_node: {error}", file=sys.stderr)
         stopper.exit_code = 1
         return
-    executor = MultiThreadedExecutor(num_threads=THREADS)
+
+    def note(error: Exception) -> None:
+        if not stopper.is_set():
+            node.note_error(error)
+
+    executor = NodeExecutor(note)
     executor.add_node(node)
-    spinning = threading.Thread(target=_spin, args=(executor, node, stopper), daemon=True)
+    spinning = threading.Thread(target=_spin, args=(executor, note, stopper), daemon=True)
     spinning.start()
     stopper.wait()
     deadline = time.monotonic() + STOP_TIMEOUT
     # A thread that still spins, or runs a callback, holds the node, and with it the shared memory.
     spinning.join(_until(deadline))
     node.stop(min(LAST_WINDOW_TIMEOUT, _until(deadline)))
-    # In a thread: it waits for callbacks, and one may be loading a model.
-    closing = threading.Thread(target=executor.shutdown, daemon=True)
-    closing.start()
-    closing.join(_until(deadline))
+    executor.finish(_until(deadline))
     node.destroy_node()
 
 
@@ -107,19 +107,18 @@ def _until(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
 
 
-def _spin(executor: MultiThreadedExecutor, node: Node, stopper: Stopper) -> None:
+def _spin(executor: NodeExecutor, note: Callable[[Exception], None], stopper: Stopper) -> None:
     try:
         while not stopper.is_set():
-            _spin_once(executor, node, stopper)
+            _spin_once(executor, note)
     finally:
         # Whatever ends this thread must not leave a process that does nothing.
         if not stopper.is_set():
             stopper.fail()
 
 
-def _spin_once(executor: MultiThreadedExecutor, node: Node, stopper: Stopper) -> None:
+def _spin_once(executor: NodeExecutor, note: Callable[[Exception], None]) -> None:
     try:
         executor.spin_once(timeout_sec=SPIN_PERIOD)
     except Exception as error:
-        if not stopper.is_set():
-            node.note_error(error)
+        note(error)
