@@ -25,7 +25,7 @@ test: .venv/built .venv/test-tools  ## all tests; ARGS="-k window" goes to pytes
 bench: .venv/built .venv/test-tools  ## speed and memory
 	$(BIN)/python -m tools.bench $(ARGS)
 
-soak: .venv/built  ## 30 minutes of a looped bag: counters, memory, jumps; ARGS="--minutes 2"
+soak: .venv/built .venv/test-tools  ## 30 minutes of a looped bag: counters, memory, jumps; ARGS="--minutes 2"
 	$(BIN)/python -m tools.soak $(ARGS)
 
 parity: .venv/built .venv/test-tools  ## every preset at true size against the published network
