@@ -21,7 +21,6 @@ hypothesis.settings.register_profile("search", deadline=None, max_examples=300)
 hypothesis.settings.load_profile("da3_ros")
 
 
-
 def pytest_runtest_setup(item):
     """Tests marked `gpu` run where there is one."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():

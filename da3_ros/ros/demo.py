@@ -65,7 +65,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=0.5, help="times faster than recorded")
     parser.add_argument("--frames", type=int, default=60, help="images of the synthetic room")
     options = parser.parse_args(arguments)
-    # The built-in model was trained at this size and is worse at others.
+    # The size that the built-in model was trained at.
     options.process_res = options.process_res or (168 if options.model == "da3-demo" else 252)
     return options
 

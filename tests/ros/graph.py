@@ -12,10 +12,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import rclpy
 import yaml
 from geometry_msgs.msg import TransformStamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.context import Context
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
@@ -251,3 +253,13 @@ def a_robot():
     robot = Robot()
     yield robot
     robot.close()
+
+
+def a_node():
+    """Likewise for a fixture: a node in a context of its own."""
+    context = Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("test", context=context)
+    yield node
+    node.destroy_node()
+    rclpy.shutdown(context=context)

@@ -4,8 +4,6 @@ import threading
 
 import numpy as np
 import pytest
-import rclpy
-from rclpy.context import Context
 
 from da3_ros.core.config import from_dict
 from da3_ros.core.frame import Frame
@@ -16,19 +14,12 @@ from da3_ros.ros.engine import Engine
 from da3_ros.ros.ledger import Drop, Ledger
 from da3_ros.ros.outputs import Outputs
 from da3_ros.ros.status import Vitals
-from graph import CAMERA, TINY
+from graph import CAMERA, TINY, a_node
 
 SECOND = 10**9
 
 
-@pytest.fixture(scope="module")
-def node():
-    context = Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node("engine", context=context)
-    yield node
-    node.destroy_node()
-    rclpy.shutdown(context=context)
+node = pytest.fixture(a_node, scope="module")
 
 
 class Bench:

@@ -4,22 +4,14 @@ import threading
 import time
 
 import pytest
-import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.context import Context
 from std_msgs.msg import String
 
 from da3_ros.ros.node_executor import NodeExecutor
+from graph import a_node
 
 
-@pytest.fixture
-def node():
-    context = Context()
-    rclpy.init(context=context)
-    node = rclpy.create_node("callbacks", context=context)
-    yield node
-    node.destroy_node()
-    context.try_shutdown()
+node = pytest.fixture(a_node)
 
 
 @pytest.fixture
