@@ -6,7 +6,7 @@ ARGS ?=
 
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
-INTERFACES := $(wildcard msg/*.msg srv/*.srv pip/*.cmake $(foreach f,* */*,pip/tf2_msgs/$(f)))
+COMPILED := $(wildcard da3_ros/*/*.cpp msg/*.msg srv/*.srv pip/*.cmake $(foreach f,* */*,pip/tf2_msgs/$(f)))
 
 # The environment is complete in itself: a sourced ROS installation would break it.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
@@ -53,7 +53,7 @@ clean:  ## remove what make made
 	@$(PIP_INSTALL) -r requirements.txt -r requirements-ros.txt
 	@touch $@
 
-.venv/built: .venv/requirements setup.py pyproject.toml CMakeLists.txt package.xml $(INTERFACES)
+.venv/built: .venv/requirements setup.py pyproject.toml CMakeLists.txt package.xml $(COMPILED)
 	@echo "Compiling the ROS messages."
 	@$(PIP_INSTALL) --no-build-isolation --no-deps -e .
 	@touch $@

@@ -4,8 +4,6 @@ import pytest
 import torch
 from upstream import random_cameras
 
-from da3_ros.net import attention
-from da3_ros.net.attention import attend
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.precision import compile_stages, pack_weights, set_precision
 
@@ -75,20 +73,6 @@ def test_auto_follows_the_processor(monkeypatch):
         assert set_precision(load_network("da3-demo"), "auto") == expected
     with pytest.raises(ValueError, match="precision is 'fp16', must be one of auto, fp32, bf16"):
         set_precision(load_network("da3-demo"), "fp16")
-
-
-@pytest.mark.parametrize("threads", (1, 3))
-@pytest.mark.parametrize("queries", (1, 255, 256, 700))
-def test_attention_in_blocks_is_attention(monkeypatch, queries, threads):
-    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
-    monkeypatch.setattr(attention, "has_bf16_tiles", lambda: False)
-    generator = torch.Generator().manual_seed(0)
-    lengths = (queries, 600, 600)  # strided as the layers make them
-    q, k, v = (torch.randn(2, n, 3, 64, generator=generator).transpose(1, 2) for n in lengths)
-    exact = torch.nn.functional.scaled_dot_product_attention(q, k, v)
-    with torch.no_grad():
-        blocked = attend(q.bfloat16(), k.bfloat16(), v.bfloat16()).float()
-    assert (blocked - exact).abs().max() < 0.02 * exact.abs().max()
 
 
 def test_blocks_and_head_are_what_is_compiled():
