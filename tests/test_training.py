@@ -1,6 +1,7 @@
 """The training of da3-demo: what is taught is true, and a run can be resumed."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,15 @@ def test_unit_is_that_of_inference(windows):
         torch.where(sample.valid, windows.depth.float(), sample.unit[:, None, None, None]),
         rtol=1e-4, atol=1e-4,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("posed", [True, False])
+def test_a_picture_of_the_sky_alone_teaches_nothing_wrong(windows, posed):
+    sky = replace(windows, depth=torch.full_like(windows.depth, torch.inf))
+    sample = samples.make_sample(sky, posed=posed)
+    loss, parts = losses.total_loss(perfect_output(sample), sample)
+    assert not sample.valid.any() and sample.T_ref_cam.isfinite().all()
+    assert loss.isfinite(), parts
 
 
 def test_points_of_different_views_are_the_same_surface(windows):

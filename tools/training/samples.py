@@ -71,7 +71,8 @@ def make_sample(windows: Windows, *, posed: bool) -> Sample:
         unit = T_ref_cam[..., :3, 3].norm(dim=-1).median(dim=1).values.clamp_min(MIN_DIVISOR)
     else:
         distance = mean_point_distance(depth, valid, T_ref_cam, windows.K)
-        unit = distance / UNPOSED_DISTANCE
+        # A picture of nothing but sky has no distance, and stays in metres.
+        unit = torch.where(distance > 0, distance / UNPOSED_DISTANCE, 1.0)
     T_ref_cam = T_ref_cam.clone()
     T_ref_cam[..., :3, 3] /= unit[:, None, None]
     cameras = Cameras(invert(T_ref_cam), windows.K) if posed else None
