@@ -34,6 +34,8 @@ SCHEMA = "(Tensor q, Tensor k, Tensor v) -> Tensor"
 @torch.library.custom_op("da3_ros::attend", mutates_args=(), device_types="cpu", schema=SCHEMA)
 def attend_bf16(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """`attend` on a CPU that has `kernel`, in bf16, without gradients, D = HEAD_DIM."""
+    if q.dtype != torch.bfloat16 or q.shape[-1] != HEAD_DIM:
+        raise ValueError(f"attend_bf16 takes bf16 of {HEAD_DIM} channels; for others use attend")
     q, k, v = (x if x.stride(-1) == 1 else x.contiguous() for x in (q, k, v))
     out = _empty_out(q, k, v)
     size = *q.shape[:3], k.shape[2]

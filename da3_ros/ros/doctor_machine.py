@@ -11,6 +11,7 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
 from da3_ros.core.config import Config
+from da3_ros.net.attention import has_bf16_products, has_bf16_tiles, kernel
 from da3_ros.net.checkpoint import CONFIG, MODELS, WEIGHTS
 from da3_ros.net.presets import PRESETS
 from da3_ros.ros.findings import Finding, error, ok, warn
@@ -34,6 +35,9 @@ def check_device(config: Config) -> Finding:
     if device.type == "cpu":
         what = f"no GPU is used; the CPU has {os.cpu_count()} cores"
         mend = "expect seconds per window: lower model.process_res or window.size, or use a GPU"
+        if has_bf16_products() and not has_bf16_tiles() and kernel() is None:
+            what += "; da3_ros was built without its own attention for them"
+            mend = f"build it with g++ 10 or newer; {mend}"
         return warn("device", what, mend)
     name, memory = torch.cuda.get_device_name(device), torch.cuda.mem_get_info(device)
     return ok("device", f"{name}, {memory[0] >> 20} of {memory[1] >> 20} MB free")

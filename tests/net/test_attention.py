@@ -110,6 +110,14 @@ def test_any_layout_will_do():
 
 
 @needs_kernel
+@pytest.mark.parametrize("other", (lambda x: x.float(), lambda x: x[..., :32]))
+def test_the_kernel_refuses_what_it_was_not_made_for(other):
+    inputs = [other(tokens(1, 2, 30, seed=seed)) for seed in range(3)]
+    with pytest.raises(ValueError, match="takes bf16 of 64 channels"):
+        attend_bf16(*inputs)
+
+
+@needs_kernel
 def test_torch_can_compile_around_it():
     torch.library.opcheck(attend_bf16, tuple(tokens(2, 3, 40, seed=seed) for seed in range(3)))
 

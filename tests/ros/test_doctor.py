@@ -17,10 +17,12 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.core import poses
 from da3_ros.core.config import from_dict
-from da3_ros.ros import convert
+from da3_ros.net.attention import has_bf16_tiles, kernel
+from da3_ros.ros import convert, doctor_machine
 from da3_ros.ros.bag import BagReader, BagWriter
 from da3_ros.ros.demo_bag import T_BASE_CAMERA, write_demo_bag
 from da3_ros.ros.doctor import examine, main, parse_arguments
+from da3_ros.ros.doctor_machine import check_device
 from da3_ros.ros.findings import Verdict, format_table, ok, warn
 from da3_ros.ros.picture_geometry import T_BODY_OPTICAL, T_OPENGL_OPTICAL
 
@@ -320,3 +322,13 @@ def test_a_graph_whose_static_transforms_are_not_latched(robot):
 def test_an_empty_graph():
     finding = look_at_graph()["topics"]
     assert finding.verdict is Verdict.ERROR and "the graph has no colour images" in finding.seen
+
+
+@pytest.mark.skipif(kernel() is None or has_bf16_tiles(), reason="no CPU that wants our attention")
+def test_attention_that_was_not_built_is_missed(monkeypatch):
+    parameters = from_dict({"model.device": "cpu"})
+    assert "attention" not in check_device(parameters).seen
+    monkeypatch.setattr(doctor_machine, "kernel", lambda: None)
+    finding = check_device(parameters)
+    assert "built without its own attention" in finding.seen
+    assert "g++ 10 or newer" in finding.mend
