@@ -54,7 +54,7 @@ clean:  ## remove what make made
 	@touch $@
 
 .venv/built: .venv/requirements setup.py pyproject.toml CMakeLists.txt package.xml $(COMPILED)
-	@echo "Compiling the ROS messages."
+	@echo "Compiling the ROS messages and attention."
 	@$(PIP_INSTALL) --no-build-isolation --no-deps -e .
 	@touch $@
 
