@@ -6,7 +6,7 @@ ARGS ?=
 
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
-COMPILED := $(wildcard da3_ros/*/*.cpp msg/*.msg srv/*.srv pip/*.cmake $(foreach f,* */*,pip/tf2_msgs/$(f)))
+COMPILED := $(wildcard da3_ros/net/*.cpp msg/*.msg srv/*.srv pip/*.cmake $(foreach f,* */*,pip/tf2_msgs/$(f)))
 
 # The environment is complete in itself: a sourced ROS installation would break it.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
@@ -29,10 +29,10 @@ soak: .venv/built .venv/test-tools  ## 30 minutes of a looped bag: counters, mem
 	$(BIN)/python -m tools.soak $(ARGS)
 
 parity: .venv/built .venv/test-tools  ## every preset at true size against the published network
-	$(BIN)/python tools/parity.py $(ARGS)
+	$(BIN)/python -m tools.parity $(ARGS)
 
 eval-demo: .venv/built .venv/test-tools  ## accuracy of the shipped model
-	$(BIN)/python -m tools.eval_demo $(ARGS)
+	$(BIN)/python -m tools.training.eval_demo $(ARGS)
 
 clean:  ## remove what make made
 	rm -rf .venv build dist out *.egg-info
