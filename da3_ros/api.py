@@ -200,4 +200,3 @@ def _backbone_precision(device: torch.device, *, exact: bool):
 
 def _numpy(values: torch.Tensor | None) -> np.ndarray | None:
     return None if values is None else values[0].float().cpu().numpy()
-

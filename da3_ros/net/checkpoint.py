@@ -187,7 +187,9 @@ def _preset_of(folder: Path, tensors: dict[str, Tensor]) -> Preset:
         return _preset_by_shape(folder, tensors)
     name = config["model_name"]
     if not isinstance(name, str):
-        raise CheckpointError(f"{folder / CONFIG}: model_name is {_short(repr(name))}, must be text")
+        raise CheckpointError(
+            f"{folder / CONFIG}: model_name is {_short(repr(name))}, must be text"
+        )
     try:
         return find_preset(name)
     except ValueError as error:

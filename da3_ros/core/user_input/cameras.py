@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from da3_ros.core import poses
-from da3_ros.core.camera_model import CameraError, CameraModel
+from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
 from da3_ros.core.user_input.options import Kind
 
 
@@ -37,7 +37,7 @@ def check_intrinsics(
     _check_count(values, name, None if sizes is None else len(sizes))
     for i, (K, (height, width)) in enumerate(zip(values, sizes or [(1, 1)] * len(values))):
         try:
-            CameraModel(width, height, K)
+            check_plausible(CameraModel(width, height, K))
         except CameraError as error:
             raise ValueError(f"{name}[{i}]: {error}") from error
     return values
