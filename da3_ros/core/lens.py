@@ -188,11 +188,15 @@ def metashape_lens(D: np.ndarray) -> BrownLens:
 
 
 def _first_sign_change(polynomial: np.polynomial.Polynomial) -> float:
-    """Smallest positive root through which a polynomial goes to the other side, inf without."""
-    roots = polynomial.trim().roots()
-    real = np.sort(roots.real[(np.abs(roots.imag) < 1e-7 * (1 + np.abs(roots))) & (roots.real > 0)])
+    """Smallest positive x at which a polynomial (1 at 0) goes through zero; inf without."""
+    # By 1 / x: the constant is 1, while the highest coefficients may be as good as 0.
+    inverse = np.polynomial.Polynomial(polynomial.coef[::-1]).roots()
+    is_real = (np.abs(inverse.imag) < 1e-7 * np.abs(inverse)) & (inverse.real > 1e-12)
+    real = np.sort(1 / inverse.real[is_real])
     for root in real:
-        if polynomial(root * (1 - 1e-5)) * polynomial(root * (1 + 1e-5)) < 0:
+        with np.errstate(over="ignore"):
+            before, after = np.sign(polynomial(root * np.array([1 - 1e-5, 1 + 1e-5])))
+        if before * after < 0:
             return float(root)
     return np.inf
 

@@ -47,8 +47,8 @@ class Rectifier:
             raise CameraError("the rectified image (R, P) shows nothing of what the camera sees")
         self.seen = None if seen.all() else seen
         # Half a pixel beyond the outer centres is still theirs; farther out is black.
-        u[seen] = np.clip(u[seen], 0, camera.width - 1)
-        v[seen] = np.clip(v[seen], 0, camera.height - 1)
+        u = np.where(seen, np.clip(u, 0, camera.width - 1), np.float32(_NOWHERE))
+        v = np.where(seen, np.clip(v, 0, camera.height - 1), np.float32(_NOWHERE))
         self._maps = cv2.convertMaps(u, v, cv2.CV_16SC2)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
@@ -78,5 +78,4 @@ def _raw_pixels(camera: CameraModel, R: np.ndarray, pinhole: CameraModel):
         rays = np.stack([u, v, np.ones_like(u)], axis=-1).reshape(-1, 3) @ to_raw.T
         raw = camera.project(rays).reshape(len(rows), pinhole.width, 2)
         maps[:, rows] = np.moveaxis(np.nan_to_num(raw, nan=_NOWHERE), -1, 0)
-    np.clip(maps, _NOWHERE, -_NOWHERE, out=maps)  # the fixed-point maps hold 16 bits
     return maps[0], maps[1]
