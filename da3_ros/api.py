@@ -31,6 +31,7 @@ from da3_ros.core.export import (
 from da3_ros.core.export.colmap import source_images
 from da3_ros.core.export.gaussians import moved
 from da3_ros.core.prediction import Prediction
+from da3_ros.core.process_res import chosen_res
 from da3_ros.core.scale import align
 from da3_ros.core.scale.align import Similarity
 from da3_ros.core.scene.mesh import Mesh
@@ -107,7 +108,7 @@ class DepthAnything3(nn.Module):
         render_exts: np.ndarray | None = None,
         render_ixts: np.ndarray | None = None,
         render_hw: tuple[int, int] | None = None,
-        process_res: int = 504,
+        process_res: int | None = None,
         process_res_method: str = "upper_bound_resize",
         export_dir: str | Path | None = None,
         export_format: str = "mini_npz",
@@ -145,7 +146,7 @@ class DepthAnything3(nn.Module):
         }
         own = options_by_format(formats, export_kwargs)
         options = {name: defaults.get(name, {}) | own[name] for name in formats}
-        batch = read_batch(image, process_res, process_res_method)
+        batch = read_batch(image, chosen_res(process_res, self.model.weights), process_res_method)
         given, K = self._check_cameras(extrinsics, intrinsics, batch)
         out = self._run(batch, given, ref_view_strategy, layers, use_ray_pose, infer_gs)
         prediction = self._to_prediction(out, batch, given, K, align_to_input_ext_scale)

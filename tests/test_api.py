@@ -609,7 +609,7 @@ def test_signature_is_the_documented_one():
         "render_exts": None,
         "render_ixts": None,
         "render_hw": None,
-        "process_res": 504,
+        "process_res": None,
         "process_res_method": "upper_bound_resize",
         "export_dir": None,
         "export_format": "mini_npz",

@@ -80,7 +80,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--export-format", default="glb", help="joined with '-' (%(default)s)")
     add("--export-feat", default="", help="layers for feat_vis and npz, as 5,11")
     add("--export-kwargs", default="{}", type=_json, help="options per format, a JSON object")
-    add("--process-res", type=int, default=504, help="px (%(default)s)")
+    add("--process-res", type=int, help="px (default: what the model was trained for, 504 or less)")
     add("--process-res-method", default=METHODS[0], choices=METHODS, help="(%(default)s)")
     add("--ref-view-strategy", default="saddle_balanced", choices=STRATEGIES, help="(%(default)s)")
     add("--use-ray-pose", action="store_true", help="cameras from the ray map")

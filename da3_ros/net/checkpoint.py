@@ -13,9 +13,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from da3_ros.net.hub import HubError, download
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
-from da3_ros.net.presets import APACHE, PRESETS, Preset, find_preset
+from da3_ros.net.presets import APACHE, PATCH, PRESETS, Preset, find_preset
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -25,11 +26,23 @@ MODELS = Path(__file__).parent.parent / "models"
 _SHARED_NORM = re.compile(r"scratch\.output_conv2_aux\.[123]\.2\.(weight|bias)$")
 """Names of the one normalisation that the ray levels share; files store it as level 0."""
 
+OFFICIAL_RES = 504
+"""Longest side in px of the pictures that the published weights were trained for."""
+
 _log = logging.getLogger(__name__)
 
 
 class CheckpointError(RuntimeError):
     """Weights that are missing, unreadable or do not fit; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class PictureSize:
+    """Longest side in px of the pictures that weights were trained for, and the sides (least,
+    greatest) between which they are good; None where nobody has measured that."""
+
+    process_res: int = OFFICIAL_RES
+    good_between: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,7 @@ class Weights:
     source: str
     license: str
     random: bool
+    size: PictureSize = PictureSize()
 
 
 def load_network(name: str, device: str | torch.device = "cpu") -> Network | NestedNetwork:
@@ -72,19 +86,55 @@ def load_checkpoint(
     folder = Path(folder)
     tensors = _read_tensors(folder)
     preset = preset or _preset_of(folder, tensors)
+    size = picture_size(folder)
     with torch.device("meta"):
         network = _build(preset)
     _load_strictly(network, tensors, folder)
-    network.weights = Weights(source or str(folder), preset.license, random=False)
+    network.weights = Weights(source or str(folder), preset.license, random=False, size=size)
     if preset.license != APACHE:
         _log.warning("%s is licensed %s: not for commercial use", preset.name, preset.license)
     return network.eval().requires_grad_(False)
 
 
+def known_preset(name: str) -> Preset | None:
+    """The preset of a name, as far as this machine knows it without reading weights.
+
+    name: as in `load_network`. Raises `CheckpointError`.
+    """
+    if folder := find_local_folder(name):
+        path = folder / CONFIG
+        named = _read_config(folder).get("model_name") if path.is_file() else None
+        return _preset_named(str(named), path) if named else None
+    repositories = {p.repository.lower(): p for p in PRESETS.values() if p.repository}
+    return (repositories | PRESETS).get(name.lower().removesuffix("-1.1"))
+
+
+def picture_size(name: str | Path) -> PictureSize:
+    """The size of a checkpoint on this machine, by its config.json; official for all others.
+
+    name: as in `load_network`. Raises `CheckpointError`.
+    """
+    folder = find_local_folder(str(name))
+    config = _read_config(folder) if folder and (folder / CONFIG).is_file() else {}
+    size, between = config.get("process_res", OFFICIAL_RES), config.get("process_res_range")
+    numbers = [size, *([size, size] if between is None else between)]
+    if len(numbers) != 3 or any(type(n) is not int for n in numbers) or not (
+        PATCH <= numbers[1] <= size <= numbers[2]
+    ):
+        raise CheckpointError(
+            f"{folder / CONFIG} has process_res {size!r} and process_res_range {between!r}, must "
+            f"be a size in px, at least {PATCH}, and the least and greatest around it"
+        )
+    return PictureSize(size, between and tuple(between))
+
+
 def save_checkpoint(
-    network: Network | NestedNetwork, folder: str | Path, dtype: torch.dtype = torch.float32
+    network: Network | NestedNetwork,
+    folder: str | Path,
+    dtype: torch.dtype = torch.float32,
+    size: PictureSize = PictureSize(),
 ) -> None:
-    """Write config.json and model.safetensors in the official layout."""
+    """Write config.json and model.safetensors in the official layout, and the size in ours."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -93,19 +143,27 @@ def save_checkpoint(
         if not _SHARED_NORM.search(name)
     }
     save_file(tensors, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps({"model_name": network.preset.name}) + "\n")
+    config = {"model_name": network.preset.name}
+    if size != PictureSize():
+        config |= {"process_res": size.process_res, "process_res_range": size.good_between}
+    (folder / CONFIG).write_text(json.dumps(config) + "\n")
 
 
 def _build(preset: Preset) -> Network | NestedNetwork:
     return NestedNetwork(preset) if preset.metric_branch else Network(preset)
 
 
-def _find_folder(name: str) -> Path | None:
-    """The checkpoint folder of a name; None for a preset that has random weights."""
+def find_local_folder(name: str) -> Path | None:
+    """The checkpoint folder that is on this machine under that name; None where there is none."""
     if (MODELS / name / WEIGHTS).is_file():
         return MODELS / name
-    if Path(name).is_dir():
-        return Path(name)
+    return Path(name) if Path(name).is_dir() else None
+
+
+def _find_folder(name: str) -> Path | None:
+    """The checkpoint folder of a name; None for a preset that has random weights."""
+    if folder := find_local_folder(name):
+        return folder
     if Path(name).suffix in (".pt", ".pth", ".bin", ".ckpt", ".pkl"):
         raise CheckpointError(
             f"{name} is a pickle, which can run code when opened; give a folder with "
@@ -113,21 +171,13 @@ def _find_folder(name: str) -> Path | None:
         )
     if "/" not in name:
         return None
-    return _download(name)
-
-
-def _download(repository: str) -> Path:
-    # Imported here: a robot that loads from a folder never needs the hub.
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
     try:
-        hf_hub_download(repository, CONFIG)
-        return Path(hf_hub_download(repository, WEIGHTS)).parent
-    except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+        return download(name, (CONFIG, WEIGHTS))
+    except HubError as error:
         raise CheckpointError(
-            f"could not get '{repository}' from the Hugging Face hub ({_first_line(error)}); "
-            f"give a local folder with {CONFIG} and {WEIGHTS}, or use the built-in model da3-demo"
+            f"could not get '{name}' from the Hugging Face hub ({error}); give a local folder with "
+            f"{CONFIG} and {WEIGHTS}, or use the built-in model da3-demo (model:=da3-demo, "
+            "-p model.name:=da3-demo, --model da3-demo)"
         ) from error
 
 
@@ -148,16 +198,28 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
 
 def _preset_of(folder: Path, tensors: dict[str, Tensor]) -> Preset:
     """By the name in config.json, or by the shapes where it names none."""
+    config = _read_config(folder)
+    if "model_name" not in config:
+        return _preset_by_shape(folder, tensors)
+    return _preset_named(str(config["model_name"]), folder / CONFIG)
+
+
+def _preset_named(name: str, path: Path) -> Preset:
+    """path: of the file that names it."""
+    try:
+        return find_preset(name)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def _read_config(folder: Path) -> dict:
     try:
         config = json.loads((folder / CONFIG).read_text())
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{folder / CONFIG} cannot be read: {_first_line(error)}") from error
-    if "model_name" not in config:
-        return _preset_by_shape(folder, tensors)
-    try:
-        return find_preset(str(config["model_name"]))
-    except ValueError as error:
-        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{folder / CONFIG} holds no JSON object")
+    return config
 
 
 def _preset_by_shape(folder: Path, tensors: dict[str, Tensor]) -> Preset:

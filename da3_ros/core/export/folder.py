@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -21,8 +22,25 @@ def export_folder(directory: str, name: str, stamp_ns: int) -> Path:
             f"name is {name!r}, must be a plain folder name: exports stay below the node's "
             "export.directory"
         )
-    root = Path(directory).expanduser() if directory else DEFAULT_DIRECTORY
-    return root / (name or _from_stamp(stamp_ns))
+    return _root(directory) / (name or _from_stamp(stamp_ns))
+
+
+def check_directory(directory: str) -> None:
+    """Raise `ExportError` in one sentence when nothing can be written below `directory`.
+
+    Empty: nobody has asked for exports, so that nothing is checked.
+    """
+    if not directory:
+        return
+    root = _root(directory)
+    there = next(p for p in (root, *root.absolute().parents) if p.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        why = "may not be written to" if there.is_dir() else "is no folder"
+        raise ExportError(f"export.directory is '{directory}', but {there} {why}; name another one")
+
+
+def _root(directory: str) -> Path:
+    return Path(directory).expanduser() if directory else DEFAULT_DIRECTORY
 
 
 def _from_stamp(stamp_ns: int) -> str:
