@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from da3_ros.net.checkpoint import MODELS, WEIGHTS
+from da3_ros.net.model_folder import MODELS, WEIGHTS
 from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.find_camera import BagTopics, find_topics
 from da3_ros.ros.demo.bag import write_demo_bag
@@ -60,13 +60,15 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results")
     parser.add_argument("--model", default="da3-demo" if trained else "da3-small")
     parser.add_argument(
-        "--process-res", type=int, help="parameter model.process_res; default: 252, da3-demo 168"
+        "--process-res",
+        type=int,
+        help="parameter model.process_res; default: 252, da3-demo its own",
     )
     parser.add_argument("--rate", type=float, default=0.5, help="times faster than recorded")
     parser.add_argument("--frames", type=int, default=60, help="images of the synthetic room")
     options = parser.parse_args(arguments)
-    # The size that the built-in model was trained at.
-    options.process_res = options.process_res or (168 if options.model == "da3-demo" else 252)
+    if options.process_res is None:  # for processors; the built-in model is small by itself
+        options.process_res = 0 if options.model == "da3-demo" else 252
     return options
 
 

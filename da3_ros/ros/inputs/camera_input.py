@@ -57,11 +57,13 @@ class CameraInput:
         self.name = name
         self.rate = Rate()
         self.heard_at = time.monotonic()
+        self.info_topic = "camera_info"  # as remapped, once it is subscribed to
         self._desk = desk
         queue_size = desk.config.input.queue_size
         self._pairing = Pairing(queue_size)
         self._line = WaitingLine(desk.poses, desk.config.pose, queue_size)
         self._newest_ns = 0
+        self._has_heard_info = False
         self._info: CameraInfo | None = None
         self._rectifier: Rectifier | None = None
 
@@ -84,6 +86,7 @@ class CameraInput:
 
     def on_info(self, msg: CameraInfo) -> None:
         """Step receive: a CameraInfo."""
+        self._has_heard_info = True
         pair, lost = self._pairing.add_info(msg)
         self._give_up(lost)
         if pair:
@@ -183,7 +186,11 @@ class CameraInput:
     def _give_up(self, images: list) -> None:
         for msg in images:
             self._desk.ledger.drop(_key(msg), Drop.NO_CAMERA_INFO)
-            self._warn("no camera_info has the stamp of the image; it is dropped")
+            why = "those have other stamps" if self._has_heard_info else "none has come there yet"
+            self._warn(
+                "no camera_info has the stamp of the image; it is dropped (camera_info is read "
+                f"from {self.info_topic}: {why})"
+            )
 
     def _drop(self, pair: Pair, reason: Drop, sentence: str) -> None:
         self._desk.ledger.drop(_key(pair.image), reason)
