@@ -5,10 +5,11 @@ PYTHON ?= python3
 BAG ?=
 ARGS ?=
 
+DISTROS := $(filter-out test robot,$(patsubst requirements-%.txt,%,$(wildcard requirements-*.txt)))
 VENV := .venv/$(ROS)
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
-COMPILED := $(wildcard da3_ros/*/*.cpp msg/*.msg srv/*.srv pip/*.cmake $(foreach f,* */*,pip/tf2_msgs/$(f)))
+COMPILED := $(wildcard da3_ros/net/*.cpp msg/*.msg srv/*.srv pip/*.cmake $(foreach f,* */*,pip/tf2_msgs/$(f)))
 
 # The environment is complete in itself: a sourced ROS installation would break it, and the
 # compilation finds CMake and Ninja there.
@@ -44,17 +45,17 @@ soak: $(VENV)/built $(VENV)/test-tools  ## 30 minutes of a looped bag: counters,
 	$(BIN)/python -m tools.soak $(ARGS)
 
 parity: $(VENV)/built $(VENV)/test-tools  ## every preset at true size against the published network
-	$(BIN)/python tools/parity.py $(ARGS)
+	$(BIN)/python -m tools.parity $(ARGS)
 
 eval-demo: $(VENV)/built $(VENV)/test-tools  ## accuracy of the shipped model
-	$(BIN)/python -m tools.eval_demo $(ARGS)
+	$(BIN)/python -m tools.training.eval_demo $(ARGS)
 
 clean:  ## remove what make made
 	rm -rf .venv build dist out *.egg-info
 
 $(VENV)/created:
 	@[ -e requirements-$(ROS).txt ] || { echo "There are no wheels of ROS $(ROS);" \
-	  "choose one of: $(patsubst requirements-%.txt,%,$(wildcard requirements-[jk]*.txt))"; exit 1; }
+	  "choose one of: $(DISTROS)"; exit 1; }
 	@[ "$$(uname -sm)" = "Linux x86_64" ] || { echo "The ROS wheels exist for Linux on x86_64 only;" \
 	  "elsewhere build da3_ros with colcon in a ROS installation (README)."; exit 1; }
 	@for c in $${CXX:-c++ g++ clang++}; do command -v $$c >/dev/null && exit; done; \

@@ -1,6 +1,6 @@
 """Depth Anything 3 for robots: posed camera frames in, metric depth out.
 
-Layers, arrows point one way: ``ros -> core -> net``.
+Layers, arrows point one way: ``commands -> ros -> {api, synthetic} -> core -> net``.
 """
 
 from pkgutil import extend_path

@@ -18,9 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from da3_ros.core import align, poses, preprocess
-from da3_ros.core.align import Similarity
-from da3_ros.core.camera_input import check_extrinsics, check_intrinsics
+from da3_ros.core import poses, preprocess
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.export import (
     NEED_CAMERAS,
@@ -31,11 +29,14 @@ from da3_ros.core.export import (
     split_formats,
 )
 from da3_ros.core.export.colmap import source_images
-from da3_ros.core.gaussian_scene import moved
-from da3_ros.core.image_input import ImageBatch, read_batch
-from da3_ros.core.mesh import Mesh
+from da3_ros.core.export.gaussians import moved
 from da3_ros.core.prediction import Prediction
-from da3_ros.core.render_depth import render_depth
+from da3_ros.core.scale import align
+from da3_ros.core.scale.align import Similarity
+from da3_ros.core.scene.mesh import Mesh
+from da3_ros.core.scene.render_depth import render_depth
+from da3_ros.core.user_input.cameras import check_extrinsics, check_intrinsics
+from da3_ros.core.user_input.images import ImageBatch, read_batch
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.gaussians import pose_scales
 from da3_ros.net.nested import METRIC_FOCAL, NestedNetwork

@@ -1,9 +1,7 @@
 """The public API: equal to upstream where upstream answers, right where it does not."""
 
 import inspect
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +11,10 @@ from PIL import Image
 from da3_ros import api
 from da3_ros.api import DepthAnything3
 from da3_ros.core import poses
-from da3_ros.core.align import to_camera_poses
+from da3_ros.core.scale.align import to_camera_poses
 from da3_ros.net.checkpoint import load_checkpoint, random_network
 from da3_ros.net.presets import Head, find_preset
-
-sys.path.insert(0, str(Path(__file__).parent / "net"))
-import upstream
+from tools import upstream
 
 NARROW_HEAD = Head(32, (16, 24, 32, 48))
 RES = 98
@@ -234,7 +230,7 @@ def test_without_alignment_the_poses_are_the_networks_own(model):
     ratio = own.depth / aligned.depth
     np.testing.assert_allclose(ratio, ratio[0, 0, 0], rtol=1e-5)
     # That ratio is what the two sets of cameras say.
-    from da3_ros.core.align import align_cameras
+    from da3_ros.core.scale.align import align_cameras
 
     similarity = align_cameras(to_camera_poses(extrinsics), to_camera_poses(own.extrinsics))
     assert ratio[0, 0, 0] == pytest.approx(similarity.scale, rel=1e-5)
@@ -334,7 +330,7 @@ def test_gaussians_come_along_into_the_given_frame(giant):
         giant.inference(pictures(4), extrinsics, K, flag, infer_gs=True, process_res=56)
         for flag in (False, True)
     )
-    from da3_ros.core.align import align_cameras
+    from da3_ros.core.scale.align import align_cameras
 
     to_network = align_cameras(to_camera_poses(extrinsics), to_camera_poses(own.extrinsics))
     expected = to_network.inverse().apply(own.gaussians.means[0].double().numpy())

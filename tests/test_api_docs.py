@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from da3_ros.api import DepthAnything3
-from da3_ros.core.camera_paths import MODES
 from da3_ros.core.export import FORMATS
+from da3_ros.core.export.camera_paths import MODES
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "docs" / "api.md").read_text()

@@ -95,7 +95,7 @@ def test_the_same_commands_by_pip_and_by_colcon():
     by_colcon = re.search(r"ITEMS (.*)\)", (ROOT / "CMakeLists.txt").read_text()).group(1).split()
     by_pip = {e.name: e.value for e in distribution("da3_ros").entry_points}
     assert by_pip == {
-        c: f"da3_ros.{c.replace('da3_', 'ros.') if c != 'da3' else 'cli'}:main" for c in by_colcon
+        c: f"da3_ros.commands.{c.removeprefix('da3_')}:main" for c in by_colcon
     }
 
 
@@ -144,14 +144,14 @@ def test_dependencies_are_pinned_and_installed():
 
 def test_the_readme_has_the_printed_table_of_parameters():
     assert print_parameters("table") in (ROOT / "README.md").read_text(), (
-        "paste what this prints: python tools/print_parameters.py table"
+        "paste what this prints: python -m da3_ros.core.print_parameters table"
     )
 
 
 def test_the_parameter_file_is_the_one_printed_from_the_code():
     printed = print_parameters("yaml")
     assert (ROOT / "config" / "da3.yaml").read_text() == printed, (
-        "run: python tools/print_parameters.py yaml > config/da3.yaml"
+        "run: python -m da3_ros.core.print_parameters yaml > config/da3.yaml"
     )
 
 
@@ -171,7 +171,7 @@ def flatten(tree: dict, prefix: str = ""):
 
 
 def print_parameters(kind: str) -> str:
-    command = [sys.executable, ROOT / "tools" / "print_parameters.py", kind]
+    command = [sys.executable, "-m", "da3_ros.core.print_parameters", kind]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 

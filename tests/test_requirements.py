@@ -39,6 +39,7 @@ def resolve(file: str, distro: str, machine: str, folder: Path) -> subprocess.Co
     constraints.write_text("\n".join(kept))
     command = [
         UV, "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--only-binary", ":all:",
+        "--no-python-downloads", "--python", sys.executable,
         "--python-version", python, "--python-platform", f"{machine}-{tag}",
         "--constraint", constraints, ROOT / file,
     ]  # fmt: skip

@@ -1,6 +1,6 @@
 """Compare every preset at true size with the published network; print a Markdown table.
 
-    python tools/parity.py [PRESET ...]
+    python -m tools.parity [PRESET ...]
 
 Random weights are saved the way upstream publishes them, loaded strictly, and both networks
 run in fp32 on the same images. The figures are the largest difference over the largest value.
@@ -18,11 +18,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "net"))
-import upstream  # noqa: E402
-
-from da3_ros.net.checkpoint import load_checkpoint  # noqa: E402
-from da3_ros.net.presets import PRESETS  # noqa: E402
+from da3_ros.net.checkpoint import load_checkpoint
+from da3_ros.net.presets import PRESETS
+from tools import upstream
 
 SIZE = (112, 154)
 VIEWS = 3

@@ -25,19 +25,19 @@ from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
 from da3_ros.core.mask_depth import mask_depth
 from da3_ros.core.memory_limit import MemoryLimit, is_out_of_memory
-from da3_ros.core.metric_scale import (
+from da3_ros.core.network_input import WindowInput
+from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.preprocess import relative_to_reference
+from da3_ros.core.resample import Resampler
+from da3_ros.core.scale.metric_scale import (
     MetricScale,
     ScaleEstimate,
     align_to_given,
     pose_residuals,
 )
-from da3_ros.core.prediction import WindowDepth
-from da3_ros.core.preprocess import relative_to_reference
-from da3_ros.core.resample import Resampler
-from da3_ros.core.scene import Scene
+from da3_ros.core.scale.window_chain import ChainLink, WindowChain
+from da3_ros.core.scene.scene import Scene
 from da3_ros.core.sliding_window import SlidingWindow, Step, Window
-from da3_ros.core.window_chain import ChainLink, WindowChain
-from da3_ros.core.window_input import WindowInput
 from da3_ros.net.nested import METRIC_FOCAL, NestedNetwork, NestedViews
 from da3_ros.net.network import Cameras, EncodedViews, NetOutput, Network
 

@@ -10,10 +10,10 @@ from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.memory_limit import MemoryLimit
-from da3_ros.core.metric_scale import ScaleEstimate
 from da3_ros.core.preprocess import ResizePlan, centre_crop
+from da3_ros.core.scale.metric_scale import ScaleEstimate
+from da3_ros.core.scale.window_chain import ChainLink
 from da3_ros.core.sliding_window import Window
-from da3_ros.core.window_chain import ChainLink
 from da3_ros.net.gaussians import Gaussians
 
 

@@ -14,18 +14,18 @@ from rclpy.node import Node
 
 from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
+from da3_ros.core.frame_counts import Drop, Key, Ledger
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.prediction import WindowDepth
-from da3_ros.core.scene import Scene
+from da3_ros.core.rig_sync import InstantCollector
+from da3_ros.core.scene.scene import Scene
 from da3_ros.core.sliding_window import Refusal, Window
+from da3_ros.core.worker import Worker
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
-from da3_ros.ros.complaints import Complaints
-from da3_ros.ros.instants import InstantCollector
-from da3_ros.ros.ledger import Drop, Key, Ledger
-from da3_ros.ros.outputs import Outputs
+from da3_ros.ros.health.throttled_log import Complaints
+from da3_ros.ros.outputs.publishers import Outputs
 from da3_ros.ros.status import Vitals
-from da3_ros.ros.worker import Worker
 
 REASONS = {
     Refusal.DUPLICATE: Drop.DUPLICATE_STAMP,

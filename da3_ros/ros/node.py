@@ -20,23 +20,22 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from da3_ros.core.config import Config
-from da3_ros.core.mesh import MeshError
+from da3_ros.core.frame_counts import Drop, Ledger
+from da3_ros.core.load_model import ModelError, free_memory, load_model
 from da3_ros.core.prediction import WindowDepth
-from da3_ros.core.scene import Scene
-from da3_ros.ros.callback_errors import CallbackErrors
-from da3_ros.ros.clock_watch import ClockWatch
-from da3_ros.ros.complaints import Complaints
+from da3_ros.core.scene.mesh import MeshError
+from da3_ros.core.scene.scene import Scene
 from da3_ros.ros.engine import Engine
-from da3_ros.ros.inputs import Inputs
-from da3_ros.ros.ledger import Drop, Ledger
-from da3_ros.ros.model import ModelError, free_memory, load_model
-from da3_ros.ros.outputs import Outputs
+from da3_ros.ros.health.callback_errors import CallbackErrors
+from da3_ros.ros.health.clock_watch import ClockWatch
+from da3_ros.ros.health.throttled_log import Complaints
+from da3_ros.ros.inputs.subscriptions import Inputs
+from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.outputs.publishers import Outputs
 from da3_ros.ros.parameters import LiveParameters, declare_parameters, unknown_parameters
-from da3_ros.ros.run_node import Stopper, run_node
+from da3_ros.ros.run_node import Stopper
 from da3_ros.ros.services import Services
 from da3_ros.ros.status import StatusReport, Vitals
-from da3_ros.ros.tf_buffer import TransformUnavailable
-from da3_ros.ros.transport import use_large_message_profile
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 STOP_TIMEOUT = 1.0
@@ -249,13 +248,3 @@ class DepthNode(LifecycleNode):
         silent = inputs.complaints() if inputs else []
         self._complaints.last([*self._clock_watch.complaints(), *silent])
         self._report.publish(self.state)
-
-
-def main() -> None:
-    """Entry point of da3_node."""
-    use_large_message_profile()
-    run_node(DepthNode)
-
-
-if __name__ == "__main__":
-    main()

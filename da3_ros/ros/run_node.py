@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from da3_ros.core.config import ConfigError
-from da3_ros.ros.node_executor import NodeExecutor
+from da3_ros.ros.executor import NodeExecutor
 
 STOP_TIMEOUT = 1.0
 """Seconds after the signal until nothing is waited for any more."""

@@ -10,16 +10,16 @@ import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
+from da3_ros.core.frame_counts import Ledger
 from da3_ros.core.prediction import WindowDepth
-from da3_ros.core.scene import Scene
+from da3_ros.core.scene.scene import Scene
 from da3_ros.msg import Status
-from da3_ros.ros.callback_errors import CallbackErrors
-from da3_ros.ros.complaints import Complaints
-from da3_ros.ros.ledger import Ledger
-from da3_ros.ros.process_memory import resident_bytes
-from da3_ros.ros.publishing import create_publisher
-from da3_ros.ros.rates import Delays, Rate
-from da3_ros.ros.transforms import PoseSource
+from da3_ros.ros.health.callback_errors import CallbackErrors
+from da3_ros.ros.health.process_memory import resident_bytes
+from da3_ros.ros.health.rates import Delays, Rate
+from da3_ros.ros.health.throttled_log import Complaints
+from da3_ros.ros.inputs.pose_source import PoseSource
+from da3_ros.ros.outputs.publishing import create_publisher
 
 MAX_ROTATION_RESIDUAL = 0.35
 """rad; a trained network is off by a few hundredths."""

@@ -11,8 +11,8 @@ from da3_ros.core.frame import Frame
 from da3_ros.core.memory_limit import MemoryLimit, is_out_of_memory
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.sliding_window import Window
-from da3_ros.core.synthetic.room import render_room_frame
 from da3_ros.net.checkpoint import load_network
+from da3_ros.synthetic.room import render_room_frame
 
 
 @pytest.fixture(scope="module")

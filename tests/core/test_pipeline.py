@@ -11,9 +11,9 @@ from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import from_dict
 from da3_ros.core.frame import Frame
+from da3_ros.core.network_input import WindowInput
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.preprocess import normalise, plan_resize, prepare_image
-from da3_ros.core.window_input import WindowInput
 from da3_ros.net.checkpoint import load_network, random_network
 from da3_ros.net.network import EncodedViews, Features, NetOutput
 from da3_ros.net.precision import pack_weights, set_precision

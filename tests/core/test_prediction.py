@@ -5,9 +5,9 @@ import pytest
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
-from da3_ros.core.metric_scale import ScaleEstimate
 from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.preprocess import plan_resize
+from da3_ros.core.scale.metric_scale import ScaleEstimate
 from da3_ros.core.sliding_window import Window
 
 CAMERA = CameraModel(28, 14, np.array([[20.0, 0, 13.5], [0, 20, 6.5], [0, 0, 1]]))

@@ -6,7 +6,6 @@ import pickle
 
 import pytest
 import torch
-import upstream
 from safetensors.torch import load_file, save_file
 
 from da3_ros.net.checkpoint import (
@@ -17,6 +16,7 @@ from da3_ros.net.checkpoint import (
     save_checkpoint,
 )
 from da3_ros.net.presets import PRESETS, Head, find_preset
+from tools import upstream
 
 TINY = Head(16, (8, 8, 8, 8))
 

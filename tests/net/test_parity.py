@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 import torch
-import upstream
 
 from da3_ros.net.checkpoint import load_checkpoint
 from da3_ros.net.presets import PRESETS, Head
 from da3_ros.net.ray_pose import pose_from_rays
 from da3_ros.net.reference_view import STRATEGIES
 from da3_ros.net.sky import is_sky
+from tools import upstream
 
 SIZE = (42, 70)
 NARROW, NARROW_HEAD = 128, Head(32, (16, 24, 32, 48))

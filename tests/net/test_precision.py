@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from upstream import random_cameras
 
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.precision import compile_stages, pack_weights, set_precision
+from tools.upstream import random_cameras
 
 MEAN_ERRORS, MAX_ERROR = {"da3-small": 0.002, "da3-demo": 0.004}, 0.02
 """Largest relative difference of depth that bf16 may make on noise: stated in the README. Trained

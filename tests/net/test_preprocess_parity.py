@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-import upstream
 
 from da3_ros.core.preprocess import (
     METHODS,
@@ -12,6 +11,7 @@ from da3_ros.core.preprocess import (
     plan_resize,
     prepare_image,
 )
+from tools import upstream
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-import upstream
 
 from da3_ros.net.ray_pose import pose_from_rays
+from tools import upstream
 
 SIZE = (42, 70)
 ROWS, COLUMNS = 24, 40

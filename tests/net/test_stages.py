@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from upstream import random_cameras, reduced
 
 from da3_ros.net.checkpoint import load_network, random_network
 from da3_ros.net.network import EncodedViews
 from da3_ros.net.presets import PRESETS, Head
+from tools.upstream import random_cameras, reduced
 
 SIZE = (42, 70)
 VIEWS = 4

@@ -23,8 +23,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.ros import convert
-from da3_ros.ros.spun_node import SpunNode
+from da3_ros.ros import messages
+from da3_ros.ros.background_node import SpunNode
 
 CAMERA = CameraModel(56, 42, np.array([[40.0, 0, 27.5], [0, 40.0, 20.5], [0, 0, 1]]))
 TINY = {
@@ -122,7 +122,7 @@ class Process:
             self._process.wait(5)
 
 
-def start_node(folder, *ros_args: str, program: str = "da3_ros.ros.node", **parameters) -> Process:
+def start_node(folder, *ros_args: str, program: str = "da3_ros.commands.node", **parameters) -> Process:
     """The node with the `TINY` parameters and `parameters` (dots as double underscores)."""
     values = {**TINY, **{name.replace("__", "."): v for name, v in parameters.items()}}
     path = folder / "parameters.yaml"
@@ -132,26 +132,26 @@ def start_node(folder, *ros_args: str, program: str = "da3_ros.ros.node", **para
 
 def picture_messages(stamp_ns: int, camera: CameraModel = CAMERA) -> tuple[Image, CameraInfo]:
     """A textured picture and its camera info."""
-    head = convert.header("camera_optical_frame", stamp_ns)
+    head = messages.header("camera_optical_frame", stamp_ns)
     seed = np.random.default_rng(stamp_ns % 1000)
     pixels = seed.integers(0, 255, (camera.height, camera.width, 3), np.uint8)
-    image = convert.image_message(pixels, "rgb8", head)
-    return image, convert.camera_info_message(camera, head)
+    image = messages.image_message(pixels, "rgb8", head)
+    return image, messages.camera_info_message(camera, head)
 
 
 def mount_message(stamp_ns: int, parent: str, child: str, x: float = 0.0) -> TFMessage:
     """A transform that lets the camera look along the robot's x."""
     T = np.array([[0.0, 0, 1, x], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
-    head = convert.header(parent, stamp_ns)
-    return TFMessage(transforms=[convert.transform_message(T, head, child)])
+    head = messages.header(parent, stamp_ns)
+    return TFMessage(transforms=[messages.transform_message(T, head, child)])
 
 
 def pose_message(stamp_ns: int, x: float) -> TFMessage:
     """odom -> base_link."""
     T = np.eye(4)
     T[0, 3] = x
-    head = convert.header("odom", stamp_ns)
-    return TFMessage(transforms=[convert.transform_message(T, head, "base_link")])
+    head = messages.header("odom", stamp_ns)
+    return TFMessage(transforms=[messages.transform_message(T, head, "base_link")])
 
 
 class Robot(SpunNode):

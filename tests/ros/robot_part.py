@@ -9,13 +9,13 @@ import sys
 import time
 
 import rclpy
+from graph import mount_message, picture_messages, pose_message
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.ros.tf_buffer import stamp_to_ns
-from graph import mount_message, picture_messages, pose_message
+from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
 
 
 def camera(node: Node) -> None:

@@ -4,17 +4,17 @@ import threading
 
 import numpy as np
 import pytest
+from graph import CAMERA, TINY, a_node
 
 from da3_ros.core.config import from_dict
 from da3_ros.core.frame import Frame
-from da3_ros.core.scene import Scene
+from da3_ros.core.frame_counts import Drop, Ledger
+from da3_ros.core.scene.scene import Scene
 from da3_ros.net.checkpoint import load_network
-from da3_ros.ros.complaints import Complaints
 from da3_ros.ros.engine import Engine
-from da3_ros.ros.ledger import Drop, Ledger
-from da3_ros.ros.outputs import Outputs
+from da3_ros.ros.health.throttled_log import Complaints
+from da3_ros.ros.outputs.publishers import Outputs
 from da3_ros.ros.status import Vitals
-from graph import CAMERA, TINY, a_node
 
 SECOND = 10**9
 

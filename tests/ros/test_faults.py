@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import trimesh
+from da3_ros.srv import Export
+from graph import Process, Robot, start_node
 from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import Image
 
 from da3_ros.net.checkpoint import MODELS
-from da3_ros.ros.tf_buffer import stamp_to_ns
+from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
 from da3_ros.ros.transport import FAST_DDS_2_PROFILE_VARIABLE, PROFILE_VARIABLE
-from da3_ros.srv import Export
-from graph import Process, Robot, start_node
 
 PARTS = ("camera", "poses", "listener")
 MISSING = {

@@ -6,13 +6,13 @@
 import time
 
 import pytest
+from da3_ros.msg import Status
+from graph import Robot, start_node
 from sensor_msgs.msg import Image
 
-from da3_ros.msg import Status
-from da3_ros.ros.tf_buffer import stamp_to_ns
-from graph import Robot, start_node
-from tools.soaking.fuzz import PARAMETERS, FuzzSender, unsaid
-from tools.soaking.fuzz_messages import Parts
+from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from tools.soak.fuzz import PARAMETERS, FuzzSender, unsaid
+from tools.soak.fuzz_messages import Parts
 
 ROUNDS, AT_ONCE = 1000, 100
 INPUTS = {

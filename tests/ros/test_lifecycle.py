@@ -7,7 +7,10 @@ from pathlib import Path as FilePath
 import numpy as np
 import pytest
 import trimesh
+from da3_ros.msg import CameraPoses, Status
+from da3_ros.srv import Export
 from geometry_msgs.msg import PoseStamped
+from graph import START, a_robot, start_node
 from lifecycle_msgs.msg import Transition
 from nav_msgs.msg import Odometry, Path
 from rcl_interfaces.srv import SetParametersAtomically
@@ -18,11 +21,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.msg import CameraPoses, Status
-from da3_ros.ros import convert
-from da3_ros.ros.tf_buffer import stamp_to_ns
-from da3_ros.srv import Export
-from graph import START, a_robot, start_node
+from da3_ros.ros import messages
+from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
 
 FOLDER = FilePath(__file__).parent
 
@@ -128,7 +128,7 @@ def test_poses_from_odometry(robot, start):
         stamp = robot.next_stamp()
         for offset in (-20_000_000, 20_000_000):
             msg = Odometry(
-                header=convert.header("odom", stamp + offset), child_frame_id="base_link"
+                header=messages.header("odom", stamp + offset), child_frame_id="base_link"
             )
             msg.pose.pose.position.y = 0.1 * robot.count + offset * 1e-8
             odometry.publish(msg)
@@ -191,7 +191,7 @@ def test_simulated_time_jumping_back(robot, start):
 
     def send():
         stamp = robot.next_stamp()
-        clock.publish(Clock(clock=convert.ns_to_stamp(stamp)))
+        clock.publish(Clock(clock=messages.ns_to_stamp(stamp)))
         image, info = robot.messages(stamp)
         robot.send_tf(stamp)
         robot.info.publish(info)
@@ -201,7 +201,7 @@ def test_simulated_time_jumping_back(robot, start):
     feed_until_published(robot, depths, send)
     start_line = len(node.lines)
     robot.count -= 3  # less than what images alone would tell
-    clock.publish(Clock(clock=convert.ns_to_stamp(robot.next_stamp())))
+    clock.publish(Clock(clock=messages.ns_to_stamp(robot.next_stamp())))
     node.wait_for("time jumped back by 0.2 s: starting over", 10, start_line)
     before = len(depths)
     feed_until_published(robot, depths, send)
@@ -310,7 +310,7 @@ def test_simulated_time_that_never_comes_is_said_once(robot, start):
     clock = robot.node.create_publisher(Clock, "/clock", 1)
 
     def tick():
-        clock.publish(Clock(clock=convert.ns_to_stamp(robot.next_stamp())))
+        clock.publish(Clock(clock=messages.ns_to_stamp(robot.next_stamp())))
         return "/clock" not in statuses[-1].reason
 
     robot.wait_until(tick, what="the end of the complaint")

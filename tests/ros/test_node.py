@@ -5,16 +5,16 @@ import time
 
 import numpy as np
 import pytest
+from da3_ros.msg import CameraPoses, Status
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
+from graph import CAMERA, a_robot, start_node
 from nav_msgs.msg import Path
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.msg import CameraPoses, Status
-from da3_ros.ros.tf_buffer import stamp_to_ns
-from graph import CAMERA, a_robot, start_node
+from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
 
 robot = pytest.fixture(a_robot, scope="module")
 

@@ -2,6 +2,7 @@
 
 import pytest
 import rclpy
+from graph import START, start_node
 from rcl_interfaces.msg import ParameterType
 from rclpy.context import Context
 from rclpy.parameter import Parameter
@@ -14,7 +15,6 @@ from da3_ros.ros.parameters import (
     descriptor,
     unknown_parameters,
 )
-from graph import START, start_node
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,10 @@
 import time
 
 import pytest
-from diagnostic_msgs.msg import DiagnosticArray
-from sensor_msgs.msg import Image
-
 from da3_ros.msg import Status
+from diagnostic_msgs.msg import DiagnosticArray
 from graph import Robot, start_node
+from sensor_msgs.msg import Image
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from da3_ros.core.synthetic import paths, scenes, textures
-from da3_ros.core.synthetic.ray_caster import develop, render
-from da3_ros.core.synthetic.scene_builder import join
-from da3_ros.core.synthetic.textures import SIZE, Atlas
+from da3_ros.synthetic import textures
+from da3_ros.synthetic.ray_caster import develop, render
+from da3_ros.synthetic.scene_builder import join
+from da3_ros.synthetic.textures import SIZE, Atlas
+from tools.training import paths, scenes
 
 SIZES = ((84, 112), (70, 112), (98, 98), (112, 84), (70, 126))
 """(height, width) of the pictures at training scale 1, all of about 40 to 50 patches."""

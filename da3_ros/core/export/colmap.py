@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from da3_ros.core import poses
-from da3_ros.core.atomic_file import atomic_path
 from da3_ros.core.export import points
-from da3_ros.core.image_input import ImageBatch
+from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.prediction import Prediction
+from da3_ros.core.user_input.images import ImageBatch
 
 PINHOLE = 1
 MODELS = ("binary", "text", "both")

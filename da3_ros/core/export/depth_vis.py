@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from da3_ros.core import colormap
-from da3_ros.core.atomic_file import atomic_path
+from da3_ros.core.export import colormap
+from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.prediction import Prediction
 
 LEGEND_WIDTH = 72

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from da3_ros.core.export.depth_vis import write_jpeg
-from da3_ros.core.export.video import write_video
+from da3_ros.core.files.video import write_video
 from da3_ros.core.prediction import Prediction
 
 CLIP_PERCENT = 10.0

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from da3_ros.core import align
-from da3_ros.core.atomic_file import atomic_path
 from da3_ros.core.export import depth_vis, points
-from da3_ros.core.export.gltf import LINES, POINTS, Primitive, write_glb
+from da3_ros.core.files.atomic_file import atomic_path
+from da3_ros.core.files.gltf import LINES, POINTS, Primitive, write_glb
 from da3_ros.core.prediction import Prediction
+from da3_ros.core.scale import align
 
 _FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
 """Optical axes (y down, z forward) to glTF's (y up, z backward)."""

@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from da3_ros.core import align, camera_paths, colormap, poses, splat
-from da3_ros.core.camera_paths import CameraPath
-from da3_ros.core.export.video import QUALITIES, write_video
-from da3_ros.core.gaussian_scene import unbatched
+from da3_ros.core import poses
+from da3_ros.core.export import camera_paths, colormap, splat
+from da3_ros.core.export.camera_paths import CameraPath
+from da3_ros.core.export.gaussians import unbatched
+from da3_ros.core.files.video import QUALITIES, write_video
 from da3_ros.core.prediction import Prediction
+from da3_ros.core.scale import align
 
 COLOR_MODES = ("RGB+ED", "RGB+D")
 VIS_DEPTH = ("hcat", "vcat", "none", None)

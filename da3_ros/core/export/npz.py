@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from da3_ros.core.atomic_file import atomic_path
+from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.prediction import Prediction
 
 

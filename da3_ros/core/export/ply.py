@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from da3_ros.core.atomic_file import atomic_path
 from da3_ros.core.export import points
+from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.prediction import Prediction
 
 _VERTEX = np.dtype(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from da3_ros.core import align
 from da3_ros.core.prediction import Prediction
+from da3_ros.core.scale import align
 from da3_ros.net.sky import SKY_SCORE
 
 BLACK_BELOW = 16

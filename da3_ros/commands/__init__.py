@@ -1,0 +1,1 @@
+"""The executables: the file is the command. Arguments and printing only."""

@@ -1,0 +1,180 @@
+"""The `da3` command: depth, cameras and files from pictures or a video."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from da3_ros.core.export import FORMATS
+from da3_ros.core.preprocess import METHODS
+from da3_ros.core.user_input.video import VideoError, read_video
+from da3_ros.net.checkpoint import CheckpointError
+from da3_ros.net.presets import PRESETS
+from da3_ros.net.reference_view import STRATEGIES
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+EXAMPLES = """examples:
+  da3 infer room/*.jpg --model depth-anything/DA3-SMALL --export-dir out
+  da3 infer room/ --model da3-demo --export-format glb-depth_vis --export-dir out
+  da3 infer room/ --export-format colmap --export-kwargs '{"colmap": {"model": "text"}}'
+  da3 video drive.mp4 --fps 2 --export-format glb-npz --export-dir out
+  da3 presets
+
+export formats, joined with '-': {formats}
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns its exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (ValueError, OSError, CheckpointError) as error:
+        print(f"da3: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "da3",
+        description=__doc__,
+        epilog=EXAMPLES.replace("{formats}", ", ".join(FORMATS)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    infer = verbs.add_parser("infer", help="pictures in, files out", **_help_style())
+    infer.add_argument("images", nargs="+", metavar="IMAGE", help="picture files, or folders")
+    _add_common(infer)
+    infer.set_defaults(run=_infer)
+    video = verbs.add_parser("video", help="a video in, files out", **_help_style())
+    video.add_argument("video", metavar="FILE", help="any video that FFmpeg reads")
+    video.add_argument("--fps", type=float, default=1.0, help="pictures per second (%(default)s)")
+    video.add_argument("--max-frames", type=int, default=64, help="at most (%(default)s)")
+    _add_common(video)
+    video.set_defaults(run=_video)
+    presets = verbs.add_parser("presets", help="the networks there are", **_help_style())
+    presets.set_defaults(run=_presets)
+    return parser
+
+
+def _help_style() -> dict:
+    epilog = EXAMPLES.replace("{formats}", ", ".join(FORMATS))
+    return {"epilog": epilog, "formatter_class": argparse.RawDescriptionHelpFormatter}
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--model",
+        default="depth-anything/DA3-SMALL",
+        help="repository, folder or preset (%(default)s)",
+    )
+    add("--device", default="auto", help="auto, cpu, cuda, cuda:1 (%(default)s)")
+    add("--export-dir", default="da3_out", help="where files go (%(default)s)")
+    add("--export-format", default="glb", help="joined with '-' (%(default)s)")
+    add("--export-feat", default="", help="layers for feat_vis and npz, as 5,11")
+    add("--export-kwargs", default="{}", type=_json, help="options per format, a JSON object")
+    add("--process-res", type=int, default=504, help="px (%(default)s)")
+    add("--process-res-method", default=METHODS[0], choices=METHODS, help="(%(default)s)")
+    add("--ref-view-strategy", default="saddle_balanced", choices=STRATEGIES, help="(%(default)s)")
+    add("--use-ray-pose", action="store_true", help="cameras from the ray map")
+    add("--infer-gs", action="store_true", help="also Gaussians, for gs_ply and gs_video")
+    add("--conf-thresh-percentile", type=float, default=40.0, help="for clouds (%(default)s)")
+    add("--num-max-points", type=int, default=1_000_000, help="for clouds (%(default)s)")
+    add("--no-cameras", action="store_true", help="no wireframes in the glb")
+    add("--feat-vis-fps", type=int, default=15, help="(%(default)s)")
+
+
+def _json(text: str) -> dict:
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError('must be a JSON object like {"glb": {}}')
+    return value
+
+
+def _infer(options: argparse.Namespace) -> int:
+    return _run(_find_images(options.images), options)
+
+
+def _find_images(names: list[str]) -> list[str]:
+    """Files as given, folders as their pictures in alphabetical order."""
+    found = []
+    for path in map(Path, names):
+        if not path.is_dir():
+            found.append(str(path))
+            continue
+        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+        if not inside:
+            raise ValueError(f"the folder '{path}' holds no pictures ({', '.join(SUFFIXES)})")
+        found += map(str, inside)
+    return found
+
+
+def _video(options: argparse.Namespace) -> int:
+    if not options.fps > 0 or options.max_frames < 1:
+        raise ValueError("--fps must be above 0 and --max-frames at least 1")
+    images = []
+    for image in tqdm(read_video(options.video, fps=options.fps), "reading", unit=" frames"):
+        images.append(image)
+        if len(images) == options.max_frames:
+            break
+    if not images:
+        raise VideoError(f"'{options.video}' holds no frames")
+    return _run(images, options)
+
+
+def _run(images: list, options: argparse.Namespace) -> int:
+    # Imported here: `da3 --help` need not wait for torch.
+    import torch
+
+    from da3_ros.api import DepthAnything3
+
+    device = options.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    with tqdm(total=2, unit=" steps") as progress:
+        progress.set_description(f"loading {options.model}")
+        model = DepthAnything3(options.model).to(device)
+        progress.update()
+        progress.set_description(f"{len(images)} pictures on {device}")
+        started = time.monotonic()
+        prediction = model.inference(images, **_inference_arguments(options))
+        progress.update()
+    count, height, width = prediction.depth.shape
+    seconds = time.monotonic() - started
+    print(f"{count} depth maps of {width}x{height} px in {seconds:.1f} s")
+    print(f"{options.export_format} written to {Path(options.export_dir).resolve()}")
+    return 0
+
+
+def _inference_arguments(options: argparse.Namespace) -> dict:
+    names = (
+        *("export_dir", "export_format", "export_kwargs", "process_res", "process_res_method"),
+        *("ref_view_strategy", "use_ray_pose", "infer_gs", "conf_thresh_percentile"),
+        *("num_max_points", "feat_vis_fps"),
+    )
+    layers = [int(layer) for layer in options.export_feat.split(",") if layer.strip()]
+    arguments = {name: getattr(options, name) for name in names}
+    return arguments | {"export_feat_layers": layers, "show_cameras": not options.no_cameras}
+
+
+def _presets(options: argparse.Namespace) -> int:
+    for preset in PRESETS.values():
+        abilities = ["several views and poses" if preset.any_view else "one view"]
+        abilities += ["Gaussians"] * preset.gaussians + ["metric"] * preset.metric
+        source = preset.repository or "ships with da3_ros"
+        print(f"{preset.name:22} {source:36} {preset.license:13} {', '.join(abilities)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

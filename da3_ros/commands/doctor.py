@@ -1,0 +1,69 @@
+"""da3_doctor: looks at a bag or a running graph, and says what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from da3_ros.core.config import Config, ConfigError, from_dict
+from da3_ros.ros.bags.bag import BagError
+from da3_ros.ros.doctor.camera import check_camera
+from da3_ros.ros.doctor.findings import Finding, Verdict, error, format_table
+from da3_ros.ros.doctor.graph import observe_graph
+from da3_ros.ros.doctor.machine import check_machine
+from da3_ros.ros.doctor.poses import check_poses
+from da3_ros.ros.doctor.recording import observe_bag
+from da3_ros.ros.parameter_file import read_parameter_file
+from da3_ros.ros.transport import use_large_message_profile
+
+
+def main() -> int:
+    """Entry point of da3_doctor. Returns 0, or 1 when anything is an ERROR."""
+    options = parse_arguments(sys.argv[1:])
+    try:
+        parameters = read_parameter_file(options.params) if options.params else {}
+        if options.model:
+            parameters["model.name"] = options.model
+        findings = examine(options, from_dict(parameters), parameters.get("pose.world_frame"))
+    except ConfigError as problem:
+        findings = [error("parameters", str(problem), "correct the parameter file")]
+    except KeyboardInterrupt:
+        return 130
+    print(format_table(findings))
+    return int(any(finding.verdict is Verdict.ERROR for finding in findings))
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Command line of da3_doctor."""
+    parser = argparse.ArgumentParser("da3_doctor", description=__doc__)
+    add = parser.add_argument
+    add("bag", nargs="?", help="rosbag2 to look at; default: the running graph")
+    add("--params", type=Path, metavar="FILE", help="parameter file of the node")
+    add("--model", help="parameter model.name")
+    add("--seconds", type=float, default=5.0, help="how long to listen (%(default)s)")
+    add("--image", default="", metavar="TOPIC", help="image topic; default: the first camera")
+    return parser.parse_args(arguments)
+
+
+def examine(options: argparse.Namespace, config: Config, world: str | None) -> list[Finding]:
+    """All checks. world: pose.world_frame where the user has set it."""
+    machine = check_machine(config)
+    findings: list[Finding] = []
+    try:
+        if options.bag:
+            seen = observe_bag(options.bag, options.image)
+        else:
+            use_large_message_profile()
+            seen, findings = observe_graph(options.seconds, config, options.image)
+    except BagError as problem:
+        sentence, mend = str(problem), "the bag must be whole and hold images with camera_info"
+        if not options.bag:
+            sentence = sentence.replace("the bag", "the graph")
+            mend = "start the camera with its camera_info; see ROS_DOMAIN_ID and the network"
+        return [error("topics", sentence, mend), *machine]
+    return [*findings, *check_camera(seen, config), *check_poses(seen, config, world), *machine]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,183 @@
+"""da3_play: replay a rosbag2 into the graph where `ros2 bag play` does not exist.
+
+Messages go out as the bytes that were recorded. /tf_static and other latched topics are
+transient_local, all topics reliable; types that are not installed are skipped and named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+
+import rclpy
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.publisher import Publisher
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.signals import SignalHandlerOptions
+from rclpy.utilities import remove_ros_args
+from rosbags.interfaces import Connection
+from rosgraph_msgs.msg import Clock
+
+from da3_ros.ros.bags.bag import BagError, BagReader, is_latched, message_class
+from da3_ros.ros.messages import ns_to_stamp
+from da3_ros.ros.transport import use_large_message_profile
+
+CLOCK_PERIOD = 0.025
+"""As often as `ros2 bag play` says the time: every message makes rclpy's executor try all
+that waits, and on a slow core a node does little else."""
+
+SETTLE = 1.0
+"""Seconds without a new subscriber after which all are taken to be there."""
+
+IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+
+
+class Player(Node):
+    """Publishes a bag's messages at the pace they were recorded.
+
+    rate: times faster than recorded. clock: publish /clock, for nodes with use_sim_time.
+    """
+
+    def __init__(self, bag: BagReader, *, rate: float = 1.0, clock: bool = False):
+        # It is never spun, so it offers no services.
+        super().__init__("da3_play", start_parameter_services=False)
+        self._bag = bag
+        self._rate = rate
+        self._clock = self.create_publisher(Clock, "/clock", 10) if clock else None
+        self._publishers_of: dict[int, Publisher] = {}
+        for connection in bag.connections:
+            self._advertise(connection)
+        if not self._publishers_of:
+            raise BagError("the bag holds no message of a type that is installed here")
+
+    def _advertise(self, connection: Connection) -> None:
+        cls = message_class(connection.msgtype)
+        if cls is None:
+            self.get_logger().warning(
+                f"{connection.topic} is skipped: {connection.msgtype} is not installed"
+            )
+            return
+        if connection.topic == "/clock" and self._clock:
+            return
+        qos = QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
+        if is_latched(connection):
+            qos.durability = DurabilityPolicy.TRANSIENT_LOCAL
+        self._publishers_of[connection.id] = self.create_publisher(cls, connection.topic, qos)
+
+    def wait_for_subscriber(self, timeout: float) -> bool:
+        """Wait until somebody listens to an image topic and nobody new comes; False when nobody
+        came within `timeout` s.
+
+        A subscriber is known here a moment before it knows this publisher, and what is sent in
+        between is lost.
+        """
+        images = {c.id for c in self._bag.connections if c.msgtype in IMAGES}
+        began = settled = time.monotonic()
+        counts: dict[int, int] = {}
+        while not (heard := any(counts.get(i) for i in images)) or _since(settled) < SETTLE:
+            if not heard and _since(began) > timeout:
+                return False
+            time.sleep(0.05)
+            before, counts = counts, self._count_subscribers()
+            settled = settled if counts == before else time.monotonic()
+        return True
+
+    def _count_subscribers(self) -> dict[int, int]:
+        return {i: p.get_subscription_count() for i, p in self._publishers_of.items()}
+
+    def play(self) -> int:
+        """Replay the bag once; returns the number of messages sent."""
+        connections = [c for c in self._bag.connections if c.id in self._publishers_of]
+        self._zero = time.monotonic()
+        count = 0
+        for connection, time_ns, raw in self._bag.raw_messages(connections):
+            self._wait_until(time_ns)
+            self._publishers_of[connection.id].publish(raw)
+            count += 1
+        return count
+
+    def flush(self) -> None:
+        """Wait, but not long, until reliable subscribers have everything."""
+        for publisher in self._publishers_of.values():
+            publisher.wait_for_all_acked(Duration(seconds=2))
+
+    def _wait_until(self, time_ns: int) -> None:
+        due = self._zero + (time_ns - self._bag.start_ns) / 1e9 / self._rate
+        while (left := due - time.monotonic()) > 0:
+            self._tell_time(min(time_ns, self._now_ns()))
+            time.sleep(min(left, CLOCK_PERIOD) if self._clock else left)
+        self._tell_time(time_ns)
+
+    def _now_ns(self) -> int:
+        elapsed = (time.monotonic() - self._zero) * self._rate
+        return self._bag.start_ns + round(elapsed * 1e9)
+
+    def _tell_time(self, time_ns: int) -> None:
+        if self._clock:
+            self._clock.publish(Clock(clock=ns_to_stamp(time_ns)))
+
+
+def _since(then: float) -> float:
+    return time.monotonic() - then
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Command line of da3_play."""
+    parser = argparse.ArgumentParser("da3_play", description="Replay a rosbag2 (MCAP, sqlite3).")
+    parser.add_argument("bag", help="folder of the bag, or its .mcap or .db3 file")
+    parser.add_argument("--rate", type=float, default=1.0, help="times faster than recorded")
+    parser.add_argument("--clock", action="store_true", help="publish /clock")
+    parser.add_argument("--loop", action="store_true", help="start over at the end")
+    parser.add_argument(
+        "--start-delay",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="seconds before the first message",
+    )
+    parser.add_argument(
+        "--wait",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="wait so long for a subscriber of the images",
+    )
+    options = parser.parse_args(arguments)
+    if not options.rate > 0:
+        parser.error(f"--rate is {options.rate}, must be above 0")
+    return options
+
+
+def main() -> None:
+    """Entry point of da3_play."""
+    options = parse_arguments(remove_ros_args(sys.argv)[1:])
+    use_large_message_profile()
+    # rclpy's own handlers would end the context in the middle of a publish.
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with BagReader(options.bag) as bag:
+            _run(Player(bag, rate=options.rate, clock=options.clock), options)
+    except BagError as error:
+        sys.exit(f"da3_play: {error}")
+    except KeyboardInterrupt:
+        pass
+
+
+def _run(player: Player, options: argparse.Namespace) -> None:
+    time.sleep(options.start_delay)
+    if options.wait and not player.wait_for_subscriber(options.wait):
+        player.get_logger().warning("nobody subscribed to the images; playing all the same")
+    while True:
+        count = player.play()
+        player.get_logger().info(f"played {count} messages")
+        if not options.loop:
+            break
+    player.flush()
+
+
+if __name__ == "__main__":
+    main()

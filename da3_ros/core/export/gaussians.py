@@ -1,0 +1,39 @@
+"""Gaussians of one scene: out of the network's batch, and into another frame."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from da3_ros.core.scale.align import Similarity
+from da3_ros.net.camera import quaternion, rotation_matrix
+from da3_ros.net.gaussians import Gaussians
+from da3_ros.net.spherical_harmonics import rotate_harmonics
+
+
+def unbatched(gaussians: Gaussians) -> Gaussians:
+    """The one scene of a batch: means (G, 3) and so on."""
+    if gaussians.means.dim() == 2:
+        return gaussians
+    if len(gaussians.means) != 1:
+        raise ValueError(f"expected the Gaussians of one scene, got {len(gaussians.means)}")
+    return Gaussians(**{name: values[0] for name, values in vars(gaussians).items()})
+
+
+def moved(gaussians: Gaussians, similarity: Similarity) -> Gaussians:
+    """Gaussians carried from the similarity's source frame into its target frame.
+
+    Sizes, orientations and view-dependent colours come along. A scale of None counts as 1.
+    """
+    R = torch.from_numpy(similarity.R).to(gaussians.means)
+    t = torch.from_numpy(similarity.t).to(gaussians.means)
+    scale = similarity.scale or 1.0
+    xyzw = gaussians.rotations.roll(-1, dims=-1)
+    turned = quaternion(R @ rotation_matrix(F.normalize(xyzw, dim=-1)))
+    return Gaussians(
+        means=scale * gaussians.means @ R.T + t,
+        scales=scale * gaussians.scales,
+        rotations=turned.roll(1, dims=-1),
+        harmonics=rotate_harmonics(gaussians.harmonics, R),
+        opacities=gaussians.opacities,
+    )

@@ -1,0 +1,1 @@
+"""Metres: where the network's unit and the world meet."""

@@ -1,0 +1,124 @@
+"""The scene: everything fused so far, and the mesh that depth is rendered from."""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+
+import numpy as np
+
+from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.config import SceneConfig
+from da3_ros.core.scene.mesh import Mesh, MeshError
+from da3_ros.core.scene.surface import extract_mesh, surface_points
+from da3_ros.core.scene.tsdf import TsdfVolume
+
+
+class Scene:
+    """A fused map in the world frame, safe to read while another thread integrates.
+
+    The map and the mesh are apart: a mesh is a picture of the map when `build_mesh` was
+    called, or a file. A loaded mesh is shown until `build_mesh` or `reset`.
+    """
+
+    def __init__(self, config: SceneConfig, device: str = "cpu"):
+        self.config = config
+        self._device = device
+        self._lock = threading.Lock()
+        self._volume = self._empty()
+        self._mesh = Mesh.load(config.mesh) if config.mesh else None
+        self._frames = 0
+
+    def _empty(self) -> TsdfVolume:
+        c = self.config
+        return TsdfVolume(c.voxel_size, c.truncation, c.max_range, c.max_blocks, self._device)
+
+    def configure(self, config: SceneConfig) -> None:
+        """Take parameters that changed while running: `max_range`."""
+        with self._lock:
+            self.config = config
+            self._volume.max_range = config.max_range
+
+    def integrate(
+        self,
+        depth: np.ndarray,
+        T_world_cam: np.ndarray,
+        camera: CameraModel,
+        image: np.ndarray | None = None,
+        confidence: np.ndarray | None = None,
+    ) -> None:
+        """Fuse one depth image; see `TsdfVolume.integrate`."""
+        with self._lock:
+            self._volume.integrate(depth, T_world_cam, camera, image, confidence)
+            self._frames += 1
+
+    def cloud(self) -> tuple[np.ndarray, np.ndarray]:
+        """Points (n, 3) float32 of the fused surface, metres, and colours (n, 3) uint8."""
+        return surface_points(self._snapshot())
+
+    def build_mesh(self) -> Mesh:
+        """Make the map's surface the mesh that `render_depth` shows.
+
+        Raises MeshError when nothing has been fused yet.
+        """
+        mesh = extract_mesh(self._snapshot())
+        with self._lock:
+            self._mesh = mesh
+        return mesh
+
+    def _snapshot(self) -> TsdfVolume:
+        """A copy: extraction takes long, and the worker must not wait for it."""
+        with self._lock:
+            return copy.deepcopy(self._volume)
+
+    def load_mesh(self, path: str | os.PathLike) -> Mesh:
+        """Show this PLY, OBJ or GLB file instead of the map's own surface."""
+        mesh = Mesh.load(path)
+        with self._lock:
+            self._mesh = mesh
+        return mesh
+
+    def mesh(self) -> Mesh:
+        """The mesh built or loaded last; MeshError when there is none."""
+        with self._lock:
+            mesh = self._mesh
+        if mesh is None:
+            raise MeshError("there is no mesh yet: build it (build_mesh) or load one (load_mesh)")
+        return mesh
+
+    def render_depth(
+        self,
+        transform: np.ndarray,
+        calibration: CameraModel,
+        cull_faces: bool = True,
+        add_alpha: bool = True,
+    ) -> np.ndarray:
+        """Depth of the mesh from a viewpoint; see `Mesh.render_depth`. MeshError without a mesh."""
+        return self.mesh().render_depth(transform, calibration, cull_faces, add_alpha)
+
+    def reset(self) -> None:
+        """Forget the map and its mesh; a mesh named by the parameter is shown again."""
+        mesh = Mesh.load(self.config.mesh) if self.config.mesh else None
+        with self._lock:
+            self._volume, self._mesh, self._frames = self._empty(), mesh, 0
+
+    @property
+    def frames(self) -> int:
+        """Depth images fused since the last reset."""
+        return self._frames
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the map, in bytes."""
+        return self._volume.blocks.nbytes
+
+    @property
+    def block_count(self) -> int:
+        """Blocks of 8x8x8 voxels in the map."""
+        return self._volume.blocks.count
+
+    @property
+    def dropped_blocks(self) -> int:
+        """Blocks given up to the memory bound since the last reset."""
+        return self._volume.blocks.dropped

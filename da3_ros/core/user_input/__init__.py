@@ -1,0 +1,1 @@
+"""What users of the API hand in: pictures, videos, cameras."""

@@ -1,0 +1,1 @@
+"""The demo's bag, its listener and its pictures."""

@@ -1,0 +1,1 @@
+"""Checks of a running graph or a bag, and how to mend what they find."""

@@ -1,0 +1,162 @@
+"""Checks of images and camera infos."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, CompressedImage
+
+from da3_ros.core.camera_model import CameraError, CameraModel
+from da3_ros.core.config import Config
+from da3_ros.core.preprocess import PreprocessError, plan_resize
+from da3_ros.ros.doctor.findings import Finding, error, ok, warn
+from da3_ros.ros.doctor.recording import Observation
+from da3_ros.ros.images import ImageError, compressed_to_rgb, to_rgb
+from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.ros.messages import camera_model, rectified_camera_model
+
+ENOUGH = 0.95
+FAR_NS = 10_000_000_000
+
+
+def decode(msg) -> np.ndarray:
+    """(H, W, 3) uint8 RGB. Raises `ImageError`."""
+    return compressed_to_rgb(msg) if isinstance(msg, CompressedImage) else to_rgb(msg)
+
+
+def read_camera(info: CameraInfo, config: Config) -> CameraModel:
+    """The camera as the node reads it. Raises `CameraError`."""
+    return camera_model(info) if config.input.rectify else rectified_camera_model(info)
+
+
+def check_camera(seen: Observation, config: Config) -> list[Finding]:
+    """All checks of this file."""
+    return [
+        check_images(seen, config),
+        check_headers(seen),
+        check_info(seen, config),
+        check_pairs(seen),
+        check_rectification(seen, config),
+        check_clock(seen),
+    ]
+
+
+def check_images(seen: Observation, config: Config) -> Finding:
+    """Readable, all of one size, large enough for the network."""
+    sizes = Counter(decoded_size(event.msg) for event in seen.images)
+    try:
+        height, width = decode(seen.images[0].msg).shape[:2]
+        plan_resize(height, width, config.model.process_res)
+    except (ImageError, PreprocessError) as problem:
+        return error("images", str(problem), "choose another topic or encoding of the camera")
+    if len(sizes) > 1:
+        listed = ", ".join(f"{w}x{h}" for w, h in sizes if w)
+        return warn("images", f"their size changes: {listed}", "fix the size in the camera driver")
+    times = [stamp_to_ns(event.msg.header.stamp) for event in seen.images]
+    rate = (len(times) - 1) / max((times[-1] - times[0]) / 1e9, 1e-9)
+    what = f"{len(times)} on {seen.topics.image}, {width}x{height}, {rate:.1f} Hz"
+    return ok("images", what)
+
+
+def decoded_size(msg) -> tuple[int, int]:
+    """(width, height) as the message says; compressed ones do not."""
+    return (0, 0) if isinstance(msg, CompressedImage) else (msg.width, msg.height)
+
+
+def check_headers(seen: Observation) -> Finding:
+    """Stamps there, rising, not repeated; a frame id."""
+    headers = [event.msg.header for event in seen.images]
+    stamps = [stamp_to_ns(header.stamp) for header in headers]
+    if not all(stamps):
+        return error("stamps", "images have stamp 0", "set the stamp in the camera driver")
+    if not all(header.frame_id for header in headers):
+        return error("stamps", "images have no frame_id", "set frame_id in the camera driver")
+    repeated = len(stamps) - len(set(stamps))
+    backwards = sum(b < a for a, b in zip(stamps, stamps[1:]))
+    if repeated or backwards:
+        what = f"{repeated} images repeat a stamp, {backwards} are older than the one before"
+        return warn("stamps", what, "stamp images once, at exposure; they are dropped otherwise")
+    return ok("stamps", f"rising, frame_id '{headers[0].frame_id}'")
+
+
+def check_info(seen: Observation, config: Config) -> Finding:
+    """Intrinsics that a camera can have, of the images' size and frame."""
+    name = "camera info"
+    if not seen.infos:
+        what = f"nothing on {seen.topics.camera_info}"
+        return error(name, what, "start or record the camera_info topic beside the images")
+    info = seen.infos[0]
+    try:
+        camera = read_camera(info, config)
+        height, width = decode(seen.images[0].msg).shape[:2]
+    except CameraError as problem:
+        return error(name, str(problem), "calibrate the camera (camera_calibration) and load it")
+    except ImageError as problem:
+        return error(name, f"cannot be compared: {problem}", "see images")
+    if (camera.width, camera.height) != (width, height):
+        what = f"it is for {camera.width}x{camera.height}, the images are {width}x{height}"
+        mend = "publish the camera_info of the resized image (image_proc resizes both)"
+        return error(name, what, mend)
+    frames = info.header.frame_id, seen.images[0].msg.header.frame_id
+    if frames[0] != frames[1]:
+        what = f"its frame_id is '{frames[0]}', that of the images '{frames[1]}'"
+        return warn(name, what, "use the optical frame in both")
+    off = abs(camera.K[0, 2] / width - 0.5), abs(camera.K[1, 2] / height - 0.5)
+    if max(off) > 0.25:
+        what = f"principal point ({camera.K[0, 2]:.0f}, {camera.K[1, 2]:.0f}) is far off centre"
+        return warn(name, what, "was the image cropped or resized without its camera_info?")
+    return ok(name, f"fx {camera.K[0, 0]:.0f} px, {2 * field_of_view(camera):.0f} degrees wide")
+
+
+def field_of_view(camera: CameraModel) -> float:
+    """Half the horizontal angle in degrees, without the lens."""
+    return float(np.degrees(np.arctan(camera.width / 2 / camera.K[0, 0])))
+
+
+def check_pairs(seen: Observation) -> Finding:
+    """Every image has an info of the same stamp."""
+    name = "info stamps"
+    stamps = {stamp_to_ns(info.header.stamp) for info in seen.infos}
+    pairs = sum(stamp_to_ns(event.msg.header.stamp) in stamps for event in seen.images)
+    share = pairs / len(seen.images)
+    what = f"{pairs} of {len(seen.images)} images have a camera_info of their stamp"
+    mend = "the driver must give both the same stamp; record both topics without loss"
+    if share >= ENOUGH:
+        return ok(name, what)
+    return warn(name, what, mend) if share > 0.5 else error(name, what, mend)
+
+
+def check_rectification(seen: Observation, config: Config) -> Finding:
+    """The parameter input.rectify fits the topic and its lens."""
+    name = "rectification"
+    if not seen.infos:
+        return warn(name, "not judged: no camera info", "see camera info")
+    info = seen.infos[0]
+    distorted = bool(np.any(info.d)) or info.distortion_model == "equidistant"
+    is_rectified = "rect" in seen.topics.image.replace("direct", "")
+    if distorted and not config.input.rectify and not is_rectified:
+        what = f"{seen.topics.image} is not rectified, its lens is, and input.rectify is false"
+        return error(name, what.replace("lens is", "lens is distorted"), "set input.rectify: true")
+    if distorted and config.input.rectify and is_rectified:
+        what = f"{seen.topics.image} seems to be rectified already and would be rectified again"
+        return error(name, what, "set input.rectify: false, or use the raw image")
+    if not distorted:
+        return ok(name, "no lens distortion")
+    return ok(name, "done by the node" if config.input.rectify else "done by the camera's pipeline")
+
+
+def check_clock(seen: Observation) -> Finding:
+    """Stamps and arrival are of one clock."""
+    name = "clock"
+    delays = [event.time_ns - stamp_to_ns(event.msg.header.stamp) for event in seen.images]
+    delay_ns = int(np.median(delays))
+    if abs(delay_ns) > FAR_NS:
+        what = f"image stamps are {abs(delay_ns) / 1e9:.0f} s off the clock of their arrival"
+        mend = "with a simulation or a replayed bag start the node with use_sim_time:=true"
+        return warn(name, what, mend + "; else synchronise the clocks (chrony)")
+    if delay_ns < -50_000_000:
+        what = f"image stamps are {-delay_ns / 1e9:.2f} s in the future"
+        return warn(name, what, "synchronise the clocks of camera and computer (chrony, PTP)")
+    what = f"images arrive {delay_ns / 1e9:.3f} s after their stamp"
+    return ok(name, what + (", /clock is there" if seen.clock else ""))

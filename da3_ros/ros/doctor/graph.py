@@ -1,0 +1,111 @@
+"""A running graph, listened to for a few seconds, and the QoS of its publishers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from tf2_msgs.msg import TFMessage
+
+from da3_ros.core.config import Config
+from da3_ros.ros.bags.bag import type_name
+from da3_ros.ros.bags.find_camera import find_topics
+from da3_ros.ros.doctor.findings import Finding, error, ok
+from da3_ros.ros.doctor.recording import Event, Observation
+
+DISCOVERY = 2.0
+OURS = "/da3/"
+BEST_EFFORT = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
+LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+class Heard:
+    """What was heard, with the two methods of a bag that `find_topics` asks."""
+
+    def __init__(self):
+        self.events: list[Event] = []
+
+    def topics_of(self, cls: type) -> list[str]:
+        """Topics on which messages of the class came, in order of name."""
+        return sorted({event.topic for event in self.events if isinstance(event.msg, cls)})
+
+    def messages(self, *topics: str) -> Iterator[tuple[str, int, object]]:
+        """Topic, time of arrival in ns and message."""
+        for event in self.events:
+            if event.topic in topics:
+                yield event.topic, event.time_ns, event.msg
+
+
+def observe_graph(
+    seconds: float, config: Config, image: str = ""
+) -> tuple[Observation, list[Finding]]:
+    """Listen; returns what was heard of one camera, and the finding about QoS.
+
+    image: its topic; the first colour camera if empty. Raises `BagError` when there is none.
+    """
+    context = Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("da3_doctor", context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    try:
+        _spin(executor, DISCOVERY)
+        heard = Heard()
+        _subscribe(node, heard, image)
+        _spin(executor, seconds)
+        topics = find_topics(heard)
+        wanted = {topics.image, topics.camera_info, "/tf", "/tf_static"}
+        events = [event for event in heard.events if event.topic in wanted]
+        clock = node.count_publishers("/clock") > 0
+        return Observation(topics, events, clock), [check_qos(node, wanted, config)]
+    finally:
+        executor.shutdown()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def _spin(executor: SingleThreadedExecutor, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        executor.spin_once(timeout_sec=left)
+
+
+def _subscribe(node: Node, heard: Heard, image: str) -> None:
+    kinds = {type_name(cls): cls for cls in (Image, CompressedImage, CameraInfo)}
+    for topic, types in node.get_topic_names_and_types():
+        cls = kinds.get(types[0])
+        is_other_image = image and topic != image and cls is not CameraInfo
+        if cls and not topic.startswith(OURS) and not is_other_image:
+            _listen(node, heard, cls, topic, BEST_EFFORT)
+    _listen(node, heard, TFMessage, "/tf", QoSProfile(depth=100))
+    _listen(node, heard, TFMessage, "/tf_static", LATCHED)
+
+
+def _listen(node: Node, heard: Heard, cls: type, topic: str, qos: QoSProfile) -> None:
+    def keep(msg) -> None:
+        heard.events.append(Event(topic, time.time_ns(), msg))
+
+    node.create_subscription(cls, topic, keep, qos)
+
+
+def check_qos(node: Node, topics: set[str], config: Config) -> Finding:
+    """Every publisher offers what the node asks for."""
+    reliable = config.input.reliability == "reliable"
+    for topic in sorted(topics):
+        for publisher in node.get_publishers_info_by_topic(topic):
+            qos, who = publisher.qos_profile, f"{publisher.node_name} publishes {topic}"
+            wants_all = reliable or topic in ("/tf", "/tf_static")
+            if wants_all and qos.reliability == ReliabilityPolicy.BEST_EFFORT:
+                mend = "set input.reliability: best_effort, or make the publisher reliable"
+                return error("qos", f"{who} best effort, the node asks for reliable", mend)
+            if topic == "/tf_static" and qos.durability != DurabilityPolicy.TRANSIENT_LOCAL:
+                what = f"{who} without transient_local: a node that starts later gets nothing"
+                mend = "for bags: ros2 bag play --qos-profile-overrides-path, or da3_play"
+                return error("qos", what, mend)
+    return ok("qos", "every publisher offers what the node asks for")

@@ -1,0 +1,91 @@
+"""Checks of the machine: GPU, weights, transport of large messages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+
+from da3_ros.core.config import Config
+from da3_ros.core.load_model import ModelError, find_device
+from da3_ros.net.attention import has_bf16_products, has_bf16_tiles, kernel
+from da3_ros.net.checkpoint import CONFIG, MODELS, WEIGHTS
+from da3_ros.net.presets import PRESETS
+from da3_ros.ros.doctor.findings import Finding, error, ok, warn
+from da3_ros.ros.transport import SEGMENT_BYTES, USERS_CHOICE, find_profile
+
+SHARED_MEMORY = Path("/dev/shm")
+
+
+def check_machine(config: Config) -> list[Finding]:
+    """All checks of this file."""
+    return [check_device(config), check_model(config), check_transport()]
+
+
+def check_device(config: Config) -> Finding:
+    """The device of the parameters is there, and fast."""
+    try:
+        device = find_device(config.model.device)
+    except ModelError as problem:
+        return error("device", str(problem), "set model.device: auto, or install torch with CUDA")
+    if device.type == "cpu":
+        what = f"no GPU is used; the CPU has {os.cpu_count()} cores"
+        mend = "expect seconds per window: lower model.process_res or window.size, or use a GPU"
+        if has_bf16_products() and not has_bf16_tiles() and kernel() is None:
+            what += "; da3_ros was built without its own attention for them"
+            mend = f"build it with g++ 10 or newer; {mend}"
+        return warn("device", what, mend)
+    name, memory = torch.cuda.get_device_name(device), torch.cuda.mem_get_info(device)
+    return ok("device", f"{name}, {memory[0] >> 20} of {memory[1] >> 20} MB free")
+
+
+def check_model(config: Config) -> Finding:
+    """The weights of the parameters are on this machine."""
+    name = config.model.name
+    if (MODELS / name / WEIGHTS).is_file():
+        return ok("model", f"{name}, ships with da3_ros")
+    folder = Path(name)
+    if folder.is_dir():
+        lacking = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
+        if lacking:
+            what = f"folder {name} has no {' and no '.join(lacking)}"
+            return error("model", what, "copy both files of the checkpoint into it")
+        return ok("model", f"folder {name}")
+    if name in PRESETS:
+        what = f"{name} is a preset with random weights: its depth means nothing"
+        return warn("model", what, "name a repository or a checkpoint folder in model.name")
+    return _check_repository(name)
+
+
+def _check_repository(name: str) -> Finding:
+    try:
+        cached = "/" in name and try_to_load_from_cache(name, WEIGHTS)
+    except HFValidationError:
+        cached = False
+    if isinstance(cached, str):
+        return ok("model", f"{name}, in the cache of the Hugging Face hub")
+    if name.count("/") != 1:
+        what = f"{name} is no folder, preset or repository"
+        return error("model", what, f"use one of {', '.join(PRESETS)}, a folder, or owner/name")
+    what = f"{name} is not on this machine and would be downloaded when the node starts"
+    return warn("model", what, f"hf download {name}, while there is a network")
+
+
+def check_transport() -> Finding:
+    """Images and clouds fit through the shared memory of Fast DDS."""
+    chosen = [name for name in USERS_CHOICE if os.environ.get(name)]
+    if chosen:
+        return ok("transport", f"chosen by {chosen[0]}")
+    free = shutil.disk_usage(SHARED_MEMORY).free
+    if free < 1.25 * SEGMENT_BYTES:
+        what = f"{SHARED_MEMORY} has {free >> 20} MB free: messages over 512 kB will be lost"
+        return error("transport", what, "give the container more: docker run --shm-size=1g")
+    try:
+        profile = find_profile()
+    except FileNotFoundError as problem:
+        return error("transport", str(problem), "pip install --force-reinstall da3_ros")
+    return ok("transport", f"{profile.name}, {free >> 20} MB of shared memory free")

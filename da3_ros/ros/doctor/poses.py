@@ -1,0 +1,148 @@
+"""Checks of TF: there, in time, optical frames, the right way round."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from da3_ros.core import poses
+from da3_ros.core.camera_model import CameraError
+from da3_ros.core.config import Config
+from da3_ros.core.rectify import Rectifier
+from da3_ros.ros.doctor.camera import decode, read_camera
+from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, PosedPicture, agreement
+from da3_ros.ros.doctor.findings import Finding, error, ok, warn
+from da3_ros.ros.doctor.recording import Observation
+from da3_ros.ros.images import ImageError
+from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+
+ENOUGH = 0.95
+PAIRS = 6
+BASELINE = 0.05
+MOST_TURN = 0.4
+CLEARLY = 0.2
+"""By how much more of the matches another reading must explain."""
+
+MIX_UPS = {
+    "inverted": (
+        "the poses are world-to-camera: pictures agree with their inverses",
+        "publish camera in world (TF: parent world, child camera), or invert them",
+    ),
+    "body": (
+        "the image's frame has body axes (x forward, z up), not optical ones",
+        "give the images an optical frame: a static transform of roll -90, yaw -90 degrees "
+        "from camera_link (REP-103)",
+    ),
+    "turned twice": (
+        "the rotation from camera_link to the optical frame is applied twice",
+        "the poses are optical already: make camera_link -> camera_optical_frame the identity",
+    ),
+    "opengl": (
+        "the poses have OpenGL axes (y up, z backwards)",
+        "turn the camera frame by 180 degrees about its x axis",
+    ),
+}
+
+
+def check_poses(seen: Observation, config: Config, given_world: str | None) -> list[Finding]:
+    """All checks of this file. given_world: pose.world_frame where the user has set it."""
+    if config.pose.source == "none":
+        return [ok("tf", "not used: pose.source is none")]
+    world = given_world or seen.topics.world_frame
+    if world is None:
+        what = f"no transforms lead to '{seen.topics.frame_id}'"
+        mend = "publish or record /tf and /tf_static, or set pose.source: none"
+        return [error("tf", what, mend)]
+    seen.locate(world)
+    findings = [check_world(world, given_world), check_tf(seen, world, config)]
+    return [*findings, check_static(seen), check_axes(seen, config)]
+
+
+def check_world(world: str, given: str | None) -> Finding:
+    """The parameter names a frame that exists."""
+    if given or world == "odom":
+        return ok("world frame", f"'{world}'")
+    what = f"there is no frame 'odom', but '{world}'"
+    return warn("world frame", what, f"set pose.world_frame: {world}")
+
+
+def check_tf(seen: Observation, world: str, config: Config) -> Finding:
+    """Every image has a pose at its stamp, soon enough."""
+    count = len(seen.poses) + len(seen.missing)
+    what = f"{len(seen.poses)} of {count} images have a pose in '{world}'"
+    if len(seen.poses) < ENOUGH * count:
+        reason = next(iter(seen.missing.values()))
+        say = warn if len(seen.poses) > 0.5 * count else error
+        return say("tf", f"{what}; else {reason}", "publish this transform at the images' stamps")
+    late = float(np.quantile([pose.late for pose in seen.poses.values()], 0.95))
+    if late > config.pose.timeout:
+        mend = f"set pose.timeout: {late * 1.5:.1f}, or publish the transform earlier"
+        return warn("tf", f"{what}, but 95 % come within {late:.2f} s only", mend)
+    return ok("tf", f"{what}, 95 % within {late:.2f} s")
+
+
+def check_static(seen: Observation) -> Finding:
+    """From a camera's body to its optical frame there is the one rotation of REP-103."""
+    name, frame = "optical frame", seen.topics.frame_id.lstrip("/")
+    mounts = [t for t in seen.transforms if t.child_frame_id.lstrip("/") == frame]
+    if "optical" not in frame:
+        mend = "images belong to a frame of x right, y down, z forward, called ..._optical_frame"
+        return warn(name, f"'{frame}' is not called optical", f"{mend} (REP-103)")
+    if not mounts or not mounts[-1].header.frame_id.endswith("_link"):
+        return ok(name, f"'{frame}'")
+    q = mounts[-1].transform.rotation
+    R = poses.from_quat_xyzw((q.x, q.y, q.z, q.w), np.zeros(3))[:3, :3]
+    parent = mounts[-1].header.frame_id
+    if poses.rotation_angle(R) < 0.02:
+        what = f"'{parent}' -> '{frame}' is no rotation: one of them is misnamed"
+        mend = "see axes; usually roll -90, yaw -90 degrees are missing (REP-103)"
+        return warn(name, what, mend)
+    angle = np.degrees(poses.rotation_angle(R.T @ T_BODY_OPTICAL[:3, :3]))
+    return ok(name, f"'{frame}', {angle:.0f} degrees from straight ahead in '{parent}'")
+
+
+def check_axes(seen: Observation, config: Config) -> Finding:
+    """The given poses move the pictures as the pictures really move."""
+    name = "axes"
+    pairs = find_pairs(seen, config)
+    if not pairs:
+        return warn(name, "not judged: the camera hardly moved", "move it while the doctor looks")
+    shares = agreement(pairs)
+    if not shares:
+        return warn(name, "not judged: pictures without structure", "look at something textured")
+    best = max(shares, key=shares.get)
+    percent = {reading: f"{100 * share:.0f} %" for reading, share in shares.items()}
+    if best != "given" and shares[best] > shares["given"] + CLEARLY:
+        what, mend = MIX_UPS[best]
+        matches = f"{percent[best]} of the matches, {percent['given']} as given"
+        return error(name, f"{what} ({matches})", mend)
+    if shares["given"] < 0.5:
+        what = f"pictures and poses disagree: {percent['given']} of the matches fit"
+        mend = "check extrinsics, time synchronisation and calibration of the camera"
+        return warn(name, what, mend)
+    return ok(name, f"pictures move as the poses say: {percent['given']} of the matches fit")
+
+
+def find_pairs(seen: Observation, config: Config) -> list[tuple[PosedPicture, PosedPicture]]:
+    """Pairs of pictures spread over the observation, apart in place, alike in direction."""
+    posed = [e for e in seen.images if stamp_to_ns(e.msg.header.stamp) in seen.poses]
+    T = [seen.poses[stamp_to_ns(e.msg.header.stamp)].T_world_cam for e in posed]
+    found = []
+    for i in range(len(posed)):
+        j = next((j for j in range(i + 1, len(posed)) if _are_apart(T[i], T[j])), None)
+        if j is not None:
+            found.append((i, j))
+    step = max(1, len(found) // PAIRS)
+    try:
+        rectify = Rectifier(read_camera(seen.infos[0], config))
+        return [
+            tuple(PosedPicture(rectify(decode(posed[k].msg)), rectify.camera, T[k]) for k in pair)
+            for pair in found[::step][:PAIRS]
+        ]
+    except (CameraError, ImageError, IndexError, ValueError):
+        return []  # said by the checks of the camera
+
+
+def _are_apart(T_a: np.ndarray, T_b: np.ndarray) -> bool:
+    T = poses.inverse(T_a) @ T_b
+    turn = poses.rotation_angle(T[:3, :3])
+    return turn <= MOST_TURN and float(np.linalg.norm(T[:3, 3])) >= BASELINE

@@ -1,0 +1,131 @@
+"""What da3_doctor looks at: messages of one camera and of TF, in the order they came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from tf2_msgs.msg import TFMessage
+
+from da3_ros.core.config import PoseConfig
+from da3_ros.ros.bags.bag import BagReader
+from da3_ros.ros.bags.find_camera import BagTopics, find_topics
+from da3_ros.ros.inputs.pose_source import PoseSource
+from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, stamp_to_ns
+
+MOST_IMAGES = 300
+ENDED_NS = 1_000_000_000
+"""A pose that has not come this long after its image is missing, not late."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A message and when it arrived, or was recorded."""
+
+    topic: str
+    time_ns: int
+    msg: object
+
+
+@dataclass(frozen=True)
+class Pose:
+    """T_world_cam (4, 4) of an image, and the seconds it came after the image."""
+
+    T_world_cam: np.ndarray
+    late: float
+
+
+@dataclass
+class Observation:
+    """All messages of a bag, or of a few seconds of a graph. `clock`: /clock was there."""
+
+    topics: BagTopics
+    events: list[Event]
+    clock: bool = False
+    poses: dict[int, Pose] = field(default_factory=dict)
+    missing: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def images(self) -> list[Event]:
+        return [e for e in self.events if isinstance(e.msg, (Image, CompressedImage))]
+
+    @property
+    def infos(self) -> list[CameraInfo]:
+        return [e.msg for e in self.events if isinstance(e.msg, CameraInfo)]
+
+    @property
+    def transforms(self) -> Iterator:
+        """Every geometry_msgs/TransformStamped."""
+        for event in self.events:
+            if isinstance(event.msg, TFMessage):
+                yield from event.msg.transforms
+
+    def locate(self, world: str) -> None:
+        """Fill `poses` and `missing` (stamp_ns -> pose or reason), as the node would."""
+        source = PoseSource(PoseConfig(world_frame=world))
+        waiting: list[tuple[Event, str]] = []
+        # Static transforms reach the node whenever it starts.
+        for event in self.events:
+            if event.topic == "/tf_static":
+                source.take_transforms(event.msg, static=True)
+        for event in self.events:
+            if event.topic == "/tf":
+                source.take_transforms(event.msg, static=False)
+            elif isinstance(event.msg, (Image, CompressedImage)):
+                waiting.append((event, ""))
+            else:
+                continue
+            waiting = [(w, r) for w, _ in waiting if (r := self._try(source, w, event.time_ns))]
+        self.missing |= {stamp_to_ns(w.msg.header.stamp): reason for w, reason in waiting}
+
+    def _try(self, source: PoseSource, image: Event, now_ns: int) -> str:
+        """Why the image still waits; empty when its fate is known."""
+        stamp = stamp_to_ns(image.msg.header.stamp)
+        late_ns = now_ns - image.time_ns
+        try:
+            T = source.locate(image.msg.header.frame_id, stamp)
+        except TransformUnavailable as error:
+            if error.may_come and late_ns < ENDED_NS:
+                return str(error)
+            self.missing[stamp] = str(error)
+            return ""
+        self.poses[stamp] = Pose(T, late_ns / 1e9)
+        return ""
+
+
+class OneCamera:
+    """A bag of which `find_topics` sees one image topic only."""
+
+    def __init__(self, bag: BagReader, image: str):
+        self._bag = bag
+        self._image = image
+
+    def topics_of(self, cls: type) -> list[str]:
+        """Topics of a message class; of images the chosen one."""
+        topics = self._bag.topics_of(cls)
+        return topics if cls not in (Image, CompressedImage) else list({self._image} & {*topics})
+
+    def messages(self, *topics: str) -> Iterator:
+        """Those of the bag."""
+        return self._bag.messages(*topics)
+
+
+def observe_bag(path: str | Path, image: str = "") -> Observation:
+    """The first images of a bag and all that belongs to them. Raises `BagError`.
+
+    image: the topic; the first colour camera if empty.
+    """
+    with BagReader(path) as bag:
+        topics = find_topics(OneCamera(bag, image) if image else bag)
+        names = {topics.image, topics.camera_info, "/tf", "/tf_static"}
+        events, count = [], 0
+        for topic, time_ns, msg in bag.messages(*names):
+            events.append(Event(topic, time_ns, msg))
+            count += topic == topics.image
+            if count > MOST_IMAGES:
+                break
+        clock = any(c.topic == "/clock" for c in bag.connections)
+    return Observation(topics, events, clock)

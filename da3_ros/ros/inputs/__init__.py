@@ -1,0 +1,1 @@
+"""From subscriptions to frames: pairing, poses, rectified pictures."""

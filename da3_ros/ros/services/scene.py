@@ -1,0 +1,160 @@
+"""The fused scene on the graph.
+
+~/build_mesh     std_srvs/Trigger                  make the map's surface the mesh
+~/load_mesh      da3_ros/LoadMesh                  show this file instead
+~/render_depth   da3_ros/RenderDepth               depth of the mesh from any viewpoint
+~/cloud_map      sensor_msgs/PointCloud2           the fused surface, world frame, transient local
+~/mesh_marker    visualization_msgs/Marker         the mesh, published when it is built or loaded
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from geometry_msgs.msg import Point
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.time import Time
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import ColorRGBA
+from std_srvs.srv import Trigger
+from visualization_msgs.msg import Marker
+
+from da3_ros.core.config import Config
+from da3_ros.core.poses import PoseError
+from da3_ros.core.scene.mesh import Mesh, MeshError
+from da3_ros.core.scene.scene import Scene
+from da3_ros.ros import messages
+from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.outputs.publishing import create_publisher
+from da3_ros.srv import LoadMesh, RenderDepth
+
+MAPS = QoSProfile(
+    depth=1,
+    reliability=ReliabilityPolicy.RELIABLE,
+    durability=DurabilityPolicy.TRANSIENT_LOCAL,
+)
+MARKER_FACES = 300_000
+"""More triangles than this make RViz stutter: a marker shows every n-th."""
+
+REFUSALS = (MeshError, PoseError, TransformUnavailable, ValueError, OSError, MemoryError)
+"""What makes a request fail; the answer says which."""
+
+FindPose = Callable[[str, int], np.ndarray]
+"""(frame, stamp_ns; 0: newest) -> T_world_frame (4, 4); raises `TransformUnavailable`."""
+
+
+class SceneServices:
+    """Services and topics of the scene while the node is configured."""
+
+    def __init__(self, node: Node, scene: Scene, config: Callable[[], Config], find_pose: FindPose):
+        self._node = node
+        self._scene = scene
+        self._config = config
+        self._find_pose = find_pose
+        self._frames_shown = 0
+        self._cloud = create_publisher(node, PointCloud2, "~/cloud_map", MAPS)
+        self._marker = create_publisher(node, Marker, "~/mesh_marker", MAPS)
+        group = MutuallyExclusiveCallbackGroup()
+        self.services = [
+            node.create_service(kind, f"~/{name}", answer, callback_group=group)
+            for kind, name, answer in (
+                (Trigger, "build_mesh", self._on_build_mesh),
+                (LoadMesh, "load_mesh", self._on_load_mesh),
+                (RenderDepth, "render_depth", self._on_render_depth),
+            )
+        ]
+        self._timer = node.create_timer(
+            config().scene.cloud_period,
+            self._show_cloud,
+            callback_group=group,
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+
+    def close(self) -> None:
+        """Take services and topics off the graph."""
+        self._node.destroy_timer(self._timer)
+        for service in self.services:
+            self._node.destroy_service(service)
+        for publisher in (self._cloud, self._marker):
+            self._node.destroy_publisher(publisher)
+
+    def _on_build_mesh(self, _, response: Trigger.Response) -> Trigger.Response:
+        return self._answer(response, self._scene.build_mesh)
+
+    def _on_load_mesh(self, request, response: LoadMesh.Response) -> LoadMesh.Response:
+        return self._answer(response, lambda: self._scene.load_mesh(request.path))
+
+    def _answer(self, response, make_mesh: Callable[[], Mesh]):
+        """Show the mesh and say its size, or why there is none."""
+        try:
+            mesh = make_mesh()
+        except REFUSALS as error:
+            response.success, response.message = False, str(error)
+            return response
+        self._show_mesh(mesh)
+        response.success, response.message = True, _size_of(mesh)
+        return response
+
+    def _on_render_depth(self, request, response: RenderDepth.Response) -> RenderDepth.Response:
+        try:
+            self._render(request, response)
+        except REFUSALS as error:
+            response.success, response.message = False, str(error)
+        return response
+
+    def _render(self, request: RenderDepth.Request, response: RenderDepth.Response) -> None:
+        head = request.camera_pose.header
+        stamp_ns = Time.from_msg(head.stamp).nanoseconds
+        camera = messages.camera_model(request.camera_info)
+        T_frame_cam = messages.pose_matrix(request.camera_pose.pose, "camera_pose")
+        T_world_cam = self._find_pose(head.frame_id, stamp_ns) @ T_frame_cam
+        depth = self._scene.render_depth(
+            T_world_cam, camera, cull_faces=request.cull_faces, add_alpha=request.add_alpha
+        )
+        encoding = "32FC2" if request.add_alpha else "32FC1"
+        response.depth = messages.image_message(depth, encoding, head)
+        response.camera_info = request.camera_info
+        response.camera_info.header = head
+        response.success = True
+        z = depth[..., 0] if request.add_alpha else depth
+        response.message = f"{np.isfinite(z).mean():.0%} of the pixels show the mesh"
+
+    def _show_cloud(self) -> None:
+        """At a low rate, only when the map has grown and somebody listens."""
+        frames = self._scene.frames
+        if frames == self._frames_shown or self._cloud.get_subscription_count() == 0:
+            return
+        self._frames_shown = frames
+        points, colours = self._scene.cloud()
+        self._cloud.publish(messages.map_message(points, colours, self._world_header()))
+
+    def _world_header(self):
+        now_ns = self._node.get_clock().now().nanoseconds
+        return messages.header(self._config().pose.world_frame, now_ns)
+
+    def _show_mesh(self, mesh: Mesh) -> None:
+        if self._marker.get_subscription_count():
+            self._marker.publish(mesh_marker(mesh, self._world_header()))
+
+
+def mesh_marker(mesh: Mesh, head) -> Marker:
+    """visualization_msgs/Marker, a triangle list; large meshes are thinned for display."""
+    step = -(-len(mesh.faces) // MARKER_FACES)
+    corners = mesh.faces[::step].reshape(-1)
+    marker = Marker(header=head, ns="mesh", type=Marker.TRIANGLE_LIST, action=Marker.ADD)
+    marker.pose.orientation.w = 1.0
+    marker.scale.x = marker.scale.y = marker.scale.z = 1.0
+    marker.color.r = marker.color.g = marker.color.b = marker.color.a = 1.0
+    marker.points = [Point(x=x, y=y, z=z) for x, y, z in mesh.vertices[corners].tolist()]
+    if mesh.vertex_colors is not None:
+        shares = (mesh.vertex_colors[corners] / 255.0).tolist()
+        marker.colors = [ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in shares]
+    return marker
+
+
+def _size_of(mesh: Mesh) -> str:
+    return f"mesh of {len(mesh.vertices)} vertices and {len(mesh.faces)} triangles"

@@ -1,0 +1,121 @@
+"""Put a scene together from metres and yaw angles, one thing at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from da3_ros.synthetic.scene import Scene
+
+WORLD_UP = np.eye(3)
+
+
+def yaw_rotation(yaw: float) -> np.ndarray:
+    """(3, 3) rotation about world z by `yaw` rad."""
+    c, s = np.cos(yaw), np.sin(yaw)
+    return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+
+
+class SceneBuilder:
+    """Collects primitives and lights; `build` gives the `Scene` (S = 1)."""
+
+    def __init__(self):
+        self.kinds = {"box": [], "cylinder": [], "ball": []}
+        self.lights = []
+        self.ambient = np.full(3, 0.35)
+        self.sky = np.array([[0.8, 0.85, 0.9], [0.3, 0.5, 0.85]])
+
+    def box(self, center, size, texture, **look):
+        """size: (3,) full lengths along the box's own axes, m."""
+        self._add("box", center, np.asarray(size, float) / 2, texture, **look)
+
+    def cylinder(self, center, radius, height, texture, **look):
+        self._add("cylinder", center, np.array([radius, radius, height / 2]), texture, **look)
+
+    def ball(self, center, radii, texture, **look):
+        self._add("ball", center, np.broadcast_to(radii, 3).astype(float), texture, **look)
+
+    def light(self, position, color, reach):
+        """reach: distance in metres at which the light has fallen to a half."""
+        self.lights.append((np.asarray(position, float), np.asarray(color, float), float(reach)))
+
+    def _add(
+        self, kind, center, half, texture, *, R=WORLD_UP, repeats=1.0, turn=0.0, offset=(0.0, 0.0),
+        tint=(1.0, 1.0, 1.0), inside=False,
+    ):  # fmt: skip
+        """repeats: texture repeats per metre, one number or (across, up). turn: rad."""
+        c, s = np.cos(turn), np.sin(turn)
+        uv = np.diag(np.broadcast_to(repeats, 2)) @ np.array([[c, -s], [s, c]])
+        self.kinds[kind].append(
+            {
+                "A": R.T / half[:, None],
+                "center": np.asarray(center, float),
+                "half": half,
+                "inside": float(inside),
+                "texture": int(texture),
+                "uv": uv,
+                "uv_offset": np.asarray(offset, float),
+                "tint": np.broadcast_to(tint, 3),
+            }
+        )
+
+    def is_free(self, point, margin: float) -> bool:
+        """True where no solid is within `margin` m of the point (measured along its own axes)."""
+        for parts in self.kinds.values():
+            for part in parts:
+                local = np.abs(part["A"] @ (point - part["center"])) * part["half"]
+                gap = (local - part["half"]).max()
+                if (gap > -margin) if part["inside"] else (gap < margin):
+                    return False
+        return True
+
+    def build(self, *, boxes=None, cylinders=None, balls=None) -> Scene:
+        """The scene, each kind padded to the given number of places (None: as many as there are)."""
+        wanted = {"box": boxes, "cylinder": cylinders, "ball": balls}
+        counts = {k: len(v) if wanted[k] is None else wanted[k] for k, v in self.kinds.items()}
+        parts = [p for k, v in self.kinds.items() for p in _padded(v, counts[k], k)]
+        columns = {name: _column([p[name] for p in parts]) for name in NOTHING}
+        position, color, reach = zip(*self.lights)
+        return Scene(
+            **columns,
+            light=_column(position),
+            light_color=_column(color),
+            light_reach=_column(reach),
+            ambient=_column(self.ambient),
+            sky=_column(self.sky),
+            boxes=counts["box"],
+            cylinders=counts["cylinder"],
+        )
+
+
+NOTHING = {
+    "A": np.eye(3) * 1e4,
+    "center": np.array([0.0, 0.0, -1e3]),
+    "half": np.full(3, 1e-4),
+    "inside": 0.0,
+    "texture": 0,
+    "uv": np.eye(2),
+    "uv_offset": np.zeros(2),
+    "tint": np.ones(3),
+}
+"""A primitive that no ray meets: a tenth of a millimetre, a kilometre down."""
+
+
+def _padded(parts, count, kind):
+    if len(parts) > count:
+        raise ValueError(f"{len(parts)} primitives of kind {kind}, but only {count} places")
+    return parts + [NOTHING] * (count - len(parts))
+
+
+def _column(values) -> torch.Tensor:
+    array = np.asarray(values)
+    kind = torch.int64 if array.dtype.kind == "i" else torch.float32
+    return torch.as_tensor(array, dtype=kind)[None]
+
+
+def join(scenes: list[Scene]) -> Scene:
+    """One batch of scenes with equal numbers of primitives and lights."""
+    first, *others = scenes
+    names = (n for n, v in vars(first).items() if torch.is_tensor(v))
+    values = {n: torch.cat([getattr(s, n) for s in scenes]) for n in names}
+    return Scene(**values, boxes=first.boxes, cylinders=first.cylinders)

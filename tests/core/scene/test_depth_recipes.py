@@ -1,0 +1,165 @@
+"""Each recipe against geometry known in closed form; files read back by another library."""
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+import trimesh
+
+from da3_ros.core import poses
+from da3_ros.core.camera_model import CameraError, CameraModel
+from da3_ros.core.scene.depth_recipes import (
+    Visibility,
+    nadir_height_field,
+    render_sequence,
+    save_float_tiff,
+    save_grey_png,
+    stereo_pair,
+    visibility,
+)
+from da3_ros.core.scene.mesh import Mesh
+
+CAMERA = CameraModel(80, 60, np.array([[60.0, 0, 39.5], [0, 60, 29.5], [0, 0, 1]]))
+
+
+def quad(z, half, x=0.0):
+    corners = half * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) + [x, 0]
+    return np.c_[corners, np.full(4, z)]
+
+
+def two_walls():
+    """A small square at 2 m before a large one at 5 m, fronts towards the origin."""
+    faces = np.array([[0, 1, 2], [0, 2, 3]])
+    return Mesh(np.r_[quad(2.0, 0.4), quad(5.0, 2.5)], np.r_[faces, faces + 4])
+
+
+def rendered():
+    return two_walls().render_depth(np.eye(4), CAMERA, add_alpha=False)
+
+
+def test_grey_png(tmp_path):
+    depth = rendered()
+    near, far = save_grey_png(tmp_path / "depth.png", depth)
+    grey = cv2.imread(str(tmp_path / "depth.png"), cv2.IMREAD_UNCHANGED)
+    assert grey.dtype == np.uint8 and grey.shape == (60, 80)
+    np.testing.assert_allclose((near, far), (2.0, 5.0), rtol=1e-6)
+    assert set(np.unique(grey)) == {0, 1, 255}
+    np.testing.assert_array_equal(grey == 0, np.isnan(depth))
+    back = near + (grey - 1.0) / 254 * (far - near)
+    np.testing.assert_allclose(back[grey > 0], depth[grey > 0], rtol=1e-6)
+
+
+def test_grey_png_of_one_depth_and_of_none(tmp_path):
+    save_grey_png(tmp_path / "flat.png", np.full((3, 3), 4.0, np.float32))
+    assert (cv2.imread(str(tmp_path / "flat.png"), cv2.IMREAD_UNCHANGED) == 1).all()
+    with pytest.raises(ValueError, match="no pixel"):
+        save_grey_png(tmp_path / "none.png", np.full((3, 3), np.nan))
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_float_tiff_is_lossless(tmp_path):
+    depth = rendered() * np.float32(np.pi)
+    save_float_tiff(tmp_path / "depth.tiff", depth)
+    read = tifffile.imread(tmp_path / "depth.tiff")
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read, depth)
+
+
+def test_visibility():
+    points = [
+        [0, 0, 1.0],  # before everything
+        [0, 0, 2.0],  # on the small square
+        [0, 0, 3.0],  # behind it
+        [1.5, 0, 4.0],  # beside it, before the large one
+        [1.5, 0, 6.0],  # behind the large one
+        [9, 0, 2.0],  # outside the picture
+        [0, 0, -1.0],  # behind the camera
+    ]
+    state = visibility(points, rendered(), np.eye(4), CAMERA)
+    V = Visibility
+    expected = [V.VISIBLE, V.VISIBLE, V.OCCLUDED, V.VISIBLE, V.OCCLUDED, V.OUTSIDE, V.OUTSIDE]
+    assert state.tolist() == expected
+
+
+def test_visibility_before_the_background():
+    nothing = np.full((60, 80), np.nan, np.float32)
+    assert visibility([[0, 0, 50.0]], nothing, np.eye(4), CAMERA) == [Visibility.VISIBLE]
+
+
+def test_stereo_pair():
+    turned = poses.from_quat_xyzw([0, 0, np.sin(0.2), np.cos(0.2)], [0.0, 0, 0])
+    pair = stereo_pair(two_walls(), turned, CAMERA, baseline=0.1)
+    np.testing.assert_allclose(
+        poses.inverse(turned) @ pair.T_world_right,
+        poses.compose(np.eye(3), [0.1, 0, 0]),
+        atol=1e-12,
+    )
+    np.testing.assert_allclose(pair.left_disparity, 6.0 / pair.left_depth, rtol=1e-6)
+    # 60 px * 0.1 m: 3 px at 2 m, 1.2 px at 5 m.
+    seen = pair.left_disparity[np.isfinite(pair.left_disparity)]
+    np.testing.assert_allclose(np.unique(np.round(seen, 4)), [1.2, 3.0])
+    # The near square in the right image is the left one moved by its disparity.
+    near_left, near_right = pair.left_depth < 2.1, pair.right_depth < 2.1
+    np.testing.assert_array_equal(near_right[:, :-3], near_left[:, 3:])
+
+
+def test_stereo_needs_a_rectified_camera():
+    lens = CameraModel(80, 60, CAMERA.K, "plumb_bob", np.full(4, 0.1))
+    with pytest.raises(CameraError, match="rectified"):
+        stereo_pair(two_walls(), np.eye(4), lens, 0.1)
+
+
+def room():
+    """A floor at 0 with a 1 x 1 x 0.5 m table, under a ceiling at 2.5 m that shows its front down."""
+    parts = [
+        (quad(0.0, 3.0)[::-1], [[0, 1, 2], [0, 2, 3]]),
+        (quad(2.5, 3.0), [[0, 1, 2], [0, 2, 3]]),
+    ]
+    box = trimesh.creation.box((1, 1, 0.5))
+    parts.append((box.vertices + [1.5, 0.5, 0.25], box.faces))
+    first = np.cumsum([0] + [len(v) for v, _ in parts])
+    return Mesh(
+        np.concatenate([v for v, _ in parts]),
+        np.concatenate([np.asarray(f) + i for (_, f), i in zip(parts, first)]),
+    )
+
+
+def test_nadir_height_field():
+    field = nadir_height_field(room(), (-4.0, -2.0, 4.0, 2.0), 0.1)
+    assert field.height.shape == (40, 80) and field.height.dtype == np.float32
+    x = -4.0 + (np.arange(80) + 0.5) * 0.1
+    y = 2.0 - (np.arange(40) + 0.5) * 0.1
+    x, y = np.meshgrid(x, y)
+    expected = np.where((abs(x - 1.5) < 0.5) & (abs(y - 0.5) < 0.5), 0.5, 0.0)
+    expected[abs(x) > 3.0] = np.nan
+    np.testing.assert_allclose(field.height, expected, atol=1e-5)
+    roof = nadir_height_field(room(), (-1.0, -1.0, 1.0, 1.0), 0.1, cull_faces=False)
+    np.testing.assert_allclose(roof.height, 2.5, atol=1e-5)
+
+
+def test_height_field_and_its_world_file(tmp_path):
+    field = nadir_height_field(room(), (-4.0, -2.0, 4.0, 2.0), 0.1)
+    field.save(tmp_path / "floor.tif")
+    a, d, b, e, c, f = map(float, (tmp_path / "floor.tfw").read_text().split())
+    heights = tifffile.imread(tmp_path / "floor.tif")
+    # A world file gives the centre of pixel (column, row): x = a column + b row + c.
+    row, column = np.argwhere(heights > 0.4)[0]
+    np.testing.assert_allclose((a * column + b * row + c, d * column + e * row + f), (1.05, 0.95))
+
+
+@pytest.mark.parametrize(
+    "area, cell", [((0, 0, 0, 1), 0.1), ((0, 1, 1, 0), 0.1), ((0, 0, 1, 1), 0.0)]
+)
+def test_an_area_must_have_a_size(area, cell):
+    with pytest.raises(ValueError, match="positive"):
+        nadir_height_field(room(), area, cell)
+
+
+def test_depth_for_every_camera():
+    steps = [poses.compose(np.eye(3), [0.0, 0, 0.1 * i]) for i in range(5)]
+    lens = CameraModel(80, 60, CAMERA.K, "equidistant", np.zeros(4))
+    depths = list(render_sequence(two_walls(), ((T, c) for T in steps for c in (CAMERA, lens))))
+    assert len(depths) == 10
+    np.testing.assert_allclose(
+        [d[30, 40] for d in depths], np.repeat(2.0 - 0.1 * np.arange(5), 2), rtol=1e-5
+    )

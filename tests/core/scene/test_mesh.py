@@ -1,0 +1,122 @@
+"""Meshes written here and read by others, written by others and read here."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import trimesh
+from plyfile import PlyData
+
+from da3_ros.core.scene.mesh import Mesh, MeshError
+
+
+def tetrahedron():
+    vertices = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    faces = np.array([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]])
+    colors = np.array([[0, 0, 0], [255, 255, 255], [128, 64, 10], [7, 200, 99]], np.uint8)
+    return Mesh(vertices, faces, colors)
+
+
+def test_ply_read_by_plyfile(tmp_path):
+    mesh = tetrahedron()
+    mesh.save_ply(tmp_path / "m.ply")
+    ply = PlyData.read(tmp_path / "m.ply")
+    vertex = ply["vertex"]
+    np.testing.assert_array_equal(np.c_[vertex["x"], vertex["y"], vertex["z"]], mesh.vertices)
+    np.testing.assert_array_equal(
+        np.c_[vertex["red"], vertex["green"], vertex["blue"]], mesh.vertex_colors
+    )
+    np.testing.assert_array_equal(np.stack(ply["face"]["vertex_indices"]), mesh.faces)
+
+
+def test_glb_is_unlit_and_its_colours_are_linear(tmp_path):
+    mesh = tetrahedron()
+    mesh.save_glb(tmp_path / "m.glb")
+    data = (tmp_path / "m.glb").read_bytes()
+    length = struct.unpack_from("<I", data, 12)[0]
+    tree = json.loads(data[20 : 20 + length])
+    assert "KHR_materials_unlit" in tree["materials"][0]["extensions"]
+    (primitive,) = tree["meshes"][0]["primitives"]
+    assert primitive["mode"] == 4
+    loaded = trimesh.load(tmp_path / "m.glb", force="mesh", process=False)
+    np.testing.assert_array_equal(loaded.vertices, mesh.vertices)
+    np.testing.assert_array_equal(loaded.faces, mesh.faces)
+    # sRGB 128 is 0.2158 of full light (IEC 61966-2-1).
+    accessor = tree["accessors"][primitive["attributes"]["COLOR_0"]]
+    view = tree["bufferViews"][accessor["bufferView"]]
+    kind, full = {5126: ("<f4", 1.0), 5123: ("<u2", 65535)}[accessor["componentType"]]
+    body = data[20 + length + 8 + view["byteOffset"] :][: view["byteLength"]]
+    linear = np.frombuffer(body, kind).reshape(4, -1)[:, :3] / full
+    np.testing.assert_allclose(linear[2], [0.21586, 0.05127, 0.00304], atol=2e-4)
+
+
+def test_a_mesh_without_colours_saves_too(tmp_path):
+    plain = Mesh(tetrahedron().vertices, tetrahedron().faces)
+    plain.save_glb(tmp_path / "m.glb")
+    plain.save_ply(tmp_path / "m.ply")
+    for name in ("m.glb", "m.ply"):
+        np.testing.assert_array_equal(Mesh.load(tmp_path / name).faces, plain.faces)
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])
+def test_files_of_trimesh_are_loaded(tmp_path, suffix):
+    sphere = trimesh.creation.icosphere(subdivisions=2)
+    sphere.export(tmp_path / f"ball{suffix}")
+    mesh = Mesh.load(tmp_path / f"ball{suffix}")
+    assert mesh.faces.shape == sphere.faces.shape
+    volume = trimesh.Trimesh(mesh.vertices, mesh.faces).volume
+    np.testing.assert_allclose(volume, sphere.volume, rtol=1e-5)
+
+
+def test_the_parts_of_a_scene_become_one_mesh_where_they_stand(tmp_path):
+    scene = trimesh.Scene()
+    for x in (0.0, 5.0):
+        move = trimesh.transformations.translation_matrix([x, 0, 0])
+        scene.add_geometry(trimesh.creation.box((1, 1, 1)), transform=move)
+    scene.export(tmp_path / "two.glb")
+    mesh = Mesh.load(tmp_path / "two.glb")
+    assert len(mesh.faces) == 24
+    np.testing.assert_allclose([mesh.vertices[:, 0].min(), mesh.vertices[:, 0].max()], [-0.5, 5.5])
+
+
+def test_colours_survive_ply(tmp_path):
+    tetrahedron().save_ply(tmp_path / "m.ply")
+    loaded = Mesh.load(tmp_path / "m.ply")
+    np.testing.assert_array_equal(loaded.vertex_colors, tetrahedron().vertex_colors)
+
+
+def test_files_that_are_no_meshes(tmp_path):
+    with pytest.raises(MeshError, match="no such file"):
+        Mesh.load(tmp_path / "absent.ply")
+    with pytest.raises(MeshError, match="mesh files end in"):
+        Mesh.load(tmp_path / "room.pcd")
+    (tmp_path / "junk.ply").write_bytes(b"not a ply at all")
+    with pytest.raises(MeshError, match="cannot be read as a mesh"):
+        Mesh.load(tmp_path / "junk.ply")
+    trimesh.PointCloud(np.eye(3)).export(tmp_path / "points.ply")
+    with pytest.raises(
+        MeshError, match=r"points\.ply cannot be read as a mesh: it holds no triangles"
+    ):
+        Mesh.load(tmp_path / "points.ply")
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".obj", ".glb"])
+def test_broken_files_raise_nothing_else(tmp_path, suffix):
+    path = tmp_path / f"broken{suffix}"
+    trimesh.creation.icosphere(subdivisions=1).export(path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for i in range(60):
+        data = bytearray(whole)
+        if i % 2:
+            del data[rng.integers(len(data)) :]
+        for position in rng.integers(max(len(data), 1), size=8 if data else 0):
+            data[position] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            Mesh.load(path)
+        except MeshError as error:
+            refused += 1
+            assert "broken" in str(error)
+    assert refused > 10

@@ -1,0 +1,266 @@
+"""Rendered depth against geometry known in closed form, and against Embree and OpenCV."""
+
+import cv2
+import numpy as np
+import pytest
+import trimesh
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from da3_ros.core import poses
+from da3_ros.core.camera_model import CameraError, CameraModel
+from da3_ros.core.poses import PoseError
+from da3_ros.core.scene.mesh import Mesh, MeshError
+from da3_ros.core.scene.ray_casting import first_hits
+
+IDENTITY = np.eye(4)
+
+
+def pinhole(width=64, height=48, f=50.0, cx=None, cy=None, skew=0.0):
+    cx = (width - 1) / 2 if cx is None else cx
+    cy = (height - 1) / 2 if cy is None else cy
+    return CameraModel(width, height, np.array([[f, skew, cx], [0, f, cy], [0, 0, 1]]))
+
+
+def quad(z=2.0, half=0.5):
+    """A square at depth z, its front towards the origin."""
+    corners = half * np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]])
+    return Mesh(np.c_[corners, np.full(4, z)], np.array([[0, 1, 2], [0, 2, 3]]))
+
+
+def cube(size=4.0, inward=False):
+    box = trimesh.creation.box((size, size, size))
+    return Mesh(box.vertices, box.faces[:, ::-1] if inward else box.faces)
+
+
+def bumpy_sphere():
+    """20,480 triangles, no two alike."""
+    sphere = trimesh.creation.icosphere(subdivisions=5)
+    bumps = 1 + 0.15 * np.sin(7 * sphere.vertices).prod(axis=1, keepdims=True)
+    return Mesh(sphere.vertices * bumps, sphere.faces)
+
+
+def look_at(eye, target=(0, 0, 0)):
+    forward = np.subtract(target, eye) / np.linalg.norm(np.subtract(target, eye))
+    right = np.cross(forward, [0.1, -1.0, 0.3])
+    right /= np.linalg.norm(right)
+    return poses.compose(
+        np.stack([right, np.cross(forward, right), forward], axis=1), np.array(eye)
+    )
+
+
+def by_rays(mesh, T_world_cam, camera):
+    """The same image by casting every ray, in float64 planes: an independent engine."""
+    rays = camera.rays().reshape(-1, 3) @ T_world_cam[:3, :3].T
+    origins = np.broadcast_to(T_world_cam[:3, 3], rays.shape)
+    t = first_hits(mesh.vertices[mesh.faces], origins, rays)
+    return t.reshape(camera.height, camera.width)
+
+
+# --- what is asked for comes back ---
+
+
+def test_shapes_types_and_alpha():
+    both = quad().render_depth(IDENTITY, pinhole())
+    depth = quad().render_depth(IDENTITY, pinhole(), add_alpha=False)
+    assert both.shape == (48, 64, 2) and depth.shape == (48, 64)
+    assert both.dtype == depth.dtype == np.float32
+    np.testing.assert_array_equal(both[..., 0], depth)
+    np.testing.assert_array_equal(both[..., 1], np.isfinite(depth))
+    assert 0 < both[..., 1].mean() < 1
+
+
+def test_the_quad_covers_exactly_its_pixel_centres():
+    """+-0.5 m at 2 m with f = 50 spans u = cx +- 12.5: 26 columns and rows of centres (cx = 31.5)."""
+    depth = quad().render_depth(IDENTITY, pinhole(cx=31.4, cy=23.4), add_alpha=False)
+    v, u = np.nonzero(np.isfinite(depth))
+    assert (u.min(), u.max(), v.min(), v.max()) == (19, 43, 11, 35)
+    assert len(u) == 25 * 25
+    np.testing.assert_allclose(depth[v, u], 2.0, rtol=1e-6)
+
+
+def test_quad_from_both_sides():
+    front, back = IDENTITY, look_at((0.0, 0.0, 4.0), (0, 0, 2))
+    for cull in (True, False):
+        assert np.isfinite(quad().render_depth(front, pinhole(), cull, False)).sum() > 600
+    assert np.isnan(quad().render_depth(back, pinhole(), True, False)).all()
+    np.testing.assert_allclose(
+        np.nanmedian(quad().render_depth(back, pinhole(), False, False)), 2.0, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("lens", [False, True])
+def test_cube_from_inside(lens):
+    camera = pinhole()
+    if lens:
+        camera = CameraModel(64, 48, camera.K, "plumb_bob", np.array([-0.1, 0.02, 0, 0, 0]))
+    assert np.isnan(cube().render_depth(IDENTITY, camera, True, False)).all()
+    for mesh, cull in ((cube(), False), (cube(inward=True), True), (cube(inward=True), False)):
+        np.testing.assert_allclose(mesh.render_depth(IDENTITY, camera, cull, False), 2.0, rtol=1e-5)
+
+
+def test_culling_shows_what_is_behind_the_back_face():
+    """A cube around the camera seen from its back, and a front-facing quad beyond it."""
+    far = quad(z=9.0, half=20.0)
+    shell = cube()
+    both = Mesh(
+        np.r_[shell.vertices, far.vertices], np.r_[shell.faces, far.faces + len(shell.vertices)]
+    )
+    lens = CameraModel(64, 48, pinhole().K, "plumb_bob", np.array([-0.1, 0.02, 0, 0, 0]))
+    for camera in (pinhole(), lens):
+        np.testing.assert_allclose(both.render_depth(IDENTITY, camera, True, False), 9.0, rtol=1e-5)
+        np.testing.assert_allclose(
+            both.render_depth(IDENTITY, camera, False, False), 2.0, rtol=1e-5
+        )
+
+
+def test_triangles_across_the_image_plane():
+    """A floor from 50 m behind to 50 m ahead, made of two triangles: depth = f h / (v - cy)."""
+    corners = np.array([[-50.0, 1, -50], [50, 1, -50], [50, 1, 50], [-50, 1, 50]])
+    camera = pinhole(width=200, height=200, f=100.0)
+    depth = Mesh(corners, np.array([[0, 1, 2], [0, 2, 3]])).render_depth(
+        IDENTITY, camera, cull_faces=False, add_alpha=False
+    )
+    v = np.arange(200) - camera.K[1, 2]
+    expected = np.where(v > 2.0, 100.0 / np.where(v > 0, v, 1), np.nan)
+    np.testing.assert_allclose(depth, np.repeat(expected[:, None], 200, axis=1), rtol=2e-5)
+
+
+def test_camera_inside_a_dense_mesh_and_near_its_surface():
+    for distance in (0.0, 0.9):
+        T = look_at((0.0, 0.02, distance), (0.3, 0.1, 2.0))
+        depth = bumpy_sphere().render_depth(T, pinhole(160, 120, 90.0), False, False)
+        assert np.isfinite(depth).all()  # no crack anywhere
+        np.testing.assert_allclose(
+            depth, by_rays(bumpy_sphere(), T, pinhole(160, 120, 90.0)), rtol=1e-4
+        )
+
+
+def test_empty_views():
+    away = look_at((0.0, 0.0, -1.0), (0, 0, -2))
+    nothing = Mesh(np.zeros((0, 3)), np.zeros((0, 3), int))
+    lens = CameraModel(64, 48, pinhole().K, "equidistant", np.zeros(4))
+    for camera in (pinhole(), lens):
+        assert np.isnan(quad().render_depth(away, camera, False, False)).all()
+        image = nothing.render_depth(IDENTITY, camera)
+        assert np.isnan(image[..., 0]).all() and (image[..., 1] == 0).all()
+
+
+def test_degenerate_triangles_are_not_seen():
+    line = Mesh(np.array([[-1.0, 0, 2], [0, 0, 2], [1, 0, 2]]), np.array([[0, 1, 2], [0, 0, 1]]))
+    assert np.isnan(line.render_depth(IDENTITY, pinhole(), False, False)).all()
+
+
+def test_one_pixel_and_twelve_million():
+    one = quad().render_depth(IDENTITY, pinhole(1, 1, 1.0, 0.0, 0.0), add_alpha=False)
+    np.testing.assert_allclose(one, [[2.0]], rtol=1e-6)
+    big = pinhole(4000, 3000, 3000.0)
+    T = look_at((0.4, -0.3, -2.5))
+    depth = bumpy_sphere().render_depth(T, big, add_alpha=False)
+    some = np.s_[100::170, 100::170]  # every ray of 12 million would take a minute to check
+    v, u = np.indices((3000, 4000), sparse=True)
+    u, v = np.broadcast_arrays(u[0, 100::170], v[100::170])
+    rays = np.stack([(u - 1999.5) / 3000, (v - 1499.5) / 3000, np.ones(u.shape)], axis=-1)
+    origins = np.broadcast_to(T[:3, 3], rays.reshape(-1, 3).shape)
+    mesh = bumpy_sphere()
+    t = first_hits(mesh.vertices[mesh.faces], origins, rays.reshape(-1, 3) @ T[:3, :3].T)
+    np.testing.assert_array_equal(np.isnan(depth[some]).ravel(), np.isnan(t))
+    np.testing.assert_allclose(depth[some].ravel(), t, rtol=2e-5)
+
+
+# --- exactness ---
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    eye=st.tuples(*[st.floats(-3, 3)] * 3).filter(lambda e: np.linalg.norm(e) > 1.3),
+    f=st.floats(30, 400),
+    cx=st.floats(-80, 240),
+    cy=st.floats(-60, 180),
+    skew=st.floats(-5, 5),
+)
+def test_equals_casting_every_ray(eye, f, cx, cy, skew):
+    """Any view, principal points outside the image and skew included."""
+    mesh, camera, T = bumpy_sphere(), pinhole(160, 120, f, cx, cy, skew), look_at(eye)
+    rastered, cast = mesh.render_depth(T, camera, False, False), by_rays(mesh, T, camera)
+    # Outlines and creases may differ by a pixel that an edge passes within 5e-4 px.
+    assert (np.isnan(rastered) != np.isnan(cast)).sum() <= 3
+    error = np.abs(rastered - cast)
+    assert np.nansum(error > 1e-4) <= 5
+    if np.isfinite(cast).sum() > 100:
+        assert np.nanmedian(error) < 1e-6
+
+
+LENSES = {
+    "plumb_bob": [-0.28, 0.07, 0.0002, 0.0001, 0.0],
+    "rational_polynomial": [0.3, -0.2, 0.0005, -0.0003, 0.01, 0.6, -0.1, 0.02],
+    "equidistant": [-0.01, 0.02, -0.01, 0.002],
+}
+
+
+@pytest.mark.parametrize("model", LENSES)
+def test_lens_against_an_undistortion_by_opencv(model):
+    """The distorted depth, rectified by OpenCV's maps, is the pinhole's depth."""
+    K, D = np.array([[220.0, 0, 158.0], [0, 222.0, 121.0], [0, 0, 1]]), np.array(LENSES[model])
+    camera, straight = CameraModel(320, 240, K, model, D), CameraModel(320, 240, K)
+    mesh, T = bumpy_sphere(), look_at((0.8, -0.5, -2.0))
+    seen, expected = (mesh.render_depth(T, c, add_alpha=False) for c in (camera, straight))
+    init = cv2.fisheye if model == "equidistant" else cv2
+    map_u, map_v = init.initUndistortRectifyMap(K, D, np.eye(3), K, (320, 240), cv2.CV_32FC1)
+    filled = cv2.remap(seen, map_u, map_v, cv2.INTER_LINEAR, borderValue=np.nan)
+    both = np.isfinite(filled) & np.isfinite(expected)
+    assert both.sum() > 10000
+    # Linear interpolation between pixels of a bumpy surface: exact up to its curvature.
+    assert np.median(np.abs(filled - expected)[both]) < 2e-4
+    assert np.abs(np.nanmean(seen) - np.nanmean(expected)) > 1e-3  # the lens does something
+
+
+def test_a_fisheye_wider_than_its_lens_can_invert_is_nan_there():
+    camera = CameraModel(400, 400, np.array([[90.0, 0, 199.5], [0, 90, 199.5], [0, 0, 1]]),
+                         "equidistant", np.zeros(4))  # fmt: skip
+    depth = cube(inward=True).render_depth(IDENTITY, camera, add_alpha=False)
+    v, u = np.indices((400, 400)) - 199.5
+    angle = np.hypot(u, v) / 90
+    assert np.isnan(depth[angle > np.pi / 2]).all()
+    assert np.isfinite(depth[angle < 1.5]).all()
+
+
+# --- errors name what is wrong ---
+
+
+@pytest.mark.parametrize(
+    "transform, word",
+    [
+        (np.full((4, 4), np.nan), "transform: contains NaN"),
+        (np.diag([2.0, 2, 2, 1]), "transform: rotation is not orthonormal"),
+        (np.diag([1.0, 1, -1, 1]), "transform: rotation is a reflection"),
+        (np.eye(3), "transform: expected shape"),
+    ],
+)
+def test_a_transform_that_is_not_rigid(transform, word):
+    with pytest.raises(PoseError, match=word):
+        quad().render_depth(transform, pinhole())
+
+
+def test_a_calibration_of_zeros():
+    with pytest.raises(CameraError, match="K has focal length"):
+        CameraModel(64, 48, np.zeros((3, 3)))
+
+
+def test_an_image_too_wide():
+    with pytest.raises(ValueError, match="calibration: 40000x1 is too large"):
+        quad().render_depth(IDENTITY, pinhole(40000, 1))
+
+
+@pytest.mark.parametrize(
+    "vertices, faces, word",
+    [
+        (np.zeros((3, 2)), np.zeros((1, 3), int), "vertices"),
+        (np.full((3, 3), np.nan), np.zeros((1, 3), int), "vertices"),
+        (np.zeros((3, 3)), np.array([[0, 1, 3]]), r"outside 0\.\.2"),
+        (np.zeros((3, 3)), np.zeros((1, 4), int), "faces"),
+    ],
+)
+def test_meshes_that_cannot_be(vertices, faces, word):
+    with pytest.raises(MeshError, match=word):
+        Mesh(vertices, faces)

@@ -1,0 +1,93 @@
+"""The scene as services and the worker use it together."""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import trimesh
+
+from da3_ros.core import poses
+from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.config import SceneConfig
+from da3_ros.core.scene.mesh import MeshError
+from da3_ros.core.scene.scene import Scene
+
+CAMERA = CameraModel(80, 60, np.array([[60.0, 0, 39.5], [0, 60, 29.5], [0, 0, 1]]))
+WALL = np.full((60, 80), 2.0, np.float32)
+CONFIG = SceneConfig(enabled=True, voxel_size=0.05)
+
+
+@pytest.fixture
+def box_file(tmp_path):
+    trimesh.creation.box((2, 2, 2)).export(tmp_path / "box.ply")
+    return tmp_path / "box.ply"
+
+
+def test_fuse_build_render():
+    scene = Scene(CONFIG)
+    scene.integrate(WALL, np.eye(4), CAMERA, np.full((60, 80, 3), 77, np.uint8))
+    points, colours = scene.cloud()
+    assert points.dtype == np.float32 and (colours == 77).all()
+    np.testing.assert_allclose(points[:, 2], 2.0, atol=1e-4)
+    assert scene.frames == 1 and scene.nbytes > 0 and scene.block_count > 0
+    scene.build_mesh()
+    depth = scene.render_depth(np.eye(4), CAMERA, add_alpha=False)
+    np.testing.assert_allclose(depth[5:-5, 5:-5], 2.0, atol=1e-4)
+
+
+def test_without_a_mesh_it_says_what_to_do():
+    scene = Scene(CONFIG)
+    with pytest.raises(MeshError, match="no mesh yet: build it"):
+        scene.render_depth(np.eye(4), CAMERA)
+    with pytest.raises(MeshError, match="empty"):
+        scene.build_mesh()
+
+
+def test_a_loaded_mesh_is_shown_until_one_is_built(box_file):
+    scene = Scene(CONFIG)
+    scene.load_mesh(box_file)
+    before = poses.compose(np.eye(3), np.array([0, 0, -5.0]))
+    assert scene.render_depth(before, CAMERA)[30, 40, 0] == pytest.approx(4.0)
+    scene.integrate(WALL, before, CAMERA)
+    assert scene.render_depth(before, CAMERA)[30, 40, 0] == pytest.approx(4.0)
+    scene.build_mesh()
+    assert scene.render_depth(before, CAMERA)[30, 40, 0] == pytest.approx(2.0, abs=1e-3)
+
+
+def test_a_file_that_cannot_be_read_leaves_the_mesh_as_it_was(box_file, tmp_path):
+    scene = Scene(CONFIG)
+    mesh = scene.load_mesh(box_file)
+    with pytest.raises(MeshError):
+        scene.load_mesh(tmp_path / "absent.ply")
+    assert scene.mesh() is mesh
+
+
+def test_reset_forgets_all_but_the_mesh_of_the_parameter(box_file):
+    scene = Scene(dataclasses.replace(CONFIG, mesh=str(box_file)))
+    scene.integrate(WALL, np.eye(4), CAMERA)
+    scene.build_mesh()
+    scene.reset()
+    assert scene.frames == scene.block_count == 0 and len(scene.cloud()[0]) == 0
+    assert len(scene.mesh().faces) == 12
+
+
+def test_reading_while_another_thread_integrates():
+    scene = Scene(dataclasses.replace(CONFIG, max_blocks=200))
+
+    def work():
+        for i in range(150):
+            T = poses.compose(np.eye(3), np.array([0.1 * i, 0, 0]))
+            scene.integrate(WALL, T, CAMERA)
+
+    scene.integrate(WALL, np.eye(4), CAMERA)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        worker = pool.submit(work)
+        while True:
+            done = worker.done()
+            np.testing.assert_allclose(scene.cloud()[0][:, 2], 2.0, atol=1e-3)
+            assert len(scene.build_mesh().faces) > 100
+            if done:
+                break
+        worker.result()
+    assert scene.frames == 151 and scene.dropped_blocks > 0

@@ -1,0 +1,289 @@
+"""Offline processing: real bags in, bags out that any reader reads, twice the same bytes."""
+
+import hashlib
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+import yaml
+from da3_ros.msg import CameraPoses
+from graph import Process
+from rosbags.rosbag2 import Reader
+from rosbags.typesys import Stores, get_typestore
+from sensor_msgs.msg import CameraInfo
+
+from da3_ros.commands.process import count_images, main, parse_arguments, process_all
+from da3_ros.core.config import ConfigError
+from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
+from da3_ros.ros.bags.process_bag import Job
+from da3_ros.ros.demo.bag import DEMO_CAMERA, write_demo_bag
+from da3_ros.ros.parameter_file import read_parameter_file
+
+FRAMES = 6
+PARAMETERS = {
+    "model.name": "da3-demo",
+    "model.device": "cpu",
+    "model.process_res": 56,
+    "window.size": 2,
+    "scale.max_spread": 10.0,
+    "scene.max_range": 100.0,
+    "scene.voxel_size": 0.1,
+}
+TYPES = get_typestore(Stores.ROS2_KILTED)
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bags") / "room"
+    write_demo_bag(path, frames=FRAMES)
+    return path
+
+
+@pytest.fixture(scope="module")
+def result(room, tmp_path_factory):
+    (report,) = process_all([Job(room, tmp_path_factory.mktemp("out"), PARAMETERS, "glb-mesh_ply")])
+    assert report.failure == ""
+    return report
+
+
+def copy(source, path, *, until=np.inf, change=lambda topic, k, msg: msg):
+    """A bag with the first seconds of another; `change` returns the message, or None."""
+    with BagReader(source) as bag, BagWriter(path) as out:
+        topics = [c.topic for c in bag.connections]
+        for k, (topic, time_ns, msg) in enumerate(bag.messages(*topics)):
+            if time_ns < bag.start_ns + until * 1e9 and (msg := change(topic, k, msg)):
+                out.write(topic, time_ns, msg)
+    return path
+
+
+def files(folder):
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def read(folder):
+    """Topic -> messages, decoded by rosbags alone where it knows the type."""
+    found = {}
+    with Reader(folder) as reader:
+        for connection, time_ns, raw in reader.messages():
+            known = connection.msgtype in TYPES.fielddefs
+            msg = TYPES.deserialize_cdr(raw, connection.msgtype) if known else raw
+            found.setdefault(connection.topic, []).append((time_ns, msg))
+    return found
+
+
+def test_every_window_and_every_topic(result):
+    counts = result.counts
+    assert (counts.received, counts.windows, counts.published) == (FRAMES, 5, 5)
+    assert counts.dropped["neighbour_only"] == 1 and counts.pending == 0
+    found = read(result.job.result)
+    per_window = {"depth/image", "depth/camera_info", "confidence/image", "points", "image_rect"}
+    per_window |= {"camera_pose", "camera_poses"}
+    assert {t: len(m) for t, m in found.items()} == {
+        **{f"/da3/{topic}": 5 for topic in per_window},
+        "/da3/path": 1,
+    }
+    assert len(found["/da3/path"][0][1].poses) == 5
+
+
+def test_messages_fit_together(result, room):
+    found = read(result.job.result)
+    inputs = [msg.header.stamp for _, msg in read(room)["/camera/image_raw"]]
+    topics = ("depth/image", "depth/camera_info", "points", "image_rect")
+    rows = zip(*(found[f"/da3/{topic}"] for topic in topics))
+    for k, ((_, depth), (_, info), (_, cloud), (_, image)) in enumerate(rows):
+        assert depth.header == info.header == cloud.header == image.header
+        assert depth.header.stamp == inputs[k + 1]  # the newer one of two
+        assert depth.header.frame_id == "camera_optical_frame"
+        assert (depth.encoding, depth.width, depth.height) == ("32FC1", 320, 240)
+        np.testing.assert_allclose(info.k.reshape(3, 3), DEMO_CAMERA.K)
+        z = depth.data.view(np.float32)
+        points = cloud.data.view(np.float32).reshape(-1, 8)
+        np.testing.assert_array_equal(np.where(np.isinf(z), np.nan, z), points[:, 2])
+        assert np.isfinite(z).any()
+
+
+def test_recorded_when_the_newest_image_came(result, room):
+    depth_times = [time_ns for time_ns, _ in read(result.job.result)["/da3/depth/image"]]
+    image_times = [time_ns for time_ns, _ in read(room)["/camera/image_raw"]]
+    assert depth_times == image_times[1:]
+
+
+def test_our_own_message_type_is_described_in_the_bag(result):
+    with BagReader(result.job.result) as bag:
+        messages = [msg for _, _, msg in bag.messages("/da3/camera_poses")]
+    assert all(isinstance(msg, CameraPoses) and len(msg.poses) == 2 for msg in messages)
+    assert messages[0].header.frame_id == "odom"
+    with Reader(result.job.result) as reader:
+        (connection,) = [c for c in reader.connections if c.topic == "/da3/camera_poses"]
+    assert "geometry_msgs/Pose[] network_poses" in connection.msgdef.data
+
+
+def test_exports_lie_beside(result):
+    folder = result.job.result / "exports"
+    assert len(trimesh.load(folder / "mesh.ply").faces) > 0
+    assert trimesh.load(folder / "scene.glb").geometry
+
+
+def test_twice_the_same_bytes(result, room, tmp_path):
+    (again,) = process_all([Job(room, tmp_path, PARAMETERS, "glb-mesh_ply")])
+    assert files(again.job.result) == files(result.job.result)
+    assert {path.name for path in tmp_path.iterdir()} == {"room"}
+
+
+def test_the_kitchen(shared_data, tmp_path):
+    bag = copy(shared_data / "7scenes_redkitchen_compressed_mcap", tmp_path / "kitchen", until=1.2)
+    outs = []
+    for out in ("a", "b"):
+        (report,) = process_all([Job(bag, tmp_path / out, PARAMETERS)])
+        assert report.failure == "" and report.counts.published > 0
+        assert report.counts.received == report.counts.published + sum(
+            report.counts.dropped.values()
+        )
+        outs.append(report.job.result)
+    assert files(outs[0]) == files(outs[1])
+    infos = [msg for _, msg in read(outs[0])["/da3/depth/camera_info"]]
+    assert {(msg.width, msg.height) for msg in infos} == {(640, 480)}
+    poses = [msg for _, msg in read(outs[0])["/da3/camera_pose"]]
+    assert {msg.header.frame_id for msg in poses} == {"map"}
+
+
+def test_a_named_camera_has_its_own_topics_and_a_rig_is_refused(room, tmp_path):
+    job = Job(room, tmp_path, {**PARAMETERS, "input.cameras": ["front"]})
+    process_all([job])
+    assert {"/da3/front/depth/image", "/da3/path"} <= set(read(job.result))
+    rig = {**PARAMETERS, "input.cameras": ["front", "left"]}
+    (report,) = process_all([Job(room, tmp_path / "rig", rig)])
+    assert "names a rig" in report.failure
+
+
+def test_left_out_topics_are_not_written(room, tmp_path):
+    job = Job(room, tmp_path, PARAMETERS, leave_out=("points", "path", "image_rect"))
+    process_all([job])
+    found = read(job.result)
+    assert not {"/da3/points", "/da3/path", "/da3/image_rect"} & set(found)
+    assert len(found["/da3/depth/image"]) == 5
+
+
+def test_drops_are_counted_with_their_reason(room, tmp_path):
+    def change(topic, k, msg):
+        if isinstance(msg, CameraInfo) and msg.header.stamp.nanosec < 150_000_000:
+            return None  # the first two images have no info
+        return msg
+
+    bag = copy(room, tmp_path / "broken", change=change)
+    (report,) = process_all([Job(bag, tmp_path / "out", PARAMETERS)])
+    counts = report.counts
+    assert counts.dropped["no_camera_info"] == 2
+    assert counts.received == FRAMES == counts.published + sum(counts.dropped.values())
+    assert any("no camera_info" in sentence for sentence in report.complaints)
+
+
+def test_after_a_jump_in_time_it_starts_over_without_losing_poses(room, tmp_path):
+    """Two runs in one file, the second a hundred seconds younger, as of a simulator."""
+    with BagReader(room) as bag, BagWriter(tmp_path / "twice") as out:
+        topics = ("/tf_static", "/tf", "/camera/camera_info", "/camera/image_raw")
+        for run, later in ((0, 100), (1, 0)):
+            for topic, time_ns, msg in bag.messages(*topics):
+                for stamped in getattr(msg, "transforms", [msg]):
+                    stamped.header.stamp.sec += later
+                out.write(topic, time_ns + run * 10**9, msg)
+    (report,) = process_all([Job(tmp_path / "twice", tmp_path / "out", PARAMETERS)])
+    counts = report.counts
+    # The info of the first image after the jump came before anybody could know of it.
+    assert (counts.received, counts.published) == (2 * FRAMES, 9)
+    assert counts.dropped["no_pose"] == 0 and counts.dropped["no_camera_info"] == 1
+    assert any("jumped back by" in sentence for sentence in report.complaints)
+
+
+def test_one_corrupt_bag_among_good_ones(room, tmp_path):
+    for name in ("first", "last"):
+        copy(room, tmp_path / name)
+    shutil.copytree(tmp_path / "first", tmp_path / "cut")
+    (file,) = (tmp_path / "cut").glob("*.mcap")
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    params = tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump({"da3": {"ros__parameters": PARAMETERS}}))
+    bags = [str(tmp_path / name) for name in ("first", "cut", "last")]
+    out = tmp_path / "out"
+    arguments = ("--out", str(out), "--params", str(params), "--jobs", "2")
+    run = Process("da3_ros.commands.process", *bags, *arguments)
+    assert run.wait(200) == 1
+    assert run.matching(r"^first +6 +5 +5 +1 ") and run.matching(r"^last +6 +5 +5 +1 ")
+    assert run.matching(r"^cut .*FAILED: cannot open bag")
+    assert len(read(out / "first")["/da3/depth/image"]) == 5
+    assert {path.name for path in out.iterdir()} == {"first", "last"}
+
+
+def test_bytes_gone_bad_are_never_more_than_a_bag_error(room, tmp_path):
+    """Cut off, and overwritten in the head, the messages and the index."""
+    (source,) = room.glob("*.mcap")
+    whole, random = source.read_bytes(), np.random.default_rng(0)
+    file, refused = tmp_path / "bad.mcap", 0
+    for start, end in ((0, 4000), (0, len(whole)), (len(whole) - 3000, len(whole))) * 25:
+        data, at = bytearray(whole), int(random.integers(start, end))
+        data[at : at + 30] = random.bytes(min(30, len(data) - at))
+        file.write_bytes(data if random.random() < 0.7 else data[:at])
+        try:
+            count_images(file)
+            with BagReader(file) as bag:
+                list(bag.messages(*(c.topic for c in bag.connections)))
+        except BagError:
+            refused += 1
+    assert 25 < refused < 75
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["nowhere"], "cannot open bag nowhere"),
+        (["{room}", "--model", "no/such.pt"], "model.name is 'no/such.pt'"),
+    ],
+)
+def test_a_bag_that_fails_says_why(room, tmp_path, capsys, monkeypatch, arguments, sentence):
+    given = [argument.format(room=room) for argument in arguments]
+    monkeypatch.setattr(sys, "argv", ["da3_process", *given, "--out", str(tmp_path / "out")])
+    assert main() == 1
+    assert sentence in capsys.readouterr().out
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_results_are_never_overwritten(result):
+    (report,) = process_all([result.job])
+    assert "exists already" in report.failure
+
+
+def test_command_lines_that_make_no_sense(tmp_path, capsys):
+    for arguments, sentence in (
+        (["a/run", "b/run", "--out", "x"], "two bags are named run"),
+        (["a", "--out", "x", "--jobs", "0"], "--jobs is 0"),
+    ):
+        with pytest.raises(SystemExit):
+            parse_arguments(arguments)
+        assert sentence in capsys.readouterr().err
+
+
+def test_parameter_files(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        "/**: {ros__parameters: {use_sim_time: true, window: {size: 5}, scene: {mesh: ''}}}\n"
+        "da3: {ros__parameters: {window: {size: 6}}}\n"
+        "other: {ros__parameters: {window: {size: 7}}}\n"
+    )
+    assert read_parameter_file(path) == {"window.size": 6, "scene.mesh": ""}
+    path.write_text("just words\n")
+    with pytest.raises(ConfigError, match="not a ROS parameter file"):
+        read_parameter_file(path)
+    with pytest.raises(ConfigError, match="cannot read the parameter file"):
+        read_parameter_file(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize("stack", ("nvblox", "rtabmap", "octomap", "nav2_voxel_layer"))
+def test_the_files_for_mapping_stacks_can_be_given_to_it(stack):
+    assert read_parameter_file(Path(__file__).parents[3] / "config" / f"{stack}.yaml")

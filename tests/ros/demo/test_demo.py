@@ -1,0 +1,81 @@
+"""The demo as a user runs it: three processes, pictures and a table."""
+
+import cv2
+import numpy as np
+import pytest
+from graph import Process
+
+from da3_ros.core.export.colormap import UNKNOWN
+from da3_ros.ros.demo.bag import write_demo_bag
+from da3_ros.ros.demo.pictures import LEGEND_WIDTH, MAP_SIZE, draw_depth, draw_from_above
+
+FAST = ("--model", "da3-demo", "--process-res", "56")
+
+
+def run_demo(out, *arguments):
+    demo = Process("da3_ros.commands.demo", *arguments, "--out", str(out), *FAST)
+    code = demo.wait(240)
+    return code, demo
+
+
+def table(demo):
+    rows = [line.rsplit(maxsplit=1) for line in demo.lines if line[28:29].strip()]
+    return {name.strip(): value for name, value in (r for r in rows if len(r) == 2)}
+
+
+def check_results(code, demo, out, size):
+    assert code == 0, demo.lines
+    rows = table(demo)
+    dropped = sum(int(n) for name, n in rows.items() if name.startswith("dropped"))
+    published = int(rows["published"])
+    assert published > 0
+    assert int(rows["frames in"]) == published + dropped + int(rows["still in the window"])
+    assert float(rows["decode, ms"]) >= 0 and int(rows["peak memory, MB"]) > 50
+    assert not demo.matching("Traceback|Error")
+    pictures = {
+        n: cv2.imread(str(out / n)) for n in ("depth.png", "rgb.png", "cloud_from_above.png")
+    }
+    assert pictures["rgb.png"].shape == (*size, 3) and pictures["rgb.png"].std() > 10
+    assert pictures["depth.png"].std() > 10
+    assert pictures["cloud_from_above.png"].shape == (MAP_SIZE, MAP_SIZE, 3)
+
+
+def test_the_kitchen(shared_data, tmp_path):
+    bag = shared_data / "7scenes_redkitchen_compressed_mcap"
+    code, demo = run_demo(tmp_path, str(bag), "--rate", "2")
+    check_results(code, demo, tmp_path, (480, 640))
+    assert table(demo)["frames in"] == "40"
+
+
+def test_a_bag_without_images_says_so(tmp_path):
+    code, demo = run_demo(tmp_path, str(tmp_path / "nowhere"))
+    assert code == 1 and demo.lines[-1].startswith("da3_demo: cannot open bag")
+
+
+def test_nothing_published_is_a_failure(tmp_path):
+    """Two images never fill a window of four."""
+    write_demo_bag(tmp_path / "short", frames=2)
+    code, demo = run_demo(tmp_path, str(tmp_path / "short"))
+    assert code == 1 and "no depth was published" in demo.lines[-1]
+
+
+def test_depth_picture_has_its_colours_and_legend():
+    depth = np.linspace(1, 4, 100 * 80, dtype=np.float32).reshape(100, 80)
+    depth[:20] = np.nan
+    picture = draw_depth(depth)
+    assert picture.shape == (500, 400 + LEGEND_WIDTH, 3)
+    assert (picture[:95, :400] == UNKNOWN).all()
+    assert (picture[110, 200] != picture[490, 200]).any()
+
+
+@pytest.mark.parametrize("count", [0, 1, 500])
+def test_the_view_from_above_takes_any_cloud(count):
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-3, 3, (count, 3))
+    points[: count // 10] = np.nan
+    colours = np.full((count, 3), (0, 200, 0), np.uint8)
+    path = np.array([[0.0, 0, 1], [1, 0, 1]])
+    picture = draw_from_above(points, colours, path)
+    assert picture.shape == (MAP_SIZE, MAP_SIZE, 3)
+    drawn = (picture == (0, 200, 0)).all(axis=-1).sum()
+    assert 0.85 * count <= drawn <= count

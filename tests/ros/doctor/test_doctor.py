@@ -1,0 +1,335 @@
+"""The doctor finds what was made wrong on purpose, and nothing in a healthy bag."""
+
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import rclpy
+import yaml
+from geometry_msgs.msg import TransformStamped
+from graph import CAMERA, a_robot
+from rclpy.context import Context
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import CameraInfo, Image
+from tf2_msgs.msg import TFMessage
+
+from da3_ros.commands.doctor import examine, main, parse_arguments
+from da3_ros.core import poses
+from da3_ros.core.config import from_dict
+from da3_ros.net.attention import has_bf16_tiles, kernel
+from da3_ros.ros import messages
+from da3_ros.ros.bags.bag import BagReader, BagWriter
+from da3_ros.ros.demo.bag import T_BASE_CAMERA, write_demo_bag
+from da3_ros.ros.doctor import machine
+from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, T_OPENGL_OPTICAL
+from da3_ros.ros.doctor.findings import Verdict, format_table, ok, warn
+from da3_ros.ros.doctor.machine import check_device
+
+FRAMES = 8
+OF_THE_MACHINE = {"device", "model", "transport"}
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bags") / "room"
+    write_demo_bag(path, frames=FRAMES)
+    return path
+
+
+def spoil(room, path, change):
+    """A copy; `change(topic, time_ns, msg)` returns the new topic, time and message, or None."""
+    with BagReader(room) as bag, BagWriter(path) as out:
+        topics = [c.topic for c in bag.connections]
+        for recorded in bag.messages(*topics):
+            if new := change(*recorded):
+                out.write(*new)
+    return path
+
+
+def diagnose(bag, **parameters):
+    """Check -> finding, without those of the machine."""
+    values = {name.replace("__", "."): value for name, value in parameters.items()}
+    options = parse_arguments([str(bag)] if bag else [])
+    found = examine(options, from_dict(values), values.get("pose.world_frame"))
+    return {finding.check: finding for finding in found if finding.check not in OF_THE_MACHINE}
+
+
+def wrong(findings):
+    return {(f.check, f.verdict.value) for f in findings.values() if f.verdict is not Verdict.OK}
+
+
+def matrix(transform):
+    q, t = transform.rotation, transform.translation
+    return poses.from_quat_xyzw((q.x, q.y, q.z, q.w), (t.x, t.y, t.z))
+
+
+def with_transform(msg, T):
+    old: TransformStamped = msg.transforms[0]
+    new = messages.transform_message(T, old.header, old.child_frame_id)
+    return TFMessage(transforms=[new])
+
+
+def edit_info(**values):
+    def change(topic, time_ns, msg):
+        if isinstance(msg, CameraInfo):
+            for name, value in values.items():
+                setattr(msg, name, value)
+        return topic, time_ns, msg
+
+    return change
+
+
+def edit_mount(T_optical_given):
+    """The mount as if the poses belonged to a frame turned against the optical one."""
+
+    def change(topic, time_ns, msg):
+        if topic == "/tf_static":
+            msg = with_transform(msg, T_BASE_CAMERA @ T_optical_given)
+        return topic, time_ns, msg
+
+    return change
+
+
+def invert(topic, time_ns, msg):
+    if topic == "/tf":
+        T_world_camera = matrix(msg.transforms[0].transform) @ T_BASE_CAMERA
+        T = poses.inverse(T_world_camera) @ poses.inverse(T_BASE_CAMERA)
+        msg = with_transform(msg, T)
+    return topic, time_ns, msg
+
+
+def leave_out(*topics):
+    return lambda topic, *rest: None if topic in topics else (topic, *rest)
+
+
+def delay(seconds, *topics):
+    def change(topic, time_ns, msg):
+        return topic, time_ns + (topic in topics) * round(seconds * 1e9), msg
+
+    return change
+
+
+def restamp(cls, edit):
+    def change(topic, time_ns, msg):
+        if isinstance(msg, cls) and topic != "/ground_truth/depth":
+            edit(msg.header.stamp)
+        return topic, time_ns, msg
+
+    return change
+
+
+def to_zero(stamp):
+    stamp.sec = stamp.nanosec = 0
+
+
+def back_a_little(stamp):
+    stamp.nanosec = max(stamp.nanosec - 1000, 0)
+
+
+def to_one_second(stamp):
+    stamp.nanosec -= stamp.nanosec % 200_000_000
+
+
+INVERSE_OPTICAL = poses.inverse(T_BODY_OPTICAL)
+
+SPOILT = {
+    "no camera info": (leave_out("/camera/camera_info"), {}, "topics", "ERROR", "no sensor_msgs"),
+    "no images": (leave_out("/camera/image_raw"), {}, "topics", "ERROR", "no colour images"),
+    "K = 0": (edit_info(k=np.zeros(9)), {}, "camera info", "ERROR", "uncalibrated"),
+    "size": (edit_info(width=640, height=480), {}, "camera info", "ERROR", "the images are 320x"),
+    "info frame": (
+        restamp(CameraInfo, lambda stamp: None),
+        {"change": lambda msg: setattr(msg.header, "frame_id", "camera_link")},
+        "camera info",
+        "WARN",
+        "its frame_id is 'camera_link'",
+    ),
+    "unrectified": (
+        edit_info(d=[-0.3, 0.1, 0.0, 0.0, 0.0]),
+        {"input__rectify": False},
+        "rectification",
+        "ERROR",
+        "input.rectify is false",
+    ),
+    "info stamps": (
+        restamp(CameraInfo, back_a_little),
+        {},
+        "info stamps",
+        "ERROR",
+        "have a camera",
+    ),
+    "stamps": (restamp(Image, to_zero), {}, "stamps", "ERROR", "stamp 0"),
+    "repeated": (restamp(Image, to_one_second), {}, "stamps", "WARN", "repeat a stamp"),
+    "clock": (delay(1000, "/camera/image_raw"), {}, "clock", "WARN", "1000 s off the clock"),
+    "no tf": (leave_out("/tf", "/tf_static"), {}, "tf", "ERROR", "no transforms lead to"),
+    "no motion": (
+        leave_out("/tf"),
+        {"pose__world_frame": "odom"},
+        "tf",
+        "ERROR",
+        "'odom' does not",
+    ),
+    "late tf": (delay(0.45, "/tf"), {}, "tf", "WARN", "within 0.45 s only"),
+    "other world": (
+        lambda *recorded: recorded,
+        {"pose__world_frame": "map"},
+        "tf",
+        "ERROR",
+        "frame 'map' does not exist",
+    ),
+    "w2c": (invert, {}, "axes", "ERROR", "world-to-camera"),
+    "body": (edit_mount(INVERSE_OPTICAL), {}, "axes", "ERROR", "body axes"),
+    "twice": (edit_mount(T_BODY_OPTICAL), {}, "axes", "ERROR", "applied twice"),
+    "opengl": (edit_mount(T_OPENGL_OPTICAL), {}, "axes", "ERROR", "OpenGL"),
+}
+
+
+def test_a_healthy_bag(room):
+    findings = diagnose(room)
+    assert wrong(findings) == set()
+    assert {"images", "camera info", "rectification", "clock", "tf", "axes"} <= set(findings)
+
+
+def test_the_kitchen_is_healthy_but_has_no_odom(shared_data):
+    findings = diagnose(shared_data / "7scenes_redkitchen_compressed_mcap")
+    assert wrong(findings) == {("world frame", "WARN")}
+    assert "pose.world_frame: map" in findings["world frame"].mend
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_finds_what_is_wrong(room, tmp_path, name):
+    change, parameters, check, verdict, sentence = SPOILT[name]
+    parameters = dict(parameters)
+    edit = parameters.pop("change", None)
+
+    def both(topic, time_ns, msg):
+        if edit and isinstance(msg, CameraInfo):
+            edit(msg)
+        return change(topic, time_ns, msg)
+
+    findings = diagnose(spoil(room, tmp_path / "spoilt", both), **parameters)
+    assert (check, verdict) in wrong(findings), format_table(list(findings.values()))
+    assert sentence in findings[check].seen
+    assert findings[check].mend
+
+
+def test_a_body_frame_is_also_seen_by_its_rotation(room, tmp_path):
+    def change(topic, time_ns, msg):
+        if topic == "/tf_static":
+            T = poses.compose(np.eye(3), T_BASE_CAMERA[:3, 3])
+            msg = with_transform(msg, T)
+        return topic, time_ns, msg
+
+    findings = diagnose(spoil(room, tmp_path / "spoilt", change))
+    assert {("optical frame", "WARN"), ("axes", "ERROR")} <= wrong(findings)
+
+
+def test_a_camera_that_stands_still_is_not_judged(room, tmp_path):
+    def change(topic, time_ns, msg):
+        if topic == "/tf":
+            msg = with_transform(msg, np.eye(4))
+        return topic, time_ns, msg
+
+    findings = diagnose(spoil(room, tmp_path / "spoilt", change))
+    assert findings["axes"].verdict is Verdict.WARN and "hardly moved" in findings["axes"].seen
+
+
+@pytest.mark.parametrize(
+    "parameters, check, verdict, sentence",
+    [
+        ({"model.device": "cuda:63"}, "device", "ERROR", "cuda:63"),
+        ({"model.name": "da3-small"}, "model", "WARN", "random weights"),
+        ({"model.name": "nonsense"}, "model", "ERROR", "no folder, preset or repository"),
+        ({"model.name": "{folder}"}, "model", "ERROR", "has no config.json and no model"),
+        ({"model.name": "nobody/nothing"}, "model", "WARN", "would be downloaded"),
+    ],
+)
+def test_the_machine(room, tmp_path, parameters, check, verdict, sentence):
+    given = {name: value.format(folder=tmp_path) for name, value in parameters.items()}
+    findings = examine(parse_arguments([str(room)]), from_dict(given), None)
+    (finding,) = [finding for finding in findings if finding.check == check]
+    assert (finding.verdict.value, sentence in finding.seen) == (verdict, True)
+
+
+def test_exit_codes_and_table(room, tmp_path, monkeypatch, capsys):
+    params = tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump({"/**": {"ros__parameters": {"model": {"name": "nonsense"}}}}))
+    for arguments, code in (
+        ([str(room), "--model", "da3-small"], 0),
+        ([str(room), "--params", str(params)], 1),
+        ([str(tmp_path / "nowhere")], 1),
+    ):
+        monkeypatch.setattr(sys, "argv", ["da3_doctor", *arguments])
+        assert main() == code
+    assert "cannot open bag" in capsys.readouterr().out
+
+
+def test_the_table_keeps_its_columns():
+    table = format_table([ok("images", "fine"), warn("camera info", "word " * 40, "mend it")])
+    lines = table.splitlines()
+    assert lines[0] == "images       OK     fine"
+    assert lines[-1].strip() == "-> mend it" and max(map(len, lines)) <= 100
+
+
+robot = pytest.fixture(a_robot)
+
+
+def drive(robot, stop):
+    while not stop.is_set():
+        stamp = time.time_ns()
+        image, info = robot.messages(stamp, CAMERA)
+        robot.send_tf(stamp)
+        robot.info.publish(info)
+        robot.image.publish(image)
+        stop.wait(0.1)
+
+
+def look_at_graph():
+    options = parse_arguments(["--seconds", "3"])
+    return {f.check: f for f in examine(options, from_dict({}), None)}
+
+
+def test_a_running_graph(robot):
+    stop = threading.Event()
+    driver = threading.Thread(target=drive, args=(robot, stop))
+    driver.start()
+    findings = look_at_graph()
+    stop.set()
+    driver.join()
+    for check in ("images", "stamps", "camera info", "info stamps", "clock", "tf", "qos"):
+        assert findings[check].verdict is Verdict.OK, findings[check]
+
+
+def test_a_graph_whose_static_transforms_are_not_latched(robot):
+    context = Context()
+    rclpy.init(context=context)
+    other = rclpy.create_node("careless", context=context)
+    publisher = other.create_publisher(TFMessage, "/tf_static", QoSProfile(depth=1))
+    stop = threading.Event()
+    driver = threading.Thread(target=drive, args=(robot, stop))
+    driver.start()
+    finding = look_at_graph()["qos"]
+    stop.set()
+    driver.join()
+    other.destroy_publisher(publisher)
+    other.destroy_node()
+    rclpy.shutdown(context=context)
+    assert finding.verdict is Verdict.ERROR
+    assert "careless publishes /tf_static without transient_local" in finding.seen
+
+
+def test_an_empty_graph():
+    finding = look_at_graph()["topics"]
+    assert finding.verdict is Verdict.ERROR and "the graph has no colour images" in finding.seen
+
+
+@pytest.mark.skipif(kernel() is None or has_bf16_tiles(), reason="no CPU that wants our attention")
+def test_attention_that_was_not_built_is_missed(monkeypatch):
+    parameters = from_dict({"model.device": "cpu"})
+    assert "attention" not in check_device(parameters).seen
+    monkeypatch.setattr(machine, "kernel", lambda: None)
+    finding = check_device(parameters)
+    assert "built without its own attention" in finding.seen
+    assert "g++ 10 or newer" in finding.mend

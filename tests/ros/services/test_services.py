@@ -1,0 +1,149 @@
+"""Exports and the scene through the services of a real node."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from da3_ros.srv import Export, LoadMesh, RenderDepth
+from geometry_msgs.msg import PoseStamped
+from graph import CAMERA, a_robot, start_node
+from plyfile import PlyData
+from rclpy.qos import DurabilityPolicy, QoSProfile
+from sensor_msgs.msg import Image, PointCloud2
+from std_srvs.srv import Trigger
+
+from da3_ros.ros import messages
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+robot = pytest.fixture(a_robot, scope="module")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("exports")
+
+
+@pytest.fixture(scope="module")
+def node(robot, folder, tmp_path_factory):
+    robot.listen(Image, "/da3/depth/image")
+    process = start_node(
+        tmp_path_factory.mktemp("node"),
+        **{
+            "export.directory": str(folder),
+            "scene.enabled": True,
+            "scene.voxel_size": 0.5,
+            "scene.max_range": 1000.0,
+            "scene.cloud_period": 0.2,
+            "scale.max_spread": 10.0,
+            "output.max_depth": 100000.0,
+            "output.min_depth": 0.0,
+        },
+    )
+    process.wait_for("active: waiting for images")
+    robot.wait_for_node()
+    yield process
+    process.kill()
+
+
+def export(robot, formats="", name="", options=""):
+    request = Export.Request(formats=formats, name=name, options=options)
+    return robot.call(Export, "/da3/export", request)
+
+
+def drive(robot, count=4):
+    before = len(robot.received["/da3/depth/image"])
+    for _ in range(count):
+        robot.send(CAMERA)
+    robot.wait_until(lambda: len(robot.received["/da3/depth/image"]) > before, what="depth")
+
+
+def test_nothing_yet_is_said(robot, node):
+    answer = export(robot, "glb")
+    assert not answer.success and "nothing to export yet" in answer.message
+    answer = robot.call(Trigger, "/da3/build_mesh", Trigger.Request())
+    assert not answer.success and answer.message
+
+
+def test_formats_are_written_below_the_directory_and_read_back(robot, node, folder):
+    drive(robot)
+    answer = export(robot, "glb-ply-mini_npz", "first", json.dumps({"num_max_points": 500}))
+    assert answer.success, answer.message
+    written = [Path(p).relative_to(folder / "first") for p in answer.paths]
+    assert sorted(p.name for p in written) == ["points.ply", "results.npz", "scene.glb"]
+    glb = next(p for p in answer.paths if p.endswith(".glb"))
+    scene = trimesh.load(glb)
+    assert scene.geometry and scene.metadata
+    ply = next(p for p in answer.paths if p.endswith(".ply"))
+    assert 0 < len(PlyData.read(ply)["vertex"]) <= 500
+
+
+def test_trigger_exports_the_newest_window(robot, node, folder):
+    drive(robot)
+    answer = robot.call(Trigger, "/da3/export_glb", Trigger.Request())
+    assert answer.success, answer.message
+    assert list(folder.glob("*/scene.glb"))
+    answer = robot.call(Trigger, "/da3/export_gs_ply", Trigger.Request())
+    assert not answer.success and "no Gaussian head" in answer.message
+
+
+@pytest.mark.parametrize(
+    "formats, name, options, sentence",
+    [
+        ("glb", "../outside", "", "plain folder name"),
+        ("glb", "..", "", "plain folder name"),
+        ("usdz", "", "", "'usdz' is unknown"),
+        ("glb", "", "[1]", "JSON object"),
+        ("glb", "", "{", "JSON object"),
+        ("glb", "", '{"colour": 1}', "option 'colour' is unknown"),
+    ],
+)
+def test_refusals_say_why(robot, node, folder, formats, name, options, sentence):
+    drive(robot)
+    answer = export(robot, formats, name, options)
+    assert not answer.success and sentence in answer.message
+    assert not (folder.parent / "outside").exists()
+
+
+def test_mesh_and_rendered_depth(robot, node, tmp_path):
+    box = trimesh.creation.box((2.0, 2.0, 2.0))
+    path = tmp_path / "box.ply"
+    box.export(path)
+    answer = robot.call(LoadMesh, "/da3/load_mesh", LoadMesh.Request(path=str(path)))
+    assert answer.success and "12 triangles" in answer.message
+    request = RenderDepth.Request(cull_faces=True, add_alpha=True)
+    request.camera_pose = PoseStamped(header=messages.header("odom", 0))
+    request.camera_pose.pose.position.z = -5.0
+    request.camera_pose.pose.orientation.w = 1.0
+    request.camera_info = messages.camera_info_message(CAMERA, messages.header("odom", 0))
+    answer = robot.call(RenderDepth, "/da3/render_depth", request)
+    assert answer.success, answer.message
+    assert answer.depth.encoding == "32FC2"
+    image = np.frombuffer(answer.depth.data, np.float32).reshape(CAMERA.height, CAMERA.width, 2)
+    assert image[21, 28, 0] == pytest.approx(4.0) and image[21, 28, 1] == 1.0
+    assert np.isnan(image[0, 0, 0]) and image[0, 0, 1] == 0.0
+    request.camera_info.k[0] = 0.0
+    answer = robot.call(RenderDepth, "/da3/render_depth", request)
+    assert not answer.success and "focal length" in answer.message
+    request.camera_pose.header.frame_id = "nowhere"
+    request.camera_info.k[0] = 40.0
+    answer = robot.call(RenderDepth, "/da3/render_depth", request)
+    assert not answer.success and "nowhere" in answer.message
+
+
+def test_a_missing_mesh_file_is_named(robot, node):
+    answer = robot.call(LoadMesh, "/da3/load_mesh", LoadMesh.Request(path="/no/such/mesh.ply"))
+    assert not answer.success and "/no/such/mesh.ply" in answer.message
+
+
+def test_the_map_grows_and_is_forgotten(robot, node):
+    robot.listen(PointCloud2, "/da3/cloud_map", LATCHED)
+    drive(robot)
+    robot.wait_until(lambda: robot.received["/da3/cloud_map"], what="cloud_map")
+    cloud = robot.received["/da3/cloud_map"][-1]
+    assert cloud.header.frame_id == "odom" and cloud.point_step == 32
+    answer = robot.call(Trigger, "/da3/reset", Trigger.Request())
+    assert answer.success and "scene" in answer.message

@@ -1,0 +1,162 @@
+"""A long day in minutes: a real node, a looped bag with jumps in time, laws that must hold.
+
+    python -m tools.soak --minutes 30 [--out out/soak]
+
+Three processes on a ROS graph of their own: node, player (tools/soak/player.py) and this
+one, which subscribes. Prints a table; exit code 1 when a law is broken:
+
+    in = published + dropped by reason + pending, in every single status message
+    every image sent was counted, every depth counted was received, once
+    something is published after every jump in time
+    memory, threads, files and shared memory flat after the warm-up
+    no traceback; SIGINT ends the node with exit code 0 within 2 s, its shared memory freed
+
+    python -m tools.soak --fuzz 10000
+
+Instead, so many random messages, of hypothesis, at each of image, camera info and TF: the node
+lives, counts every refusal by its reason and says it in words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from da3_ros.ros.demo.bag import write_demo_bag
+from da3_ros.ros.transport import use_large_message_profile
+from tools.soak import fuzz
+from tools.soak.laws import Run, broken_laws, table
+from tools.soak.listener import SoakListener
+
+PERIOD = 10.0
+FRAMES = 150
+PARAMETERS = {
+    "use_sim_time": "true",
+    "model.name": "da3-demo",
+    "model.device": "cpu",
+    "model.process_res": 56,
+    # Nothing may get lost before the node, also when the machine is busy for seconds.
+    "input.reliability": "reliable",
+    "input.queue_size": 100,
+    "pose.source": "tf",
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--rate", type=float, default=15.0, help="images per second")
+    parser.add_argument("--fuzz", type=int, metavar="N", help="random messages instead of a bag")
+    parser.add_argument("--out", type=Path, default=Path("out/soak"), help="folder of logs")
+    options = parser.parse_args()
+    use_large_message_profile()
+    os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.fuzz:
+        return soak_in_noise(options)
+    run = soak(options)
+    write_samples(run, options.out / "samples.csv")
+    return report(table(run), broken_laws(run))
+
+
+def report(table: str, broken: list[str]) -> int:
+    """Print; the exit code."""
+    print(table)
+    for sentence in broken:
+        print(f"BROKEN: {sentence}")
+    return 1 if broken else 0
+
+
+def soak(options: argparse.Namespace) -> Run:
+    """Play, listen and sample, then stop the player and the node, in this order."""
+    bag = options.out / f"room_{FRAMES}"
+    if not bag.exists():
+        write_demo_bag(bag, frames=FRAMES)
+    listener = SoakListener()
+    node = start_node(options.out / "node.log", PARAMETERS)
+    player = start(
+        options.out / "player.log", "tools.soak.player", str(bag), "--rate", str(options.rate)
+    )
+    run = Run(node.pid, listener)
+    try:
+        run.watch(60 * options.minutes, PERIOD, lambda: check_alive(node, player, options.out))
+        end(player, signal.SIGINT)
+        run.note_sent((options.out / "player.log").read_text())
+        run.note_end_of_input(listener.wait_until_settled())
+        run.note_exit(*end(node, signal.SIGINT), (options.out / "node.log").read_text())
+    finally:
+        for process in (player, node):
+            process.kill()
+            process.wait()
+        listener.close()
+    run.note_empty_graph()
+    return run
+
+
+def soak_in_noise(options: argparse.Namespace) -> int:
+    """Random messages; returns the exit code."""
+    parameters = {**PARAMETERS, **fuzz.PARAMETERS, "use_sim_time": "false"}
+    log = options.out / "fuzz.log"
+    listener = SoakListener()
+    node = start_node(log, parameters)
+    try:
+        sender = fuzz.fuzz(listener, options.fuzz)
+        status = listener.wait_until_settled()
+        code, seconds = end(node, signal.SIGINT)
+        broken = fuzz.broken_laws(sender, status, listener, log.read_text())
+    finally:
+        node.kill()
+        node.wait()
+        listener.close()
+    if code != 0:
+        broken.append(f"the node ended with exit code {code} after {seconds:.1f} s")
+    return report(fuzz.table(sender, status), broken)
+
+
+def start_node(log: Path, parameters: dict) -> subprocess.Popen:
+    """The node with these parameters."""
+    pairs = [word for name, v in parameters.items() for word in ("-p", f"{name}:={v}")]
+    return start(log, "da3_ros.commands.node", "--ros-args", *pairs)
+
+
+def start(log: Path, module: str, *arguments: str) -> subprocess.Popen:
+    """A process that writes to `log`; Ctrl-C does not reach it, we end it ourselves."""
+    command = [sys.executable, "-m", module, *arguments]
+    with open(log, "w") as output:
+        return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+
+
+def check_alive(node: subprocess.Popen, player: subprocess.Popen, out: Path) -> None:
+    """Ends the soak with the last lines of the log of a process that is gone."""
+    for name, process in (("node", node), ("player", player)):
+        if process.poll() is not None:
+            lines = (out / f"{name}.log").read_text().splitlines()
+            sys.exit("\n".join([*lines[-20:], f"the {name} ended with {process.returncode}"]))
+
+
+def end(process: subprocess.Popen, number: int) -> tuple[int, float]:
+    """Send a signal; exit code and seconds it took."""
+    begin = time.monotonic()
+    process.send_signal(number)
+    return process.wait(30), time.monotonic() - begin
+
+
+def write_samples(run: Run, path: Path) -> None:
+    """All samples as CSV."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([field.name for field in dataclasses.fields(run.samples[0])])
+        writer.writerows(dataclasses.astuple(sample) for sample in run.samples)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""The other end of a soak: a user of the node who counts and times what comes."""
+
+from __future__ import annotations
+
+import time
+
+from da3_ros.msg import Status
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from da3_ros.ros.background_node import SpunNode
+from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+
+QUEUE = 100
+LEAP_NS = 60_000_000_000
+"""Two published stamps further apart than this have a jump forward between them."""
+
+
+class SoakListener(SpunNode):
+    """Subscribes to the node `da3` and to its input.
+
+    latencies: seconds from an image, heard, to its depth, heard. jumps: (back, forward) seen
+    in the stamps of the depth. unbalanced: sentences about status messages that do not add up.
+    """
+
+    def __init__(self):
+        self.depths = self.infos = self.clouds = 0
+        self.jumps = [0, 0]
+        self.latencies: list[float] = []
+        self.statuses: list[Status] = []
+        self.unbalanced: list[str] = []
+        self._heard: dict[int, float] = {}
+        self._newest_ns: int | None = None
+        super().__init__("soak_listener")
+        create = self.node.create_subscription
+        create(Image, "image", self._on_image, QUEUE)
+        create(Image, "/da3/depth/image", self._on_depth, QUEUE)
+        create(CameraInfo, "/da3/depth/camera_info", self._on_info, QUEUE)
+        create(PointCloud2, "/da3/points", self._on_points, QUEUE, raw=True)
+        create(Status, "/da3/status", self._on_status, QUEUE)
+
+    def wait_until_settled(self, timeout: float = 30.0) -> Status:
+        """The first status that says the same as the one before it: nothing moves any more."""
+        deadline = time.monotonic() + timeout
+        seen = len(self.statuses)
+        while time.monotonic() < deadline:
+            time.sleep(0.1)
+            fresh = self.statuses[seen:]
+            if len(fresh) > 2 and _counts(fresh[-1]) == _counts(fresh[-2]):
+                break
+        return self.statuses[-1]
+
+    def _on_image(self, msg: Image) -> None:
+        self._heard[stamp_to_ns(msg.header.stamp)] = time.monotonic()
+        if len(self._heard) > QUEUE:
+            self._heard.pop(next(iter(self._heard)))
+
+    def _on_depth(self, msg: Image) -> None:
+        stamp = stamp_to_ns(msg.header.stamp)
+        self.depths += 1
+        if heard := self._heard.pop(stamp, None):
+            self.latencies.append(time.monotonic() - heard)
+        if self._newest_ns is not None:
+            self.jumps[0] += stamp < self._newest_ns
+            self.jumps[1] += stamp > self._newest_ns + LEAP_NS
+        self._newest_ns = stamp
+
+    def _on_info(self, _: CameraInfo) -> None:
+        self.infos += 1
+
+    def _on_points(self, _: bytes) -> None:
+        self.clouds += 1
+
+    def _on_status(self, msg: Status) -> None:
+        self.statuses.append(msg)
+        accounted = msg.frames_published + sum(msg.dropped_counts) + msg.frames_pending
+        if msg.frames_received != accounted:
+            self.unbalanced.append(f"{msg.frames_received} in, {accounted} accounted for")
+
+
+def _counts(msg: Status) -> tuple:
+    return msg.frames_received, msg.frames_published, msg.frames_pending, *msg.dropped_counts
