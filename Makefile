@@ -63,6 +63,9 @@ $(VENV)/created:
 	  "(Debian, Ubuntu: apt install g++), or name yours in CXX."; exit 1
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "da3_ros needs" \
 	  "Python 3.10 or newer: make PYTHON=python3.12 ..."; exit 1; }
+	@[ -e "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] || { echo \
+	  "da3_ros compiles its ROS messages and found no headers of $(PYTHON): install them" \
+	  "(Debian, Ubuntu: apt install python3-dev)."; exit 1; }
 	@echo "Setting up $(VENV): a few minutes, once."
 	@$(PYTHON) -m venv $(VENV)
 	@touch $@

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs `make demo` from a clean clone on a bare Debian: make, g++, python3-venv, nothing else.
+# Runs `make demo` from a clean clone on a bare Debian: make, g++, python3-venv, python3-dev.
 #
 #   tools/check_bare.sh [RELEASE] [FOLDER]     as root, with debootstrap
 #
@@ -20,7 +20,7 @@ if [ -z "$folder" ]; then
   trap 'rm -rf --one-file-system "$folder"' EXIT
 fi
 if [ ! -e "$folder/usr/bin/make" ]; then
-  debootstrap --variant=minbase --include=make,g++,python3-venv "$release" "$folder" >"$folder.log"
+  debootstrap --variant=minbase --include=make,g++,python3-venv,python3-dev "$release" "$folder" >"$folder.log"
   rm -f "$folder.log"
 fi
 rm -rf "$folder/da3_ros"
