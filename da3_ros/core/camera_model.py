@@ -16,6 +16,13 @@ DISTORTION_COEFFICIENTS = {
 """ROS distortion model -> numbers of coefficients it may have (REP-104, OpenCV order)."""
 
 
+FOCAL_LENGTHS = (1e-3, 1e7)
+"""px; those of real lenses are well within."""
+
+FARTHEST_CENTRE = 1e7
+"""px. A crop's principal point may lie outside the image, but not so far."""
+
+
 class CameraError(ValueError):
     """Intrinsics or lens parameters that no camera can have."""
 
@@ -131,3 +138,24 @@ class CameraModel:
         else:
             pixels = ((points / points[:, 2:]) @ self.K.T)[:, :2]
         return pixels.reshape(-1, 2)
+
+
+def check_plausible(camera: CameraModel) -> CameraModel:
+    """The same camera, if its numbers can be those of a calibration.
+
+    For what comes from outside: numbers far beyond any lens (denormal ones, say) lose all their
+    digits once the image is resized. Raises `CameraError` with one sentence.
+    """
+    K, (shortest, longest) = camera.K, FOCAL_LENGTHS
+    fx, fy = K[0, 0], K[1, 1]
+    if min(fx, fy) < shortest or max(fx, fy) > longest:
+        raise CameraError(
+            f"K has focal length fx={fx:g}, fy={fy:g}; both must be between {shortest:g} and "
+            f"{longest:g} px: check the unit, or calibrate the camera"
+        )
+    if np.abs(K[[0, 0, 1], [1, 2, 2]]).max() > FARTHEST_CENTRE:
+        raise CameraError(
+            f"K has principal point cx={K[0, 2]:g}, cy={K[1, 2]:g} and skew {K[0, 1]:g}; none may "
+            f"be beyond {FARTHEST_CENTRE:g} px: calibrate the camera"
+        )
+    return camera

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from std_msgs.msg import Header
 
 from da3_ros.core import poses
-from da3_ros.core.camera_model import CameraError, CameraModel
+from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
 from da3_ros.core.point_cloud import POINT
 
 MILLIMETRES_MAX = 65535
@@ -42,7 +42,7 @@ def camera_model(info: CameraInfo) -> CameraModel:
     if not D.any() and model != "equidistant":
         model, D = "none", np.zeros(0)
     full = CameraModel(info.width, info.height, np.reshape(info.k, (3, 3)), model, D)
-    return _cut_and_binned(full, info)
+    return _cut_and_binned(check_plausible(full), info)
 
 
 def rectified_camera_model(info: CameraInfo) -> CameraModel:
@@ -52,7 +52,8 @@ def rectified_camera_model(info: CameraInfo) -> CameraModel:
     """
     P = np.reshape(info.p, (3, 4))
     K = P[:, :3] if P.any() else np.reshape(info.k, (3, 3))
-    return _cut_and_binned(CameraModel(info.width, info.height, K), info)
+    camera = check_plausible(CameraModel(info.width, info.height, K))
+    return _cut_and_binned(camera, info)
 
 
 def _cut_and_binned(camera: CameraModel, info: CameraInfo) -> CameraModel:

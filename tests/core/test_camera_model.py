@@ -1,10 +1,12 @@
+import re
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from da3_ros.core.camera_model import CameraError, CameraModel
+from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
 
 K = np.array([[210.0, 0, 158], [0, 208, 121], [0, 0, 1]])
 LENSES = [
@@ -101,3 +103,18 @@ def test_zero_coefficients_are_no_lens_but_a_fisheye_is_one():
 def test_what_no_camera_can_have_is_refused(arguments, words):
     with pytest.raises(CameraError, match=words):
         CameraModel(*arguments)
+
+
+FOCAL, OTHERS = [(0, 0), (1, 1)], [(0, 1), (0, 2), (1, 2)]
+
+
+@pytest.mark.parametrize(
+    "place, value",
+    [(p, v) for p in FOCAL for v in (1e300, 1e8, 1e-4, 5e-324)]
+    + [(p, v) for p in OTHERS for v in (1e300, 1e8, -1e8)],
+)
+def test_numbers_of_no_calibration_are_refused(place, value):
+    K_wild = K.copy()
+    K_wild[place] = value
+    with pytest.raises(CameraError, match=re.escape(f"{value:g}")):
+        check_plausible(CameraModel(320, 240, K_wild))

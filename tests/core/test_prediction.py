@@ -7,7 +7,7 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.preprocess import plan_resize
-from da3_ros.core.scale.metric_scale import ScaleEstimate
+from da3_ros.core.scale.placement import Placement, ScaleEstimate
 from da3_ros.core.sliding_window import Window
 
 CAMERA = CameraModel(28, 14, np.array([[20.0, 0, 13.5], [0, 20, 6.5], [0, 0, 1]]))
@@ -50,6 +50,11 @@ def test_depth_is_float32():
         prediction(depth=np.ones((2, 14, 28)))
 
 
+def placement(T_world_cam):
+    measured = ScaleEstimate(2.0, 0.1, 0.0, True)
+    return Placement(measured, True, 2.0, T_world_cam, np.zeros(3), np.zeros(3))
+
+
 def window_depth(views=(1,), **values):
     image = np.arange(28, dtype=np.uint8).repeat(3).reshape(1, 28, 3).repeat(14, axis=0)
     frames = tuple(Frame("cam", k, image + k, CAMERA, np.eye(4)) for k in range(3))
@@ -61,11 +66,7 @@ def window_depth(views=(1,), **values):
         "sky": None,
         "cameras": (CAMERA,) * count,
         "plans": (plan_resize(14, 28, 28),) * count,
-        "scale": ScaleEstimate(2.0, 0.1, 0.0, True),
-        "is_metric": True,
-        "T_world_cam": np.tile(np.eye(4), (3, 1, 1)),
-        "position_residuals": np.zeros(3),
-        "rotation_residuals": np.zeros(3),
+        "placement": placement(np.tile(np.eye(4), (3, 1, 1))),
         "seconds": {},
     }
     return WindowDepth(**{**complete, **values})
@@ -81,7 +82,7 @@ def test_published_frames_and_their_images():
 def test_given_poses_go_into_the_export_not_predicted_ones():
     moved = np.tile(np.eye(4), (3, 1, 1))
     moved[:, 0, 3] = 7.0
-    prediction = window_depth(T_world_cam=moved).to_prediction()
+    prediction = window_depth(placement=placement(moved)).to_prediction()
     np.testing.assert_array_equal(prediction.extrinsics, np.eye(4)[None, :3])
 
 
@@ -90,7 +91,7 @@ def test_given_poses_go_into_the_export_not_predicted_ones():
     [
         ({"depth": np.ones((2, 14, 28), np.float32)}, "2 maps and 1 cameras for 1 views"),
         ({"cameras": (CAMERA.scaled(width=14, height=14),)}, "must have the depth's size"),
-        ({"T_world_cam": np.eye(4)[None]}, "T_world_cam must be"),
+        ({"placement": placement(np.eye(4)[None])}, "T_world_cam must be"),
     ],
 )
 def test_parts_must_fit(values, words):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from da3_ros.core import poses
-from da3_ros.core.camera_model import CameraError, CameraModel
+from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
 
 
 def check_extrinsics(extrinsics, name: str = "extrinsics", count: int | None = None) -> np.ndarray:
@@ -31,7 +31,7 @@ def check_intrinsics(
     _check_count(values, name, len(sizes))
     for i, (K, (height, width)) in enumerate(zip(values, sizes)):
         try:
-            CameraModel(width, height, K)
+            check_plausible(CameraModel(width, height, K))
         except CameraError as error:
             raise ValueError(f"{name}[{i}]: {error}") from error
     return values
