@@ -31,6 +31,7 @@ from da3_ros.ros.health.clock_watch import ClockWatch
 from da3_ros.ros.health.throttled_log import Complaints
 from da3_ros.ros.inputs.subscriptions import Inputs
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.lifecycle import answer_impossible_transitions
 from da3_ros.ros.outputs.publishers import Outputs
 from da3_ros.ros.parameters import LiveParameters, declare_parameters, unknown_parameters
 from da3_ros.ros.run_node import Stopper
@@ -66,6 +67,7 @@ class DepthNode(LifecycleNode):
 
     def __init__(self, stopper: Stopper):
         super().__init__("da3", automatically_declare_parameters_from_overrides=True)
+        answer_impossible_transitions(self)
         config = declare_parameters(self)
         self._stopper = stopper
         self._complaints = Complaints(self.get_logger())
