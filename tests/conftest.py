@@ -9,7 +9,10 @@ import torch
 
 # Set before any rclpy.init, and inherited by the processes that tests start.
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+if os.environ.get("ROS_DISTRO") == "humble":
+    os.environ["ROS_LOCALHOST_ONLY"] = "1"
+else:
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 # Threads of torch that wait for each other on a busy machine take ten times as long.
 os.environ["OMP_NUM_THREADS"] = "1"

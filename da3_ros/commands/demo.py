@@ -24,7 +24,7 @@ from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.demo.listener import Listener
 from da3_ros.ros.demo.pictures import draw_depth, draw_from_above
 from da3_ros.ros.health.process_memory import peak_resident_bytes
-from da3_ros.ros.transport import use_large_message_profile
+from da3_ros.ros.transport import keep_to_this_machine, use_large_message_profile
 
 START_TIMEOUT = 180.0
 QUIET = 3.0
@@ -41,7 +41,7 @@ def main() -> int:
     use_large_message_profile()
     # A graph of its own: a robot on the same network must not hear the replay.
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    keep_to_this_machine()
     try:
         return run(options)
     except (BagError, DemoError) as error:

@@ -36,6 +36,7 @@ from da3_ros.ros.health.namesakes import Namesakes
 from da3_ros.ros.health.throttled_log import Complaints
 from da3_ros.ros.inputs.subscriptions import Inputs
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.lifecycle import answer_impossible_transitions
 from da3_ros.ros.outputs.publishers import Outputs
 from da3_ros.ros.parameters import LiveParameters, declare_parameters, foreign_parameters
 from da3_ros.ros.run_node import Stopper
@@ -71,6 +72,7 @@ class DepthNode(LifecycleNode):
 
     def __init__(self, stopper: Stopper):
         super().__init__("da3", automatically_declare_parameters_from_overrides=True)
+        answer_impossible_transitions(self)
         foreign = foreign_parameters(self.get_parameters_by_prefix(""), sys.argv)
         config = declare_parameters(self)
         self._stopper = stopper
