@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 BAG ?=
+VIEW ?=
 ARGS ?=
 
 BIN := .venv/bin
@@ -16,8 +17,8 @@ unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_CO
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
-demo: .venv/built  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours
-	$(BIN)/da3_demo $(BAG)
+demo: .venv/built $(if $(VIEW),.venv/view)  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours, VIEW=1 a browser
+	$(BIN)/da3_demo $(BAG) $(if $(VIEW),--view)
 
 test: .venv/built .venv/test-tools  ## all tests; ARGS="-k window" goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
@@ -56,6 +57,10 @@ clean:  ## remove what make made
 .venv/built: .venv/requirements setup.py pyproject.toml CMakeLists.txt package.xml $(COMPILED)
 	@echo "Compiling the ROS messages and attention."
 	@$(PIP_INSTALL) --no-build-isolation --no-deps -e .
+	@touch $@
+
+.venv/view: .venv/requirements
+	@$(PIP_INSTALL) viser==1.1.1
 	@touch $@
 
 # The published network asks for numpy 1 and an older Python; its code needs neither. It lives in
