@@ -40,3 +40,8 @@ class Frame:
         object.__setattr__(self, "image", np.ascontiguousarray(self.image))
         if self.T_world_cam is not None:
             object.__setattr__(self, "T_world_cam", poses.rigid(self.T_world_cam, "T_world_cam"))
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Frame id and stamp_ns: what tells one frame from all others."""
+        return self.camera_id, self.stamp_ns

@@ -14,9 +14,9 @@ PATIENCE = 5.0
 
 
 class ClockWatch:
-    """start_over: called, with the reason in words, when time jumps back."""
+    """start_over: called when time jumps back, with that in words and by how many seconds."""
 
-    def __init__(self, node: Node, start_over: Callable[[str], None]):
+    def __init__(self, node: Node, start_over: Callable[[str, float], None]):
         self._clock = node.get_clock()
         self._start_over = start_over
         self._ticked_at = time.monotonic()
@@ -26,7 +26,7 @@ class ClockWatch:
         # The handle unregisters the callback when it is garbage collected.
         self._handle = self._clock.create_jump_callback(backwards, post_callback=self._on_jump)
 
-    def complaints(self) -> list[str]:
+    def silent(self) -> list[str]:
         """What is wrong with the clock now, in sentences; to be asked regularly."""
         now = time.monotonic()
         if not self._clock.ros_time_is_active or self._clock.now().nanoseconds:
@@ -39,4 +39,4 @@ class ClockWatch:
         ]
 
     def _on_jump(self, jump: TimeJump) -> None:
-        self._start_over(f"time jumped back by {-jump.delta.nanoseconds / 1e9:.1f} s")
+        self._start_over("time jumped back", -jump.delta.nanoseconds / 1e9)
