@@ -58,9 +58,10 @@ class DepthView:
         if not self._at_camera_size:
             return depth, conf
         resample = Resampler(self._result.cameras[self._index], self.frame.camera)
-        if conf is None:
-            return resample(depth)[0], None
-        return tuple(resample(depth, conf))
+        depth, *others = resample(depth, *([] if conf is None else [conf]))
+        if self.frame.seen is not None:
+            depth[~self.frame.seen] = np.nan
+        return depth, *(others or [None])
 
 
 def fuse(result: WindowDepth, scene: Scene, output: OutputConfig) -> None:

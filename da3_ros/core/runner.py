@@ -16,18 +16,19 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from da3_ros.core.config import Config
 from da3_ros.core.depth_view import fuse
 from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
+from da3_ros.core.outlet import Log, Outlet
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.process_res import process_res
 from da3_ros.core.rig_sync import RigSynchroniser
 from da3_ros.core.scene.scene import Scene
 from da3_ros.core.sliding_window import Window
@@ -42,32 +43,6 @@ SAID_REFUSALS = {
     Drop.OUT_OF_ORDER: "image dropped: older than the frame before",
 }
 """Not said: frames that were taken too near the last one, which is nobody's mistake."""
-
-
-class Outlet(Protocol):
-    """Where results go."""
-
-    def is_wanted(self) -> bool:
-        """Whether anybody wants results at all."""
-
-    def publish(self, result: WindowDepth, camera_of: dict[str, str]) -> None:
-        """Send one result. camera_of: frame id -> name of the camera."""
-
-    def clear(self) -> None:
-        """Forget earlier results."""
-
-
-class Log(Protocol):
-    """Where sentences go. cause: what the sentence is about; each is said once in a while."""
-
-    def info(self, sentence: str) -> None:
-        """Say what changed."""
-
-    def warn(self, cause: Hashable, sentence: str) -> None:
-        """Say what is wrong."""
-
-    def fail(self, cause: Hashable, sentence: str, details: str) -> None:
-        """Say what failed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +83,11 @@ class Runner:
         self._in_network = threading.Lock()  # one window at a time
         self._going_out = threading.Lock()  # a jump in time comes before or after, never within
         self._begin()
+
+    @property
+    def process_res(self) -> int:
+        """Longest side in px of the pictures in the network."""
+        return process_res(self._config, self.network)
 
     @property
     def _config(self) -> Config:
@@ -253,7 +233,7 @@ class Runner:
         is_wanted = self._config.scene.enabled or self._outlet.is_wanted()
         if is_wanted != self._was_wanted:
             self._was_wanted = is_wanted
-            self._log.info(BACK_TO_WORK if is_wanted else NOT_WANTED)
+            self._log.debug(BACK_TO_WORK if is_wanted else NOT_WANTED)
         return is_wanted
 
     def _work(self, job: Job) -> None:

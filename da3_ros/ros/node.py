@@ -12,6 +12,7 @@ outputs/publishers.py and status.py, its services in services/, its parameters i
 from __future__ import annotations
 
 import functools
+import sys
 import traceback
 from collections.abc import Callable
 
@@ -20,15 +21,19 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from da3_ros.core.config import Config
+from da3_ros.core.export import ExportError
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.load_model import ModelError, free_memory
+from da3_ros.core.process_res import size_warning
 from da3_ros.core.scene.mesh import MeshError
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.clock_watch import ClockWatch
+from da3_ros.ros.health.namesakes import Namesakes
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.lifecycle import answer_impossible_transitions
 from da3_ros.ros.node_states import Active, Configured
-from da3_ros.ros.parameters import LiveParameters, declare_parameters, unknown_parameters
+from da3_ros.ros.parameters import LiveParameters, declare_parameters, foreign_parameters
 from da3_ros.ros.run_node import Stopper
 from da3_ros.ros.status import StatusReport
 
@@ -61,6 +66,8 @@ class DepthNode(LifecycleNode):
 
     def __init__(self, stopper: Stopper):
         super().__init__("da3", automatically_declare_parameters_from_overrides=True)
+        answer_impossible_transitions(self)
+        foreign = foreign_parameters(self.get_parameters_by_prefix(""), sys.argv)
         config = declare_parameters(self)
         self._stopper = stopper
         self.log = ThrottledLog(self.get_logger())
@@ -73,8 +80,9 @@ class DepthNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._report_timer = self.create_timer(1.0, self._report_status, clock=steady)
         self._clock_watch = ClockWatch(self, self.start_over)
-        for name in unknown_parameters(self):
-            self.get_logger().warning(f"parameter {name} is not known here; is it misspelt?")
+        self._namesakes = Namesakes(self)
+        for name in foreign:
+            self.get_logger().warning(f"parameter {name} is for another node; it is ignored")
         if config.autostart:
             self._start_timer = self.create_timer(0.0, self._autostart, clock=steady)
 
@@ -97,11 +105,14 @@ class DepthNode(LifecycleNode):
         """Load the model and warm it up, advertise topics and services."""
         try:
             configured = self._configured = Configured.build(self)
-        except (ModelError, MeshError) as error:
+        except (ExportError, ModelError, MeshError) as error:
             self.get_logger().error(str(error))
             return FAILURE
-        source = configured.runner.network.weights.source
-        self.get_logger().info(f"model {source} is ready on {configured.device}")
+        runner = configured.runner
+        self.get_logger().info(
+            f"inactive: model {runner.network.weights.source} is ready on {configured.device}, "
+            f"{runner.process_res} px"
+        )
         return SUCCESS
 
     @logged
@@ -127,6 +138,7 @@ class DepthNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe, stop working."""
         self.stop()
+        self.get_logger().info("inactive: unsubscribed")
         return SUCCESS
 
     @logged
@@ -137,6 +149,7 @@ class DepthNode(LifecycleNode):
         # A network that is still busy is freed when it is done.
         self._configured = None
         free_memory()
+        self.get_logger().info("unconfigured: the model is freed")
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -159,26 +172,29 @@ class DepthNode(LifecycleNode):
             raise TransformUnavailable(TransformUnavailable.NOT_YET, sentence)
         return active.inputs.cameras.poses.lookup(world, frame_id, stamp_ns)
 
-    def start_over(self, what: str, back: float = 0.0) -> None:
-        """Forget everything but the model and static transforms.
+    def start_over(self, what: str, back: float) -> None:
+        """Time jumped back: forget everything but the model and static transforms.
 
-        what: happened, in words. back: by how many seconds time jumped back.
+        what: jumped, in words. back: by how many seconds.
         """
-        if not self._active:
-            return
-        by = f" by {back:.1f} s" if back else ""
-        self.log.warn(what, f"{what}{by}: starting over")
-        cameras = self._active.inputs.cameras
-        cameras.clear(Drop.TIME_JUMP)
-        cameras.poses.clear()
-        self._configured.runner.clear()
+        if self._active:
+            self.log.warn(what, f"{what} by {back:.1f} s: starting over")
+            self._forget()
 
     def reset(self) -> None:
         """Forget window, poses, scale and scene. Raises `MeshError` when scene.mesh is gone."""
-        self.start_over("asked to reset")
+        self._forget()
+        self.get_logger().info("reset: window, poses, scale and scene are forgotten")
         self._configured.runner.forget()
         # Last: a window from before may be going into the scene until here.
         self._configured.scene.reset()
+
+    def _forget(self) -> None:
+        if self._active:
+            cameras = self._active.inputs.cameras
+            cameras.clear(Drop.TIME_JUMP)
+            cameras.poses.clear()
+            self._configured.runner.clear()
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Drop whatever waits, end the worker; it has `timeout` seconds for its last window."""
@@ -208,6 +224,11 @@ class DepthNode(LifecycleNode):
             self._stopper.fail()
 
     def _report_status(self) -> None:
-        silent = self._active.inputs.silent() if self._active else []
-        self.log.last([*self._clock_watch.silent(), *silent])
+        lasting = [*self._clock_watch.warnings(), *self._namesakes.warnings()]
+        if self._configured:
+            runner = self._configured.runner
+            lasting.append(size_warning(runner.network.weights, runner.process_res))
+        if self._active:
+            lasting += self._active.inputs.warnings()
+        self.log.last([sentence for sentence in lasting if sentence])
         self._report.publish(self.state, self._configured)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from da3_ros.core.load_model import load_model
+from da3_ros.core.export.running import check_export
+from da3_ros.core.load_model import find_device, load_model
 from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
 from da3_ros.ros.entities import Entities
@@ -33,10 +34,12 @@ class Configured:
 
     @staticmethod
     def build(node) -> Configured:
-        """For a `DepthNode`. Raises `ModelError` and `MeshError`."""
+        """For a `DepthNode`. Raises `ExportError`, `ModelError` and `MeshError`."""
+        # First what is quick to find out: weights may take minutes.
+        check_export(node.config.export)
+        scene = Scene(node.config.scene, str(find_device(node.config.model.device)))
         network = load_model(node.config)
         device = next(network.parameters()).device
-        scene = Scene(node.config.scene, str(device))
         with _whole(Entities(node)) as entities:
             statistics = Statistics(node.now_ns)
             outputs = Outputs(entities, node.live, statistics)
@@ -64,7 +67,7 @@ class Active:
         with _whole(Entities(node)) as entities:
             poses = PoseSource(node.config.pose)
             cameras = Cameras(
-                node.live, node.counts, node.log, poses, runner.take, node.start_over, node.now_ns
+                node.live, node.counts, node.log, poses, runner, node.start_over, node.now_ns
             )
             return Active(Inputs(entities, node.live, node.log, cameras), entities)
 

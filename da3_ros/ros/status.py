@@ -42,7 +42,8 @@ class StatusReport:
         """Publish the state of now. state: the node's lifecycle state."""
         msg = self.status(configured)
         self._status.publish(msg)
-        array = diagnostics_message(msg, self._node.get_name(), state, configured)
+        name = self._node.get_fully_qualified_name().lstrip("/")
+        array = diagnostics_message(msg, name, state, configured)
         errors = KeyValue(key="internal errors", value=str(self._errors.count))
         array.status[0].values.append(errors)
         self._diagnostics.publish(array)
@@ -145,7 +146,10 @@ def _counted(what: str, reasons: Sequence[str], counts: Sequence[int]) -> dict[s
 def diagnostics_message(
     msg: Status, name: str, state: str, configured: Configured | None
 ) -> DiagnosticArray:
-    """diagnostic_msgs/DiagnosticArray with one entry that says the same as the status."""
+    """diagnostic_msgs/DiagnosticArray with one entry that says the same as the status.
+
+    name: of the node with its namespace, by which monitors tell the nodes of a team apart.
+    """
     dropped = _counted("dropped", msg.dropped_reasons, msg.dropped_counts)
     newest = configured.runner.newest_published if configured else None
     seconds = newest.seconds if newest else {}

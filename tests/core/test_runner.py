@@ -52,7 +52,7 @@ class Results(list):
 class Log(list):
     """(cause, sentence) of everything said."""
 
-    def info(self, sentence):
+    def debug(self, sentence):
         self.append((None, sentence))
 
     def warn(self, cause, sentence):
@@ -259,7 +259,7 @@ def test_an_error_of_the_network_is_named_and_the_next_window_published(bench):
     bench = bench()
     bench.fail()
     bench.drive(2)
-    bench.wait_for(lambda: bench.runner.failure)
+    bench.wait_for(lambda: bench.log)
     assert bench.runner.failure == "inference failed: RuntimeError: out of memory"
     assert [cause for cause, _ in bench.log] == ["inference"] and "Traceback" in bench.log[0][1]
     bench.network.aggregate = bench.aggregate

@@ -25,7 +25,9 @@ from da3_ros.core.frame_counts import Counts, Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.load_model import load_model
 from da3_ros.core.prediction import Prediction
+from da3_ros.core.process_res import size_warning, with_process_res
 from da3_ros.core.runner import Runner
+from da3_ros.core.scene.mesh import Mesh
 from da3_ros.core.scene.scene import Scene
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
@@ -97,10 +99,15 @@ def process_bag(job: Job, progress: Callable[[int], None] = lambda images: None)
     with BagReader(job.bag) as bag, BagReader(job.bag) as pose_bag:
         topics = find_cameras(bag, job.cameras)
         config = offline_config(job, next(iter(topics.values())))
+        if config.scene.mesh:
+            Mesh.load(config.scene.mesh)  # or it says why not, before the weights
+        check_folder(job.out)
         network = load_model(config)
+        config = with_process_res(config, network.weights.size)
         make_deterministic()
         with _partial(job.result) as folder, BagWriter(folder) as out:
             run = _Run(job, config, network, BagPoses(pose_bag, config.pose), out)
+            run.warn(size_warning(network.weights, config.model.process_res))
             run.process(_images_and_infos(bag, topics), progress)
             failure = run.export(folder / EXPORTS) if job.formats else ""
         return run.report(failure)
@@ -138,6 +145,15 @@ def _images_and_infos(
         yield name_of[topic], time_ns, msg
 
 
+def check_folder(path: Path) -> None:
+    """Whether a folder can be made and written to. Raises `BagError` in one sentence."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise BagError(f"--out is {path}, which cannot be made: {there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BagError(f"--out is {path}, which may not be written to")
+
+
 @contextmanager
 def _partial(path: Path) -> Iterator[Path]:
     """A folder of the same name elsewhere below the parent, moved into place at the end."""
@@ -159,7 +175,7 @@ class _Notes:
     def warning(self, sentence: str) -> None:
         self.sentences[sentence] = None
 
-    def info(self, sentence: str) -> None:
+    def debug(self, sentence: str) -> None:
         """Nobody is waiting to hear it."""
 
 
@@ -187,10 +203,15 @@ class _Run:
             self._counts,
             self._log,
             poses.source,
-            self._runner.take,
+            self._runner,
             self._start_over,
             now_ns=lambda: 0,  # nothing waits
         )
+
+    def warn(self, sentence: str) -> None:
+        """Something to say of the whole bag; nothing if empty."""
+        if sentence:
+            self._log.warn("bag", sentence)
 
     def process(self, recorded: Iterator[tuple[str, int, object]], progress) -> None:
         """All images of the bag, then what is written at the end."""

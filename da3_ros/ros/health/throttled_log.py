@@ -35,9 +35,9 @@ class ThrottledLog:
         self._lasting: list[str] = []
         self._lock = threading.Lock()  # several threads warn
 
-    def info(self, sentence: str) -> None:
-        """Log it."""
-        self._logger.info(sentence)
+    def debug(self, sentence: str) -> None:
+        """Log it for who looks closely."""
+        self._logger.debug(sentence)
 
     def warn(self, cause: Hashable, sentence: str) -> None:
         """Log `sentence`, unless its cause was logged less than `PERIOD` seconds ago."""

@@ -146,7 +146,8 @@ class ArrivalQueue:
             if error.may_come and 0 <= waited_ns < self._timeout_ns:
                 return None
             self._poses.missed[error.cause] += 1
-            return Lost(image, Drop.NO_POSE, f"no pose: {error}", error.cause)
+            sentence = f"no pose: {self._poses.explain(error)}"
+            return Lost(image, Drop.NO_POSE, sentence, error.cause)
         except PoseError as error:
             return Lost(image, Drop.NO_POSE, f"no pose: {error}")
         return arrival

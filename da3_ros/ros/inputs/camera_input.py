@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Hashable
+from typing import Protocol
 
+import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
-from da3_ros.core.poses import PoseError
+from da3_ros.core.poses import PoseError, compose
 from da3_ros.core.preprocess import PreprocessError, plan_resize
 from da3_ros.core.rectify import Rectifier
 from da3_ros.ros.health.rates import Rate
@@ -22,7 +24,7 @@ from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
 from da3_ros.ros.inputs.time_jump import jump_back
-from da3_ros.ros.messages import camera_model, rectified_camera_model
+from da3_ros.ros.messages import rectifier
 
 FAULTS = (
     (ImageError, Drop.BAD_IMAGE, ""),
@@ -33,8 +35,19 @@ FAULTS = (
 """What can be wrong with messages: the error, its name in the counts, words before its own."""
 
 
+class Taker(Protocol):
+    """Gets the frames: the runner."""
+
+    @property
+    def process_res(self) -> int:
+        """Longest side in px of the pictures in the network."""
+
+    def take(self, name: str, frame: Frame) -> None:
+        """One frame of the camera `name`."""
+
+
 class CameraInput:
-    """Messages of one camera in, frames to `take(name, frame)`.
+    """Messages of one camera in, frames to the runner.
 
     Everything runs in the executor's thread. now_ns: the node's clock.
     """
@@ -46,17 +59,19 @@ class CameraInput:
         counts: FrameCounts,
         log: ThrottledLog,
         poses: PoseSource,
-        take: Callable[[str, Frame], None],
+        runner: Taker,
         now_ns: Callable[[], int],
     ):
         self.name = name
         self.rate = Rate()
         self.heard_at = time.monotonic()
+        self.info_topic = "camera_info"  # as remapped, once it is subscribed to
         self._live, self._counts, self._log = live, counts, log
-        self._take, self._now_ns = take, now_ns
+        self._runner, self._now_ns = runner, now_ns
         config = live.config
         self._queue = ArrivalQueue(poses, config.input.queue_size, config.pose.timeout)
         self._newest_ns = 0
+        self._has_heard_info = False
         self._info: CameraInfo | None = None
         self._rectifier: Rectifier | None = None
 
@@ -85,6 +100,7 @@ class CameraInput:
 
     def on_info(self, msg: CameraInfo) -> None:
         """Step receive: a camera info."""
+        self._has_heard_info = True
         self._give_up(self._queue.add_info(msg, self._now_ns()))
         self.locate()
 
@@ -116,7 +132,7 @@ class CameraInput:
         try:
             frame = self._convert(arrival)
             if frame:
-                self._take(self.name, frame)
+                self._runner.take(self.name, frame)
         except Exception:  # the node says the error itself
             self._counts.drop(_key(arrival.image), Drop.INTERNAL_ERROR)
             raise
@@ -133,49 +149,54 @@ class CameraInput:
             return None
 
     def _frame(self, arrival: Arrival) -> Frame:
-        image = arrival.image
-        rgb = decode(image)
+        rgb = decode(arrival.image)
         rectify = self._rectifier_of(arrival.info, rgb.shape[:2])
         T_world_cam = arrival.T_world_cam
-        frame_id = image.header.frame_id
-        return Frame(frame_id, arrival.stamp_ns, rectify(rgb), rectify.camera, T_world_cam)
+        if T_world_cam is not None:  # so far of the frame, which the camera may stand beside
+            T_world_cam = T_world_cam @ compose(np.eye(3), rectify.centre)
+        return Frame(
+            arrival.image.header.frame_id,
+            arrival.stamp_ns,
+            rectify(rgb),
+            rectify.camera,
+            T_world_cam,
+            rectify.seen,
+            rectify.centre,
+        )
 
     def _rectifier_of(self, info: CameraInfo, size: tuple[int, int]) -> Rectifier:
         """The rectifier of the newest camera info; most are equal to the last one.
 
         size: (height, width) of the image. Raises `CameraError` and `PreprocessError`.
         """
-        config = self._live.config
         if not (self._info and _same_camera(info, self._info)):
-            plan_resize(*size, config.model.process_res)  # raises when the shape is impossible
-            camera = read_camera(info, raw=config.input.rectify)
-            _check_size(camera, size)
-            self._rectifier, self._info = Rectifier(camera), info
+            plan_resize(*size, self._runner.process_res)  # raises when the shape is impossible
+            rectify = rectifier(info, is_raw=self._live.config.input.rectify)
+            _check_size(rectify.camera, size)
+            self._rectifier, self._info = rectify, info
         _check_size(self._rectifier.camera, size)
         return self._rectifier
 
     def _give_up(self, lost: list[Lost]) -> None:
         for image in lost:
             self._counts.drop(_key(image.image), image.reason)
-            if image.sentence:
-                self._warn((image.reason, image.detail), image.sentence)
+            sentence = image.sentence
+            if image.reason is Drop.NO_CAMERA_INFO:
+                why = (
+                    "those have other stamps" if self._has_heard_info else "none has come there yet"
+                )
+                sentence += f" (camera_info is read from {self.info_topic}: {why})"
+            if sentence:
+                self._warn((image.reason, image.detail), sentence)
 
     def _warn(self, cause: Hashable, sentence: str) -> None:
         sentence = f"camera {self.name}: {sentence}" if self.name else sentence
         self._log.warn((self.name, cause), sentence)
 
 
-def decode(msg: Image | CompressedImage):
+def decode(msg: Image | CompressedImage) -> np.ndarray:
     """(H, W, 3) uint8 RGB of an image message. Raises `ImageError`."""
     return compressed_to_rgb(msg) if isinstance(msg, CompressedImage) else to_rgb(msg)
-
-
-def read_camera(info: CameraInfo, *, raw: bool) -> CameraModel:
-    """The camera of images that come straight from the lens, or are rectified already.
-
-    Raises `CameraError`.
-    """
-    return camera_model(info) if raw else rectified_camera_model(info)
 
 
 def _missing(msg: Image | CompressedImage) -> str:
@@ -196,7 +217,8 @@ def _same_camera(a: CameraInfo, b: CameraInfo) -> bool:
     same_size = (a.width, a.height, a.roi) == (b.width, b.height, b.roi)
     same_lens = (a.distortion_model, list(a.d)) == (b.distortion_model, list(b.d))
     same_binning = (a.binning_x, a.binning_y) == (b.binning_x, b.binning_y)
-    return same_size and same_lens and same_binning and all(a.k == b.k) and all(a.p == b.p)
+    same_matrices = all(a.k == b.k) and all(a.r == b.r) and all(a.p == b.p)
+    return same_size and same_lens and same_binning and same_matrices
 
 
 def _key(msg: Image | CompressedImage) -> tuple[str, int]:

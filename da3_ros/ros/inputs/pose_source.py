@@ -12,10 +12,14 @@ from geometry_msgs.msg import TransformStamped
 from da3_ros.core.config import PoseConfig
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
+    TransformUnavailable,
     create_buffer,
     stamp_to_ns,
 )
 from da3_ros.ros.inputs.time_jump import jump_back
+
+MOST_NAMED = 20
+"""Frames listed in a sentence."""
 
 
 class Refused(NamedTuple):
@@ -70,6 +74,16 @@ class PoseSource:
         T_world_cam = self._buffer.lookup(self._config.world_frame, frame_id, stamp_ns)
         self._located.add(frame_id.lstrip("/"))
         return T_world_cam
+
+    def explain(self, error: TransformUnavailable) -> str:
+        """The error in words; with the frames there are, where one was asked for that is not."""
+        if error.cause not in (error.UNKNOWN, error.UNCONNECTED):
+            return str(error)
+        frames = sorted({*self._parent_of, *self._parent_of.values()})
+        if not frames:
+            return f"{error}: no transform has come yet"
+        more = f" and {len(frames) - MOST_NAMED} more" if len(frames) > MOST_NAMED else ""
+        return f"{error}; there are {', '.join(frames[:MOST_NAMED])}{more}"
 
     def known_until_ns(self) -> int | None:
         """Stamp up to which the located frames have poses: of the newest transform on their way

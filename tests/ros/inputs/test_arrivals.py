@@ -116,8 +116,13 @@ class TestPoses:
         assert list(queue.poll(199 * MS)) == []
         done = list(queue.poll(200 * MS))
         assert [type(d) for d in done] == [Lost, Lost]
-        assert done[0].sentence == "no pose: frame 'odom' does not exist in TF"
+        listed = "there are base, camera"
+        assert done[0].sentence == f"no pose: frame 'odom' does not exist in TF; {listed}"
         assert (done[0].reason, done[0].detail) == (Drop.NO_POSE, "unknown frame")
+
+    def test_an_empty_tree_is_said(self):
+        (lost,) = queue_of(PoseSource(PoseConfig())).poll(200 * MS)
+        assert lost.sentence.endswith("does not exist in TF: no transform has come yet")
 
     def test_does_not_wait_for_the_past(self):
         source = source_with_mount()
