@@ -129,6 +129,8 @@ def _find_folder(name: str) -> Path | None:
             f"{name} is a pickle, which can run code when opened; give a folder with "
             f"{CONFIG} and {WEIGHTS}"
         )
+    if name.startswith(("/", ".", "~")):
+        raise CheckpointError(f"'{_short(name)}' is no folder")
     if "/" not in name:
         return None
     return _download(name)
@@ -144,13 +146,14 @@ def _download(repository: str) -> Path:
         return Path(hf_hub_download(repository, WEIGHTS)).parent
     except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         raise CheckpointError(
-            f"could not get '{repository}' from the Hugging Face hub ({_first_line(error)}); "
+            f"could not get '{_short(repository)}' from the Hugging Face hub ({_first_line(error)}); "
             f"give a local folder with {CONFIG} and {WEIGHTS}, or use the built-in model da3-demo"
         ) from error
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    text = str(error).strip()
+    return _short(text.splitlines()[0], 200) if text else type(error).__name__
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
@@ -212,9 +215,9 @@ def _read_config(path: Path) -> dict:
     return config
 
 
-def _short(text: str) -> str:
-    """At most 80 characters of what a file or a user says."""
-    return text if len(text) <= 80 else text[:77] + "..."
+def _short(text: str, longest: int = 80) -> str:
+    """The beginning of what a file or a user says."""
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def _preset_by_shape(folder: Path, tensors: dict[str, Tensor]) -> Preset:
