@@ -15,7 +15,7 @@ from da3_ros.core.inference_request import InferenceOptions
 from da3_ros.core.print_options import plain_lines
 from da3_ros.core.user_input.options import Flag, Option, OptionError
 from da3_ros.core.user_input.video import VideoError, read_video
-from da3_ros.net.checkpoint import CheckpointError
+from da3_ros.net.model_folder import CheckpointError
 from da3_ros.net.presets import PRESETS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")

@@ -4,7 +4,7 @@
 """
 
 import inspect
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -16,9 +16,19 @@ from PIL import Image
 from da3_ros.api import DepthAnything3
 from da3_ros.core.export import FORMATS
 from da3_ros.core.inference_request import InferenceOptions, check_request
-from da3_ros.net.presets import find_preset
+from da3_ros.net.checkpoint import Weights
+from da3_ros.net.presets import Preset, find_preset
 
-GIANT = find_preset("da3-giant")
+
+@dataclass(frozen=True)
+class Known:
+    """All that is asked of a network before it runs."""
+
+    preset: Preset
+    weights: Weights
+
+
+GIANT = Known(find_preset("da3-giant"), Weights("a test", "none", random=True))
 NAMES = inspect.signature(DepthAnything3.inference).parameters
 DEFAULTS = {name: p.default for name, p in NAMES.items() if name not in ("self", "image")}
 PICTURES = [np.full((30, 40, 3), 50 * i, np.uint8) for i in range(3)]
@@ -27,14 +37,14 @@ POSES[:, 0, 3] = range(3)
 K = np.tile([[40.0, 0, 20], [0, 40, 15], [0, 0, 1]], (3, 1, 1))
 
 
-def check(folder, preset=GIANT, **arguments):
+def check(folder, **arguments):
     """A call that is right but for `arguments`: it writes a film of given cameras."""
     right = {
         **{"image": PICTURES, "extrinsics": POSES, "intrinsics": K, "process_res": 28},
         **{"infer_gs": True, "export_dir": folder, "export_format": "gs_video-glb-feat_vis"},
         "export_feat_layers": [3],
     }
-    return check_request(DEFAULTS | right | arguments, preset)
+    return check_request(DEFAULTS | right | arguments, GIANT)
 
 
 def spoiled(array, index, value):
@@ -78,7 +88,7 @@ def test_a_batch_of_one_is_the_cameras_in_it(tmp_path):
 
 
 MISTAKES = [
-    ({"process_res": None}, "process_res is None, must be a whole number from 1 to 8192 px"),
+    ({"process_res": "a"}, "process_res is 'a', must be a whole number from 1 to 8192 px"),
     ({"process_res": "70"}, "process_res is '70', must be a whole number"),
     ({"process_res": np.inf}, "process_res is inf, must be a whole number"),
     ({"process_res": 10**9}, "process_res is 1000000000, must be at least 1 px and at most 8192"),

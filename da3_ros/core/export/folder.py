@@ -71,8 +71,20 @@ def export_folder(directory: str, name: str, stamp_ns: int) -> Path:
             f"name is {shown(name)}, must be a plain folder name: exports stay below the node's "
             "export.directory"
         )
-    root = Path(directory).expanduser() if directory else DEFAULT_DIRECTORY
-    return root / (name or _from_stamp(stamp_ns))
+    return _root(directory) / (name or _from_stamp(stamp_ns))
+
+
+def check_directory(directory: str) -> None:
+    """Raise `ExportError` in one sentence when nothing can be written below `directory`.
+
+    Empty: nobody has asked for exports, so that nothing is checked.
+    """
+    if directory:
+        check_folder(_root(directory), (), "export.directory")
+
+
+def _root(directory: str) -> Path:
+    return Path(directory).expanduser() if directory else DEFAULT_DIRECTORY
 
 
 def _from_stamp(stamp_ns: int) -> str:
