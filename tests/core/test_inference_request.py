@@ -220,7 +220,11 @@ OPTIONS = [(f, known) for f, about in FORMATS.items() for known in about.options
 @settings(max_examples=150)
 @given(
     st.sampled_from(OPTIONS),
-    st.none() | st.floats() | st.integers() | st.text(max_size=9) | st.lists(st.floats(), max_size=2),
+    st.none()
+    | st.floats()
+    | st.integers()
+    | st.text(max_size=9)
+    | st.lists(st.floats(), max_size=2),
 )
 def test_any_value_of_any_option_is_taken_or_named(option, value):
     format, known = option

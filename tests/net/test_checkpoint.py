@@ -218,7 +218,9 @@ def test_what_is_no_file_is_said_at_once(folder, name, kind):
         load_checkpoint(folder)
 
 
-@pytest.mark.parametrize("name", ["x" * 300, "/" + "x" * 300, "a/" * 2000, "a\0b", "", "da3\nsmall"])
+@pytest.mark.parametrize(
+    "name", ["x" * 300, "/" + "x" * 300, "a/" * 2000, "a\0b", "", "da3\nsmall"]
+)
 def test_names_that_cannot_be_are_one_sentence(name, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises((CheckpointError, ValueError)) as caught:
