@@ -1,4 +1,4 @@
-"""Whom the runner speaks to: results and sentences go out here."""
+"""Where the runner's results and sentences go, as far as it has to know."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Log(Protocol):
     """Where sentences go. cause: what the sentence is about; each is said once in a while."""
 
     def debug(self, sentence: str) -> None:
-        """Say what changed."""
+        """Say what changed, to whoever looks closely."""
 
     def warn(self, cause: Hashable, sentence: str) -> None:
         """Say what is wrong."""

@@ -28,6 +28,7 @@ from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.outlet import Log, Outlet
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.preprocess import plan_resize
 from da3_ros.core.process_res import process_res
 from da3_ros.core.rig_sync import RigSynchroniser
 from da3_ros.core.scene.scene import Scene
@@ -85,11 +86,6 @@ class Runner:
         self._begin()
 
     @property
-    def process_res(self) -> int:
-        """Longest side in px of the pictures in the network."""
-        return process_res(self._config, self.network)
-
-    @property
     def _config(self) -> Config:
         return self._live.config
 
@@ -112,9 +108,14 @@ class Runner:
         return self._worker is None or self._worker.stop(timeout)
 
     def take(self, name: str, frame: Frame) -> None:
-        """Step collect: one frame of the camera `name`; a rig waits for its other cameras."""
+        """Step collect: one frame of the camera `name`; a rig waits for its other cameras.
+
+        Raises `PreprocessError` for a picture that the network cannot take.
+        """
         if not self._is_its_own(name, frame):
             return
+        size = process_res(self._config, self.network)
+        plan_resize(frame.camera.height, frame.camera.width, size)  # raises where none is possible
         self._watch_size(name, frame)
         for instant in self._rig.add(name, frame):
             self._push(instant)

@@ -24,7 +24,7 @@ from da3_ros.core.config import Config
 from da3_ros.core.export import ExportError
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.load_model import ModelError, free_memory
-from da3_ros.core.process_res import size_warning
+from da3_ros.core.process_res import process_res, size_warning
 from da3_ros.core.scene.mesh import MeshError
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.clock_watch import ClockWatch
@@ -81,6 +81,7 @@ class DepthNode(LifecycleNode):
         self._report_timer = self.create_timer(1.0, self._report_status, clock=steady)
         self._clock_watch = ClockWatch(self, self.start_over)
         self._namesakes = Namesakes(self)
+        self._bad_size = ""
         for name in foreign:
             self.get_logger().warning(f"parameter {name} is for another node; it is ignored")
         if config.autostart:
@@ -108,10 +109,11 @@ class DepthNode(LifecycleNode):
         except (ExportError, ModelError, MeshError) as error:
             self.get_logger().error(str(error))
             return FAILURE
-        runner = configured.runner
+        network = configured.runner.network
+        res = process_res(self.config, network)
+        self._bad_size = size_warning(network.weights, res)
         self.get_logger().info(
-            f"inactive: model {runner.network.weights.source} is ready on {configured.device}, "
-            f"{runner.process_res} px"
+            f"inactive: model {network.weights.source} is ready on {configured.device}, {res} px"
         )
         return SUCCESS
 
@@ -148,6 +150,7 @@ class DepthNode(LifecycleNode):
             self._configured.close()
         # A network that is still busy is freed when it is done.
         self._configured = None
+        self._bad_size = ""
         free_memory()
         self.get_logger().info("unconfigured: the model is freed")
         return SUCCESS
@@ -172,14 +175,22 @@ class DepthNode(LifecycleNode):
             raise TransformUnavailable(TransformUnavailable.NOT_YET, sentence)
         return active.inputs.cameras.poses.lookup(world, frame_id, stamp_ns)
 
-    def start_over(self, what: str, back: float) -> None:
-        """Time jumped back: forget everything but the model and static transforms.
+    def start_over(self, what: str, back: float = 0.0) -> None:
+        """Forget everything but the model and static transforms.
 
-        what: jumped, in words. back: by how many seconds.
+        what: happened, in words. back: by how many seconds time jumped back.
         """
         if self._active:
-            self.log.warn(what, f"{what} by {back:.1f} s: starting over")
+            by = f" by {back:.1f} s" if back else ""
+            self.log.warn(what, f"{what}{by}: starting over")
             self._forget()
+
+    def _forget(self) -> None:
+        if self._active:
+            cameras = self._active.inputs.cameras
+            cameras.clear(Drop.TIME_JUMP)
+            cameras.poses.clear()
+            self._configured.runner.clear()
 
     def reset(self) -> None:
         """Forget window, poses, scale and scene. Raises `MeshError` when scene.mesh is gone."""
@@ -188,13 +199,6 @@ class DepthNode(LifecycleNode):
         self._configured.runner.forget()
         # Last: a window from before may be going into the scene until here.
         self._configured.scene.reset()
-
-    def _forget(self) -> None:
-        if self._active:
-            cameras = self._active.inputs.cameras
-            cameras.clear(Drop.TIME_JUMP)
-            cameras.poses.clear()
-            self._configured.runner.clear()
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Drop whatever waits, end the worker; it has `timeout` seconds for its last window."""
@@ -224,11 +228,7 @@ class DepthNode(LifecycleNode):
             self._stopper.fail()
 
     def _report_status(self) -> None:
-        lasting = [*self._clock_watch.warnings(), *self._namesakes.warnings()]
-        if self._configured:
-            runner = self._configured.runner
-            lasting.append(size_warning(runner.network.weights, runner.process_res))
-        if self._active:
-            lasting += self._active.inputs.warnings()
-        self.log.last([sentence for sentence in lasting if sentence])
+        silent = self._active.inputs.silent() if self._active else []
+        lasting = [*self._clock_watch.silent(), *self._namesakes.complaints(), *silent]
+        self.log.last(lasting + [self._bad_size] * bool(self._bad_size))
         self._report.publish(self.state, self._configured)

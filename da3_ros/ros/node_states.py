@@ -67,7 +67,7 @@ class Active:
         with _whole(Entities(node)) as entities:
             poses = PoseSource(node.config.pose)
             cameras = Cameras(
-                node.live, node.counts, node.log, poses, runner, node.start_over, node.now_ns
+                node.live, node.counts, node.log, poses, runner.take, node.start_over, node.now_ns
             )
             return Active(Inputs(entities, node.live, node.log, cameras), entities)
 

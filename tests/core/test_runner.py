@@ -259,7 +259,7 @@ def test_an_error_of_the_network_is_named_and_the_next_window_published(bench):
     bench = bench()
     bench.fail()
     bench.drive(2)
-    bench.wait_for(lambda: bench.log)
+    bench.wait_for(lambda: bench.runner.failure)
     assert bench.runner.failure == "inference failed: RuntimeError: out of memory"
     assert [cause for cause, _ in bench.log] == ["inference"] and "Traceback" in bench.log[0][1]
     bench.network.aggregate = bench.aggregate

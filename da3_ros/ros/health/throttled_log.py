@@ -36,7 +36,7 @@ class ThrottledLog:
         self._lock = threading.Lock()  # several threads warn
 
     def debug(self, sentence: str) -> None:
-        """Log it for who looks closely."""
+        """Log it for those who look closely."""
         self._logger.debug(sentence)
 
     def warn(self, cause: Hashable, sentence: str) -> None:

@@ -51,6 +51,8 @@ class Lost:
 class ArrivalQueue:
     """At most `queue_size` images that wait for their info, and as many that wait for their
     pose; of the latter, the first one without a pose holds the rest. pose_timeout: s.
+
+    info_topic: where the infos come from, to be named.
     """
 
     def __init__(self, poses: PoseSource, queue_size: int, pose_timeout: float):
@@ -59,6 +61,8 @@ class ArrivalQueue:
         self._timeout_ns = round(pose_timeout * 1e9)
         self._queue: deque[Arrival] = deque()
         self._infos: OrderedDict[int, Any] = OrderedDict()
+        self._has_heard_info = False
+        self.info_topic = "camera_info"  # as remapped, once it is subscribed to
 
     def __len__(self) -> int:
         """Images that wait."""
@@ -77,6 +81,7 @@ class ArrivalQueue:
 
     def add_info(self, msg: Any, now_ns: int) -> list[Lost]:
         """Take a camera info; returns the images given up for it."""
+        self._has_heard_info = True
         stamp_ns = stamp_to_ns(msg.header.stamp)
         for arrival in self._queue:
             if arrival.info is None and arrival.stamp_ns == stamp_ns:
@@ -132,7 +137,11 @@ class ArrivalQueue:
 
     def _without_info(self, arrival: Arrival) -> Lost:
         self._queue.remove(arrival)
-        sentence = "no camera_info has the stamp of the image; it is dropped"
+        why = "those have other stamps" if self._has_heard_info else "none has come there yet"
+        sentence = (
+            "no camera_info has the stamp of the image; it is dropped (camera_info is read "
+            f"from {self.info_topic}: {why})"
+        )
         return Lost(arrival.image, Drop.NO_CAMERA_INFO, sentence)
 
     def _locate(self, arrival: Arrival, now_ns: int) -> Arrival | Lost | None:
@@ -146,8 +155,7 @@ class ArrivalQueue:
             if error.may_come and 0 <= waited_ns < self._timeout_ns:
                 return None
             self._poses.missed[error.cause] += 1
-            sentence = f"no pose: {self._poses.explain(error)}"
-            return Lost(image, Drop.NO_POSE, sentence, error.cause)
+            return Lost(image, Drop.NO_POSE, f"no pose: {self._poses.explain(error)}", error.cause)
         except PoseError as error:
             return Lost(image, Drop.NO_POSE, f"no pose: {error}")
         return arrival

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable, Hashable
-from typing import Protocol
 
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -15,7 +14,7 @@ from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.poses import PoseError, compose
-from da3_ros.core.preprocess import PreprocessError, plan_resize
+from da3_ros.core.preprocess import PreprocessError
 from da3_ros.core.rectify import Rectifier
 from da3_ros.ros.health.rates import Rate
 from da3_ros.ros.health.throttled_log import ThrottledLog
@@ -35,19 +34,8 @@ FAULTS = (
 """What can be wrong with messages: the error, its name in the counts, words before its own."""
 
 
-class Taker(Protocol):
-    """Gets the frames: the runner."""
-
-    @property
-    def process_res(self) -> int:
-        """Longest side in px of the pictures in the network."""
-
-    def take(self, name: str, frame: Frame) -> None:
-        """One frame of the camera `name`."""
-
-
 class CameraInput:
-    """Messages of one camera in, frames to the runner.
+    """Messages of one camera in, frames to `take(name, frame)`.
 
     Everything runs in the executor's thread. now_ns: the node's clock.
     """
@@ -59,21 +47,23 @@ class CameraInput:
         counts: FrameCounts,
         log: ThrottledLog,
         poses: PoseSource,
-        runner: Taker,
+        take: Callable[[str, Frame], None],
         now_ns: Callable[[], int],
     ):
         self.name = name
         self.rate = Rate()
         self.heard_at = time.monotonic()
-        self.info_topic = "camera_info"  # as remapped, once it is subscribed to
         self._live, self._counts, self._log = live, counts, log
-        self._runner, self._now_ns = runner, now_ns
+        self._take, self._now_ns = take, now_ns
         config = live.config
         self._queue = ArrivalQueue(poses, config.input.queue_size, config.pose.timeout)
         self._newest_ns = 0
-        self._has_heard_info = False
         self._info: CameraInfo | None = None
         self._rectifier: Rectifier | None = None
+
+    def name_info_topic(self, topic: str) -> None:
+        """Where camera infos come from, as remapped."""
+        self._queue.info_topic = topic
 
     def jump_back(self, msg: Image | CompressedImage) -> float:
         """Seconds by which time jumped back before this image; 0 when it did not."""
@@ -100,7 +90,6 @@ class CameraInput:
 
     def on_info(self, msg: CameraInfo) -> None:
         """Step receive: a camera info."""
-        self._has_heard_info = True
         self._give_up(self._queue.add_info(msg, self._now_ns()))
         self.locate()
 
@@ -130,32 +119,25 @@ class CameraInput:
     def _finish(self, arrival: Arrival) -> None:
         """Step convert, and on to step collect. Every frame is accounted for."""
         try:
-            frame = self._convert(arrival)
-            if frame:
-                self._runner.take(self.name, frame)
-        except Exception:  # the node says the error itself
-            self._counts.drop(_key(arrival.image), Drop.INTERNAL_ERROR)
-            raise
-
-    def _convert(self, arrival: Arrival) -> Frame | None:
-        """Messages and pose to a Frame; None, and dropped, where something is wrong with them."""
-        try:
-            return self._frame(arrival)
+            self._take(self.name, self._frame(arrival))
         except tuple(kind for kind, _, _ in FAULTS) as error:
             _, reason, words = next(fault for fault in FAULTS if isinstance(error, fault[0]))
             place = traceback.extract_tb(error.__traceback__)[-1]
             detail = place.filename, place.lineno
             self._give_up([Lost(arrival.image, reason, f"{words}{error}", detail)])
-            return None
+        except Exception:  # the node says the error itself
+            self._counts.drop(_key(arrival.image), Drop.INTERNAL_ERROR)
+            raise
 
     def _frame(self, arrival: Arrival) -> Frame:
-        rgb = decode(arrival.image)
+        image = arrival.image
+        rgb = decode(image)
         rectify = self._rectifier_of(arrival.info, rgb.shape[:2])
         T_world_cam = arrival.T_world_cam
         if T_world_cam is not None:  # so far of the frame, which the camera may stand beside
             T_world_cam = T_world_cam @ compose(np.eye(3), rectify.centre)
         return Frame(
-            arrival.image.header.frame_id,
+            image.header.frame_id,
             arrival.stamp_ns,
             rectify(rgb),
             rectify.camera,
@@ -167,10 +149,9 @@ class CameraInput:
     def _rectifier_of(self, info: CameraInfo, size: tuple[int, int]) -> Rectifier:
         """The rectifier of the newest camera info; most are equal to the last one.
 
-        size: (height, width) of the image. Raises `CameraError` and `PreprocessError`.
+        size: (height, width) of the image. Raises `CameraError`.
         """
         if not (self._info and _same_camera(info, self._info)):
-            plan_resize(*size, self._runner.process_res)  # raises when the shape is impossible
             rectify = rectifier(info, is_raw=self._live.config.input.rectify)
             _check_size(rectify.camera, size)
             self._rectifier, self._info = rectify, info
@@ -180,21 +161,15 @@ class CameraInput:
     def _give_up(self, lost: list[Lost]) -> None:
         for image in lost:
             self._counts.drop(_key(image.image), image.reason)
-            sentence = image.sentence
-            if image.reason is Drop.NO_CAMERA_INFO:
-                why = (
-                    "those have other stamps" if self._has_heard_info else "none has come there yet"
-                )
-                sentence += f" (camera_info is read from {self.info_topic}: {why})"
-            if sentence:
-                self._warn((image.reason, image.detail), sentence)
+            if image.sentence:
+                self._warn((image.reason, image.detail), image.sentence)
 
     def _warn(self, cause: Hashable, sentence: str) -> None:
         sentence = f"camera {self.name}: {sentence}" if self.name else sentence
         self._log.warn((self.name, cause), sentence)
 
 
-def decode(msg: Image | CompressedImage) -> np.ndarray:
+def decode(msg: Image | CompressedImage):
     """(H, W, 3) uint8 RGB of an image message. Raises `ImageError`."""
     return compressed_to_rgb(msg) if isinstance(msg, CompressedImage) else to_rgb(msg)
 

@@ -6,15 +6,16 @@ from collections.abc import Callable
 
 from sensor_msgs.msg import CompressedImage, Image
 
+from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.ros.health.throttled_log import ThrottledLog
-from da3_ros.ros.inputs.camera_input import CameraInput, Taker
+from da3_ros.ros.inputs.camera_input import CameraInput
 from da3_ros.ros.inputs.pose_source import PoseSource
 
 
 class Cameras:
-    """Messages in, frames to the runner.
+    """Messages in, frames to `take(name, frame)`.
 
     start_over: called with what jumped, and by how many seconds, before the first image from
     after a jump back in time is taken; everything that waits here is to be cleared then.
@@ -27,14 +28,14 @@ class Cameras:
         counts: FrameCounts,
         log: ThrottledLog,
         poses: PoseSource,
-        runner: Taker,
+        take: Callable[[str, Frame], None],
         start_over: Callable[[str, float], None],
         now_ns: Callable[[], int],
     ):
         self.poses = poses
         self._start_over = start_over
         self.inputs = {
-            name: CameraInput(name, live, counts, log, poses, runner, now_ns)
+            name: CameraInput(name, live, counts, log, poses, take, now_ns)
             for name in live.config.input.cameras
         }
 

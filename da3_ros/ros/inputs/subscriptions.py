@@ -48,7 +48,7 @@ class Inputs:
             self._subscribe(camera, live.config)
         self._subscribe_poses(live.config)
 
-    def warnings(self) -> list[str]:
+    def silent(self) -> list[str]:
         """A sentence for each camera that sends no images now."""
         latest = time.monotonic() - SILENCE
         return [self._silence(c) for c in self.cameras.inputs.values() if c.heard_at < latest]
@@ -72,7 +72,7 @@ class Inputs:
         images = self._create(kind, topic, partial(self._on_image, camera), qos)
         self._image_topics[camera.name] = images.topic_name  # as remapped
         infos = self._create(CameraInfo, f"{prefix}camera_info", camera.on_info, qos)
-        camera.info_topic = infos.topic_name
+        camera.name_info_topic(infos.topic_name)
 
     def _subscribe_poses(self, config: Config) -> None:
         if config.pose.source == "none":

@@ -64,15 +64,14 @@ class CameraOutputs:
             encoding = self._live.config.output.encoding
             self._depth.publish(messages.depth_message(view.depth, encoding, head))
         if is_listened(self._info):
-            info = messages.camera_info_message(view.camera, head, view.frame.centre)
-            self._info.publish(info)
+            self._info.publish(messages.camera_info_message(view.camera, head, view.frame.centre))
         if is_listened(self._image):
             self._image.publish(messages.image_message(view.image, "rgb8", head))
         if is_listened(self._confidence) and view.conf is not None:
             self._confidence.publish(messages.image_message(view.conf, "32FC1", head))
         if is_listened(self._points):
-            picture = (view.depth, view.image, view.camera)
-            points = self._cloud_writer()(*picture, view.frame.centre)
+            write = self._cloud_writer()
+            points = write(view.depth, view.image, view.camera, view.frame.centre)
             self._points.publish(messages.cloud_message(points, head))
         if is_listened(self._pose) and view.T_world_cam is not None:
             head = messages.header(self._live.config.pose.world_frame, view.frame.stamp_ns)

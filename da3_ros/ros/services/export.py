@@ -25,6 +25,7 @@ from da3_ros.core.export.running import export_running, window_metadata
 from da3_ros.core.files.staging import new_folder
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.prediction import Prediction
+from da3_ros.core.process_res import process_res
 from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
 from da3_ros.ros.entities import Entities
@@ -102,7 +103,7 @@ class ExportServices:
 
     def _infer(self, images: list, **options) -> Prediction:
         """The network's answer at the node's own size, and never beside another window."""
-        size = self._runner.process_res
+        size = process_res(self._live.config, self._runner.network)
         with self._runner.network_alone():
             api = DepthAnything3.around(self._runner.network)
             return api.inference(images, process_res=size, **options)

@@ -121,7 +121,8 @@ class TestPoses:
         assert (done[0].reason, done[0].detail) == (Drop.NO_POSE, "unknown frame")
 
     def test_an_empty_tree_is_said(self):
-        (lost,) = queue_of(PoseSource(PoseConfig())).poll(200 * MS)
+        queue = queue_of(PoseSource(PoseConfig()), 1)
+        (lost,) = queue.poll(200 * MS)
         assert lost.sentence.endswith("does not exist in TF: no transform has come yet")
 
     def test_does_not_wait_for_the_past(self):

@@ -14,9 +14,7 @@ SECOND = 10**9
 
 
 class Here:
-    """All that surrounds a camera: poses, counts, a log, and who takes its frames."""
-
-    process_res = 56
+    """All that surrounds a camera: poses, counts, a log, and what it takes."""
 
     def __init__(self):
         self.said, self.taken, self.jumps = [], [], []
@@ -26,7 +24,7 @@ class Here:
             self.counts,
             ThrottledLog(self, clock=lambda: 0.0),
             self.poses,
-            self,
+            self.take,
             self.start_over,
             now_ns=lambda: 0,
         )
@@ -66,7 +64,7 @@ def test_an_error_ends_one_frame_and_counts_it(monkeypatch):
             raise KeyError("a mistake")
         here.taken.append(frame.stamp_ns)
 
-    monkeypatch.setattr(here, "take", take)
+    monkeypatch.setattr(here.camera, "_take", take)
     for second in (1, 2):
         here.send(second)
     for second in (1, 2):
