@@ -101,7 +101,7 @@ def process_bag(job: Job, progress: Callable[[int], None] = lambda images: None)
         config = offline_config(job, next(iter(topics.values())))
         if config.scene.mesh:
             Mesh.load(config.scene.mesh)  # or it says why not, before the weights
-        make_folder(job.out)
+        check_folder(job.out)
         network = load_model(config)
         config = with_process_res(config, network.weights.size)
         make_deterministic()
@@ -145,13 +145,12 @@ def _images_and_infos(
         yield name_of[topic], time_ns, msg
 
 
-def make_folder(path: Path) -> None:
-    """A folder that can be written to. Raises `BagError` in one sentence."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BagError(f"--out is {path}, which cannot be made: {error.strerror}") from error
-    if not os.access(path, os.W_OK | os.X_OK):
+def check_folder(path: Path) -> None:
+    """Whether a folder can be made and written to. Raises `BagError` in one sentence."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise BagError(f"--out is {path}, which cannot be made: {there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
         raise BagError(f"--out is {path}, which may not be written to")
 
 
