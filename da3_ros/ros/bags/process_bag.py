@@ -17,14 +17,12 @@ from pathlib import Path
 import torch
 from sensor_msgs.msg import CameraInfo
 
-from da3_ros.api import DepthAnything3
 from da3_ros.core.config import Config, from_dict
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import export_running, split_all_formats, window_metadata
 from da3_ros.core.frame_counts import Counts, Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.load_model import load_model
-from da3_ros.core.prediction import Prediction
 from da3_ros.core.process_res import size_warning, with_process_res
 from da3_ros.core.runner import Runner
 from da3_ros.core.scene.mesh import Mesh
@@ -250,14 +248,9 @@ class _Run:
                 {},
                 newest=newest,
                 scene=self._scene,
-                infer=self._infer,
+                runner=self._runner,
                 metadata=window_metadata(newest, self._config.pose.world_frame),
             )
         except ExportError as error:
             return f"export: {error}"
         return ""
-
-    def _infer(self, images: list, **options) -> Prediction:
-        size = self._config.model.process_res
-        api = DepthAnything3.around(self._runner.network)
-        return api.inference(images, process_res=size, **options)
