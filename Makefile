@@ -3,6 +3,7 @@
 ROS ?= jazzy
 PYTHON ?= python3
 BAG ?=
+VIEW ?=
 ARGS ?=
 
 DISTROS := $(filter-out test robot,$(patsubst requirements-%.txt,%,$(wildcard requirements-*.txt)))
@@ -21,8 +22,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
 
-demo: $(VENV)/built  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours, ROS=kilted that distribution
-	$(BIN)/da3_demo $(BAG)
+demo: $(VENV)/built $(if $(VIEW),$(VENV)/view)  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours, VIEW=1 shows it in the browser, ROS=kilted takes that distribution
+	$(BIN)/da3_demo $(BAG) $(if $(VIEW),--view)
 
 test: $(VENV)/built $(VENV)/test-tools  ## all tests; ARGS="-k window" goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
@@ -77,6 +78,10 @@ $(VENV)/requirements: $(VENV)/created requirements.txt requirements-$(ROS).txt
 $(VENV)/built: $(VENV)/requirements setup.py pyproject.toml CMakeLists.txt package.xml $(COMPILED)
 	@echo "Compiling the ROS messages and attention."
 	@$(PIP_INSTALL) --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/view: $(VENV)/requirements
+	@$(PIP_INSTALL) viser==1.1.1
 	@touch $@
 
 # The published network asks for numpy 1 and an older Python; its code needs neither. It lives in

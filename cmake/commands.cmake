@@ -3,7 +3,7 @@
 find_package(Python3 REQUIRED COMPONENTS Interpreter)
 configure_file(
   "${CMAKE_CURRENT_LIST_DIR}/../scripts/command.in" "${CMAKE_CURRENT_BINARY_DIR}/command" @ONLY)
-foreach(command IN ITEMS da3 da3_demo da3_doctor da3_node da3_play da3_process)
+foreach(command IN ITEMS da3 da3_demo da3_doctor da3_node da3_play da3_process da3_view)
   install(PROGRAMS "${CMAKE_CURRENT_BINARY_DIR}/command"
     DESTINATION lib/${PROJECT_NAME} RENAME ${command})
 endforeach()

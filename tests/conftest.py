@@ -1,6 +1,7 @@
 """What all tests share: a ROS graph of their own, recorded data, hypothesis without a clock."""
 
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -25,9 +26,11 @@ hypothesis.settings.load_profile("da3_ros")
 
 
 def pytest_runtest_setup(item):
-    """Tests marked `gpu` run where there is one."""
+    """Tests marked `gpu` and `browser` run where there is one."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
+    if item.get_closest_marker("browser") and not shutil.which("chromium"):
+        pytest.skip("needs Chromium: apt install chromium")
 
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

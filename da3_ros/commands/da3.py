@@ -13,7 +13,7 @@ from tqdm import tqdm
 from da3_ros.core.export import FORMATS
 from da3_ros.core.preprocess import METHODS
 from da3_ros.core.user_input.video import VideoError, read_video
-from da3_ros.net.checkpoint import CheckpointError
+from da3_ros.net.model_folder import CheckpointError
 from da3_ros.net.presets import PRESETS
 from da3_ros.net.reference_view import STRATEGIES
 
@@ -80,7 +80,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--export-format", default="glb", help="joined with '-' (%(default)s)")
     add("--export-feat", default="", help="layers for feat_vis and npz, as 5,11")
     add("--export-kwargs", default="{}", type=_json, help="options per format, a JSON object")
-    add("--process-res", type=int, default=504, help="px (%(default)s)")
+    add("--process-res", type=int, help="px (default: what the model was trained for, 504 or less)")
     add("--process-res-method", default=METHODS[0], choices=METHODS, help="(%(default)s)")
     add("--ref-view-strategy", default="saddle_balanced", choices=STRATEGIES, help="(%(default)s)")
     add("--use-ray-pose", action="store_true", help="cameras from the ray map")

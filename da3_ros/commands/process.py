@@ -27,6 +27,7 @@ from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.find_camera import find_topics
 from da3_ros.ros.bags.process_bag import Job, Report, process_bag
 from da3_ros.ros.parameter_file import read_parameter_file
+from da3_ros.ros.parameters import foreign_parameters
 
 TOPICS = ("depth/image", "depth/camera_info", "confidence/image", "points", "image_rect")
 TOPICS += ("camera_pose", "camera_poses", "path")
@@ -65,7 +66,10 @@ def parse_arguments(arguments: list[str]) -> tuple[list[Job], int]:
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         parser.error(f"--jobs is {options.jobs}, must be at least 1")
-    parameters = read_parameter_file(options.params) if options.params else {}
+    for bag in options.bags:
+        if ":=" in str(bag) and not bag.exists():
+            parser.error(f"{bag} is no bag; parameters are read from a file: --params FILE")
+    parameters = read_parameters(options.params) if options.params else {}
     if options.model:
         parameters["model.name"] = options.model
     from_dict(parameters)
@@ -78,6 +82,15 @@ def parse_arguments(arguments: list[str]) -> tuple[list[Job], int]:
     if twice:
         parser.error(f"two bags are named {twice[0]}; give them different --out folders")
     return jobs, options.jobs
+
+
+def read_parameters(path: Path) -> dict:
+    """Parameters of the node in a file; names those of others. Raises `ConfigError`."""
+    values = read_parameter_file(path)
+    foreign = foreign_parameters(values, [])
+    for name in foreign:
+        print(f"da3_process: parameter {name} is for another node; it is ignored", file=sys.stderr)
+    return {name: value for name, value in values.items() if name not in foreign}
 
 
 def process_all(jobs: list[Job], at_once: int = 1) -> list[Report]:

@@ -178,7 +178,7 @@ class Engine:
         is_wanted = self._config.scene.enabled or self._outputs.has_listeners()
         if is_wanted != self._was_wanted:
             self._was_wanted = is_wanted
-            self._node.get_logger().info(BACK_TO_WORK if is_wanted else NOT_WANTED)
+            self._node.get_logger().debug(BACK_TO_WORK if is_wanted else NOT_WANTED)
         return is_wanted
 
     def _process(self, job: Job) -> WindowDepth:

@@ -12,6 +12,7 @@ status.py, its services in services.py, its parameters in core/config.py.
 from __future__ import annotations
 
 import functools
+import sys
 import traceback
 from collections.abc import Callable
 
@@ -20,20 +21,24 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from da3_ros.core.config import Config
+from da3_ros.core.export import ExportError
+from da3_ros.core.export.running import check_export
 from da3_ros.core.frame_counts import Drop, Ledger
-from da3_ros.core.load_model import ModelError, free_memory, load_model
+from da3_ros.core.load_model import ModelError, find_device, free_memory, load_model
 from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.process_res import process_res, size_warning, with_process_res
 from da3_ros.core.scene.mesh import MeshError
 from da3_ros.core.scene.scene import Scene
 from da3_ros.ros.engine import Engine
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.clock_watch import ClockWatch
+from da3_ros.ros.health.namesakes import Namesakes
 from da3_ros.ros.health.throttled_log import Complaints
 from da3_ros.ros.inputs.subscriptions import Inputs
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.lifecycle import answer_impossible_transitions
 from da3_ros.ros.outputs.publishers import Outputs
-from da3_ros.ros.parameters import LiveParameters, declare_parameters, unknown_parameters
+from da3_ros.ros.parameters import LiveParameters, declare_parameters, foreign_parameters
 from da3_ros.ros.run_node import Stopper
 from da3_ros.ros.services import Services
 from da3_ros.ros.status import StatusReport, Vitals
@@ -68,6 +73,7 @@ class DepthNode(LifecycleNode):
     def __init__(self, stopper: Stopper):
         super().__init__("da3", automatically_declare_parameters_from_overrides=True)
         answer_impossible_transitions(self)
+        foreign = foreign_parameters(self.get_parameters_by_prefix(""), sys.argv)
         config = declare_parameters(self)
         self._stopper = stopper
         self._complaints = Complaints(self.get_logger())
@@ -84,8 +90,10 @@ class DepthNode(LifecycleNode):
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._report_timer = self.create_timer(1.0, self._report_status, clock=steady)
         self._clock_watch = ClockWatch(self, self._start_over)
-        for name in unknown_parameters(self):
-            self.get_logger().warning(f"parameter {name} is not known here; is it misspelt?")
+        self._namesakes = Namesakes(self)
+        self._bad_size = ""
+        for name in foreign:
+            self.get_logger().warning(f"parameter {name} is for another node; it is ignored")
         if config.autostart:
             self._start_timer = self.create_timer(0.0, self._autostart, clock=steady)
 
@@ -103,19 +111,26 @@ class DepthNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and warm it up, advertise topics and services."""
         try:
+            # First what is quick to find out: weights may take minutes.
+            check_export(self.config.export)
+            scene = Scene(self.config.scene, str(find_device(self.config.model.device)))
             network = load_model(self.config)
-            device = next(network.parameters()).device
-            self._scene = Scene(self.config.scene, str(device))
-        except (ModelError, MeshError) as error:
+        except (ExportError, ModelError, MeshError) as error:
             self.get_logger().error(str(error))
             return FAILURE
+        device = next(network.parameters()).device
+        self._scene = scene
         self._network, self._vitals.device = network, device
         weights = self._network.weights
         self._vitals.model, self._vitals.license = weights.source, weights.license
         self._vitals.scene = self._scene
         self._outputs = Outputs(self, self.config)
         self._services_of_model = Services(self, self._network, self._scene)
-        self.get_logger().info(f"model {weights.source} is ready on {self._vitals.device}")
+        res = process_res(self.config, network)
+        self._bad_size = size_warning(weights, res)
+        self.get_logger().info(
+            f"inactive: model {weights.source} is ready on {self._vitals.device}, {res} px"
+        )
         return SUCCESS
 
     @logged
@@ -141,7 +156,7 @@ class DepthNode(LifecycleNode):
         )
         self._inputs = Inputs(
             self,
-            self.config,
+            with_process_res(self.config, self._network.weights.size),
             self._ledger,
             self._complaints,
             take=self._engine.take,
@@ -156,6 +171,7 @@ class DepthNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe, stop working."""
         self.stop()
+        self.get_logger().info("inactive: unsubscribed")
         return SUCCESS
 
     @logged
@@ -167,7 +183,9 @@ class DepthNode(LifecycleNode):
         self._network = self._scene = self._outputs = self._services_of_model = None
         self._late_engine = None  # a network that is still busy is freed when it is done
         self._vitals.newest = self._vitals.scene = None
+        self._bad_size = ""
         free_memory()
+        self.get_logger().info("unconfigured: the model is freed")
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -197,7 +215,8 @@ class DepthNode(LifecycleNode):
 
     def reset(self) -> None:
         """Forget window, poses, scale and scene. Raises `MeshError` when scene.mesh is gone."""
-        self._start_over("asked to reset")
+        self._forget(Drop.TIME_JUMP)
+        self.get_logger().info("reset: window, poses, scale and scene are forgotten")
         self._vitals.newest = None
         # Last: a window from before may be going into the scene until here.
         self._scene.reset()
@@ -238,15 +257,19 @@ class DepthNode(LifecycleNode):
 
     def _start_over(self, why: str) -> None:
         """Forget everything but the model and static transforms."""
-        if not self._inputs:
-            return
-        self._complaints.warn(f"{why}: starting over", always=True)
-        self._inputs.clear(Drop.TIME_JUMP)
-        self._engine.clear()
-        self._ledger.drop_all(Drop.TIME_JUMP)
+        if self._inputs:
+            self._complaints.warn(f"{why}: starting over", always=True)
+            self._forget(Drop.TIME_JUMP)
+
+    def _forget(self, reason: Drop) -> None:
+        if self._inputs:
+            self._inputs.clear(reason)
+            self._engine.clear()
+            self._ledger.drop_all(reason)
 
     def _report_status(self) -> None:
         inputs = self._inputs
         silent = inputs.complaints() if inputs else []
-        self._complaints.last([*self._clock_watch.complaints(), *silent])
+        lasting = [*self._clock_watch.complaints(), *self._namesakes.complaints(), *silent]
+        self._complaints.last(lasting + [self._bad_size] * bool(self._bad_size))
         self._report.publish(self.state)

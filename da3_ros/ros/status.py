@@ -75,7 +75,8 @@ class StatusReport:
         """Publish the state of now. state: the node's lifecycle state."""
         msg = self.status()
         self._status.publish(msg)
-        array = diagnostics_message(msg, self._node.get_name(), state, self._vitals)
+        name = self._node.get_fully_qualified_name().lstrip("/")
+        array = diagnostics_message(msg, name, state, self._vitals)
         errors = KeyValue(key="internal errors", value=str(self._errors.count))
         array.status[0].values.append(errors)
         self._diagnostics.publish(array)
@@ -167,7 +168,10 @@ def _counted(what: str, reasons: Sequence[str], counts: Sequence[int]) -> dict[s
 
 
 def diagnostics_message(msg: Status, name: str, state: str, vitals: Vitals) -> DiagnosticArray:
-    """diagnostic_msgs/DiagnosticArray with one entry that says the same as the status."""
+    """diagnostic_msgs/DiagnosticArray with one entry that says the same as the status.
+
+    name: of the node with its namespace, by which monitors tell the nodes of a team apart.
+    """
     dropped = _counted("dropped", msg.dropped_reasons, msg.dropped_counts)
     stages = {f"{stage} [ms]": f"{s * 1e3:.1f}" for stage, s in list(vitals.seconds.items())}
     values = {

@@ -13,7 +13,7 @@ from graph import Process, Robot, start_node
 from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import Image
 
-from da3_ros.net.checkpoint import MODELS
+from da3_ros.net.model_folder import MODELS
 from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
 from da3_ros.ros.transport import profile_variable
 

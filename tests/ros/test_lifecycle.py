@@ -317,7 +317,7 @@ def test_simulated_time_that_never_comes_is_said_once(robot, start):
 
 
 def test_an_export_processes_what_nobody_asked_for(robot, start, tmp_path):
-    node = start(**{"export.directory": str(tmp_path / "exports")})
+    node = start("--log-level", "da3:=debug", **{"export.directory": str(tmp_path / "exports")})
     statuses = robot.listen(Status, "/da3/status")
     node.wait_for("active")
     robot.wait_for_node()

@@ -1,5 +1,7 @@
 """ROS parameters: declared from the config, checked in words, changed all or none."""
 
+import re
+
 import pytest
 import rclpy
 from graph import START, start_node
@@ -13,7 +15,7 @@ from da3_ros.ros.parameters import (
     as_dict,
     declare_parameters,
     descriptor,
-    unknown_parameters,
+    foreign_parameters,
 )
 
 
@@ -76,10 +78,26 @@ def test_bad_values_name_parameter_value_and_bound(create_node, name, value, wor
         declare_parameters(create_node(**{name: value}))
 
 
-def test_misspelt_names_are_found(create_node):
-    node = create_node(windw__size=3, use_sim_time=False)
-    declare_parameters(node)
-    assert unknown_parameters(node) == ["windw.size"]
+@pytest.mark.parametrize(
+    ("names", "arguments", "sentence"),
+    [
+        (["window.sizee"], [], "unknown parameter window.sizee; is window.size meant?"),
+        (["windw.size"], [], "unknown parameter windw.size; is window.size meant?"),
+        (["output.colour"], [], "unknown parameter output.colour"),
+        (["speed"], ["-p", "speed:=3"], "unknown parameter speed"),
+        (["speed"], ["--param", "da3:speed:=3"], "unknown parameter speed"),
+    ],
+)
+def test_misspelt_names_are_refused(names, arguments, sentence):
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        foreign_parameters(names, ["da3_node", "--ros-args", *arguments])
+
+
+def test_parameters_of_other_nodes_in_one_file_are_no_mistake(create_node):
+    node = create_node(robot_name="r2", window__size=3, use_sim_time=False)
+    names = node.get_parameters_by_prefix("")
+    arguments = ["--ros-args", "-p", "window.size:=3", "--params-file", "robots.yaml"]
+    assert foreign_parameters(names, arguments) == ["robot_name"]
 
 
 @pytest.mark.parametrize("about", list(parameters()), ids=lambda about: about.name)

@@ -27,6 +27,8 @@ from da3_ros.core.frame_counts import Counts, Drop, Ledger
 from da3_ros.core.load_model import load_model
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.process_res import size_warning, with_process_res
+from da3_ros.core.scene.mesh import Mesh
 from da3_ros.core.scene.scene import Scene
 from da3_ros.core.sliding_window import Window
 from da3_ros.net.nested import NestedNetwork
@@ -92,10 +94,15 @@ def process_bag(job: Job, progress: Callable[[int], None] = lambda images: None)
     with BagReader(job.bag) as bag, BagReader(job.bag) as pose_bag:
         topics = find_topics(bag)
         config = offline_config(job, topics)
+        if config.scene.mesh:
+            Mesh.load(config.scene.mesh)  # or it says why not, before the weights
+        make_folder(job.out)
         network = load_model(config)
+        config = with_process_res(config, network.weights.size)
         make_deterministic()
         with _partial(job.result) as folder, BagWriter(folder) as out:
             run = _Run(job, config, network, BagPoses(pose_bag, config.pose), out)
+            run.warn(size_warning(network.weights, config.model.process_res))
             run.process(_images_and_infos(bag, topics), progress)
             failure = run.export(folder / EXPORTS) if job.formats else ""
         return run.report(failure)
@@ -130,6 +137,16 @@ def make_deterministic() -> None:
 def _images_and_infos(bag: BagReader, topics: BagTopics) -> Iterator[tuple[int, object]]:
     for _, time_ns, msg in bag.messages(topics.image, topics.camera_info):
         yield time_ns, msg
+
+
+def make_folder(path: Path) -> None:
+    """A folder that can be written to. Raises `BagError` in one sentence."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BagError(f"--out is {path}, which cannot be made: {error.strerror}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise BagError(f"--out is {path}, which may not be written to")
 
 
 @contextmanager
@@ -196,6 +213,11 @@ class _Run:
             wake=lambda: None,
         )
         self._camera = CameraInput(config.input.cameras[0], desk)
+
+    def warn(self, sentence: str) -> None:
+        """Something to say of the whole bag; nothing if empty."""
+        if sentence:
+            self._complaints.warn(sentence)
 
     def process(self, recorded: Iterator[tuple[int, object]], progress) -> None:
         """All images of the bag, then what is written at the end."""

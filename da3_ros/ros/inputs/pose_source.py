@@ -25,6 +25,9 @@ from da3_ros.ros.inputs.tf_buffer import (
 JUMP_NS = 1_000_000_000
 """A transform that much older than the one before of its frame means that time started over."""
 
+MOST_NAMED = 20
+"""Frames listed in a sentence."""
+
 
 class PoseSource:
     """Poses of cameras in the world frame from TF, from odometry, or none at all.
@@ -76,6 +79,16 @@ class PoseSource:
         T_world_cam = self._buffer.lookup(self._config.world_frame, frame_id, stamp_ns)
         self._located.add(frame_id.lstrip("/"))
         return T_world_cam
+
+    def explain(self, error: TransformUnavailable) -> str:
+        """The error in words; with the frames there are, where one was asked for that is not."""
+        if error.cause not in (error.UNKNOWN, error.UNCONNECTED):
+            return str(error)
+        frames = sorted({*self._parent_of, *self._parent_of.values()})
+        if not frames:
+            return f"{error}: no transform has come yet"
+        more = f" and {len(frames) - MOST_NAMED} more" if len(frames) > MOST_NAMED else ""
+        return f"{error}; there are {', '.join(frames[:MOST_NAMED])}{more}"
 
     def known_until_ns(self) -> int | None:
         """Stamp up to which the located frames have poses: of the newest transform on their way
@@ -195,5 +208,5 @@ class WaitingLine:
             if error.may_come and 0 <= waited_ns < self._timeout_ns:
                 return None
             self._source.missed[error.cause] += 1
-            return Lost(waiting.item, str(error))
+            return Lost(waiting.item, self._source.explain(error))
         return Located(waiting.item, T_world_cam)

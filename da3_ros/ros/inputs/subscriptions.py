@@ -99,7 +99,9 @@ class Inputs:
             kind, topic = CompressedImage, f"{prefix}image/compressed"
         images = self._create(kind, topic, camera.on_image, qos)
         self._image_topics[camera.name] = images.topic_name  # as remapped
-        return [images, self._create(CameraInfo, f"{prefix}camera_info", camera.on_info, qos)]
+        infos = self._create(CameraInfo, f"{prefix}camera_info", camera.on_info, qos)
+        camera.info_topic = infos.topic_name
+        return [images, infos]
 
     def _subscribe_poses(self, config: Config) -> list:
         if config.pose.source == "none":

@@ -4,7 +4,7 @@ import pytest
 from graph import mount_message, picture_messages, pose_message
 from rclpy.clock import Clock
 
-from da3_ros.core.config import Config, PoseConfig
+from da3_ros.core.config import PoseConfig, from_dict
 from da3_ros.core.frame_counts import Drop, Ledger
 from da3_ros.ros.health.throttled_log import Complaints
 from da3_ros.ros.inputs.camera_input import CameraInput, Desk
@@ -32,7 +32,8 @@ def test_an_error_ends_one_frame_and_counts_it():
         taken.append(frame.stamp_ns)
 
     here, ledger, poses = Here(), Ledger(), PoseSource(PoseConfig())
-    desk = Desk(here, Config(), ledger, Complaints(here), poses, take, here.append, lambda: None)
+    config = from_dict({"model.process_res": 56})
+    desk = Desk(here, config, ledger, Complaints(here), poses, take, here.append, lambda: None)
     camera = CameraInput("", desk)
     for second in (1, 2):
         image, info = picture_messages(second * SECOND)

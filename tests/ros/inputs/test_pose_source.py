@@ -122,7 +122,14 @@ def test_gives_up_after_the_timeout_and_names_the_cause():
     assert list(line.poll(199 * MS)) == []
     done = list(line.poll(200 * MS))
     assert [type(d) for d in done] == [Lost, Lost]
-    assert done[0].sentence == "frame 'odom' does not exist in TF"
+    listed = "there are base, camera"
+    assert done[0].sentence == f"frame 'odom' does not exist in TF; {listed}"
+
+
+def test_an_empty_tree_is_said():
+    line = line_of(PoseSource(PoseConfig()))
+    (lost,) = line.poll(200 * MS)
+    assert lost.sentence.endswith("does not exist in TF: no transform has come yet")
 
 
 def test_does_not_wait_for_the_past():
