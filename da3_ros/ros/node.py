@@ -36,7 +36,7 @@ from da3_ros.ros.health.namesakes import Namesakes
 from da3_ros.ros.health.throttled_log import Complaints
 from da3_ros.ros.inputs.subscriptions import Inputs
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
-from da3_ros.ros.lifecycle import answer_impossible_transitions
+from da3_ros.ros.lifecycle import answer_impossible_transitions, current_state
 from da3_ros.ros.outputs.publishers import Outputs
 from da3_ros.ros.parameters import LiveParameters, declare_parameters, foreign_parameters
 from da3_ros.ros.run_node import Stopper
@@ -105,7 +105,7 @@ class DepthNode(LifecycleNode):
     @property
     def state(self) -> str:
         """The lifecycle state in words."""
-        return self._state_machine.current_state[1]
+        return current_state(self)
 
     @logged
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
