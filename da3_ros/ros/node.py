@@ -31,7 +31,7 @@ from da3_ros.ros.health.clock_watch import ClockWatch
 from da3_ros.ros.health.namesakes import Namesakes
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
-from da3_ros.ros.lifecycle import answer_impossible_transitions
+from da3_ros.ros.lifecycle import answer_impossible_transitions, current_state
 from da3_ros.ros.node_states import Active, Configured
 from da3_ros.ros.parameters import LiveParameters, declare_parameters, foreign_parameters
 from da3_ros.ros.run_node import Stopper
@@ -95,7 +95,7 @@ class DepthNode(LifecycleNode):
     @property
     def state(self) -> str:
         """The lifecycle state in words."""
-        return self._state_machine.current_state[1]
+        return current_state(self)
 
     def now_ns(self) -> int:
         """The node's clock, in ns."""
