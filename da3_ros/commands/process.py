@@ -11,21 +11,25 @@ import multiprocessing
 import os
 import signal
 import sys
+import traceback
 from collections import Counter, deque
+from collections.abc import Collection
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from da3_ros.core.config import ConfigError, from_dict
+from da3_ros.core.config import Config, ConfigError, from_dict
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
 from da3_ros.core.load_model import ModelError
+from da3_ros.core.point_cloud import POINT
 from da3_ros.core.scene.mesh import MeshError
 from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.find_camera import find_topics
 from da3_ros.ros.bags.process_bag import Job, Report, process_bag
+from da3_ros.ros.bags.topic_options import add_topic_options, chosen_topics
 from da3_ros.ros.parameter_file import read_parameter_file
 
 TOPICS = ("depth/image", "depth/camera_info", "confidence/image", "points", "image_rect")
@@ -33,6 +37,8 @@ TOPICS += ("camera_pose", "camera_poses", "path")
 POLL = 0.2
 EXPECTED = (BagError, ConfigError, ModelError, MeshError, OSError)
 """Reasons for which one bag fails; anything else is a bug, with its traceback."""
+LARGE = 2_000_000_000
+"""Bytes of a result from which on its size is said beforehand."""
 
 
 def main() -> int:
@@ -61,6 +67,7 @@ def parse_arguments(arguments: list[str]) -> tuple[list[Job], int]:
     add("--model", help="parameter model.name")
     add("--export", default="", metavar="FORMATS", help="files of the end: glb-mesh_ply")
     add("--leave-out", nargs="+", default=[], choices=TOPICS, help="topics that are not written")
+    add_topic_options(parser)
     add("--jobs", type=int, default=1, metavar="N", help="bags processed at once")
     options = parser.parse_args(arguments)
     if options.jobs < 1:
@@ -71,8 +78,10 @@ def parse_arguments(arguments: list[str]) -> tuple[list[Job], int]:
     from_dict(parameters)
     if options.export:
         split_all_formats(options.export)
-    leave_out = tuple(options.leave_out)
-    jobs = [Job(b, options.out, parameters, options.export, leave_out) for b in options.bags]
+    leave_out, choice = tuple(options.leave_out), chosen_topics(options)
+    jobs = [
+        Job(bag, options.out, parameters, options.export, leave_out, choice) for bag in options.bags
+    ]
     names = Counter(job.name for job in jobs)
     twice = [name for name, count in names.items() if count > 1]
     if twice:
@@ -86,7 +95,7 @@ def process_all(jobs: list[Job], at_once: int = 1) -> list[Report]:
     total = 0
     for index, job in enumerate(jobs):
         try:
-            total += count_images(job.bag)
+            total += survey(job)
         except BagError as error:
             reports[index] = Report(job, failure=str(error))
     good = {index: job for index, job in enumerate(jobs) if index not in reports}
@@ -99,18 +108,43 @@ def process_all(jobs: list[Job], at_once: int = 1) -> list[Report]:
 
 
 def try_bag(job: Job, progress=lambda images: None) -> Report:
-    """`process_bag`, with an expected failure as a report."""
+    """`process_bag`, with a failure as a report."""
     try:
         return process_bag(job, progress)
     except EXPECTED as error:
         return Report(job, failure=str(error))
+    except Exception as error:  # a bug here must not cost the other bags
+        traceback.print_exc()
+        return Report(job, failure=f"internal error, see above: {type(error).__name__}: {error}")
 
 
-def count_images(path: Path) -> int:
-    """Images that will be processed. Raises `BagError` for a bag that cannot be."""
-    with BagReader(path) as bag:
-        topic = find_topics(bag).image
-        return sum(c.msgcount for c in bag.connections if c.topic == topic)
+def survey(job: Job) -> int:
+    """Images that will be processed; a result that will be large is announced.
+
+    Raises `BagError` for a bag that cannot be processed.
+    """
+    with BagReader(job.bag) as bag:
+        topics = find_topics(bag, job.wanted)
+        images = bag.count(topics.image)
+    size = images * bytes_per_image(from_dict(job.parameters), *topics.size, job.leave_out)
+    if size > LARGE:
+        print(
+            f"{job.name}: up to {size / 1e9:.1f} GB will be written to {job.result} "
+            f"({images} images of {topics.size[1]}x{topics.size[0]}; --leave-out writes less)"
+        )
+    return images
+
+
+def bytes_per_image(config: Config, height: int, width: int, leave_out: Collection[str]) -> int:
+    """What the large topics of one published image take."""
+    output = config.output
+    per_pixel = {
+        "depth/image": 2 if output.encoding == "16UC1" else 4,
+        "confidence/image": 4,
+        "image_rect": 3,
+        "points": POINT.itemsize / output.cloud_step**2,
+    }
+    return round(height * width * sum(n for t, n in per_pixel.items() if t not in leave_out))
 
 
 def _process_apart(jobs: dict[int, Job], at_once: int, bar: tqdm) -> dict[int, Report]:

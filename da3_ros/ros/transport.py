@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 import rclpy.logging
@@ -20,6 +20,19 @@ PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
 FAST_DDS_2_PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"  # its name up to Jazzy
 FAST_DDS_2_DISTROS = ("humble", "iron", "jazzy")
 USERS_CHOICE = (PROFILE_VARIABLE, FAST_DDS_2_PROFILE_VARIABLE, "FASTDDS_BUILTIN_TRANSPORTS")
+
+FAST_DDS_LIMIT = 512 << 10
+"""Bytes from which on Fast DDS loses best-effort messages unless told otherwise."""
+LARGE_IMAGES_ARE_LOST = (
+    "Fast DDS loses best-effort messages over 512 kB unless the process that sends them has another "
+    "transport profile"
+)
+
+
+def use_profile() -> str:
+    """What to do for the camera's process, in words."""
+    variable = _profile_variable(os.environ)
+    return f"start the camera with {variable}={find_profile()}, or publish compressed images"
 
 
 def use_large_message_profile(
@@ -39,10 +52,13 @@ def use_large_message_profile(
             "more (docker run --shm-size=1g or --ipc=host)."
         )
         return
+    environment[_profile_variable(environment)] = str(find_profile())
+
+
+def _profile_variable(environment: Mapping[str, str]) -> str:
+    """The one that this release of Fast DDS reads."""
     fast_dds_2 = environment.get("ROS_DISTRO") in FAST_DDS_2_DISTROS
-    environment[FAST_DDS_2_PROFILE_VARIABLE if fast_dds_2 else PROFILE_VARIABLE] = str(
-        find_profile()
-    )
+    return FAST_DDS_2_PROFILE_VARIABLE if fast_dds_2 else PROFILE_VARIABLE
 
 
 def find_profile() -> Path:

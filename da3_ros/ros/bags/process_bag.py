@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -31,9 +31,10 @@ from da3_ros.core.sliding_window import Window
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
+from da3_ros.ros.bags.bag_files import COMPRESSED, SUFFIXES
 from da3_ros.ros.bags.bag_node import BagNode
 from da3_ros.ros.bags.bag_poses import BagPoses
-from da3_ros.ros.bags.find_camera import BagTopics, find_topics
+from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
 from da3_ros.ros.engine import REASONS
 from da3_ros.ros.health.throttled_log import Complaints
 from da3_ros.ros.inputs.camera_input import CameraInput, Desk
@@ -49,7 +50,7 @@ class Job:
 
     out: folder of results; this one will be `out`/`name`. parameters: dotted names and
     values, as in the parameter file. formats: exports of the end, joined with ``-``.
-    leave_out: output topics that are not written.
+    leave_out: output topics that are not written. choice: input topics.
     """
 
     bag: Path
@@ -57,12 +58,18 @@ class Job:
     parameters: dict = field(default_factory=dict)
     formats: str = ""
     leave_out: tuple[str, ...] = ()
+    choice: Choice = Choice()
 
     @property
     def name(self) -> str:
         """Name of the bag and of its result."""
-        is_file = self.bag.suffix in (".mcap", ".db3")
-        return self.bag.stem if is_file else self.bag.resolve().name
+        file = Path(self.bag.name.removesuffix(COMPRESSED))
+        return file.stem if file.suffix in SUFFIXES else self.bag.resolve().name
+
+    @property
+    def wanted(self) -> Choice:
+        """The choice, with the fixed frame that the parameters name."""
+        return replace(self.choice, world_frame=self.parameters.get("pose.world_frame", ""))
 
     @property
     def result(self) -> Path:
@@ -89,19 +96,35 @@ def process_bag(job: Job, progress: Callable[[int], None] = lambda images: None)
     if job.result.exists():
         raise BagError(f"{job.result} exists already; remove it or choose another folder")
     with BagReader(job.bag) as bag, BagReader(job.bag) as pose_bag:
-        topics = find_topics(bag)
+        topics = find_topics(bag, job.wanted)
         config = offline_config(job, topics)
         network = load_model(config)
         make_deterministic()
+        poses = BagPoses(
+            pose_bag,
+            config.pose,
+            topics.tf,
+            odometry=job.choice.odometry,
+            ahead_ns=round(1e9 * job.parameters.get("pose.timeout", 0)),
+        )
         with _partial(job.result) as folder, BagWriter(folder) as out:
-            run = _Run(job, config, network, BagPoses(pose_bag, config.pose), out)
+            run = _Run(job, config, network, poses, out, notes=(*bag.notes, *topics.notes))
             run.process(_images_and_infos(bag, topics), progress)
             failure = run.export(folder / EXPORTS) if job.formats else ""
         return run.report(failure)
 
 
 def offline_config(job: Job, topics: BagTopics) -> Config:
-    """The parameters of the job; what it leaves open is taken from the bag."""
+    """The parameters of the job; what it leaves open is taken from the bag.
+
+    Raises `BagError` when the bag has transforms that do not lead to the camera, and nobody said
+    that it is to be processed without poses.
+    """
+    is_asked = topics.gap or job.wanted.world_frame
+    wants_tf = job.parameters.get("pose.source", "tf" if is_asked else "") == "tf"
+    if wants_tf and not topics.world_frame:
+        why = topics.gap or "the bag has no transforms"
+        raise BagError(f"{why} (pose.source: none processes it without poses, not in metres)")
     found = {
         "pose.source": "tf" if topics.world_frame else "none",
         "pose.world_frame": topics.world_frame or "odom",
@@ -175,9 +198,12 @@ class _Run:
         network: Network | NestedNetwork,
         poses: BagPoses,
         out: BagWriter,
+        notes: Iterable[str] = (),
     ):
         self._job, self._config, self._network, self._poses = job, config, network, poses
         self._ledger, self._notes = Ledger(), _Notes()
+        for sentence in notes:
+            self._notes.warning(sentence)
         self._complaints = Complaints(self._notes, clock=lambda: 0.0)
         self._scene = Scene(config.scene, str(next(network.parameters()).device))
         self._pipeline = Pipeline(network, config)
@@ -189,7 +215,7 @@ class _Run:
             config,
             self._ledger,
             self._complaints,
-            poses.source,
+            poses,
             self._take,
             self._start_over,
             wake=lambda: None,

@@ -60,11 +60,7 @@ class PoseSource:
 
     def take_odometry(self, msg) -> list[str]:
         """Take a nav_msgs/Odometry. Returns a sentence when it is refused or jumps back."""
-        transform = TransformStamped(header=msg.header, child_frame_id=msg.child_frame_id)
-        p, t = msg.pose.pose.position, transform.transform.translation
-        t.x, t.y, t.z = p.x, p.y, p.z
-        transform.transform.rotation = msg.pose.pose.orientation
-        refused = self._insert(transform, static=False)
+        refused = self._insert(odometry_transform(msg), static=False)
         if not refused:
             self._odometry_child = msg.child_frame_id.lstrip("/")
         return refused
@@ -129,6 +125,15 @@ class PoseSource:
             way.add(frame)
             frame = self._parent_of[frame]
         return way
+
+
+def odometry_transform(msg) -> TransformStamped:
+    """The edge of the transform tree that a nav_msgs/Odometry states."""
+    transform = TransformStamped(header=msg.header, child_frame_id=msg.child_frame_id)
+    p, t = msg.pose.pose.position, transform.transform.translation
+    t.x, t.y, t.z = p.x, p.y, p.z
+    transform.transform.rotation = msg.pose.pose.orientation
+    return transform
 
 
 @dataclass(frozen=True)
