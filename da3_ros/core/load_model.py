@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from pathlib import Path
+import os
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ def load_model(config: Config) -> Network | NestedNetwork:
     """Load, place and warm up the network. Raises `ModelError`."""
     device = find_device(config.model.device)
     name = config.model.name
-    if name.startswith(("/", ".", "~")) and not Path(name).is_dir():
+    if name.startswith(("/", ".", "~")) and not os.path.isdir(name):
         raise ModelError(f"model.name is '{name}': there is no such folder")
     try:
         network = load_network(name, device)

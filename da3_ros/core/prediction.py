@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -11,21 +12,24 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.memory_limit import MemoryLimit
 from da3_ros.core.preprocess import ResizePlan, centre_crop
-from da3_ros.core.scale.metric_scale import ScaleEstimate
-from da3_ros.core.scale.window_chain import ChainLink
+from da3_ros.core.scale.placement import ChainLink, Placement, ScaleEstimate
 from da3_ros.core.sliding_window import Window
 from da3_ros.net.gaussians import Gaussians
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Prediction:
     """Depth, cameras and extras of N views; the result of `DepthAnything3.inference`.
+
+    It is the caller's own: arrays and attributes may be changed, as in
+    ``prediction.depth[prediction.sky >= 0.3] = np.nan``; exports check it again.
 
     depth: (N, H, W) float32 along z. conf: (N, H, W) at least 1, or None. sky: (N, H, W),
     0.3 and more is sky, or None. extrinsics: (N, 3, 4) world to camera, OpenCV axes, and
     intrinsics: (N, 3, 3) px at (H, W), or None where the model has no cameras.
-    processed_images: (N, H, W, 3) uint8 RGB as the network saw them. is_metric: lengths are
-    metres. aux: `feat_layer_X` -> (N, H/14, W/14, C). scale_factor: metres per network unit.
+    processed_images: (N, H, W, 3) uint8 RGB as the network saw them. is_metric: depth is in
+    metres. aux: `feat_layer_X` -> (N, H/14, W/14, C), and `gaussians` too where there are some.
+    scale_factor: metres per network unit.
     """
 
     depth: np.ndarray
@@ -33,13 +37,20 @@ class Prediction:
     extrinsics: np.ndarray | None = None
     intrinsics: np.ndarray | None = None
     processed_images: np.ndarray | None = None
-    aux: dict[str, np.ndarray] = field(default_factory=dict)
+    aux: dict[str, Any] = field(default_factory=dict)
     gaussians: Gaussians | None = None
     is_metric: bool = False
     sky: np.ndarray | None = None
     scale_factor: float | None = None
 
     def __post_init__(self):
+        self.aux = {name: value for name, value in self.aux.items() if name != "gaussians"}
+        if self.gaussians is not None:
+            self.aux["gaussians"] = self.gaussians
+        self.check()
+
+    def check(self) -> None:
+        """`ValueError` where shapes do not go together."""
         _check_maps(self.depth, conf=self.conf, sky=self.sky)
         count = len(self.depth)
         _check("extrinsics", self.extrinsics, (count, 3, 4))
@@ -55,11 +66,8 @@ class WindowDepth:
     the chain (`link`) or the network; NaN where unknown, all of it while the scale of posed
     frames is unknown.
     conf, sky: (M, h, w) or None. cameras: of the M views at (h, w). plans: how their images
-    became (h, w). scale: metres per network unit.
-    T_world_cam: (N, 4, 4) poses as predicted: moved onto the given ones and scaled, or
-    without given poses in the chain's world; None for one-view networks.
-    position_residuals (N,) m, rotation_residuals (N,) rad: predicted against given poses.
-    seconds: time of each stage. link: how a window without given poses was placed.
+    became (h, w). placement: where the window is, and how its depth became metres; its parts
+    can be asked for directly. seconds: time of each stage.
     limit: what memory allowed; None where everything fitted.
     """
 
@@ -69,13 +77,8 @@ class WindowDepth:
     sky: np.ndarray | None
     cameras: tuple[CameraModel, ...]
     plans: tuple[ResizePlan, ...]
-    scale: ScaleEstimate
-    is_metric: bool
-    T_world_cam: np.ndarray | None
-    position_residuals: np.ndarray | None
-    rotation_residuals: np.ndarray | None
+    placement: Placement
     seconds: dict[str, float]
-    link: ChainLink | None = None
     limit: MemoryLimit | None = None
 
     def __post_init__(self):
@@ -88,6 +91,36 @@ class WindowDepth:
             )
         if any([c.height, c.width] != size for c in self.cameras):
             raise ValueError(f"cameras must have the depth's size {tuple(size)}")
+
+    @property
+    def scale(self) -> ScaleEstimate:
+        """Metres per network unit."""
+        return self.placement.scale
+
+    @property
+    def is_metric(self) -> bool:
+        """Whether lengths are metres."""
+        return self.placement.is_metric
+
+    @property
+    def T_world_cam(self) -> np.ndarray | None:
+        """(N, 4, 4) poses as predicted; None of a one-view network."""
+        return self.placement.T_world_cam
+
+    @property
+    def position_residuals(self) -> np.ndarray | None:
+        """(N,) m, predicted against given poses."""
+        return self.placement.position_residuals
+
+    @property
+    def rotation_residuals(self) -> np.ndarray | None:
+        """(N,) rad, predicted against given poses."""
+        return self.placement.rotation_residuals
+
+    @property
+    def link(self) -> ChainLink | None:
+        """How a window without given poses was placed."""
+        return self.placement.link
 
     @property
     def frames(self) -> tuple[Frame, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,15 @@ from da3_ros.net.network import Network
 from da3_ros.net.presets import APACHE, PRESETS, Preset, find_preset
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+LONGEST_NAME = 1000
+"""Characters of a model's name; systems end at about 4096 of a path, 255 of a file."""
+
+LARGEST_CONFIG = 1_000_000
+"""Bytes of a config.json; official ones have some hundred."""
+
+DTYPES = ("F64", "F32", "F16", "BF16")
+"""Types of weights that are read, as safetensors calls them; all become fp32."""
 
 MODELS = Path(__file__).parent.parent / "models"
 """Trained weights that ship with the package, one folder each."""
@@ -44,10 +54,13 @@ class Weights:
 def load_network(name: str, device: str | torch.device = "cpu") -> Network | NestedNetwork:
     """A network ready for inference, in fp32, with `.preset` and `.weights` (`Weights`).
 
+    Nothing is read from its file later: that may be replaced, cut or removed.
+
     name: a preset (random weights, seeded), `da3-demo` (ships with the package), a folder
     with config.json and model.safetensors, or a Hugging Face repository ("owner/name").
     Raises `CheckpointError`.
     """
+    name = str(name)
     folder = _find_folder(name)
     if folder is None:
         network = random_network(find_preset(name))
@@ -102,9 +115,14 @@ def _build(preset: Preset) -> Network | NestedNetwork:
 
 def _find_folder(name: str) -> Path | None:
     """The checkpoint folder of a name; None for a preset that has random weights."""
-    if (MODELS / name / WEIGHTS).is_file():
-        return MODELS / name
-    if Path(name).is_dir():
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise CheckpointError(
+            f"the model's name is {_short(repr(name))}, must be a preset, a folder or a Hugging Face "
+            f"repository in 1 to {LONGEST_NAME} printable characters"
+        )
+    if name.lower() in PRESETS and (MODELS / name.lower() / WEIGHTS).is_file():
+        return MODELS / name.lower()
+    if os.path.isdir(name):
         return Path(name)
     if Path(name).suffix in (".pt", ".pth", ".bin", ".ckpt", ".pkl"):
         raise CheckpointError(
@@ -141,23 +159,62 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{folder} has no {WEIGHTS}; only safetensors checkpoints are loaded")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name).float() for name in file.keys()}
+            return {name: _read_tensor(file, name, path) for name in file.keys()}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read: {_first_line(error)}") from error
 
 
+def _read_tensor(file, name: str, path: Path) -> Tensor:
+    """One tensor as fp32, copied: the file's memory may change or go away under a mapped one."""
+    dtype = file.get_slice(name).get_dtype()
+    if dtype not in DTYPES:
+        raise CheckpointError(
+            f"{path}: {_short(name)} is of type {dtype}; weights are {', '.join(DTYPES)}"
+        )
+    value = file.get_tensor(name).to(torch.float32, copy=True)
+    # The sum is quick and finite in a sound file; only else is every value looked at.
+    if not value.sum().isfinite() and not value.isfinite().all():
+        raise CheckpointError(
+            f"{path}: {_short(name)} holds NaN or infinity; the file is damaged, get it again"
+        )
+    return value
+
+
 def _preset_of(folder: Path, tensors: dict[str, Tensor]) -> Preset:
     """By the name in config.json, or by the shapes where it names none."""
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / CONFIG} cannot be read: {_first_line(error)}") from error
+    config = _read_config(folder / CONFIG)
     if "model_name" not in config:
         return _preset_by_shape(folder, tensors)
+    name = config["model_name"]
+    if not isinstance(name, str):
+        raise CheckpointError(
+            f"{folder / CONFIG}: model_name is {_short(repr(name))}, must be text"
+        )
     try:
-        return find_preset(str(config["model_name"]))
+        return find_preset(name)
     except ValueError as error:
         raise CheckpointError(f"{folder / CONFIG}: {error}") from error
+
+
+def _read_config(path: Path) -> dict:
+    """The JSON object of the file. Raises `CheckpointError`, at once, whatever the file is."""
+    # Looked at first: a fifo would be waited for, a device has no end.
+    if not os.path.isfile(path):
+        raise CheckpointError(f"{path} cannot be read: there is no such file")
+    try:
+        if path.stat().st_size > LARGEST_CONFIG:
+            raise ValueError(f"it is larger than {LARGEST_CONFIG} bytes")
+        config = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read: {_first_line(error)}") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} is no JSON object, but {_short(repr(config))}")
+    return config
+
+
+def _short(text: str) -> str:
+    """At most 80 characters of what a file or a user says."""
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _preset_by_shape(folder: Path, tensors: dict[str, Tensor]) -> Preset:
@@ -189,7 +246,7 @@ def _load_strictly(network: nn.Module, tensors: dict[str, Tensor], folder: Path)
     names = {_official(name): name for name in network.state_dict()}
     required = {key for key, name in names.items() if not _SHARED_NORM.search(name)}
     wrong = [f"missing {key}" for key in sorted(required - set(tensors))]
-    wrong += [f"unexpected {key}" for key in sorted(set(tensors) - set(names))]
+    wrong += [f"unexpected {_short(key)}" for key in sorted(set(tensors) - set(names))]
     state = {}
     for key, name in names.items():
         stored = key if key in tensors else re.sub(r"(conv2_aux\.)[123]", r"\g<1>0", key)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from rclpy.node import Node
 
 from da3_ros.core.config import Config
+from da3_ros.core.depth_view import fuse
 from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, Key, Ledger
 from da3_ros.core.pipeline import Pipeline
@@ -189,7 +190,7 @@ class Engine:
     def _publish(self, result: WindowDepth) -> None:
         # Before it is published: who has seen it may export it.
         self._vitals.newest = result
-        self._outputs.publish(self._pipeline, result, self._camera_of)
+        self._outputs.publish(result, self._camera_of)
         self._ledger.publish(map(_key, result.frames))
         newest_ns = max(frame.stamp_ns for frame in result.frames)
         now_ns = self._node.get_clock().now().nanoseconds
@@ -197,7 +198,7 @@ class Engine:
         if result.limit:
             self._complaints.warn(str(result.limit))
         if self._config.scene.enabled:
-            self._pipeline.fuse(result, self._scene)
+            fuse(result, self._scene, self._config.output)
 
     def _fail(self, job: Job, error: Exception) -> None:
         self._ledger.give_up(job.keys, Drop.INFERENCE_FAILED)

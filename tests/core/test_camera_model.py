@@ -1,10 +1,12 @@
+import re
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from da3_ros.core.camera_model import CameraError, CameraModel
+from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
 
 K = np.array([[210.0, 0, 158], [0, 208, 121], [0, 0, 1]])
 LENSES = [
@@ -40,8 +42,15 @@ def test_skew():
 def test_nothing_is_seen_behind(model, D):
     camera = CameraModel(320, 240, K, model, np.array(D))
     pixels = camera.project(np.array([[0, 0, -1.0], [0.1, 0, 0], [0, 0, 2.0]]))
-    assert np.isnan(pixels[:2]).all()
+    assert np.isnan(pixels[0]).all()
     np.testing.assert_allclose(pixels[2], (158, 121), atol=1e-9)
+    if model == "equidistant":  # beside the camera: theta is a right angle
+        angle = np.pi / 2
+        k1, k2, k3, k4 = D
+        far = angle + k1 * angle**3 + k2 * angle**5 + k3 * angle**7 + k4 * angle**9
+        np.testing.assert_allclose(pixels[1], (158 + 210 * far, 121))
+    else:
+        assert np.isnan(pixels[1]).all()
 
 
 @given(small_sizes, small_sizes, small_sizes, small_sizes, st.floats(0, 1), st.floats(0, 1))
@@ -101,3 +110,18 @@ def test_zero_coefficients_are_no_lens_but_a_fisheye_is_one():
 def test_what_no_camera_can_have_is_refused(arguments, words):
     with pytest.raises(CameraError, match=words):
         CameraModel(*arguments)
+
+
+FOCAL, OTHERS = [(0, 0), (1, 1)], [(0, 1), (0, 2), (1, 2)]
+
+
+@pytest.mark.parametrize(
+    "place, value",
+    [(p, v) for p in FOCAL for v in (1e300, 1e8, 1e-4, 5e-324)]
+    + [(p, v) for p in OTHERS for v in (1e300, 1e8, -1e8)],
+)
+def test_numbers_of_no_calibration_are_refused(place, value):
+    K_wild = K.copy()
+    K_wild[place] = value
+    with pytest.raises(CameraError, match=re.escape(f"{value:g}")):
+        check_plausible(CameraModel(320, 240, K_wild))

@@ -1,4 +1,4 @@
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.preprocess import plan_resize
-from da3_ros.core.scale.metric_scale import ScaleEstimate
+from da3_ros.core.scale.placement import Placement, ScaleEstimate
 from da3_ros.core.sliding_window import Window
 
 CAMERA = CameraModel(28, 14, np.array([[20.0, 0, 13.5], [0, 20, 6.5], [0, 0, 1]]))
@@ -24,9 +24,23 @@ def prediction(**values):
     return Prediction(**{**complete, **values})
 
 
-def test_a_complete_prediction_is_frozen():
-    with pytest.raises(FrozenInstanceError):
-        prediction().depth = np.zeros((2, 14, 28), np.float32)
+def test_a_prediction_is_the_callers_own():
+    found = prediction()
+    found.depth *= 2
+    found.depth[0, 3, 4] = np.nan
+    found.conf = None
+    assert found.depth[1].max() == 2 and np.isnan(found.depth[0, 3, 4]) and found.conf is None
+    found.check()
+    found.sky = np.zeros((2, 14, 1), np.float32)
+    with pytest.raises(ValueError, match="sky must be"):
+        found.check()
+
+
+def test_gaussians_are_in_aux_too_and_go_with_them():
+    found = prediction(aux={"feat_layer_3": 1}, gaussians="splats")
+    assert found.aux == {"feat_layer_3": 1, "gaussians": "splats"}
+    assert replace(found, gaussians="others").aux["gaussians"] == "others"
+    assert replace(found, gaussians=None).aux == {"feat_layer_3": 1}
 
 
 @pytest.mark.parametrize(
@@ -50,6 +64,11 @@ def test_depth_is_float32():
         prediction(depth=np.ones((2, 14, 28)))
 
 
+def placement(T_world_cam):
+    measured = ScaleEstimate(2.0, 0.1, 0.0, True)
+    return Placement(measured, True, 2.0, T_world_cam, np.zeros(3), np.zeros(3))
+
+
 def window_depth(views=(1,), **values):
     image = np.arange(28, dtype=np.uint8).repeat(3).reshape(1, 28, 3).repeat(14, axis=0)
     frames = tuple(Frame("cam", k, image + k, CAMERA, np.eye(4)) for k in range(3))
@@ -61,11 +80,7 @@ def window_depth(views=(1,), **values):
         "sky": None,
         "cameras": (CAMERA,) * count,
         "plans": (plan_resize(14, 28, 28),) * count,
-        "scale": ScaleEstimate(2.0, 0.1, 0.0, True),
-        "is_metric": True,
-        "T_world_cam": np.tile(np.eye(4), (3, 1, 1)),
-        "position_residuals": np.zeros(3),
-        "rotation_residuals": np.zeros(3),
+        "placement": placement(np.tile(np.eye(4), (3, 1, 1))),
         "seconds": {},
     }
     return WindowDepth(**{**complete, **values})
@@ -81,7 +96,7 @@ def test_published_frames_and_their_images():
 def test_given_poses_go_into_the_export_not_predicted_ones():
     moved = np.tile(np.eye(4), (3, 1, 1))
     moved[:, 0, 3] = 7.0
-    prediction = window_depth(T_world_cam=moved).to_prediction()
+    prediction = window_depth(placement=placement(moved)).to_prediction()
     np.testing.assert_array_equal(prediction.extrinsics, np.eye(4)[None, :3])
 
 
@@ -90,7 +105,7 @@ def test_given_poses_go_into_the_export_not_predicted_ones():
     [
         ({"depth": np.ones((2, 14, 28), np.float32)}, "2 maps and 1 cameras for 1 views"),
         ({"cameras": (CAMERA.scaled(width=14, height=14),)}, "must have the depth's size"),
-        ({"T_world_cam": np.eye(4)[None]}, "T_world_cam must be"),
+        ({"placement": placement(np.eye(4)[None])}, "T_world_cam must be"),
     ],
 )
 def test_parts_must_fit(values, words):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from da3_ros.core.camera_model import CameraModel
-from da3_ros.core.preprocess import plan_resize, scale_camera
+from da3_ros.core.camera_model import FARTHEST_CENTRE, FOCAL_LENGTHS, CameraModel, check_plausible
+from da3_ros.core.preprocess import PreprocessError, plan_resize, scale_camera
 from da3_ros.core.resample import MAX_STEP, Resampler
 
 CAMERA = CameraModel(160, 120, np.array([[130.0, 0, 79.5], [0, 131, 58], [0, 0, 1]]))
@@ -96,3 +96,24 @@ def test_every_value_is_of_a_surface_that_is_there(depth, height, width):
             # One pixel further, for coordinates that fall on a border between two pixels.
             near = depth[max(rows[0] - 1, 0) : rows[1] + 2, max(columns[0] - 1, 0) : columns[1] + 2]
             assert np.isin(out[y, x], near) or (np.isnan(out[y, x]) and np.isnan(near).any())
+
+
+@given(
+    st.tuples(*[st.integers(1, 80)] * 2),
+    st.tuples(*[st.floats(*FOCAL_LENGTHS)] * 2),
+    st.tuples(*[st.floats(-FARTHEST_CENTRE, FARTHEST_CENTRE)] * 2),
+    st.sampled_from([14, 56, 504]),
+)
+def test_every_plausible_camera_can_be_resized_and_back(size, focal, centre, process_res):
+    (height, width), (fx, fy), (cx, cy) = size, focal, centre
+    assume(max(size) < 20 * min(size))  # narrower ones are refused as pictures
+    camera = check_plausible(
+        CameraModel(width, height, np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]))
+    )
+    try:
+        plan = plan_resize(height, width, process_res)
+    except PreprocessError:
+        return
+    seen = scale_camera(camera, plan, plan.size)
+    (depth,) = Resampler(seen, camera)(np.ones(plan.size, np.float32))
+    assert (depth == 1).all()

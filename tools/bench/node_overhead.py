@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from da3_ros.core.config import from_dict
+from da3_ros.core.depth_view import view
 from da3_ros.core.frame import Frame
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.point_cloud import PointCloudWriter
@@ -78,9 +79,9 @@ def _in_and_out(
     window = pipeline.push(frame).window
     if window is None:
         return
-    view = pipeline.view(pipeline.process(window), 0)
-    head = messages.header(frame.camera_id, view.frame.stamp_ns)
-    messages.depth_message(view.depth, "32FC1", head)
-    messages.image_message(view.conf, "32FC1", head)
-    messages.camera_info_message(view.camera, head)
-    messages.cloud_message(write_cloud(view.depth, view.image, view.camera), head)
+    shown = view(pipeline.process(window), 0, pipeline.config.output)
+    head = messages.header(frame.camera_id, shown.frame.stamp_ns)
+    messages.depth_message(shown.depth, "32FC1", head)
+    messages.image_message(shown.conf, "32FC1", head)
+    messages.camera_info_message(shown.camera, head)
+    messages.cloud_message(write_cloud(shown.depth, shown.image, shown.camera), head)

@@ -19,28 +19,15 @@ import numpy as np
 
 from da3_ros.core import poses
 from da3_ros.core.config import ScaleConfig
-
-
-@dataclass(frozen=True)
-class ScaleEstimate:
-    """Metres per network unit of one window.
-
-    scale: NaN while unknown. spread: weighted median of the pairs' relative deviation, of
-    the measurement in use; NaN without one. age: seconds since that measurement.
-    measured: this window measured it; otherwise it is held. window_spread: of this window's
-    own pairs, whether in use or not; NaN where they say nothing.
-    """
-
-    scale: float
-    spread: float
-    age: float
-    measured: bool
-    window_spread: float = np.nan
-
-    @property
-    def is_contradictory(self) -> bool:
-        """The window's pairs of views disagreed too much to be used."""
-        return not self.measured and bool(np.isfinite(self.window_spread))
+from da3_ros.core.scale.placement import (
+    METRES,
+    UNKNOWN,
+    DepthMaps,
+    NetworkPoses,
+    Placement,
+    ScaleEstimate,
+)
+from da3_ros.core.sliding_window import Window
 
 
 @dataclass(frozen=True)
@@ -52,15 +39,35 @@ class _Measurement:
 
 
 class MetricScale:
-    """The scale of the newest window, measured or held."""
+    """The scale of the newest window, measured or held.
 
-    def __init__(self, config: ScaleConfig):
+    metric: the network speaks metres, and is believed where nothing is measured.
+    """
+
+    def __init__(self, config: ScaleConfig, *, metric: bool = False):
         self.config = config
+        self._fallback = METRES if metric else UNKNOWN
         self.clear()
 
     def clear(self) -> None:
         """Forget the held scale, as after a jump back in time."""
         self._held: _Measurement | None = None
+
+    def views(self, window: Window) -> tuple[int, ...]:
+        """The views to decode: the published ones."""
+        return window.views
+
+    def place(self, window: Window, output: NetworkPoses, maps: DepthMaps) -> Placement:
+        """Scale of a window with given poses, and its predicted poses beside them."""
+        given = window.T_world_cam
+        scale = self.update(
+            output.T_cam_ref, given, divisor=output.divisor, stamp_ns=window.stamp_ns
+        )
+        if not np.isfinite(scale.scale):
+            scale = replace(self._fallback, window_spread=scale.window_spread)
+        T_world_cam = align_to_given(output.T_cam_ref, given, scale.scale)
+        residuals = pose_residuals(given, T_world_cam)
+        return Placement(scale, True, scale.scale, T_world_cam, *residuals)
 
     def divisor(self, T_world_cam: np.ndarray) -> float | None:
         """Divisor for poses (N, 4, 4) that measure nothing; None: use the median rule."""

@@ -27,31 +27,20 @@ import numpy as np
 from da3_ros.core import poses
 from da3_ros.core.config import ScaleConfig
 from da3_ros.core.frame import Frame
-from da3_ros.core.scale.metric_scale import ScaleEstimate, camera_positions, pose_residuals
+from da3_ros.core.scale.metric_scale import camera_positions, pose_residuals
+from da3_ros.core.scale.placement import (
+    METRES,
+    UNKNOWN,
+    ChainLink,
+    DepthMaps,
+    NetworkPoses,
+    Placement,
+    ScaleEstimate,
+)
 from da3_ros.core.scale.relative_scale import ThinDepth, depth_ratio, distance_ratio
 from da3_ros.core.sliding_window import Window
 
 MEDIAN_ITERATIONS = 40
-
-
-@dataclass(frozen=True)
-class ChainLink:
-    """How a window hangs on the ones before.
-
-    segment: counts from 0; another segment is another world and another unit.
-    shared: views that earlier windows of the segment had placed; 0 when it begins.
-    scale: chain units per network unit; measured against the windows before.
-    position_residual (chain units), rotation_residual (rad): median distance of the shared
-    views from where they were last placed; NaN without any.
-    broken: why the chain broke before this window, or why it has no place; else empty.
-    """
-
-    segment: int
-    shared: int
-    scale: ScaleEstimate
-    position_residual: float = np.nan
-    rotation_residual: float = np.nan
-    broken: str = ""
 
 
 @dataclass(eq=False)
@@ -102,24 +91,24 @@ class WindowChain:
             wanted.add(len(window.frames) - 1)
         return tuple(sorted(wanted))
 
-    def place(
-        self,
-        window: Window,
-        T_cam_ref: np.ndarray,
-        views: Sequence[int],
-        depth: np.ndarray,
-        conf: np.ndarray | None,
-    ) -> tuple[np.ndarray, ChainLink]:
-        """Poses T_world_cam (N, 4, 4) of a window, and how it was placed.
+    def place(self, window: Window, output: NetworkPoses, maps: DepthMaps) -> Placement:
+        """Poses of a window in the chain's world, and the factor to the chain's unit.
 
-        T_cam_ref: (N, 3, 4) as predicted. views: indices of the frames that depth and conf
-        (M, h, w) belong to. Where the network gave no finite poses or depth, poses and scale
-        are NaN, and the chain goes on from the windows before.
+        Where the network gave no finite poses or depth, both are NaN, and the chain goes on
+        from the windows before.
         """
-        maps = [ThinDepth.of(d, None if conf is None else conf[m]) for m, d in enumerate(depth)]
-        depths = dict(zip(views, maps))
-        if not np.isfinite(T_cam_ref).all() or not any(d.is_known for d in maps):
-            return self._no_place(len(T_cam_ref))
+        scale, T_cam_ref = METRES if self._metric else UNKNOWN, output.T_cam_ref
+        thin = [ThinDepth.of(*pair) for pair in zip(maps.depth, _each(maps.conf, maps.depth))]
+        if np.isfinite(T_cam_ref).all() and any(d.is_known for d in thin):
+            T_world_cam, link = self._extend(window, T_cam_ref, dict(zip(maps.views, thin)))
+        else:
+            T_world_cam, link = np.full((len(T_cam_ref), 4, 4), np.nan), self._no_link()
+        return Placement(scale, self._metric, link.scale.scale, T_world_cam, link=link)
+
+    def _extend(
+        self, window: Window, T_cam_ref: np.ndarray, depths: dict[int, ThinDepth]
+    ) -> tuple[np.ndarray, ChainLink]:
+        """(N, 4, 4) poses in the world, and how the window hangs on those before."""
         shared = [i for i, frame in enumerate(window.frames) if frame in self._known]
         scale = self._measure(window, T_cam_ref, shared, depths)
         broken = self._reason_to_break(shared, scale)
@@ -130,11 +119,9 @@ class WindowChain:
         self._remember(window, T_world_cam, depths, scale)
         return T_world_cam, link
 
-    def _no_place(self, count: int) -> tuple[np.ndarray, ChainLink]:
-        unknown = ScaleEstimate(np.nan, np.nan, np.nan, measured=False)
+    def _no_link(self) -> ChainLink:
         reason = "the network gave no finite poses and depth"
-        link = ChainLink(max(self._segment, 0), 0, unknown, broken=reason)
-        return np.full((count, 4, 4), np.nan), link
+        return ChainLink(max(self._segment, 0), 0, UNKNOWN, broken=reason)
 
     def _reason_to_break(self, shared: list[int], scale: ScaleEstimate) -> str:
         if self._measured_ns is None:
@@ -186,7 +173,14 @@ class WindowChain:
         T_world_cam = np.stack([T for _, T in votes])
         return _rigid_between(T_source_cam[owner], T_world_cam, weights) @ T_source_cam
 
-    def _link(self, window, shared, scale, T_world_cam, broken) -> ChainLink:
+    def _link(
+        self,
+        window: Window,
+        shared: list[int],
+        scale: ScaleEstimate,
+        T_world_cam: np.ndarray,
+        broken: str,
+    ) -> ChainLink:
         if not shared:
             return ChainLink(self._segment, 0, scale, broken=broken)
         last = np.stack([self._known[window.frames[i]].T_world_cam[-1] for i in shared])
@@ -199,7 +193,13 @@ class WindowChain:
             float(np.median(rotation)),
         )
 
-    def _remember(self, window, T_world_cam, depths, scale) -> None:
+    def _remember(
+        self,
+        window: Window,
+        T_world_cam: np.ndarray,
+        depths: dict[int, ThinDepth],
+        scale: ScaleEstimate,
+    ) -> None:
         self._scale = scale
         if self._metric or scale.measured:
             self._measured_ns = window.stamp_ns
@@ -209,6 +209,10 @@ class WindowChain:
             if i in depths:
                 known.depth = known.depth or depths[i].times(scale.scale)
                 known.decoded += 1
+
+
+def _each(conf: np.ndarray | None, depth: np.ndarray) -> Sequence[np.ndarray | None]:
+    return [None] * len(depth) if conf is None else conf
 
 
 def _camera_to_reference(T_cam_ref: np.ndarray, scale: float) -> np.ndarray:

@@ -19,6 +19,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from da3_ros.api import DepthAnything3
 from da3_ros.core.config import Config, from_dict
+from da3_ros.core.depth_view import fuse
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import export_running, split_all_formats, window_metadata
 from da3_ros.core.frame import Frame
@@ -254,9 +255,9 @@ class _Run:
     def _publish(self, window: Window) -> None:
         result = self._newest = self._pipeline.process(window)
         names = {frame.camera_id: self._camera.name for frame in window.frames}
-        self._outputs.publish(self._pipeline, result, names)
+        self._outputs.publish(result, names)
         if self._config.scene.enabled:
-            self._pipeline.fuse(result, self._scene)
+            fuse(result, self._scene, self._config.output)
         self._ledger.publish(_key(window.frames[i]) for i in window.views)
 
     def _start_over(self, why: str) -> None:

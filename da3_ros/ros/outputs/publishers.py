@@ -25,8 +25,8 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from da3_ros.core.config import Config
-from da3_ros.core.pipeline import DepthView, Pipeline
+from da3_ros.core.config import Config, OutputConfig
+from da3_ros.core.depth_view import DepthView, view
 from da3_ros.core.point_cloud import PointCloudWriter
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.msg import CameraPoses
@@ -41,10 +41,10 @@ PATH_LENGTH = 1000
 class ViewOfWindow:
     """One published view of a result; masked and brought to size only when somebody asks."""
 
-    def __init__(self, pipeline: Pipeline, result: WindowDepth, index: int):
-        self._pipeline = pipeline
+    def __init__(self, result: WindowDepth, index: int, output: OutputConfig):
         self._result = result
         self._index = index
+        self._output = output
         self.frame = result.frames[index]
         self.T_world_cam = result.pose(index)
         self.header = messages.header(self.frame.camera_id, self.frame.stamp_ns)
@@ -52,7 +52,7 @@ class ViewOfWindow:
     @cached_property
     def depth_view(self) -> DepthView:
         """Depth, confidence, image and camera by the output parameters."""
-        return self._pipeline.view(self._result, self._index)
+        return view(self._result, self._index, self._output)
 
 
 class CameraOutputs:
@@ -89,7 +89,7 @@ class CameraOutputs:
             self._depth.publish(message)
         if is_listened(self._info):
             camera = view.depth_view.camera
-            self._info.publish(messages.camera_info_message(camera, view.header))
+            self._info.publish(messages.camera_info_message(camera, view.header, view.frame.centre))
         if is_listened(self._image):
             self._image.publish(messages.image_message(view.depth_view.image, "rgb8", view.header))
         self._publish_confidence(view)
@@ -104,7 +104,8 @@ class CameraOutputs:
     def _publish_points(self, view: ViewOfWindow) -> None:
         if is_listened(self._points):
             depth_view = view.depth_view
-            points = self._write_cloud(depth_view.depth, depth_view.image, depth_view.camera)
+            picture = (depth_view.depth, depth_view.image, depth_view.camera)
+            points = self._write_cloud(*picture, view.frame.centre)
             self._points.publish(messages.cloud_message(points, view.header))
 
     def _publish_pose(self, view: ViewOfWindow) -> None:
@@ -153,11 +154,11 @@ class Outputs:
         for publisher in self._publishers:
             self._node.destroy_publisher(publisher)
 
-    def publish(self, pipeline: Pipeline, result: WindowDepth, camera_of: dict[str, str]) -> None:
+    def publish(self, result: WindowDepth, camera_of: dict[str, str]) -> None:
         """Publish the views of one result. camera_of: frame id -> name of the camera."""
         for index, frame in enumerate(result.frames):
-            view = ViewOfWindow(pipeline, result, index)
-            self._cameras[camera_of[frame.camera_id]].publish(view)
+            shown = ViewOfWindow(result, index, self._config.output)
+            self._cameras[camera_of[frame.camera_id]].publish(shown)
         if self._odometry:
             self._odometry.publish(result)
         self._extend_path(result)

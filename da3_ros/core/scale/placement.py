@@ -1,0 +1,141 @@
+"""Where a window is and how long its unit is: the one question of this folder.
+
+Whoever answers it is a `ScaleSource`:
+
+    metric_scale.MetricScale     poses are given: metres from the distances between cameras
+    window_chain.WindowChain     none are given: one unit and one world for all windows
+    network_scale.NetworkScale   the network itself knows no poses: one view at a time
+
+Another source (tracked points, a point cloud from outside) is a file beside these with a class
+of the same three methods; `Pipeline._source_of_scale` is the one place that chooses. It may hold
+another source and correct its answer: `replace(placement, factor=...)`, with one number, or a
+smooth field that also mends the depth's shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.sliding_window import Window
+
+
+@dataclass(frozen=True)
+class ScaleEstimate:
+    """Metres per network unit of one window.
+
+    scale: NaN while unknown. spread: weighted median of the pairs' relative deviation, of
+    the measurement in use; NaN without one. age: seconds since that measurement.
+    measured: this window measured it; otherwise it is held. window_spread: of this window's
+    own pairs, whether in use or not; NaN where they say nothing.
+    """
+
+    scale: float
+    spread: float
+    age: float
+    measured: bool
+    window_spread: float = np.nan
+
+    @property
+    def is_contradictory(self) -> bool:
+        """The window's pairs of views disagreed too much to be used."""
+        return not self.measured and bool(np.isfinite(self.window_spread))
+
+
+METRES = ScaleEstimate(scale=1.0, spread=np.nan, age=0.0, measured=False)
+"""Scale of a network that speaks metres by itself."""
+
+UNKNOWN = ScaleEstimate(scale=np.nan, spread=np.nan, age=np.nan, measured=False)
+
+
+@dataclass(frozen=True)
+class ChainLink:
+    """How a window without given poses hangs on the ones before.
+
+    segment: counts from 0; another segment is another world and another unit.
+    shared: views that earlier windows of the segment had placed; 0 when it begins.
+    scale: chain units per network unit; measured against the windows before.
+    position_residual (chain units), rotation_residual (rad): median distance of the shared
+    views from where they were last placed; NaN without any.
+    broken: why the chain broke before this window, or why it has no place; else empty.
+    """
+
+    segment: int
+    shared: int
+    scale: ScaleEstimate
+    position_residual: float = np.nan
+    rotation_residual: float = np.nan
+    broken: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkPoses:
+    """Camera poses as the network predicted them, in its own unit.
+
+    T_cam_ref: (N, 3, 4) float64, all frames in the window's order; None of a one-view network.
+    divisor: metres per unit of the poses it was given; 1 without.
+    """
+
+    T_cam_ref: np.ndarray | None
+    divisor: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class DepthMaps:
+    """What the network said of the M views that were decoded, in its own unit.
+
+    views: their indices into the window. cameras: theirs at (h, w). depth, conf, sky:
+    (M, h, w) float32; conf and sky may be None.
+    """
+
+    views: tuple[int, ...]
+    cameras: tuple[CameraModel, ...]
+    depth: np.ndarray
+    conf: np.ndarray | None = None
+    sky: np.ndarray | None = None
+
+    def of(self, views: tuple[int, ...]) -> DepthMaps:
+        """Those of some of the views."""
+        if views == self.views:
+            return self
+        rows = [self.views.index(i) for i in views]
+        conf, sky = (None if x is None else x[rows] for x in (self.conf, self.sky))
+        return DepthMaps(views, tuple(self.cameras[r] for r in rows), self.depth[rows], conf, sky)
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where a window is, and the unit of its depth.
+
+    scale: metres per network unit, as far as it is known. is_metric: `factor` makes metres;
+    else units of the chain, or of the network. factor: what the depth of the published views
+    (`window.views`) is multiplied with: one number, or a field (M, h, w); NaN where unknown.
+    T_world_cam: (N, 4, 4) poses as predicted: moved onto the given ones and scaled, or without
+    given poses in the chain's world; None of a one-view network.
+    position_residuals (N,) m, rotation_residuals (N,) rad: predicted against given poses.
+    link: how a window without given poses was placed.
+    """
+
+    scale: ScaleEstimate
+    is_metric: bool
+    factor: float | np.ndarray
+    T_world_cam: np.ndarray | None = None
+    position_residuals: np.ndarray | None = None
+    rotation_residuals: np.ndarray | None = None
+    link: ChainLink | None = None
+
+
+class ScaleSource(Protocol):
+    """Says where a window is and how long its unit is; remembers what earlier windows told."""
+
+    def views(self, window: Window) -> tuple[int, ...]:
+        """The views to decode, ascending: the published ones, and what `place` needs besides."""
+
+    def place(self, window: Window, output: NetworkPoses, maps: DepthMaps) -> Placement:
+        """Place a window. maps: of the views that `views` asked for."""
+
+    def clear(self) -> None:
+        """Forget earlier windows, as after a jump back in time."""
