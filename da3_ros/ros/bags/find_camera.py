@@ -73,7 +73,7 @@ class _Camera:
     size: tuple[int, int]
 
 
-def find_topics(bag: BagReader, choice: Choice = Choice()) -> BagTopics:  # noqa: B008
+def find_topics(bag: BagReader, choice: Choice = Choice()) -> BagTopics:
     """The chosen camera, or the first one in colour that has a camera info.
 
     Raises `BagError` saying what is missing.

@@ -59,7 +59,7 @@ class Job:
     parameters: dict = field(default_factory=dict)
     formats: str = ""
     leave_out: tuple[str, ...] = ()
-    choice: Choice = Choice()
+    choice: Choice = field(default_factory=Choice)
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ from da3_ros.core.config import Config
 from da3_ros.core.preprocess import PreprocessError, plan_resize
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.doctor.recording import Observation
+from da3_ros.ros.health.clock_watch import FAR_NS
 from da3_ros.ros.images import ImageError, compressed_to_rgb, to_rgb
 from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
 from da3_ros.ros.messages import rectifier
@@ -20,7 +21,6 @@ from da3_ros.ros.transport import FAST_DDS_LIMIT, LARGE_IMAGES_ARE_LOST, use_pro
 ENOUGH = 0.95
 FEW, MOST = 5, 0.8
 """Camera infos from which on they are compared, and the share of images that is enough."""
-FAR_NS = 10_000_000_000
 
 
 def decode(msg) -> np.ndarray:

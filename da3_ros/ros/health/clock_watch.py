@@ -9,8 +9,28 @@ from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.node import Node
 
+DAY = 86_400
 PATIENCE = 5.0
 """Seconds of wall time to wait for the first /clock message."""
+
+FAR_NS = 10_000_000_000
+"""Stamps farther from the clock than this are not late, but of another clock."""
+
+
+def far_from_clock(stamp_ns: int, now_ns: int) -> str:
+    """What is wrong, in a sentence, when stamps and the node's clock are not of one time; else
+    empty. now_ns: 0 while a simulated clock has not begun.
+    """
+    behind_ns = now_ns - stamp_ns
+    if not now_ns or abs(behind_ns) <= FAR_NS:
+        return ""
+    seconds = abs(behind_ns) / 1e9
+    how_far = f"{seconds:.0f} s" if seconds < DAY else f"{seconds / DAY:.0f} days"
+    return (
+        f"image stamps are {how_far} {'behind' if behind_ns > 0 else 'ahead of'} the node's clock: "
+        "with a replayed bag (--clock) or a simulation start it with use_sim_time:=true; else "
+        "synchronise the clocks"
+    )
 
 
 class ClockWatch:
