@@ -73,18 +73,17 @@ class Player(Node):
         self._publishers_of[connection.id] = self.create_publisher(cls, connection.topic, qos)
 
     def wait_for_subscriber(self, timeout: float) -> bool:
-        """Wait until somebody listens to an image topic and nobody new comes; False when nobody
-        came within `timeout` s. A bag without images waits for nobody.
+        """Wait until somebody listens to an image topic, or to any topic of a bag without images,
+        and nobody new comes; False when nobody came within `timeout` s.
 
         A subscriber is known here a moment before it knows this publisher, and what is sent in
         between is lost.
         """
         images = {c.id for c in self._bag.connections if c.msgtype in IMAGES and c.msgcount}
-        if not images & self._publishers_of.keys():
-            return True
+        wanted = images & self._publishers_of.keys() or self._publishers_of.keys()
         began = settled = time.monotonic()
         counts: dict[int, int] = {}
-        while not (heard := any(counts.get(i) for i in images)) or _since(settled) < SETTLE:
+        while not (heard := any(counts.get(i) for i in wanted)) or _since(settled) < SETTLE:
             if not heard and _since(began) > timeout:
                 return False
             time.sleep(0.05)
@@ -150,7 +149,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         type=float,
         default=WAIT,
         metavar="S",
-        help="wait so long for a subscriber of the images (%(default)s s; 0: do not)",
+        help="wait so long for a subscriber (%(default)s s; 0: do not)",
     )
     options = parser.parse_args(arguments)
     if not options.rate > 0:
@@ -181,7 +180,7 @@ def main() -> None:
 def _run(player: Player, options: argparse.Namespace) -> None:
     time.sleep(options.start_delay)
     if options.wait and not player.wait_for_subscriber(options.wait):
-        player.get_logger().warning("nobody subscribed to the images; playing all the same")
+        player.get_logger().warning("nobody has subscribed; playing all the same")
     while True:
         count = player.play()
         player.get_logger().info(f"played {count} messages")

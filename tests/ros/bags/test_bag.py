@@ -196,23 +196,22 @@ def test_waits_for_those_who_come_while_it_starts(robot, bag_path):
     assert [m.header.stamp for m in images] == [head(k).stamp for k in range(10)]
 
 
-def test_waits_for_nobody_for_ever_and_for_nothing_without_images(sqlite_path, bag_path, tmp_path):
-    """The first is a recording that was cut off, too."""
+def test_waits_for_nobody_for_ever(bag_path, tmp_path):
+    """The bag is a recording that was cut off, too."""
     (file,) = bag_path.glob("*.mcap")
     cut = tmp_path / "cut.mcap"
     cut.write_bytes(file.read_bytes()[: int(0.5 * file.stat().st_size)])
-    players = play(cut, "--wait", "0.5", "--rate", "50"), play(sqlite_path, "--rate", "50")
-    assert [player.wait(60) for player in players] == [0, 0]
-    assert players[0].matching("nobody subscribed to the images; playing all the same")
-    assert not players[1].matching("nobody subscribed")
-    assert players[0].matching("is cut off or damaged at byte")
-    (line,) = players[0].matching("played")
+    player = play(cut, "--wait", "0.5", "--rate", "50")
+    assert player.wait(60) == 0
+    assert player.matching("nobody has subscribed; playing all the same")
+    assert player.matching("is cut off or damaged at byte")
+    (line,) = player.matching("played")
     assert 0 < int(line.split("played ")[1].split()[0]) < 23
 
 
 def test_skips_types_that_are_not_installed(robot, sqlite_path):
     texts = robot.listen(String, "/text")
-    player = play(sqlite_path, "--start-delay", "10")
+    player = play(sqlite_path, "--wait", "60")
     player.wait_for("/foreign is skipped: acme_msgs/msg/Rocket is not installed")
     assert player.wait(60) == 0
     robot.wait_until(lambda: len(texts) == 5, what="all texts")
