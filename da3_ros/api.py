@@ -88,7 +88,7 @@ class DepthAnything3(nn.Module):
         render_exts: np.ndarray | None = None,
         render_ixts: np.ndarray | None = None,
         render_hw: tuple[int, int] | None = None,
-        process_res: int = 504,
+        process_res: int | None = None,
         process_res_method: str = "upper_bound_resize",
         export_dir: str | Path | None = None,
         export_format: str = "mini_npz",
@@ -110,7 +110,7 @@ class DepthAnything3(nn.Module):
         Raises `ValueError` naming the argument, what was given and what is wanted.
         """
         arguments = {name: value for name, value in locals().items() if name != "self"}
-        request = check_request(arguments, self.model.preset)
+        request = check_request(arguments, self.model)
         prediction = self._to_prediction(self._run(request), request)
         if request.exports:
             write(prediction, request.exports, export_dir)

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -28,7 +29,10 @@ def take_domain():
 # long as this process, however it ends.
 DOMAIN, DOMAIN_LOCK = take_domain()
 os.environ["ROS_DOMAIN_ID"] = str(DOMAIN)
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+if os.environ.get("ROS_DISTRO") == "humble":
+    os.environ["ROS_LOCALHOST_ONLY"] = "1"
+else:
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 # Threads of torch that wait for each other on a busy machine take ten times as long.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -41,9 +45,11 @@ hypothesis.settings.load_profile("da3_ros")
 
 
 def pytest_runtest_setup(item):
-    """Tests marked `gpu` run where there is one."""
+    """Tests marked `gpu` and `browser` run where there is one."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
+    if item.get_closest_marker("browser") and not shutil.which("chromium"):
+        pytest.skip("needs Chromium: apt install chromium")
 
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -13,24 +13,23 @@ import signal
 import sys
 import traceback
 from collections import Counter, deque
-from collections.abc import Collection
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
-from da3_ros.core.config import Config, ConfigError, from_dict
+from da3_ros.core.config import ConfigError, from_dict
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
 from da3_ros.core.load_model import ModelError
-from da3_ros.core.point_cloud import POINT
 from da3_ros.core.scene.mesh import MeshError
-from da3_ros.ros.bags.bag import BagError, BagReader
-from da3_ros.ros.bags.find_camera import find_topics
+from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.bags.process_bag import Job, Report, process_bag
+from da3_ros.ros.bags.survey import survey
 from da3_ros.ros.bags.topic_options import add_topic_options, chosen_topics
 from da3_ros.ros.parameter_file import read_parameter_file
+from da3_ros.ros.parameters import foreign_parameters
 
 TOPICS = ("depth/image", "depth/camera_info", "confidence/image", "points", "image_rect")
 TOPICS += ("camera_pose", "camera_poses", "path")
@@ -72,7 +71,10 @@ def parse_arguments(arguments: list[str]) -> tuple[list[Job], int]:
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         parser.error(f"--jobs is {options.jobs}, must be at least 1")
-    parameters = read_parameter_file(options.params) if options.params else {}
+    for bag in options.bags:
+        if ":=" in str(bag) and not bag.exists():
+            parser.error(f"{bag} is no bag; parameters are read from a file: --params FILE")
+    parameters = read_parameters(options.params) if options.params else {}
     if options.model:
         parameters["model.name"] = options.model
     from_dict(parameters)
@@ -89,15 +91,28 @@ def parse_arguments(arguments: list[str]) -> tuple[list[Job], int]:
     return jobs, options.jobs
 
 
+def read_parameters(path: Path) -> dict:
+    """Parameters of the node in a file; names those of others. Raises `ConfigError`."""
+    values = read_parameter_file(path)
+    foreign = foreign_parameters(values, [])
+    for name in foreign:
+        print(f"da3_process: parameter {name} is for another node; it is ignored", file=sys.stderr)
+    return {name: value for name, value in values.items() if name not in foreign}
+
+
 def process_all(jobs: list[Job], at_once: int = 1) -> list[Report]:
     """Process every bag; the failure of one is reported and the others go on."""
     reports: dict[int, Report] = {}
     total = 0
     for index, job in enumerate(jobs):
         try:
-            total += survey(job)
+            found = survey(job)
         except BagError as error:
             reports[index] = Report(job, failure=str(error))
+            continue
+        total += found.images
+        if found.size > LARGE:
+            print(f"{job.name}: {found} to {job.result}; --leave-out writes less")
     good = {index: job for index, job in enumerate(jobs) if index not in reports}
     with tqdm(total=total, unit=" images", smoothing=0.1, dynamic_ncols=True) as bar:
         if len(good) > 1:
@@ -113,38 +128,9 @@ def try_bag(job: Job, progress=lambda images: None) -> Report:
         return process_bag(job, progress)
     except EXPECTED as error:
         return Report(job, failure=str(error))
-    except Exception as error:  # a bug here must not cost the other bags
+    except Exception as error:  # a bug here must not cost the table of the other bags
         traceback.print_exc()
         return Report(job, failure=f"internal error, see above: {type(error).__name__}: {error}")
-
-
-def survey(job: Job) -> int:
-    """Images that will be processed; a result that will be large is announced.
-
-    Raises `BagError` for a bag that cannot be processed.
-    """
-    with BagReader(job.bag) as bag:
-        topics = find_topics(bag, job.wanted)
-        images = bag.count(topics.image)
-    size = images * bytes_per_image(from_dict(job.parameters), *topics.size, job.leave_out)
-    if size > LARGE:
-        print(
-            f"{job.name}: up to {size / 1e9:.1f} GB will be written to {job.result} "
-            f"({images} images of {topics.size[1]}x{topics.size[0]}; --leave-out writes less)"
-        )
-    return images
-
-
-def bytes_per_image(config: Config, height: int, width: int, leave_out: Collection[str]) -> int:
-    """What the large topics of one published image take."""
-    output = config.output
-    per_pixel = {
-        "depth/image": 2 if output.encoding == "16UC1" else 4,
-        "confidence/image": 4,
-        "image_rect": 3,
-        "points": POINT.itemsize / output.cloud_step**2,
-    }
-    return round(height * width * sum(n for t, n in per_pixel.items() if t not in leave_out))
 
 
 def _process_apart(jobs: dict[int, Job], at_once: int, bar: tqdm) -> dict[int, Report]:
@@ -228,11 +214,11 @@ def print_table(reports: list[Report]) -> None:
 def _print_details(report: Report) -> None:
     counts = report.counts
     reasons = {r: n for r, n in counts.dropped.items() if n} if counts else {}
-    if reasons or report.complaints:
+    if reasons or report.warnings:
         print(f"\n{report.job.name}")
     for reason, count in reasons.items():
         print(f"  dropped: {reason:<20} {count}")
-    for sentence in report.complaints:
+    for sentence in report.warnings:
         print(f"  {sentence}")
 
 

@@ -23,6 +23,7 @@ from da3_ros.core.export.colmap import source_images
 from da3_ros.core.export.feat_vis import FPS
 from da3_ros.core.export.gs_video import LARGEST_SIDE
 from da3_ros.core.export.points import PERCENT
+from da3_ros.core.process_res import chosen_res
 from da3_ros.core.user_input.cameras import (
     Extrinsics,
     Intrinsics,
@@ -41,6 +42,8 @@ from da3_ros.core.user_input.options import (
     option,
 )
 from da3_ros.net.camera import Cameras
+from da3_ros.net.nested import NestedNetwork
+from da3_ros.net.network import Network
 from da3_ros.net.presets import Preset
 from da3_ros.net.reference_view import STRATEGIES
 
@@ -69,8 +72,10 @@ class InferenceOptions(Options):
     render_hw: tuple[int, int] | None = option(
         None, Maybe(ImageSize(LARGEST_SIDE)), "size of the video"
     )
-    process_res: int = option(
-        504, Whole(1, LARGEST_RES, "px"), "longest or shortest side inside the network"
+    process_res: int | None = option(
+        None,
+        Maybe(Whole(1, LARGEST_RES, "px")),
+        "longest or shortest side inside the network; None: the size that the weights are for",
     )
     process_res_method: str = option(
         preprocess.METHODS[0], Choice(preprocess.METHODS), "how pictures come to that size"
@@ -129,11 +134,12 @@ class InferenceRequest:
     exports: ExportPlan
 
 
-def check_request(arguments: dict, preset: Preset) -> InferenceRequest:
-    """The arguments of `DepthAnything3.inference` by name, for a network of that preset.
+def check_request(arguments: dict, network: Network | NestedNetwork) -> InferenceRequest:
+    """The arguments of `DepthAnything3.inference` by name, for that network.
 
     Raises `ValueError` naming the argument, what was given and what is wanted.
     """
+    preset = network.preset
     names = [known.name for known in InferenceOptions.declared()]
     options = InferenceOptions(**{name: arguments[name] for name in names})
     _check_abilities(options, preset)
@@ -147,7 +153,8 @@ def check_request(arguments: dict, preset: Preset) -> InferenceRequest:
     images = image_list(arguments["image"])
     if "gs_video" in exports:
         exports["gs_video"].check_views(len(images))
-    batch = read_batch(images, options.process_res, options.process_res_method)
+    res = chosen_res(options.process_res, network.weights)
+    batch = read_batch(images, res, options.process_res_method)
     cameras, K = _check_cameras(arguments["extrinsics"], arguments["intrinsics"], batch, preset)
     return InferenceRequest(options, batch, cameras, K, _with_sources(exports, images, batch))
 

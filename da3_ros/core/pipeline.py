@@ -26,6 +26,7 @@ from da3_ros.core.memory_limit import MemoryLimit, is_out_of_memory
 from da3_ros.core.network_input import WindowInput
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.preprocess import ResizePlan, centre_crop, relative_to_reference
+from da3_ros.core.process_res import process_res
 from da3_ros.core.scale.metric_scale import MetricScale
 from da3_ros.core.scale.network_scale import NetworkScale
 from da3_ros.core.scale.placement import DepthMaps, NetworkPoses, Placement, ScaleSource
@@ -65,7 +66,7 @@ class Pipeline:
         self._encoded: WeakKeyDictionary[Frame, EncodedViews | NestedViews] = WeakKeyDictionary()
 
     def _no_limit(self) -> MemoryLimit:
-        return MemoryLimit(self.config.model.process_res)
+        return MemoryLimit(process_res(self.config, self.network))
 
     def push(self, *frames: Frame) -> Step:
         """Take the frames of one instant; says whether a window is due (see SlidingWindow)."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from da3_ros.core import poses
+from da3_ros.core.config import ExportConfig
 from da3_ros.core.export import (
     FORMATS,
     NEED_GAUSSIANS,
@@ -17,6 +18,7 @@ from da3_ros.core.export import (
     plan_exports,
     write,
 )
+from da3_ros.core.export.folder import check_directory
 from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.scene.mesh import MeshError
 from da3_ros.core.scene.scene import Scene
@@ -41,6 +43,15 @@ def split_all_formats(formats: str) -> tuple[list[str], list[str]]:
             f"export format '{unknown[0]}' is unknown; use {', '.join(known)}, joined with '-'"
         )
     return [n for n in names if n in FORMATS], [n for n in names if n in MESH_FORMATS]
+
+
+def check_export(config: ExportConfig) -> None:
+    """Raise `ExportError` in one sentence for parameters with which every export would fail."""
+    check_directory(config.directory)
+    try:
+        split_all_formats(config.formats)
+    except ExportError as error:
+        raise ExportError(f"export.formats is '{config.formats}': {error}") from error
 
 
 def export_running(

@@ -164,6 +164,10 @@ class BagReader:
                 yield time_ns, wanted[connection.topic, connection.msgtype], raw
 
 
+METADATA = 8
+"""Version of metadata.yaml: the newest that Humble reads; from 9 on QoS is no text any more."""
+
+
 class BagWriter:
     """A new MCAP bag, as a context manager. Raises `BagError` when the folder exists."""
 
@@ -174,7 +178,7 @@ class BagWriter:
     def __enter__(self) -> BagWriter:
         if self._path.exists():
             raise BagError(f"{self._path} exists already; remove it or choose another folder")
-        self._writer = Writer(self._path, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer = Writer(self._path, version=METADATA, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         return self
 

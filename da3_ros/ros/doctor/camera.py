@@ -10,6 +10,7 @@ from sensor_msgs.msg import CompressedImage
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.config import Config
 from da3_ros.core.preprocess import PreprocessError, plan_resize
+from da3_ros.net.model_folder import OFFICIAL_RES, CheckpointError, picture_size
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.doctor.recording import Observation
 from da3_ros.ros.health.clock_watch import FAR_NS
@@ -50,7 +51,7 @@ def check_images(seen: Observation, config: Config) -> Finding:
     sizes = Counter(decoded_size(event.msg) for event in seen.images)
     try:
         height, width = decode(seen.images[0].msg).shape[:2]
-        plan_resize(height, width, config.model.process_res)
+        plan_resize(height, width, _process_res(config))
     except (ImageError, PreprocessError) as problem:
         return error("images", str(problem), "choose another topic or encoding of the camera")
     if lost := _lost(seen):
@@ -64,6 +65,14 @@ def check_images(seen: Observation, config: Config) -> Finding:
         mend = f"set input.compressed: {str(seen.topics.compressed).lower()}"
         return error("images", f"{what}; only these {kind} ones come", mend)
     return ok("images", what)
+
+
+def _process_res(config: Config) -> int:
+    """Longest side in px in the network; what is wrong with the model, its own check says."""
+    try:
+        return config.model.process_res or picture_size(config.model.name).process_res
+    except CheckpointError:
+        return OFFICIAL_RES
 
 
 def _rate(seen: Observation) -> str:

@@ -13,8 +13,8 @@ from da3_ros.ros.bags.bag_poses import BagPoses
 from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
 from da3_ros.ros.doctor.findings import Finding, ok, warn
 from da3_ros.ros.doctor.recording import Observation
-from da3_ros.ros.inputs.camera_input import JUMP_NS
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.inputs.time_jump import jump_back
 
 
 def check_files(seen: Observation) -> list[Finding]:
@@ -50,7 +50,7 @@ def _count_lost(bag: BagReader, topics: BagTopics, poses: BagPoses) -> tuple[Cou
         count += 1
         images.add(stamp_ns)
         poses.read_until(time_ns)
-        if stamp_ns < newest_ns - JUMP_NS:
+        if jump_back(newest_ns, stamp_ns):
             poses.start_over()
             newest_ns = 0
         newest_ns = max(newest_ns, stamp_ns)
