@@ -16,6 +16,10 @@ class ImageError(ValueError):
     """An image message that cannot be turned into RGB; says why in one sentence."""
 
 
+class NoPictureError(ImageError):
+    """What the message says that it holds, depth for example, is no camera picture."""
+
+
 # encoding: (dtype of one channel, channels, OpenCV conversion to RGB or None).
 # OpenCV names a mosaic after its second row, second pixel on: ROS rggb is OpenCV BG.
 ENCODINGS = {
@@ -46,6 +50,11 @@ ENCODINGS = {
 # Luma plane over half-size interleaved chroma: 3/2 as many rows of one byte per pixel.
 PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 
+DEPTH_ENCODINGS = ("16UC1", "32FC1")
+
+# What OpenCV decodes by the number of channels; False: one.
+OF_CHANNELS = {False: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
+
 
 def to_rgb(msg) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a sensor_msgs/Image. rgb8 is a view of the message, not a copy.
@@ -71,19 +80,51 @@ def to_rgb(msg) -> np.ndarray:
 def compressed_to_rgb(msg) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a sensor_msgs/CompressedImage (JPEG, PNG, WebP).
 
-    Raises `ImageError` when the bytes are no such picture.
+    Its format begins with the encoding that was compressed, where a driver says it: a mosaic is
+    made RGB, as the raw image would be. Raises `ImageError` when the bytes are no such picture,
+    or hold depth.
     """
-    if "compressedDepth" in msg.format:
-        raise ImageError("compressed image holds depth (compressedDepth), not a camera picture")
+    encoding = msg.format.partition(";")[0].strip()
+    if "compressedDepth" in msg.format or encoding in DEPTH_ENCODINGS:
+        raise NoPictureError(f"compressed image holds depth ({msg.format}), not a camera picture")
     data = np.frombuffer(msg.data, np.uint8)
     # The camera's pixels are wanted, not turned by an EXIF tag: its intrinsics belong to them.
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    bgr = cv2.imdecode(data, flags) if data.size else None
-    if bgr is None:
+    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    if pixels is None:
         raise ImageError(
             f"compressed image of {data.size} bytes, format '{msg.format}', cannot be decoded"
         )
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    if encoding.startswith("bayer_") and (mosaic := _one_channel(pixels)) is not None:
+        return _mosaic_to_rgb(mosaic, encoding)
+    if pixels.ndim == 2 and pixels.dtype != np.uint8 and encoding != "mono16":
+        raise NoPictureError(
+            f"compressed image, format '{msg.format}', has one channel of {pixels.dtype}, which is "
+            "depth, mostly; a camera of 16 bits says so: 'mono16; png compressed '"
+        )
+    return cv2.cvtColor(_to_8_bits(pixels), OF_CHANNELS[pixels.ndim == 3 and pixels.shape[2]])
+
+
+def _one_channel(pixels: np.ndarray) -> np.ndarray | None:
+    """(H, W) of pixels with one channel, or with equal ones; None where there is colour."""
+    if pixels.ndim == 2:
+        return pixels
+    is_grey = (pixels == pixels[..., :1]).all()
+    return np.ascontiguousarray(pixels[..., 0]) if is_grey else None
+
+
+def _mosaic_to_rgb(pixels: np.ndarray, encoding: str) -> np.ndarray:
+    """pixels: (H, W)."""
+    if encoding not in ENCODINGS:
+        raise _unsupported(encoding)
+    return _convert(_to_8_bits(pixels), ENCODINGS[encoding][2], encoding)
+
+
+def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype == np.uint16:
+        return cv2.convertScaleAbs(pixels, alpha=255 / 65535)
+    if pixels.dtype != np.uint8:
+        raise ImageError(f"compressed image has channels of {pixels.dtype}, not of 8 or 16 bits")
+    return pixels
 
 
 def _rows(msg, rows: int, dtype: np.dtype, channels: int) -> np.ndarray:
@@ -131,9 +172,9 @@ def _planar_to_rgb(msg) -> np.ndarray:
     return cv2.cvtColor(np.ascontiguousarray(pixels), PLANAR[msg.encoding])
 
 
-def _unsupported(encoding: str) -> ImageError:
-    hint = "; that is a depth image" if encoding in ("16UC1", "32FC1") else ""
-    return ImageError(
+def _unsupported(encoding: str) -> NoPictureError:
+    hint = "; that is a depth image" if encoding in DEPTH_ENCODINGS else ""
+    return NoPictureError(
         f"encoding '{encoding}' is not supported{hint}; send one of "
         f"{', '.join([*ENCODINGS, *PLANAR])}"
     )

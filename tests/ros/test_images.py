@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sensor_msgs.msg import CompressedImage, Image
 
-from da3_ros.ros.images import ENCODINGS, PLANAR, ImageError, compressed_to_rgb, to_rgb
+from da3_ros.ros.images import (
+    ENCODINGS,
+    PLANAR,
+    ImageError,
+    NoPictureError,
+    compressed_to_rgb,
+    to_rgb,
+)
 
 HEIGHT, WIDTH = 24, 32
 
@@ -174,6 +181,57 @@ def test_broken_compressed_images(data):
 def test_compressed_depth_is_named():
     with pytest.raises(ImageError, match="compressedDepth"):
         compressed_to_rgb(CompressedImage(format="16UC1; compressedDepth png", data=b"\0" * 20))
+
+
+def mosaic_of(rgb, pattern):
+    """The channel behind the filter of each pixel; pattern: of the first two rows."""
+    channel = np.reshape(["rgb".index(letter) for letter in pattern], (2, 2))
+    index = np.tile(channel, (rgb.shape[0] // 2, rgb.shape[1] // 2))
+    return np.take_along_axis(rgb, index[..., None], axis=2)[..., 0]
+
+
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+@pytest.mark.parametrize("suffix, deep", [(".jpg", False), (".png", False), (".png", True)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_compressed_mosaic_is_made_rgb(pattern, suffix, deep, channels):
+    """As image_transport sends it: the raw mosaic as a grey picture."""
+    mosaic = mosaic_of(smooth_picture(), pattern)
+    if deep:
+        mosaic = mosaic.astype(np.uint16) * 257
+    data = cv2.imencode(suffix, np.stack([mosaic] * channels, axis=-1))[1].tobytes()
+    kind = "jpeg" if suffix == ".jpg" else "png"
+    name = f"bayer_{pattern}{'16' if deep else '8'}; {kind} compressed "
+    out = compressed_to_rgb(CompressedImage(format=name, data=data))
+    difference = out[2:-2, 2:-2].astype(int) - smooth_picture()[2:-2, 2:-2]
+    assert np.abs(difference).mean() < 4
+
+
+def test_a_compressed_picture_of_a_mosaic_camera_stays_as_it_is():
+    out = compressed_to_rgb(compressed(".png", "bayer_rggb8; png compressed bgr8"))
+    np.testing.assert_array_equal(out, smooth_picture())
+
+
+@pytest.mark.parametrize(
+    "fmt, dtype, words",
+    [
+        ("16UC1; png compressed ", np.uint16, "holds depth"),
+        ("32FC1; png compressed ", np.uint16, "holds depth"),
+        ("png", np.uint16, "one channel of uint16, which is depth"),
+        ("bayer_purple8; png compressed ", np.uint8, "'bayer_purple8' is not supported"),
+    ],
+)
+def test_compressed_images_that_are_no_pictures(fmt, dtype, words):
+    data = cv2.imencode(".png", np.full((6, 8), 200, dtype))[1].tobytes()
+    with pytest.raises(NoPictureError, match=words):
+        compressed_to_rgb(CompressedImage(format=fmt, data=data))
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (4,)])
+def test_compressed_pictures_of_16_bits(shape):
+    """Grey, colour and with alpha; as raw ones, scaled from their full range."""
+    data = cv2.imencode(".png", np.full((6, 8, *shape), 200 * 257, np.uint16))[1].tobytes()
+    out = compressed_to_rgb(CompressedImage(format="mono16; png compressed ", data=data))
+    assert out.shape == (6, 8, 3) and (out == 200).all()
 
 
 @settings(max_examples=300, deadline=None)
