@@ -6,7 +6,7 @@ ARGS ?=
 
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
-COMPILED := $(wildcard da3_ros/net/*.cpp msg/*.msg srv/*.srv pip/*.cmake $(foreach f,* */*,pip/tf2_msgs/$(f)))
+COMPILED := $(wildcard da3_ros/net/*.cpp msg/*.msg srv/*.srv pip/*.cmake pip/*/*.py $(foreach f,* */*,pip/tf2_msgs/$(f)))
 
 # The environment is complete in itself: a sourced ROS installation would break it.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
