@@ -148,7 +148,7 @@ def map_message(points: np.ndarray, colours: np.ndarray, head: Header) -> PointC
     """Cloud of points (N, 3) float32 and colours (N, 3) uint8: unorganised, all valid."""
     r, g, b = colours.astype(np.uint32).T
     packed = np.zeros((1, len(points)), POINT)
-    for axis, values in zip("xyz", points.T):
+    for axis, values in zip("xyz", points.T, strict=True):
         packed[axis] = values
     packed["rgb"] = (r << 16) | (g << 8) | b
     msg = cloud_message(packed, head)

@@ -13,40 +13,56 @@ from pathlib import Path
 
 from da3_ros.core.broken_library import BrokenLibrary
 
+LIBRARIES = ("cv_bridge", "sensor_msgs_py", "tf2_py", "tf_transformations")
+
 NUMPY_2 = b"numpy._core._multiarray_umath"
 """What a compiled module asks numpy 2 for; one that was built for numpy 1 does not know it."""
 
 
 def check_ros_libraries() -> None:
-    """Raise `BrokenLibrary` for what is known to fail."""
+    """Raise `BrokenLibrary` for what is missing, or known to fail."""
+    for library in LIBRARIES:
+        if importlib.util.find_spec(library) is None:
+            raise BrokenLibrary(
+                f"the ROS library {library} is not installed: rosdep install --from-paths src "
+                "--ignore-src; with ROS from pip: install da3_ros again"
+            )
     numpy = _version("numpy")
-    cv_bridge, transforms3d = _version("cv_bridge"), _version("transforms3d")
-    if cv_bridge and cv_bridge < (2,):
+    _check_cv_bridge(numpy)
+    _check_tf_transformations(numpy)
+
+
+def _check_cv_bridge(numpy: tuple[int, ...]) -> None:
+    version = _version("cv_bridge")
+    if version and version < (2,):
         raise BrokenLibrary(
-            f"PyPI's cv-bridge {_dotted(cv_bridge)} is of ROS 1: pip uninstall cv-bridge, then "
+            f"PyPI's cv-bridge {_dotted(version)} is of ROS 1: pip uninstall cv-bridge, then "
             "install da3_ros again"
         )
-    if numpy >= (2,) and (binary := _built_for_numpy_1()):
-        raise BrokenLibrary(
-            f"cv_bridge was built for numpy 1 and would crash beside numpy {_dotted(numpy)}: "
-            f'pip install "numpy<2" ({binary})'
-        )
+    for binary in _folder("cv_bridge").glob("boost/cv_bridge_boost*.so"):
+        if numpy >= (2,) and NUMPY_2 not in binary.read_bytes():
+            raise BrokenLibrary(
+                f"cv_bridge was built for numpy 1 and would crash beside numpy {_dotted(numpy)}: "
+                f'pip install "numpy<2" ({binary})'
+            )
+
+
+def _check_tf_transformations(numpy: tuple[int, ...]) -> None:
+    """ROS's own is built on transforms3d, of which old versions fail with newer numpy."""
+    if b"transforms3d" not in (_folder("tf_transformations") / "__init__.py").read_bytes():
+        return
+    version = _version("transforms3d")
     needed = (0, 4, 2) if numpy >= (2,) else (0, 4)
-    if transforms3d and numpy >= (1, 24) and transforms3d < needed:
+    if numpy >= (1, 24) and version < needed:
         raise BrokenLibrary(
-            f"tf_transformations cannot use transforms3d {_dotted(transforms3d)} beside numpy "
-            f'{_dotted(numpy)}: pip install "transforms3d>={_dotted(needed)}"'
+            f"tf_transformations needs transforms3d {_dotted(needed)} or newer beside numpy "
+            f"{_dotted(numpy)}, and finds {_dotted(version) or 'none'}: "
+            f'pip install "transforms3d>={_dotted(needed)}"'
         )
 
 
-def _built_for_numpy_1() -> Path | None:
-    """The compiled half of cv_bridge if numpy 2 cannot load it."""
-    spec = importlib.util.find_spec("cv_bridge")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        for binary in Path(folder, "boost").glob("cv_bridge_boost*.so"):
-            if NUMPY_2 not in binary.read_bytes():
-                return binary
-    return None
+def _folder(library: str) -> Path:
+    return Path(importlib.util.find_spec(library).origin).parent
 
 
 def _version(distribution: str) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The part of ROS 2's cv_bridge that da3_ros uses, for environments of pip, which has none.
+"""The part of ROS 2's cv_bridge that da3_ros uses, for environments of pip: it has none.
 
 Names, arguments and pixels are those of cv_bridge in ros-perception/vision_opencv.
 """

@@ -1,4 +1,4 @@
-"""The part of ROS 2's tf2_py that da3_ros uses, for environments of pip, which has none.
+"""The part of ROS 2's tf2_py that da3_ros uses, for environments of pip: it has none.
 
 Names, arguments, rules and exceptions are those of tf2_py in ros2/geometry2. Times are whatever
 has `nanoseconds`, or `sec` and `nanosec`; time 0 asks for the newest transform.

@@ -76,7 +76,7 @@ class TimeCache:
         self._samples.clear()
 
 
-def _stamp(sample: _Sample) -> int:
+def _stamp(sample: Sample) -> int:
     return sample.stamp_ns
 
 

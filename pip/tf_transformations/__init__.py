@@ -1,4 +1,4 @@
-"""The part of ROS 2's tf_transformations that da3_ros uses, for environments of pip, which has none.
+"""The part of ROS 2's tf_transformations that da3_ros uses, for environments of pip: it has none.
 
 Names and arguments are those of DLu/tf_transformations; quaternions are (x, y, z, w).
 """

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_layers import PACKAGE, imports
 
 NUMPY_1 = b"\x7fELF numpy.core._multiarray_umath"
 NUMPY_2 = b"\x7fELF numpy._core._multiarray_umath numpy.core._multiarray_umath"
@@ -26,6 +27,13 @@ def compiled_cv_bridge(folder: Path, binary: bytes) -> None:
     (boost / "cv_bridge_boost.so").write_bytes(binary)
 
 
+def ros_tf_transformations(folder: Path) -> None:
+    (folder / "tf_transformations").mkdir()
+    (folder / "tf_transformations" / "__init__.py").write_text(
+        "# on transforms3d\nraise SystemExit('imported')"
+    )
+
+
 def start(folder: Path, code: str) -> subprocess.CompletedProcess:
     path = os.pathsep.join([str(folder), *sys.path])
     return subprocess.run(
@@ -34,14 +42,14 @@ def start(folder: Path, code: str) -> subprocess.CompletedProcess:
     )  # fmt: skip
 
 
-COMMAND = "import da3_ros.commands.node"
+COMMAND = "import da3_ros.commands, da3_ros.ros.messages"
 
 
 @pytest.mark.parametrize(
     "found, sentence",
     [
         (
-            [("numpy", "2.1.0")],
+            [("numpy", "2.1.0"), ("transforms3d", "0.4.2")],
             'cv_bridge was built for numpy 1 and would crash beside numpy 2.1.0: pip install "nu',
         ),
         (
@@ -50,13 +58,14 @@ COMMAND = "import da3_ros.commands.node"
         ),
         (
             [("numpy", "1.26.4"), ("transforms3d", "0.3.1")],
-            "tf_transformations cannot use transforms3d 0.3.1 beside numpy 1.26.4: pip install "
-            '"transforms3d>=0.4"',
+            "tf_transformations needs transforms3d 0.4 or newer beside numpy 1.26.4, and finds "
+            '0.3.1: pip install "transforms3d>=0.4"',
         ),
     ],
 )
 def test_a_command_says_one_sentence(tmp_path, found, sentence):
     compiled_cv_bridge(tmp_path, NUMPY_1)
+    ros_tf_transformations(tmp_path)
     for name, version in found:
         distribution(tmp_path, name, version)
     told = start(tmp_path, COMMAND)
@@ -64,10 +73,8 @@ def test_a_command_says_one_sentence(tmp_path, found, sentence):
     assert told.stderr.startswith(f"da3_ros: {sentence}") and told.stderr.count("\n") == 1
 
 
-def test_the_command_line_of_the_api_needs_no_ros(tmp_path):
-    compiled_cv_bridge(tmp_path, NUMPY_1)
-    distribution(tmp_path, "numpy", "2.1.0")
-    assert start(tmp_path, "import da3_ros.commands.da3").returncode == 0
+def test_the_command_line_of_the_api_needs_no_ros():
+    assert not [m for m in imports(PACKAGE / "commands" / "da3.py") if m.startswith("da3_ros.ros")]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +86,7 @@ def test_the_command_line_of_the_api_needs_no_ros(tmp_path):
 )
 def test_what_fits_together_is_imported(tmp_path, numpy, binary, others):
     compiled_cv_bridge(tmp_path, binary)
+    ros_tf_transformations(tmp_path)
     for name, version in [("numpy", numpy), *others]:
         distribution(tmp_path, name, version)
     told = start(tmp_path, COMMAND)
