@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from da3_ros.core.config import Config, ConfigError, from_dict
+from da3_ros.core.process_res import with_process_res
+from da3_ros.net.model_folder import CheckpointError, picture_size
 from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.doctor.camera import check_camera
 from da3_ros.ros.doctor.findings import Finding, Verdict, error, format_table
@@ -25,9 +27,13 @@ def main() -> int:
         parameters = read_parameter_file(options.params) if options.params else {}
         if options.model:
             parameters["model.name"] = options.model
-        findings = examine(options, from_dict(parameters), parameters.get("pose.world_frame"))
+        config = from_dict(parameters)
+        config = with_process_res(config, picture_size(config.model.name))
+        findings = examine(options, config, parameters.get("pose.world_frame"))
     except ConfigError as problem:
         findings = [error("parameters", str(problem), "correct the parameter file")]
+    except CheckpointError as problem:
+        findings = [error("model", str(problem), "correct the config.json of the checkpoint")]
     except KeyboardInterrupt:
         return 130
     print(format_table(findings))

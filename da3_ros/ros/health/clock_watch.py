@@ -12,26 +12,31 @@ from rclpy.node import Node
 PATIENCE = 5.0
 """Seconds of wall time to wait for the first /clock message."""
 
+LONGEST_GAP = 2.0
+"""Seconds between two questions beyond which the node was busy and heard nothing: no waiting."""
+
 
 class ClockWatch:
-    """start_over: called, with the reason in words, when time jumps back."""
+    """start_over: called when time jumps back, with that in words and by how many seconds."""
 
-    def __init__(self, node: Node, start_over: Callable[[str], None]):
+    def __init__(self, node: Node, start_over: Callable[[str, float], None]):
         self._clock = node.get_clock()
         self._start_over = start_over
-        self._ticked_at = time.monotonic()
+        self._waited, self._asked_at = 0.0, time.monotonic()
         backwards = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1_000_000), on_clock_change=False
         )
         # The handle unregisters the callback when it is garbage collected.
         self._handle = self._clock.create_jump_callback(backwards, post_callback=self._on_jump)
 
-    def complaints(self) -> list[str]:
+    def silent(self) -> list[str]:
         """What is wrong with the clock now, in sentences; to be asked regularly."""
         now = time.monotonic()
+        gap, self._asked_at = now - self._asked_at, now
+        self._waited += gap if gap < LONGEST_GAP else 0.0
         if not self._clock.ros_time_is_active or self._clock.now().nanoseconds:
-            self._ticked_at = now
-        if now - self._ticked_at < PATIENCE:
+            self._waited = 0.0
+        if self._waited < PATIENCE:
             return []
         return [
             f"use_sim_time is true, but no /clock message has come for {PATIENCE:.0f} s: start "
@@ -39,4 +44,4 @@ class ClockWatch:
         ]
 
     def _on_jump(self, jump: TimeJump) -> None:
-        self._start_over(f"time jumped back by {-jump.delta.nanoseconds / 1e9:.1f} s")
+        self._start_over("time jumped back", -jump.delta.nanoseconds / 1e9)
