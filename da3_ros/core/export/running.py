@@ -105,6 +105,8 @@ def _world_prediction(
     if not any(name in NEED_NETWORK for name in plan):
         return newest.to_prediction()
     frames = newest.window.frames
+    if "gs_video" in plan:
+        plan["gs_video"].check_views(len(frames))
     T_world_cam = newest.window.T_world_cam
     posed = T_world_cam is not None
     return infer(
