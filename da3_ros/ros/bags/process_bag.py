@@ -18,8 +18,8 @@ import torch
 from sensor_msgs.msg import CameraInfo
 
 from da3_ros.core.config import Config, from_dict
-from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import export_running, split_all_formats, window_metadata
+from da3_ros.core.files.staging import new_folder
 from da3_ros.core.frame_counts import Counts, Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.load_model import load_model
@@ -275,15 +275,16 @@ class _Run:
         """Write the exports of the end; returns why not, or nothing."""
         newest = self._runner.newest()
         try:
-            export_running(
-                self._job.formats,
-                folder,
-                {},
-                newest=newest,
-                scene=self._scene,
-                runner=self._runner,
-                metadata=window_metadata(newest, self._config.pose.world_frame),
-            )
-        except ExportError as error:
+            with new_folder(folder) as stage:
+                export_running(
+                    self._job.formats,
+                    stage.path,
+                    {},
+                    newest=newest,
+                    scene=self._scene,
+                    runner=self._runner,
+                    metadata=window_metadata(newest, self._config.pose.world_frame),
+                )
+        except ValueError as error:  # of the export, or of the network that is asked once more
             return f"export: {error}"
         return ""
