@@ -79,7 +79,7 @@ class Shift:
         inverse = np.exp(-samples.log_depth)
         true = -samples.log_depth - samples.log_ratio
         a, b = np.exp(-samples.median), 0.0
-        for _ in range(6):
+        for _ in range(5):
             said = np.maximum(a * inverse + b, 0.1 * a * inverse)
             rest = true - np.log(said)
             slope = np.stack([inverse, np.ones_like(inverse)], axis=1) / said[:, None]
@@ -106,7 +106,7 @@ class Curve:
         bends, steps = np.diff(np.eye(KNOTS), 2, axis=0), np.diff(np.eye(KNOTS), axis=0)
         stiff = STIFFNESS * samples.weight.mean() * (bends.T @ bends + 0.1 * steps.T @ steps)
         values = np.full(KNOTS, samples.median)
-        for _ in range(6):
+        for _ in range(4):
             rest = samples.log_ratio - hats @ values
             values = _solve(hats, samples.log_ratio, samples.weight * _trust(rest), stiff)
         return Curve(knots, values)

@@ -9,6 +9,7 @@ what they do to depth is known as well: by far more than a pixel, where a camera
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,39 +28,85 @@ SURE = 5.0
 """Standard deviations that are no chance."""
 
 
+MOST_BIAS = 0.07
+"""Change of depth beyond which points say nothing that can be used."""
+
+REMEMBERED = 10
+"""Windows whose median says more than any one of them; from `FEWEST_WINDOWS` on."""
+FEWEST_WINDOWS = 3
+
+
 @dataclass(frozen=True)
 class Misfit:
-    """delay: s that the poses are late against the pictures. focal: share by which the given
-    focal length is too long. Each with its standard deviation; NaN where nothing tells it.
-    bias: median |ln| by which these two change the depth of the points, as far as they are
-    sure; 0 when they are not."""
+    """delay: s by which poses are later than the pictures. focal: share by which the given
+    focal length is too long. bias: median |ln| by which these two change the depth of the points,
+    as far as they are sure; all 0 where nothing is. lasting: several windows agree.
+    """
 
-    delay: float = np.nan
-    delay_sigma: float = np.nan
-    focal: float = np.nan
-    focal_sigma: float = np.nan
+    delay: float = 0.0
+    focal: float = 0.0
     bias: float = 0.0
+    lasting: bool = False
+
+    @property
+    def is_large(self) -> bool:
+        """Depth of these points would be wrong."""
+        return self.bias > MOST_BIAS
 
 
-def find_misfit(frames: tuple[Frame, ...], view: int, sightings: Sightings) -> Misfit:
-    """frames: of one camera, in order of time; view: index of the sightings' reference."""
-    w = refine(sightings)
-    if np.isfinite(sightings.seen_at[..., 0]).sum() < FEWEST:
-        return Misfit()
+class MisfitWatch:
+    """Looks for both errors in window after window; what stays is surer than what is seen once."""
+
+    def __init__(self):
+        self._found: deque[np.ndarray] = deque(maxlen=REMEMBERED)
+
+    def look(
+        self, frames: tuple[Frame, ...], view: int, sightings: Sightings, w: np.ndarray
+    ) -> Misfit:
+        """frames: of one camera, in order of time; view: index of the sightings' reference.
+        w: (P,) inverse depths that were fitted to them."""
+        if np.isfinite(sightings.seen_at[..., 0]).sum() < FEWEST or len(frames) < 2:
+            return Misfit()
+        changed = (_later(frames, view, sightings, STEP_S), _longer(sightings, 1 + STEP_FOCAL))
+        steps, sigma = _fit(*_effects(sightings, changed, w))
+        self._found.append(np.where(np.isfinite(sigma), steps, np.nan))
+        own = np.where(np.abs(steps) > SURE * sigma, steps, 0.0)
+        lasting = self._lasting()
+        change = np.stack([_change(other, w) for other in changed])
+        found = _misfit(lasting, change, lasting=True), _misfit(own, change, lasting=False)
+        return max(found, key=lambda misfit: misfit.bias)
+
+    def _lasting(self) -> np.ndarray:
+        found = np.array(self._found)
+        known = np.isfinite(found)
+        enough = known.sum(axis=0) >= FEWEST_WINDOWS
+        return np.array(
+            [np.median(column[k]) if e else 0.0 for column, k, e in zip(found.T, known.T, enough)]
+        )
+
+
+def _misfit(steps: np.ndarray, change: np.ndarray, *, lasting: bool) -> Misfit:
+    total = steps @ change
+    known = np.isfinite(total)
+    bias = float(np.median(np.abs(total[known]))) if known.any() else 0.0
+    return Misfit(-float(steps[0]) * STEP_S, -float(steps[1]) * STEP_FOCAL, bias, lasting)
+
+
+def _effects(sightings: Sightings, changed, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(S, 2) how far each change moves the sightings across their lines, and (S,) what would
+    bring them there."""
     residual, slope = residuals_of(sightings, w)
     _, across = split(residual, slope)
     seen = np.isfinite(across)
-    changed = (_later(frames, view, sightings, STEP_S), _longer(sightings, 1 + STEP_FOCAL))
-    effect = []
-    for other in changed:
-        moved, _ = residuals_of(other, w)
-        effect.append(split(moved, slope)[1] - across)
-    columns = np.stack([e[seen] for e in effect], axis=1)
-    steps, sigma = _fit(columns, -across[seen])
-    return Misfit(
-        -steps[0] * STEP_S, sigma[0] * STEP_S, -steps[1] * STEP_FOCAL, sigma[1] * STEP_FOCAL,
-        _bias(changed, w, steps, sigma),
-    )  # fmt: skip
+    moved = [split(residuals_of(other, w)[0], slope)[1] - across for other in changed]
+    return np.stack([m[seen] for m in moved], axis=1), -across[seen]
+
+
+def _change(sightings: Sightings, w: np.ndarray) -> np.ndarray:
+    """(P,) ln of the inverse depth of changed sightings over w; NaN where there is none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.log(refine(sightings, w, iterations=2) / w)
+    return np.where(np.isfinite(change), change, np.nan)
 
 
 def _fit(columns: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -78,16 +125,6 @@ def _fit(columns: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarra
         rest = values - A @ x[told]
     sigma[told] = unit * np.sqrt(np.diag(np.linalg.inv(normal)))
     return x, sigma
-
-
-def _bias(changed, w: np.ndarray, steps: np.ndarray, sigma: np.ndarray) -> float:
-    total = np.zeros(len(w))
-    for other, step, deviation in zip(changed, steps, sigma):
-        if abs(step) > SURE * deviation:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                total += step * np.log(refine(other, w) / w)
-    known = np.isfinite(total)
-    return float(np.median(np.abs(total[known]))) if known.any() else 0.0
 
 
 def _later(frames: tuple[Frame, ...], view: int, sightings: Sightings, by: float) -> Sightings:

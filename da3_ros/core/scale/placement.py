@@ -87,9 +87,10 @@ class Evidence:
     points: how many were used. spread: weighted median of their deviation from one scale, ln.
     depth_error: mean relative error of the published depth at points left out of the fit.
     across, along: medians of what is left between tracks and epipolar lines, px at working size
-    (tracks.py), over `sightings`. change: ln of the scale over that of the window before;
-    doubt: what their uncertainties allow. NaN where nothing was measured. before: the source of
-    that window.
+    (tracks.py), over `sightings`. delay (s), focal (share): by which poses seem late and the focal
+    length too long (misfit.py); 0 unless that is sure. change: ln of the scale over that of the
+    window before; doubt: what their uncertainties allow. NaN where nothing was measured. before:
+    the source of that window.
     fault: why points are not used, one of the three above; else empty.
     """
 
@@ -101,6 +102,8 @@ class Evidence:
     across: float = np.nan
     along: float = np.nan
     sightings: int = 0
+    delay: float = 0.0
+    focal: float = 0.0
     change: float = np.nan
     doubt: float = np.nan
     before: str = ""

@@ -103,9 +103,12 @@ class Residuals:
     sightings: int
 
 
-def triangulate(sightings: Sightings) -> tuple[ScenePoints, Residuals]:
-    """Points that pass the gates, and what is left between poses and pictures."""
-    w = refine(sightings)
+def triangulate(sightings: Sightings, w: np.ndarray | None = None) -> tuple[ScenePoints, Residuals]:
+    """Points that pass the gates, and what is left between poses and pictures.
+
+    w: (P,) inverse depths, if they are fitted already.
+    """
+    w = refine(sightings) if w is None else w
     residual, slope = residuals_of(sightings, w)
     along, across = split(residual, slope)
     error = np.linalg.norm(residual, axis=-1)
@@ -122,7 +125,9 @@ def triangulate(sightings: Sightings) -> tuple[ScenePoints, Residuals]:
     return points, Residuals(_median(across[seen]), _median(along[seen]), int(seen.sum()))
 
 
-def refine(sightings: Sightings, start: np.ndarray | None = None) -> np.ndarray:
+def refine(
+    sightings: Sightings, start: np.ndarray | None = None, iterations: int = ITERATIONS
+) -> np.ndarray:
     """(P,) inverse depths, 1/m, that fit all views; Gauss-Newton on the robust cost.
 
     start: (P,) to begin with; None: the best of what single views say.
@@ -130,7 +135,7 @@ def refine(sightings: Sightings, start: np.ndarray | None = None) -> np.ndarray:
     turned, moved = _motion(sightings)
     seen_at = sightings.seen_at
     w = _start(turned, moved, seen_at) if start is None else start
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         residual, slope = _residuals(turned, moved, seen_at, w)
         weight = _weight(np.linalg.norm(residual, axis=-1))
         down = np.nansum(weight * np.sum(slope * residual, axis=-1), axis=0)

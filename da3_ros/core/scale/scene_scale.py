@@ -31,6 +31,7 @@ from da3_ros.core.scale.correction import (
     choose,
     factor_map,
 )
+from da3_ros.core.scale.misfit import Misfit, MisfitWatch
 from da3_ros.core.scale.placement import (
     CONTRADICTION,
     MISFIT,
@@ -42,7 +43,7 @@ from da3_ros.core.scale.placement import (
     ScaleEstimate,
     ScaleSource,
 )
-from da3_ros.core.scale.points import Residuals, ScenePoints, Sightings, triangulate
+from da3_ros.core.scale.points import Residuals, ScenePoints, Sightings, refine, triangulate
 from da3_ros.core.scale.samples import Samples, pooled, sample_depth
 from da3_ros.core.scale.tracks import Tracker
 from da3_ros.core.sliding_window import Window
@@ -108,6 +109,7 @@ class SceneScale:
         """Forget points, held scale and the base's, as after a jump back in time."""
         self._base.clear()
         self._tracker.clear()
+        self._watch, self._misfit = MisfitWatch(), Misfit()
         self.anchors.clear()
         self._held: _Measurement | None = None
         self._before: _Measurement | None = None
@@ -157,14 +159,18 @@ class SceneScale:
         """Points of one view of a posed window that were followed, and what fits them not."""
         self._tracker.follow(window.frames)
         sightings = Sightings.of(window, view, self._tracker)
-        points, residuals = triangulate(sightings)
+        w = refine(sightings)
+        points, residuals = triangulate(sightings, w)
+        own = tuple(f for f in window.frames if f.camera_id == window.frames[view].camera_id)
+        self._misfit = self._watch.look(own, own.index(window.frames[view]), sightings, w)
         if sightings.baseline < self.config.min_baseline:
             points = points[:0]  # given poses are not known to the millimetre
         return points, residuals
 
     def _fault(self, samples: tuple[Samples, ...], residuals: Residuals) -> str:
         """Why the points cannot be used; empty when they can."""
-        if residuals.sightings >= ENOUGH_SIGHTINGS and residuals.across > self.config.max_residual:
+        looked = residuals.sightings >= ENOUGH_SIGHTINGS
+        if looked and (residuals.across > self.config.max_residual or self._misfit.is_large):
             return MISFIT
         cells = max(s.cells for s in samples)
         if len(pooled(samples)) < FEWEST_POINTS or cells < FEWEST_CELLS:
@@ -215,6 +221,8 @@ class SceneScale:
             points.residuals.across,
             points.residuals.along,
             points.residuals.sightings,
+            self._misfit.delay,
+            self._misfit.focal,
             **self._change(now),
         )
 
@@ -223,6 +231,8 @@ class SceneScale:
     ) -> Placement:
         """Without usable points: the base, or what was held."""
         distrusted = points is not None and points.fault != TOO_FEW
+        if distrusted and self._misfit.is_large and self._misfit.lasting:
+            self._held = None  # measured with the same error
         held = self._hold(window, divisor)
         if held and (distrusted or not base.scale.measured) and not _is_younger(base.scale, held):
             base = replace(base, scale=held, factor=held.scale)
@@ -237,8 +247,9 @@ class SceneScale:
         if points:
             r = points.residuals
             found = replace(
-                found, points=points.count, across=r.across, along=r.along, sightings=r.sightings
-            )
+                found, points=points.count, across=r.across, along=r.along, sightings=r.sightings,
+                delay=self._misfit.delay, focal=self._misfit.focal,
+            )  # fmt: skip
         found = replace(found, **self._change(now))
         self._remember(now)
         return replace(base, evidence=found)

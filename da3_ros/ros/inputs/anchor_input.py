@@ -133,10 +133,11 @@ def cloud_xyz(msg: PointCloud2) -> np.ndarray:
     for axis in "xyz":
         if kinds.get(axis) not in (PointField.FLOAT32, PointField.FLOAT64):
             raise AnchorError(f"its fields are {sorted(kinds)}; x, y and z must be floats")
-    rows, needed = msg.height, msg.height * msg.row_step
-    if msg.row_step < msg.width * msg.point_step or len(msg.data) < needed:
+    if msg.height > 1 and msg.row_step != msg.width * msg.point_step:
+        raise AnchorError("its rows are padded; publish them without gaps")
+    if len(msg.data) < msg.width * msg.height * msg.point_step:
         raise AnchorError(
-            f"{len(msg.data)} bytes are no {msg.width}x{rows} points of {msg.point_step} bytes"
+            f"{len(msg.data)} bytes are no {msg.width}x{msg.height} points of {msg.point_step} bytes"
         )
     points = point_cloud2.read_points(msg, field_names=["x", "y", "z"]).ravel()
     points = points[:: _step(len(points))]
