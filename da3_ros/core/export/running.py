@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from da3_ros.core import poses
 from da3_ros.core.config import ExportConfig
 from da3_ros.core.export import (
     FORMATS,
@@ -20,17 +19,17 @@ from da3_ros.core.export import (
 )
 from da3_ros.core.export.folder import check_directory
 from da3_ros.core.prediction import Prediction, WindowDepth
+from da3_ros.core.runner import Runner
 from da3_ros.core.scene.mesh import MeshError
 from da3_ros.core.scene.scene import Scene
+from da3_ros.core.user_input.options import ListOf, Whole
+from da3_ros.net.presets import Preset
 
 MESH_FORMATS = {"mesh_ply": ".ply", "mesh_glb": ".glb"}
 """Formats made of the scene's mesh, and the suffix of their file `mesh`."""
 
 NEED_NETWORK = (*NEED_GAUSSIANS, "feat_vis")
 """Formats that hold more than depth: the network looks at the window once more."""
-
-Infer = Callable[..., Prediction]
-"""`DepthAnything3.inference` of the network in use."""
 
 
 def split_all_formats(formats: str) -> tuple[list[str], list[str]]:
@@ -61,13 +60,14 @@ def export_running(
     *,
     newest: WindowDepth | None,
     scene: Scene | None,
-    infer: Infer,
+    runner: Runner,
     metadata: dict,
 ) -> list[Path]:
     """Write `formats` below `folder`; returns the files.
 
-    newest: the last result of the pipeline. scene: for the mesh formats. metadata: added
-    to glb files (frame, stamp, scale). Raises `ExportError` before anything is written.
+    newest: the result to show. scene: for the mesh formats. runner: for what the network has
+    to look at once more. metadata: added to glb files (frame, stamp, scale). Raises
+    `ExportError` before anything is written.
     """
     window_formats, mesh_formats = split_all_formats(formats)
     if mesh_formats and scene is None:
@@ -79,7 +79,7 @@ def export_running(
     check_exports_folder(folder, plan)
     paths = []
     if plan:
-        paths += write(_world_prediction(plan, newest, layers, infer), plan, folder)
+        paths += write(_world_prediction(plan, newest, layers, runner), plan, folder)
     return paths + [_export_mesh(name, folder, scene) for name in mesh_formats]
 
 
@@ -96,26 +96,37 @@ def window_metadata(newest: WindowDepth | None, frame_id: str) -> dict:
 
 
 def _world_prediction(
-    plan: ExportPlan, newest: WindowDepth | None, layers: Sequence[int], infer: Infer
+    plan: ExportPlan, newest: WindowDepth | None, layers: Sequence[int], runner: Runner
 ) -> Prediction:
     if newest is None:
         raise ExportError("there is nothing to export yet: no window has been processed")
     if newest.is_metric and not np.isfinite(newest.scale.scale):
         raise ExportError("the scale is not known yet: move the camera, then export")
-    if not any(name in NEED_NETWORK for name in plan):
+    layers = _checked_layers(layers, plan, runner.network.preset)
+    if not layers and not any(name in NEED_NETWORK for name in plan):
         return newest.to_prediction()
-    frames = newest.window.frames
     if "gs_video" in plan:
-        plan["gs_video"].check_views(len(frames))
-    T_world_cam = newest.window.T_world_cam
-    posed = T_world_cam is not None
-    return infer(
-        [frame.image for frame in frames],
-        extrinsics=poses.inverse(T_world_cam) if posed else None,
-        intrinsics=np.stack([frame.camera.K for frame in frames]) if posed else None,
-        infer_gs=any(name in NEED_GAUSSIANS for name in plan),
-        export_feat_layers=layers,
-    )
+        plan["gs_video"].check_views(len(newest.window.frames))
+    gaussians = [name for name in NEED_GAUSSIANS if name in plan]
+    if gaussians and not runner.network.preset.gaussians:
+        raise ExportError(
+            f"export format '{gaussians[0]}' needs Gaussians, but {runner.network.preset.name} has "
+            "no Gaussian head: set model.name to DA3-GIANT or DA3NESTED-GIANT-LARGE"
+        )
+    return runner.look_again(newest, gaussians=bool(gaussians), layers=layers)
+
+
+def _checked_layers(layers: Sequence[int], plan: ExportPlan, preset: Preset) -> tuple[int, ...]:
+    layers = ListOf(Whole(0)).check("export_feat_layers", layers)
+    depth = preset.backbone.depth
+    if wrong := [layer for layer in layers if layer >= depth]:
+        raise ExportError(
+            f"export_feat_layers holds {wrong[0]}, must be integers from 0 to {depth - 1} for "
+            f"{preset.name}"
+        )
+    if "feat_vis" in plan and not layers:
+        raise ExportError("export format 'feat_vis' needs the option export_feat_layers")
+    return layers
 
 
 def _export_mesh(name: str, folder: Path, scene: Scene) -> Path:

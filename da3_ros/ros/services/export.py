@@ -18,14 +18,11 @@ import time
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 
-from da3_ros.api import DepthAnything3
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.folder import export_folder
 from da3_ros.core.export.running import export_running, window_metadata
 from da3_ros.core.files.staging import new_folder
 from da3_ros.core.live_config import LiveConfig
-from da3_ros.core.prediction import Prediction
-from da3_ros.core.process_res import process_res
 from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
 from da3_ros.ros.entities import Entities
@@ -94,19 +91,12 @@ class ExportServices:
                 parsed,
                 newest=newest,
                 scene=self._scene,
-                infer=self._infer,
+                runner=self._runner,
                 metadata=window_metadata(newest, config.pose.world_frame),
             )
         message = f"{len(stage.files)} files in {stage.path}, {time.monotonic() - start:.1f} s"
         self._logger.info(f"exported {message}")
         return True, message, [str(path) for path in stage.files]
-
-    def _infer(self, images: list, **options) -> Prediction:
-        """The network's answer at the node's own size, and never beside another window."""
-        size = process_res(self._live.config, self._runner.network)
-        with self._runner.network_alone():
-            api = DepthAnything3.around(self._runner.network)
-            return api.inference(images, process_res=size, **options)
 
 
 def _in_words(error: Exception) -> str:
