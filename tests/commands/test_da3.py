@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from da3_ros.commands import da3
+from da3_ros.core.export import FORMATS
 from da3_ros.core.files.video import write_video
 from da3_ros.core.user_input.video import VideoError, read_video
 from da3_ros.net.presets import PRESETS
@@ -28,7 +29,9 @@ def pictures(tmp_path):
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "da3_ros.commands.da3", *map(str, arguments)], capture_output=True, text=True
+        [sys.executable, "-m", "da3_ros.commands.da3", *map(str, arguments)],
+        capture_output=True,
+        text=True,
     )
 
 
@@ -112,6 +115,29 @@ def test_complaints_are_one_line(tmp_path, monkeypatch, capsys, arguments, said)
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("da3: ")]
     assert said in line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--process-res", "inf", "process_res is 'inf', must be a whole number from 1 to 8192 px"),
+        ("--num-max-points", "-1", "num_max_points is -1, must be at least 0"),
+        ("--ref-view-strategy", "best", "ref_view_strategy is 'best', must be one of first"),
+        ("--conf-thresh-percentile", "150", "conf_thresh_percentile is 150, must be at least 0 %"),
+    ],
+)
+def test_arguments_are_checked_as_inference_checks_them(flag, value, said, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        da3.main(["infer", "x.png", flag, value])
+    assert said in capsys.readouterr().err
+
+
+def test_formats_lists_every_option(capsys):
+    assert da3.main(["formats"]) == 0
+    said = capsys.readouterr().out
+    for name, format in FORMATS.items():
+        assert name in said.splitlines()
+        assert all(f"    {o.name} ({o.default!r}; " in said for o in format.options.declared())
 
 
 @pytest.mark.parametrize("text", ["{", "[1]"])
