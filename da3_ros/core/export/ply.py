@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from da3_ros.core.export import points
-from da3_ros.core.files.atomic_file import atomic_path
+from da3_ros.core.files.ply import coloured_points, write_ply
 from da3_ros.core.prediction import Prediction
-
-_VERTEX = np.dtype(
-    [
-        *((axis, "<f4") for axis in "xyz"),
-        *((channel, "u1") for channel in ("red", "green", "blue")),
-    ]
-)
 
 
 def export_ply(
@@ -28,7 +19,10 @@ def export_ply(
     filter_white_bg: bool = False,
     filter_sky: bool = True,
 ) -> list[Path]:
-    """Binary PLY of x, y, z float32 and red, green, blue uint8 (sRGB)."""
+    """Binary PLY of x, y, z float32 and red, green, blue uint8 (sRGB).
+
+    In a world far from its origin (UTM, say) x, y, z are float64.
+    """
     mask = points.confident_pixels(
         prediction,
         conf_thresh_percentile=conf_thresh_percentile,
@@ -37,29 +31,7 @@ def export_ply(
         filter_sky=filter_sky,
     )
     mask = points.thin_out(mask, num_max_points)
-    vertices = np.empty(int(mask.sum()), _VERTEX)
-    cloud, colors = points.unproject(prediction, mask), prediction.processed_images[mask]
-    for i, name in enumerate(_VERTEX.names[:3]):
-        vertices[name] = cloud[:, i]
-    for i, name in enumerate(_VERTEX.names[3:]):
-        vertices[name] = colors[:, i]
+    cloud = points.world_points(prediction, mask)
+    vertices = coloured_points(cloud, prediction.processed_images[mask])
     unit = "metre" if prediction.is_metric else "unit of the model"
     return [write_ply(folder / "points.ply", vertices, f"world frame, {unit}")]
-
-
-def write_ply(path: Path, vertices: np.ndarray, comment: str) -> Path:
-    """Binary little-endian PLY of a structured array of `<f4` and `u1` columns."""
-    kinds = {"f": "float", "u": "uchar"}
-    columns = [f"property {kinds[vertices.dtype[n].kind]} {n}" for n in vertices.dtype.names]
-    header = [
-        "ply",
-        "format binary_little_endian 1.0",
-        f"comment {comment}",
-        f"element vertex {len(vertices)}",
-        *columns,
-        "end_header",
-    ]
-    with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        file.write("".join(f"{line}\n" for line in header).encode("ascii"))
-        file.write(vertices.data if len(vertices) else b"")
-    return path

@@ -29,7 +29,7 @@ def rasterise(
 ) -> np.ndarray:
     """(H, W) float32 depth along z of the nearest triangle, NaN where there is none.
 
-    vertices: (V, 3) float32. faces: (F, 3) int64. size: (height, width).
+    vertices: (V, 3) float64. faces: (F, 3) int64. size: (height, width).
     """
     q = _project(vertices, K @ T_cam_world[:3])
     inverse_depth = np.zeros(size[0] * size[1], np.float32)
@@ -46,11 +46,11 @@ def rasterise(
 
 
 def _project(vertices: np.ndarray, P: np.ndarray) -> np.ndarray:
-    """(V, 3) float32 homogeneous pixels q = P (p, 1)."""
+    """(V, 3) float32 homogeneous pixels q = P (p, 1), summed in float64: P may hold a far origin."""
     # Not a matrix product: threads of BLAS cost more than they bring for three columns.
-    x, y, z = np.ascontiguousarray(vertices.T)
-    q = np.empty_like(vertices)
-    for k, (a, b, c, d) in enumerate(P.astype(np.float32)):
+    x, y, z = vertices.T
+    q = np.empty(vertices.shape, np.float32)
+    for k, (a, b, c, d) in enumerate(P):
         q[:, k] = a * x + b * y + c * z + d
     return q
 
