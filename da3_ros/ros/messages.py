@@ -16,7 +16,8 @@ from std_msgs.msg import Header
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
-from da3_ros.core.point_cloud import POINT
+from da3_ros.core.far_world import float32_origin
+from da3_ros.core.point_cloud import FAR_POINT, POINT
 from da3_ros.core.rectify import Rectifier
 
 MILLIMETRES_MAX = 65535
@@ -147,23 +148,27 @@ def to_millimetres(depth: np.ndarray) -> np.ndarray:
 
 
 def cloud_message(points: np.ndarray, head: Header) -> PointCloud2:
-    """Organised cloud of points (H, W) of dtype `point_cloud.POINT`; their memory is shared."""
+    """Organised cloud of points (H, W) of dtype `POINT` or `FAR_POINT`; their memory is shared."""
     height, width = points.shape
     msg = PointCloud2(header=head, height=height, width=width, is_dense=False)
+    doubles = {True: PointField.FLOAT64, False: PointField.FLOAT32}
     msg.fields = [
-        PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
-        for name, (_, offset) in POINT.fields.items()
+        PointField(name=name, offset=offset, datatype=doubles[kind.itemsize == 8], count=1)
+        for name, (kind, offset) in points.dtype.fields.items()
     ]
-    msg.point_step = POINT.itemsize
-    msg.row_step = POINT.itemsize * width
+    msg.point_step = points.dtype.itemsize
+    msg.row_step = points.dtype.itemsize * width
     msg._data = points.reshape(-1).view(np.uint8)
     return msg
 
 
 def map_message(points: np.ndarray, colours: np.ndarray, head: Header) -> PointCloud2:
-    """Cloud of points (N, 3) float32 and colours (N, 3) uint8: unorganised, all valid."""
+    """Cloud of points (N, 3) and colours (N, 3) uint8: unorganised, all valid.
+
+    x, y, z are float32, or float64 where the world is far from its origin (UTM, say).
+    """
     r, g, b = colours.astype(np.uint32).T
-    packed = np.zeros((1, len(points)), POINT)
+    packed = np.zeros((1, len(points)), FAR_POINT if float32_origin(points).any() else POINT)
     for axis, values in zip("xyz", points.T):
         packed[axis] = values
     packed["rgb"] = (r << 16) | (g << 8) | b
