@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import traceback
 from collections import Counter, deque
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -23,16 +24,20 @@ from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
 from da3_ros.core.load_model import ModelError
 from da3_ros.core.scene.mesh import MeshError
-from da3_ros.ros.bags.bag import BagError, BagReader
-from da3_ros.ros.bags.find_camera import find_topics
+from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.bags.process_bag import Job, Report, process_bag
+from da3_ros.ros.bags.survey import survey
+from da3_ros.ros.bags.topic_options import add_topic_options, chosen_topics
 from da3_ros.ros.parameter_file import read_parameter_file
+from da3_ros.ros.parameters import foreign_parameters
 
 TOPICS = ("depth/image", "depth/camera_info", "confidence/image", "points", "image_rect")
 TOPICS += ("camera_pose", "camera_poses", "path")
 POLL = 0.2
 EXPECTED = (BagError, ConfigError, ModelError, MeshError, OSError)
 """Reasons for which one bag fails; anything else is a bug, with its traceback."""
+LARGE = 2_000_000_000
+"""Bytes of a result from which on its size is said beforehand."""
 
 
 def main() -> int:
@@ -61,23 +66,38 @@ def parse_arguments(arguments: list[str]) -> tuple[list[Job], int]:
     add("--model", help="parameter model.name")
     add("--export", default="", metavar="FORMATS", help="files of the end: glb-mesh_ply")
     add("--leave-out", nargs="+", default=[], choices=TOPICS, help="topics that are not written")
+    add_topic_options(parser)
     add("--jobs", type=int, default=1, metavar="N", help="bags processed at once")
     options = parser.parse_args(arguments)
     if options.jobs < 1:
         parser.error(f"--jobs is {options.jobs}, must be at least 1")
-    parameters = read_parameter_file(options.params) if options.params else {}
+    for bag in options.bags:
+        if ":=" in str(bag) and not bag.exists():
+            parser.error(f"{bag} is no bag; parameters are read from a file: --params FILE")
+    parameters = read_parameters(options.params) if options.params else {}
     if options.model:
         parameters["model.name"] = options.model
     from_dict(parameters)
     if options.export:
         split_all_formats(options.export)
-    leave_out = tuple(options.leave_out)
-    jobs = [Job(b, options.out, parameters, options.export, leave_out) for b in options.bags]
+    leave_out, choice = tuple(options.leave_out), chosen_topics(options)
+    jobs = [
+        Job(bag, options.out, parameters, options.export, leave_out, choice) for bag in options.bags
+    ]
     names = Counter(job.name for job in jobs)
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         parser.error(f"two bags are named {twice[0]}; give them different --out folders")
     return jobs, options.jobs
+
+
+def read_parameters(path: Path) -> dict:
+    """Parameters of the node in a file; names those of others. Raises `ConfigError`."""
+    values = read_parameter_file(path)
+    foreign = foreign_parameters(values, [])
+    for name in foreign:
+        print(f"da3_process: parameter {name} is for another node; it is ignored", file=sys.stderr)
+    return {name: value for name, value in values.items() if name not in foreign}
 
 
 def process_all(jobs: list[Job], at_once: int = 1) -> list[Report]:
@@ -86,9 +106,13 @@ def process_all(jobs: list[Job], at_once: int = 1) -> list[Report]:
     total = 0
     for index, job in enumerate(jobs):
         try:
-            total += count_images(job.bag)
+            found = survey(job)
         except BagError as error:
             reports[index] = Report(job, failure=str(error))
+            continue
+        total += found.images
+        if found.size > LARGE:
+            print(f"{job.name}: {found} to {job.result}; --leave-out writes less")
     good = {index: job for index, job in enumerate(jobs) if index not in reports}
     with tqdm(total=total, unit=" images", smoothing=0.1, dynamic_ncols=True) as bar:
         if len(good) > 1:
@@ -99,18 +123,14 @@ def process_all(jobs: list[Job], at_once: int = 1) -> list[Report]:
 
 
 def try_bag(job: Job, progress=lambda images: None) -> Report:
-    """`process_bag`, with an expected failure as a report."""
+    """`process_bag`, with a failure as a report."""
     try:
         return process_bag(job, progress)
     except EXPECTED as error:
         return Report(job, failure=str(error))
-
-
-def count_images(path: Path) -> int:
-    """Images that will be processed. Raises `BagError` for a bag that cannot be."""
-    with BagReader(path) as bag:
-        topic = find_topics(bag).image
-        return sum(c.msgcount for c in bag.connections if c.topic == topic)
+    except Exception as error:  # a bug here must not cost the table of the other bags
+        traceback.print_exc()
+        return Report(job, failure=f"internal error, see above: {type(error).__name__}: {error}")
 
 
 def _process_apart(jobs: dict[int, Job], at_once: int, bar: tqdm) -> dict[int, Report]:
@@ -194,11 +214,11 @@ def print_table(reports: list[Report]) -> None:
 def _print_details(report: Report) -> None:
     counts = report.counts
     reasons = {r: n for r, n in counts.dropped.items() if n} if counts else {}
-    if reasons or report.complaints:
+    if reasons or report.warnings:
         print(f"\n{report.job.name}")
     for reason, count in reasons.items():
         print(f"  dropped: {reason:<20} {count}")
-    for sentence in report.complaints:
+    for sentence in report.warnings:
         print(f"  {sentence}")
 
 

@@ -8,6 +8,7 @@ README table are all read from here.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +35,12 @@ class ModelConfig:
         choices=("auto", "fp32", "bf16"),
     )
     process_res: int = parameter(
-        504, "longest side of the image inside the network", unit="px", low=14, high=4032
+        0,
+        "longest side of the image inside the network, at least 14; 0 takes the size that the "
+        "model was trained for (official ones: 504, da3-demo: 168)",
+        unit="px",
+        low=0,
+        high=4032,
     )
     compile: bool = parameter(
         False, "torch.compile the network when configured; slow start, faster frames"
@@ -268,11 +274,17 @@ def from_dict(values: dict[str, Any]) -> Config:
     known = {p.name: p for p in parameters()}
     unknown = sorted(set(values) - set(known))
     if unknown:
-        raise ConfigError(f"unknown parameter {', '.join(unknown)}")
+        raise ConfigError("; ".join(map(unknown_parameter, unknown)))
     checked = {name: known[name].check(value) for name, value in values.items()}
     config = _build(Config, checked, "")
     check_together(config)
     return config
+
+
+def unknown_parameter(name: str) -> str:
+    """That there is no such parameter, and which one may be meant, in a sentence."""
+    near = difflib.get_close_matches(name, [p.name for p in parameters()], 1, cutoff=0.75)
+    return f"unknown parameter {name}" + (f"; is {near[0]} meant?" if near else "")
 
 
 def _build(cls: type, values: dict[str, Any], prefix: str) -> Any:

@@ -10,6 +10,9 @@ from da3_ros.core.parameter import ConfigError
 if TYPE_CHECKING:
     from da3_ros.core.config import Config
 
+LEAST_RES = 14
+"""One patch of the network."""
+
 _ROS_NAME = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 """Part of a topic: names of letters, digits and _, joined with /; none begins with a digit."""
 
@@ -17,6 +20,11 @@ _ROS_NAME = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 def check_together(config: Config) -> None:
     """Raise `ConfigError` in one sentence when values contradict each other."""
     _check_cameras(config.input.cameras)
+    if 0 < config.model.process_res < LEAST_RES:
+        raise ConfigError(
+            f"model.process_res is {config.model.process_res}, must be at least {LEAST_RES} px, or 0 "
+            "for the model's own size"
+        )
     if not config.pose.world_frame.strip("/"):
         raise ConfigError("pose.world_frame is empty, must name a frame, for example odom")
     if config.window.stride > config.window.size:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from pathlib import Path
+import os
 
 import numpy as np
 import torch
@@ -12,11 +12,14 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
 from da3_ros.core.pipeline import Pipeline
+from da3_ros.core.process_res import process_res
 from da3_ros.core.sliding_window import make_window
-from da3_ros.net.checkpoint import CheckpointError, load_network
+from da3_ros.net.checkpoint import load_network
+from da3_ros.net.model_folder import CheckpointError, known_preset
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.net.precision import compile_stages, pack_weights, set_precision
+from da3_ros.net.presets import PATCH, Preset
 
 
 class ModelError(RuntimeError):
@@ -27,13 +30,17 @@ def load_model(config: Config) -> Network | NestedNetwork:
     """Load, place and warm up the network. Raises `ModelError`."""
     device = find_device(config.model.device)
     name = config.model.name
-    if name.startswith(("/", ".", "~")) and not Path(name).is_dir():
+    if name.startswith(("/", ".", "~")) and not os.path.isdir(name):
         raise ModelError(f"model.name is '{name}': there is no such folder")
     try:
+        if preset := known_preset(name):  # before the hub and the weights
+            _check_views(config, preset)
         network = load_network(name, device)
     except (CheckpointError, ValueError) as error:
         raise ModelError(f"model.name is '{name}': {error}") from error
+    _check_views(config, network.preset)
     set_precision(network, config.model.precision)
+    _check_output(network, name)
     if config.model.compile:
         compile_stages(network)
     else:
@@ -62,9 +69,38 @@ def free_memory() -> None:
     torch.cuda.empty_cache()
 
 
+def _check_views(config: Config, preset: Preset) -> None:
+    """With poses depth is in metres or unknown: refuse what would stay unknown for ever."""
+    if config.pose.source == "none" or preset.metric:
+        return
+    another = "take a metric model (depth-anything/DA3METRIC-LARGE), or set pose.source to none"
+    if not preset.any_view:
+        raise ModelError(f"{preset.name} sees no poses, and its depth has no unit: {another}")
+    if config.window.size * len(config.input.cameras) < 2:
+        raise ModelError(
+            f"window.size is 1, and {preset.name} measures metres by the distance between views of "
+            f"one window: set window.size to 2 or more, {another}"
+        )
+
+
+def _check_output(network: Network | NestedNetwork, name: str) -> None:
+    """Weights can be finite one by one and worthless together: look at a small grey picture."""
+    nested = isinstance(network, NestedNetwork)
+    device = next(network.parameters()).device
+    picture = torch.zeros(1, 1, 3, 4 * PATCH, 4 * PATCH, device=device)
+    for branch in (network.da3, network.da3_metric) if nested else (network,):
+        with torch.inference_mode():
+            depth = branch(picture).depth
+        if not depth.isfinite().all():
+            raise ModelError(
+                f"model.name is '{name}': its depth of a grey picture is NaN or infinite; the "
+                "weights are damaged, get them again"
+            )
+
+
 def _warm_up(network: Network | NestedNetwork, config: Config) -> None:
     """One window of the real size: what does not fit into memory fails here, not on the way."""
-    side = config.model.process_res
+    side = process_res(config, network)
     camera = CameraModel(side, side * 3 // 4, np.diag([side, side, 1.0]))
     image = np.zeros((camera.height, camera.width, 3), np.uint8)
     pose = None if config.pose.source == "none" else np.eye(4)

@@ -13,23 +13,33 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from da3_ros.net.hub import HubError, download
+from da3_ros.net.model_folder import (
+    CONFIG,
+    WEIGHTS,
+    CheckpointError,
+    PictureSize,
+    find_local_folder,
+    first_line,
+    picture_size,
+    preset_named,
+    read_config,
+    short,
+)
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.net.presets import APACHE, PRESETS, Preset, find_preset
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+LONGEST_NAME = 1000
+"""Characters of a model's name; systems end at about 4096 of a path, 255 of a file."""
 
-MODELS = Path(__file__).parent.parent / "models"
-"""Trained weights that ship with the package, one folder each."""
+DTYPES = ("F64", "F32", "F16", "BF16")
+"""Types of weights that are read, as safetensors calls them; all become fp32."""
 
 _SHARED_NORM = re.compile(r"scratch\.output_conv2_aux\.[123]\.2\.(weight|bias)$")
 """Names of the one normalisation that the ray levels share; files store it as level 0."""
 
 _log = logging.getLogger(__name__)
-
-
-class CheckpointError(RuntimeError):
-    """Weights that are missing, unreadable or do not fit; the message says which and why."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +49,19 @@ class Weights:
     source: str
     license: str
     random: bool
+    size: PictureSize = PictureSize()
 
 
 def load_network(name: str, device: str | torch.device = "cpu") -> Network | NestedNetwork:
     """A network ready for inference, in fp32, with `.preset` and `.weights` (`Weights`).
 
+    Nothing is read from its file later: that may be replaced, cut or removed.
+
     name: a preset (random weights, seeded), `da3-demo` (ships with the package), a folder
     with config.json and model.safetensors, or a Hugging Face repository ("owner/name").
     Raises `CheckpointError`.
     """
+    name = str(name)
     folder = _find_folder(name)
     if folder is None:
         network = random_network(find_preset(name))
@@ -72,19 +86,23 @@ def load_checkpoint(
     folder = Path(folder)
     tensors = _read_tensors(folder)
     preset = preset or _preset_of(folder, tensors)
+    size = picture_size(folder)
     with torch.device("meta"):
         network = _build(preset)
     _load_strictly(network, tensors, folder)
-    network.weights = Weights(source or str(folder), preset.license, random=False)
+    network.weights = Weights(source or str(folder), preset.license, random=False, size=size)
     if preset.license != APACHE:
         _log.warning("%s is licensed %s: not for commercial use", preset.name, preset.license)
     return network.eval().requires_grad_(False)
 
 
 def save_checkpoint(
-    network: Network | NestedNetwork, folder: str | Path, dtype: torch.dtype = torch.float32
+    network: Network | NestedNetwork,
+    folder: str | Path,
+    dtype: torch.dtype = torch.float32,
+    size: PictureSize = PictureSize(),
 ) -> None:
-    """Write config.json and model.safetensors in the official layout."""
+    """Write config.json and model.safetensors in the official layout, and the size in ours."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
@@ -93,7 +111,10 @@ def save_checkpoint(
         if not _SHARED_NORM.search(name)
     }
     save_file(tensors, folder / WEIGHTS)
-    (folder / CONFIG).write_text(json.dumps({"model_name": network.preset.name}) + "\n")
+    config = {"model_name": network.preset.name}
+    if size != PictureSize():
+        config |= {"process_res": size.process_res, "process_res_range": size.good_between}
+    (folder / CONFIG).write_text(json.dumps(config) + "\n")
 
 
 def _build(preset: Preset) -> Network | NestedNetwork:
@@ -102,37 +123,34 @@ def _build(preset: Preset) -> Network | NestedNetwork:
 
 def _find_folder(name: str) -> Path | None:
     """The checkpoint folder of a name; None for a preset that has random weights."""
-    if (MODELS / name / WEIGHTS).is_file():
-        return MODELS / name
-    if Path(name).is_dir():
-        return Path(name)
+    _check_name(name)
+    if folder := find_local_folder(name):
+        return folder
     if Path(name).suffix in (".pt", ".pth", ".bin", ".ckpt", ".pkl"):
         raise CheckpointError(
             f"{name} is a pickle, which can run code when opened; give a folder with "
             f"{CONFIG} and {WEIGHTS}"
         )
+    if name.startswith(("/", ".", "~")):
+        raise CheckpointError(f"'{short(name)}' is no folder")
     if "/" not in name:
         return None
-    return _download(name)
-
-
-def _download(repository: str) -> Path:
-    # Imported here: a robot that loads from a folder never needs the hub.
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
     try:
-        hf_hub_download(repository, CONFIG)
-        return Path(hf_hub_download(repository, WEIGHTS)).parent
-    except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+        return download(name, (CONFIG, WEIGHTS))
+    except HubError as error:
         raise CheckpointError(
-            f"could not get '{repository}' from the Hugging Face hub ({_first_line(error)}); "
-            f"give a local folder with {CONFIG} and {WEIGHTS}, or use the built-in model da3-demo"
+            f"could not get '{short(name)}' from the Hugging Face hub ({error}); give a local "
+            f"folder with {CONFIG} and {WEIGHTS}, or use the built-in model da3-demo (model:=da3-demo, "
+            "-p model.name:=da3-demo, --model da3-demo)"
         ) from error
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _check_name(name: str) -> None:
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise CheckpointError(
+            f"the model's name is {short(repr(name))}, must be a preset, a folder or a Hugging "
+            f"Face repository in 1 to {LONGEST_NAME} printable characters"
+        )
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
@@ -141,23 +159,33 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{folder} has no {WEIGHTS}; only safetensors checkpoints are loaded")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name).float() for name in file.keys()}
+            return {name: _read_tensor(file, name, path) for name in file.keys()}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read: {_first_line(error)}") from error
+        raise CheckpointError(f"{path} cannot be read: {first_line(error)}") from error
+
+
+def _read_tensor(file, name: str, path: Path) -> Tensor:
+    """One tensor as fp32, copied: the file's memory may change or go away under a mapped one."""
+    dtype = file.get_slice(name).get_dtype()
+    if dtype not in DTYPES:
+        raise CheckpointError(
+            f"{path}: {short(name)} is of type {dtype}; weights are {', '.join(DTYPES)}"
+        )
+    value = file.get_tensor(name).to(torch.float32, copy=True)
+    # The sum is quick and finite in a sound file; only else is every value looked at.
+    if not value.sum().isfinite() and not value.isfinite().all():
+        raise CheckpointError(
+            f"{path}: {short(name)} holds NaN or infinity; the file is damaged, get it again"
+        )
+    return value
 
 
 def _preset_of(folder: Path, tensors: dict[str, Tensor]) -> Preset:
     """By the name in config.json, or by the shapes where it names none."""
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / CONFIG} cannot be read: {_first_line(error)}") from error
+    config = read_config(folder / CONFIG)
     if "model_name" not in config:
         return _preset_by_shape(folder, tensors)
-    try:
-        return find_preset(str(config["model_name"]))
-    except ValueError as error:
-        raise CheckpointError(f"{folder / CONFIG}: {error}") from error
+    return preset_named(config["model_name"], folder / CONFIG)
 
 
 def _preset_by_shape(folder: Path, tensors: dict[str, Tensor]) -> Preset:
@@ -189,7 +217,7 @@ def _load_strictly(network: nn.Module, tensors: dict[str, Tensor], folder: Path)
     names = {_official(name): name for name in network.state_dict()}
     required = {key for key, name in names.items() if not _SHARED_NORM.search(name)}
     wrong = [f"missing {key}" for key in sorted(required - set(tensors))]
-    wrong += [f"unexpected {key}" for key in sorted(set(tensors) - set(names))]
+    wrong += [f"unexpected {short(key)}" for key in sorted(set(tensors) - set(names))]
     state = {}
     for key, name in names.items():
         stored = key if key in tensors else re.sub(r"(conv2_aux\.)[123]", r"\g<1>0", key)

@@ -6,7 +6,8 @@ of the wrong type reach our own check, which names parameter, value and bound.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -17,9 +18,19 @@ from rcl_interfaces.msg import (
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from da3_ros.core.config import Config, ConfigError, Parameter, from_dict, parameters
+from da3_ros.core.config import (
+    Config,
+    ConfigError,
+    Parameter,
+    from_dict,
+    parameters,
+    unknown_parameter,
+)
+from da3_ros.core.live_config import LiveConfig
+from da3_ros.ros.parameter_file import OF_ROS
 
 KNOWN = {about.name: about for about in parameters()}
+BLOCKS = {name.split(".")[0] for name in KNOWN}
 
 
 def declare_parameters(node: Node) -> Config:
@@ -39,11 +50,27 @@ def declare_parameters(node: Node) -> Config:
     return config
 
 
-def unknown_parameters(node: Node) -> list[str]:
-    """Names given at start that nothing in this node reads: misspelt, most likely."""
-    foreign = ("use_sim_time", "start_type_description_service", "qos_overrides.")
-    names = node.get_parameters_by_prefix("")
-    return sorted(n for n in names if n not in KNOWN and not n.startswith(foreign))
+def foreign_parameters(names: Iterable[str], arguments: Sequence[str]) -> list[str]:
+    """Of the names given to the node those that are meant for others.
+
+    A file may hold parameters of several nodes in one block. arguments: the command line, all
+    of which is meant for this node. Raises `ConfigError` for a misspelt name: one from the command
+    line, one in a block of ours, or one that looks like ours.
+    """
+    unknown = sorted(n for n in names if n not in KNOWN and not n.startswith(OF_ROS))
+    ours = {*_named_on(arguments), *(n for n in unknown if n.split(".")[0] in BLOCKS)}
+    sentences = {n: unknown_parameter(n) for n in unknown}
+    misspelt = [s for n, s in sentences.items() if n in ours or s.endswith("?")]
+    if misspelt:
+        raise ConfigError("; ".join(misspelt))
+    return unknown
+
+
+def _named_on(arguments: Sequence[str]) -> Iterator[str]:
+    """Names in ``-p [node:]name:=value``."""
+    for flag, rule in itertools.pairwise(arguments):
+        if flag in ("-p", "--param"):
+            yield rule.partition(":=")[0].rpartition(":")[2]
 
 
 def descriptor(about: Parameter) -> ParameterDescriptor:
@@ -81,20 +108,12 @@ def as_dict(config: Config) -> dict:
     return values
 
 
-class LiveParameters:
-    """Applies changes of parameters at run time: all of a request or none."""
+class LiveParameters(LiveConfig):
+    """The config of a node; takes changes at run time: all of a request or none."""
 
-    def __init__(
-        self,
-        node: Node,
-        config: Config,
-        *,
-        is_configured: Callable[[], bool],
-        apply: Callable[[Config], None],
-    ):
-        self.config = config
+    def __init__(self, node: Node, config: Config, *, is_configured: Callable[[], bool]):
+        super().__init__(config)
         self._is_configured = is_configured
-        self._apply = apply
         node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, changes: list[RosParameter]) -> SetParametersResult:
@@ -103,9 +122,7 @@ class LiveParameters:
             config = self._changed(ours)
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        if ours:
-            self.config = config
-            self._apply(config)
+        self.config = config
         return SetParametersResult(successful=True)
 
     def _changed(self, changes: dict) -> Config:

@@ -23,6 +23,9 @@ STOP_TIMEOUT = 1.0
 LAST_WINDOW_TIMEOUT = 0.3
 """Seconds of them for the window in the network."""
 
+SAME_WISH = 2.0
+"""Seconds within which more signals mean the first one: `timeout` and a launch send two."""
+
 SPIN_PERIOD = 0.1
 """Seconds after which the spinning thread looks whether to stop; waking it does not end a wait."""
 
@@ -33,6 +36,7 @@ class Stopper:
     def __init__(self):
         self.exit_code = 0
         self._event = threading.Event()
+        self._asked_at: float | None = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
@@ -50,9 +54,18 @@ class Stopper:
         return self._event.is_set()
 
     def _on_signal(self, number, frame) -> None:
-        # A second signal ends the process at once.
-        signal.signal(number, signal.SIG_DFL)
+        now = time.monotonic()
+        self._asked_at = self._asked_at or now
         self._event.set()
+        if now - self._asked_at > SAME_WISH:  # it should have ended by now
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+
+def end_at_once_on_signals() -> None:
+    """Until there is a `Stopper`: nothing has begun yet that would have to be ended in order."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: os._exit(0))
 
 
 def run_node(create: Callable[[Stopper], Node]) -> None:

@@ -1,5 +1,7 @@
 """ROS parameters: declared from the config, checked in words, changed all or none."""
 
+import re
+
 import pytest
 import rclpy
 from graph import START, start_node
@@ -13,7 +15,7 @@ from da3_ros.ros.parameters import (
     as_dict,
     declare_parameters,
     descriptor,
-    unknown_parameters,
+    foreign_parameters,
 )
 
 
@@ -76,10 +78,26 @@ def test_bad_values_name_parameter_value_and_bound(create_node, name, value, wor
         declare_parameters(create_node(**{name: value}))
 
 
-def test_misspelt_names_are_found(create_node):
-    node = create_node(windw__size=3, use_sim_time=False)
-    declare_parameters(node)
-    assert unknown_parameters(node) == ["windw.size"]
+@pytest.mark.parametrize(
+    ("names", "arguments", "sentence"),
+    [
+        (["window.sizee"], [], "unknown parameter window.sizee; is window.size meant?"),
+        (["windw.size"], [], "unknown parameter windw.size; is window.size meant?"),
+        (["output.colour"], [], "unknown parameter output.colour"),
+        (["speed"], ["-p", "speed:=3"], "unknown parameter speed"),
+        (["speed"], ["--param", "da3:speed:=3"], "unknown parameter speed"),
+    ],
+)
+def test_misspelt_names_are_refused(names, arguments, sentence):
+    with pytest.raises(ConfigError, match=re.escape(sentence)):
+        foreign_parameters(names, ["da3_node", "--ros-args", *arguments])
+
+
+def test_parameters_of_other_nodes_in_one_file_are_no_mistake(create_node):
+    node = create_node(robot_name="r2", window__size=3, use_sim_time=False)
+    names = node.get_parameters_by_prefix("")
+    arguments = ["--ros-args", "-p", "window.size:=3", "--params-file", "robots.yaml"]
+    assert foreign_parameters(names, arguments) == ["robot_name"]
 
 
 @pytest.mark.parametrize("about", list(parameters()), ids=lambda about: about.name)
@@ -95,12 +113,7 @@ def test_descriptors_say_what_the_config_says(about):
 
 
 def live(node, *, configured=True):
-    applied = []
-    config = declare_parameters(node)
-    parameters = LiveParameters(
-        node, config, is_configured=lambda: configured, apply=applied.append
-    )
-    return parameters, applied
+    return LiveParameters(node, declare_parameters(node), is_configured=lambda: configured)
 
 
 def set_all(node, **values):
@@ -110,24 +123,23 @@ def set_all(node, **values):
 
 def test_live_parameters_change_together(create_node):
     node = create_node()
-    parameters, applied = live(node)
+    parameters = live(node)
     assert set_all(node, output__min_depth=60.0, output__max_depth=80.0).successful
     assert (parameters.config.output.min_depth, parameters.config.output.max_depth) == (60, 80)
-    assert applied == [parameters.config]
 
 
 def test_all_or_none(create_node):
     node = create_node()
-    parameters, applied = live(node)
+    parameters = live(node)
     result = set_all(node, scale__max_spread=0.5, output__min_depth=60.0)
     assert not result.successful and "below output.max_depth" in result.reason
-    assert as_dict(parameters.config) == as_dict(Config()) and applied == []
+    assert as_dict(parameters.config) == as_dict(Config())
     assert node.get_parameter("scale.max_spread").value == Config().scale.max_spread
 
 
 def test_fixed_parameters_say_so(create_node):
     node = create_node()
-    parameters, _ = live(node)
+    live(node)
     result = set_all(node, window__size=3)
     assert not result.successful
     assert result.reason.startswith("window.size cannot change while the node is configured")
@@ -137,7 +149,7 @@ def test_fixed_parameters_say_so(create_node):
 
 def test_fixed_parameters_change_before_configure(create_node):
     node = create_node()
-    parameters, _ = live(node, configured=False)
+    parameters = live(node, configured=False)
     assert set_all(node, window__size=3).successful
     assert parameters.config.window.size == 3
 

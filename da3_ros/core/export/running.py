@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from da3_ros.core import poses
-from da3_ros.core.export import FORMATS, NEED_GAUSSIANS, ExportError, export
+from da3_ros.core.config import ExportConfig
+from da3_ros.core.export import (
+    FORMATS,
+    NEED_GAUSSIANS,
+    ExportError,
+    ExportPlan,
+    check_exports_folder,
+    plan_exports,
+    write,
+)
+from da3_ros.core.export.folder import check_directory
 from da3_ros.core.far_world import FAR, float32_origin
 from da3_ros.core.prediction import Prediction, WindowDepth
+from da3_ros.core.runner import Runner
 from da3_ros.core.scene.mesh import Mesh, MeshError
 from da3_ros.core.scene.scene import Scene
+from da3_ros.core.user_input.options import ListOf, Whole
+from da3_ros.net.presets import Preset
 
 MESH_FORMATS = {"mesh_ply": ".ply", "mesh_glb": ".glb"}
 """Formats made of the scene's mesh, and the suffix of their file `mesh`."""
 
 NEED_NETWORK = (*NEED_GAUSSIANS, "feat_vis")
 """Formats that hold more than depth: the network looks at the window once more."""
-
-Infer = Callable[..., Prediction]
-"""`DepthAnything3.inference` of the network in use."""
 
 
 def split_all_formats(formats: str) -> tuple[list[str], list[str]]:
@@ -36,6 +45,15 @@ def split_all_formats(formats: str) -> tuple[list[str], list[str]]:
     return [n for n in names if n in FORMATS], [n for n in names if n in MESH_FORMATS]
 
 
+def check_export(config: ExportConfig) -> None:
+    """Raise `ExportError` in one sentence for parameters with which every export would fail."""
+    check_directory(config.directory)
+    try:
+        split_all_formats(config.formats)
+    except ExportError as error:
+        raise ExportError(f"export.formats is '{config.formats}': {error}") from error
+
+
 def export_running(
     formats: str,
     folder: Path,
@@ -43,26 +61,27 @@ def export_running(
     *,
     newest: WindowDepth | None,
     scene: Scene | None,
-    infer: Infer,
+    runner: Runner,
     metadata: dict,
 ) -> list[Path]:
     """Write `formats` below `folder`; returns the files.
 
-    newest: the last result of the pipeline. scene: for the mesh formats. metadata: added
-    to glb files (frame, stamp, scale). Raises `ExportError` before anything is written.
+    newest: the result to show. scene: for the mesh formats. runner: for what the network has
+    to look at once more. metadata: added to glb files (frame, stamp, scale). Raises
+    `ExportError` before anything is written.
     """
     window_formats, mesh_formats = split_all_formats(formats)
     if mesh_formats and scene is None:
         raise ExportError(f"{mesh_formats[0]} needs the scene: set scene.enabled, or load a mesh")
     mesh = _mesh(scene) if mesh_formats else None
+    layers = options.get("export_feat_layers", ())
+    options = {name: value for name, value in options.items() if name != "export_feat_layers"}
+    defaults = {"glb": {"frame": "world", "metadata": metadata, "export_depth_vis": False}}
+    plan = plan_exports(window_formats, options, defaults)
+    check_exports_folder(folder, plan)
     paths = []
-    if window_formats:
-        prediction = _world_prediction(window_formats, newest, options, infer)
-        defaults = {"frame": "world", "metadata": metadata, "export_depth_vis": False}
-        options = {k: v for k, v in options.items() if k != "export_feat_layers"}
-        if "glb" in window_formats:
-            options["glb"] = defaults | options.get("glb", {})
-        paths += export(prediction, "-".join(window_formats), folder, options)
+    if plan:
+        paths += write(_world_prediction(plan, newest, layers, runner), plan, folder)
     return paths + [_export_mesh(name, folder, mesh, newest, metadata) for name in mesh_formats]
 
 
@@ -79,24 +98,37 @@ def window_metadata(newest: WindowDepth | None, frame_id: str) -> dict:
 
 
 def _world_prediction(
-    formats: list[str], newest: WindowDepth | None, options: dict, infer: Infer
+    plan: ExportPlan, newest: WindowDepth | None, layers: Sequence[int], runner: Runner
 ) -> Prediction:
     if newest is None:
         raise ExportError("there is nothing to export yet: no window has been processed")
     if newest.is_metric and not np.isfinite(newest.scale.scale):
         raise ExportError("the scale is not known yet: move the camera, then export")
-    if not any(name in NEED_NETWORK for name in formats):
+    layers = _checked_layers(layers, plan, runner.network.preset)
+    if not layers and not any(name in NEED_NETWORK for name in plan):
         return newest.to_prediction()
-    frames = newest.window.frames
-    T_world_cam = newest.window.T_world_cam
-    posed = T_world_cam is not None
-    return infer(
-        [frame.image for frame in frames],
-        extrinsics=poses.inverse(T_world_cam) if posed else None,
-        intrinsics=np.stack([frame.camera.K for frame in frames]) if posed else None,
-        infer_gs=any(name in NEED_GAUSSIANS for name in formats),
-        export_feat_layers=options.get("export_feat_layers", ()),
-    )
+    if "gs_video" in plan:
+        plan["gs_video"].check_views(len(newest.window.frames))
+    gaussians = [name for name in NEED_GAUSSIANS if name in plan]
+    if gaussians and not runner.network.preset.gaussians:
+        raise ExportError(
+            f"export format '{gaussians[0]}' needs Gaussians, but {runner.network.preset.name} has "
+            "no Gaussian head: set model.name to DA3-GIANT or DA3NESTED-GIANT-LARGE"
+        )
+    return runner.look_again(newest, gaussians=bool(gaussians), layers=layers)
+
+
+def _checked_layers(layers: Sequence[int], plan: ExportPlan, preset: Preset) -> tuple[int, ...]:
+    layers = ListOf(Whole(0)).check("export_feat_layers", layers)
+    depth = preset.backbone.depth
+    if wrong := [layer for layer in layers if layer >= depth]:
+        raise ExportError(
+            f"export_feat_layers holds {wrong[0]}, must be integers from 0 to {depth - 1} for "
+            f"{preset.name}"
+        )
+    if "feat_vis" in plan and not layers:
+        raise ExportError("export format 'feat_vis' needs the option export_feat_layers")
+    return layers
 
 
 def _mesh(scene: Scene) -> Mesh:

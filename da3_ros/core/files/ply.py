@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,25 +14,29 @@ _FACE = np.dtype([("count", "u1"), ("corners", "<i4", 3)])
 
 
 def write_ply(
-    path: Path, vertices: np.ndarray, comment: str, faces: np.ndarray | None = None
+    path: Path,
+    vertex: np.dtype,
+    count: int,
+    blocks: Iterable[np.ndarray],
+    comment: str,
+    faces: np.ndarray | None = None,
 ) -> Path:
-    """Binary little-endian PLY of a structured array of `<f4`, `<f8` and `u1` columns.
+    """Binary little-endian PLY of `count` vertices, as they come, and triangles (F, 3), if any.
 
-    faces: (F, 3) rows of `vertices`, or None. comment: text; line by line one comment.
+    vertex: columns of `<f4`, `<f8` and `u1`.
     """
-    columns = [(_KINDS[vertices.dtype[n].str[1:]], n) for n in vertices.dtype.names]
     header = [
         "ply",
         "format binary_little_endian 1.0",
-        *(f"comment {line}" for line in comment.splitlines()),
-        f"element vertex {len(vertices)}",
-        *(f"property {kind} {name}" for kind, name in columns),
+        f"comment {comment}",
+        f"element vertex {count}",
+        *(f"property {_KINDS[vertex[name].str[1:]]} {name}" for name in vertex.names),
     ]
     if faces is not None:
         header += [f"element face {len(faces)}", "property list uchar int vertex_indices"]
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         file.write("".join(f"{line}\n" for line in (*header, "end_header")).encode("ascii"))
-        file.write(vertices.data if len(vertices) else b"")
+        file.writelines(block.data for block in blocks if len(block))
         if faces is not None:
             rows = np.empty(len(faces), _FACE)
             rows["count"], rows["corners"] = 3, faces

@@ -84,7 +84,8 @@ class Mesh:
         is_far = far_world.float32_origin(self.vertices).any()
         points = self.vertices if is_far else self.vertices.astype(np.float32)
         vertices = coloured_points(points, self.vertex_colors)
-        write_ply(Path(path), vertices, "world frame, metre", self.faces)
+        kind, count = vertices.dtype, len(vertices)
+        write_ply(Path(path), kind, count, [vertices], "world frame, metre", self.faces)
 
     def save_glb(
         self,

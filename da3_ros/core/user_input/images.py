@@ -1,22 +1,36 @@
-"""Images as users have them (files, PIL, arrays) to one batch for the network."""
+"""Images as users have them (files, PIL, arrays) to one batch for the network.
+
+A picture's size is read from its header before anything is decoded: a few bytes may unpack to
+gigabytes. The bound is Pillow's, ``PIL.Image.MAX_IMAGE_PIXELS`` (twice that many are refused,
+179 million by default); who has larger pictures raises it there.
+"""
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
 
 from da3_ros.core import preprocess
 from da3_ros.core.preprocess import ResizePlan
+from da3_ros.core.user_input.options import shown
 
 _DEEP_MODES = ("I", "F")
 """PIL modes (with their variants, as I;16) whose values do not fit 8 bits."""
+
+
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error)
+"""What Pillow raises on bytes that are no picture, or only a part of one."""
 
 
 class ImageInputError(ValueError):
@@ -44,14 +58,10 @@ class ImageBatch:
 def read_batch(image: Sequence, process_res: int, method: str) -> ImageBatch:
     """Read, resize and normalise all images; several at a time.
 
-    image: a list of file names, PIL images or arrays (see `read_rgb`). Images of different
-    sizes are centre-cropped to the smallest height and width. Raises `ImageInputError` or
-    `preprocess.PreprocessError`.
+    image: see `image_list`. Images of different sizes are centre-cropped to the smallest
+    height and width. Raises `ImageInputError` or `preprocess.PreprocessError`.
     """
-    if isinstance(image, (str, os.PathLike, Image.Image)) or not hasattr(image, "__len__"):
-        raise ImageInputError(f"image is a {type(image).__name__}, must be a list of images")
-    if len(image) == 0:
-        raise ImageInputError("image is an empty list, must hold at least one image")
+    image = image_list(image)
     resized = _map(
         lambda i: _read_resized(image[i], f"image[{i}]", process_res, method),
         len(image),
@@ -66,6 +76,23 @@ def read_batch(image: Sequence, process_res: int, method: str) -> ImageBatch:
         images[i] = preprocess.centre_crop(pixels, size)
         values[i] = preprocess.normalise(images[i]).numpy()
     return ImageBatch(images, torch.from_numpy(values), plans)
+
+
+def image_list(image: Sequence | np.ndarray) -> Sequence | np.ndarray:
+    """`image` if it is a list of file names, PIL images or arrays (see `read_rgb`), or one array
+    (N, H, W, 1 | 3 | 4); else `ImageInputError`.
+    """
+    if isinstance(image, np.ndarray) and image.dtype.kind not in "OU" and image.ndim != 4:
+        raise ImageInputError(
+            f"image is one array of shape {image.shape}, must be a list of images, or "
+            "(N, H, W, 3); for one image write [image]"
+        )
+    is_list = hasattr(image, "__len__") and hasattr(image, "__getitem__")
+    if not is_list or isinstance(image, (str, bytes, Mapping)):
+        raise ImageInputError(f"image is a {type(image).__name__}, must be a list of images")
+    if len(image) == 0:
+        raise ImageInputError("image is an empty list, must hold at least one image")
+    return image
 
 
 def _map(action: Callable, count: int, threads: int | None) -> list:
@@ -98,13 +125,68 @@ def read_rgb(source, name: str = "image") -> np.ndarray:
     )
 
 
-def _from_file(path: Path, name: str) -> np.ndarray:
+def picture_size(data: bytes | memoryview, name: str = "image") -> tuple[int, int]:
+    """(height, width) of an encoded picture (JPEG, PNG, WebP and more), without decoding it.
+
+    Raises `ImageInputError` for bytes that are no picture, and for more pixels than the bound.
+    """
+    with _read(io.BytesIO(data), f"{name} of {len(data)} bytes") as image:
+        return image.height, image.width
+
+
+def decode_picture(
+    data: bytes | memoryview, size: tuple[int, int] | None = None, name: str = "image"
+) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of an encoded picture, its pixels as stored: not turned by EXIF, 16 bits
+    cut to the upper 8, alpha dropped.
+
+    size: (height, width) that it has to have. Its header is compared with that and with the
+    bound before anything is decoded. Raises `ImageInputError`.
+    """
+    height, width = picture_size(data, name)
+    if size is not None and (height, width) != tuple(size):
+        raise ImageInputError(
+            f"{name} has {width}x{height} px, where {size[1]}x{size[0]} px were announced"
+        )
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
-        with Image.open(path) as image:
-            return _from_pil(image, name)
-    except OSError as error:
-        reason = "there is no such file" if not path.exists() else "it is not a readable image"
-        raise ImageInputError(f"{name}: cannot read '{path}', {reason}") from error
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        bgr = None
+    if bgr is None:
+        raise ImageInputError(f"{name} of {len(data)} bytes, it is not a readable image")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def _from_file(path: Path, name: str) -> np.ndarray:
+    called = f"{name}: cannot read {shown(str(path), longest=300)}"
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageInputError(f"{called}, {reason}") from error
+    if not is_file:
+        reason = "it is no file" if path.exists() else "there is no such file"
+        raise ImageInputError(f"{called}, {reason}")
+    with _read(path, called) as image:
+        return _from_pil(image, name)
+
+
+@contextmanager
+def _read(source: Path | io.BytesIO, called: str) -> Iterator[Image.Image]:
+    """A picture whose header is read; what is wrong with it, there or inside, is named."""
+    try:
+        with Image.open(source) as image:
+            yield image
+    except ImageInputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageInputError(
+            f"{called}: it unpacks to more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; if it is "
+            "meant to be that large, raise PIL.Image.MAX_IMAGE_PIXELS"
+        ) from error
+    except _BROKEN as error:
+        raise ImageInputError(f"{called}, it is not a readable image") from error
 
 
 def _from_pil(image: Image.Image, name: str) -> np.ndarray:

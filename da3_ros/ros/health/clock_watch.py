@@ -12,26 +12,51 @@ from rclpy.node import Node
 PATIENCE = 5.0
 """Seconds of wall time to wait for the first /clock message."""
 
+LONGEST_GAP = 2.0
+"""Seconds between two questions beyond which the node was busy and heard nothing: no waiting."""
+
+DAY = 86_400
+FAR_NS = 10_000_000_000
+"""Stamps farther from the clock than this are not late, but of another clock."""
+
+
+def far_from_clock(stamp_ns: int, now_ns: int) -> str:
+    """What is wrong, in a sentence, when stamps and the node's clock are not of one time; else
+    empty. now_ns: 0 while a simulated clock has not begun.
+    """
+    behind_ns = now_ns - stamp_ns
+    if not now_ns or abs(behind_ns) <= FAR_NS:
+        return ""
+    seconds = abs(behind_ns) / 1e9
+    how_far = f"{seconds:.0f} s" if seconds < DAY else f"{seconds / DAY:.0f} days"
+    return (
+        f"image stamps are {how_far} {'behind' if behind_ns > 0 else 'ahead of'} the node's clock: "
+        "with a replayed bag (--clock) or a simulation start it with use_sim_time:=true; else "
+        "synchronise the clocks"
+    )
+
 
 class ClockWatch:
-    """start_over: called, with the reason in words, when time jumps back."""
+    """start_over: called when time jumps back, with that in words and by how many seconds."""
 
-    def __init__(self, node: Node, start_over: Callable[[str], None]):
+    def __init__(self, node: Node, start_over: Callable[[str, float], None]):
         self._clock = node.get_clock()
         self._start_over = start_over
-        self._ticked_at = time.monotonic()
+        self._waited, self._asked_at = 0.0, time.monotonic()
         backwards = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1_000_000), on_clock_change=False
         )
         # The handle unregisters the callback when it is garbage collected.
         self._handle = self._clock.create_jump_callback(backwards, post_callback=self._on_jump)
 
-    def complaints(self) -> list[str]:
+    def silent(self) -> list[str]:
         """What is wrong with the clock now, in sentences; to be asked regularly."""
         now = time.monotonic()
+        gap, self._asked_at = now - self._asked_at, now
+        self._waited += gap if gap < LONGEST_GAP else 0.0
         if not self._clock.ros_time_is_active or self._clock.now().nanoseconds:
-            self._ticked_at = now
-        if now - self._ticked_at < PATIENCE:
+            self._waited = 0.0
+        if self._waited < PATIENCE:
             return []
         return [
             f"use_sim_time is true, but no /clock message has come for {PATIENCE:.0f} s: start "
@@ -39,4 +64,4 @@ class ClockWatch:
         ]
 
     def _on_jump(self, jump: TimeJump) -> None:
-        self._start_over(f"time jumped back by {-jump.delta.nanoseconds / 1e9:.1f} s")
+        self._start_over("time jumped back", -jump.delta.nanoseconds / 1e9)

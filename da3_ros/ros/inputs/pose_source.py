@@ -1,15 +1,10 @@
-"""Where a camera was at its image's stamp: step "locate".
-
-A pose may arrive later than the image it belongs to. Images wait for theirs in order,
-without blocking anything, until it comes or the wait has lasted too long.
-"""
+"""Where a camera was at its image's stamp: step "locate"."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Hashable
+from typing import NamedTuple
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
@@ -17,13 +12,21 @@ from geometry_msgs.msg import TransformStamped
 from da3_ros.core.config import PoseConfig
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
+    TransformBuffer,
     TransformUnavailable,
-    create_buffer,
     stamp_to_ns,
 )
+from da3_ros.ros.inputs.time_jump import jump_back
 
-JUMP_NS = 1_000_000_000
-"""A transform that much older than the one before of its frame means that time started over."""
+MOST_NAMED = 20
+"""Frames listed in a sentence."""
+
+
+class Refused(NamedTuple):
+    """What was wrong with a message of poses: a cause for the log, and a sentence."""
+
+    cause: Hashable
+    sentence: str
 
 
 class PoseSource:
@@ -35,7 +38,7 @@ class PoseSource:
 
     def __init__(self, config: PoseConfig):
         self._config = config
-        self._buffer = create_buffer()
+        self._buffer = TransformBuffer()
         self._odometry_child: str | None = None
         self._newest_ns: dict[str, int] = {}
         self._parent_of: dict[str, str] = {}
@@ -44,13 +47,8 @@ class PoseSource:
         self.missed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
 
-    @property
-    def newest_stamp_ns(self) -> int:
-        """Stamp of the newest transform of all, static ones aside; 0 before the first."""
-        return max(self._newest_ns.values(), default=0)
-
-    def take_transforms(self, msg, *, static: bool) -> list[str]:
-        """Take a tf2_msgs/TFMessage. Returns a sentence for each refused, or jumping back."""
+    def take_transforms(self, msg, *, static: bool) -> list[Refused]:
+        """Take a tf2_msgs/TFMessage. Returns what was refused, or jumped back."""
         refused = []
         for transform in msg.transforms:
             if transform.child_frame_id.lstrip("/") == self._odometry_child:
@@ -58,13 +56,9 @@ class PoseSource:
             refused += self._insert(transform, static=static)
         return refused
 
-    def take_odometry(self, msg) -> list[str]:
-        """Take a nav_msgs/Odometry. Returns a sentence when it is refused or jumps back."""
-        transform = TransformStamped(header=msg.header, child_frame_id=msg.child_frame_id)
-        p, t = msg.pose.pose.position, transform.transform.translation
-        t.x, t.y, t.z = p.x, p.y, p.z
-        transform.transform.rotation = msg.pose.pose.orientation
-        refused = self._insert(transform, static=False)
+    def take_odometry(self, msg) -> list[Refused]:
+        """Take a nav_msgs/Odometry. Returns what was refused, or jumped back."""
+        refused = self._insert(odometry_transform(msg), static=False)
         if not refused:
             self._odometry_child = msg.child_frame_id.lstrip("/")
         return refused
@@ -76,6 +70,16 @@ class PoseSource:
         T_world_cam = self._buffer.lookup(self._config.world_frame, frame_id, stamp_ns)
         self._located.add(frame_id.lstrip("/"))
         return T_world_cam
+
+    def explain(self, error: TransformUnavailable) -> str:
+        """The error in words; with the frames there are, where one was asked for that is not."""
+        if error.cause not in (error.UNKNOWN, error.UNCONNECTED):
+            return str(error)
+        frames = sorted({*self._parent_of, *self._parent_of.values()})
+        if not frames:
+            return f"{error}: no transform has come yet"
+        more = f" and {len(frames) - MOST_NAMED} more" if len(frames) > MOST_NAMED else ""
+        return f"{error}; there are {', '.join(frames[:MOST_NAMED])}{more}"
 
     def known_until_ns(self) -> int | None:
         """Stamp up to which the located frames have poses: of the newest transform on their way
@@ -93,31 +97,31 @@ class PoseSource:
         self._buffer.clear()
         self._newest_ns.clear()
 
-    def _insert(self, transform, *, static: bool) -> list[str]:
+    def _insert(self, transform, *, static: bool) -> list[Refused]:
         try:
             self._buffer.insert(transform, static=static)
         except BadTransform as error:
             self.refused[error.cause] += 1
-            return [f"{error}; it is ignored"]
-        self._parent_of[transform.child_frame_id.lstrip("/")] = transform.header.frame_id.lstrip(
-            "/"
-        )
+            return [Refused(error.cause, f"{error}; it is ignored")]
+        parent = transform.header.frame_id.lstrip("/")
+        self._parent_of[transform.child_frame_id.lstrip("/")] = parent
         return [] if static else self._watch_time(transform)
 
-    def _watch_time(self, transform) -> list[str]:
+    def _watch_time(self, transform) -> list[Refused]:
         """Old transforms may still arrive after time was set back, and a buffer takes nothing
         that is much older than what it has: it would stay blind until time catches up.
         """
         child, stamp_ns = transform.child_frame_id.lstrip("/"), stamp_to_ns(transform.header.stamp)
         newest_ns = self._newest_ns.get(child, stamp_ns)
-        if stamp_ns >= newest_ns - JUMP_NS:
+        back = jump_back(newest_ns, stamp_ns)
+        if not back:
             self._newest_ns[child] = max(newest_ns, stamp_ns)
             return []
         self.clear()
         self._newest_ns[child] = stamp_ns
         self._buffer.insert(transform, static=False)
-        back = (newest_ns - stamp_ns) / 1e9
-        return [f"transforms of '{child}' jumped back by {back:.1f} s: starting over"]
+        sentence = f"transforms of '{child}' jumped back by {back:.1f} s: starting over"
+        return [Refused("transforms jumped back", sentence)]
 
     def _way_to_world(self, frame: str) -> set[str]:
         """The children of all transforms between a frame and the world."""
@@ -131,69 +135,10 @@ class PoseSource:
         return way
 
 
-@dataclass(frozen=True)
-class Waiting:
-    """Something that waits for its pose, and since when on the node's clock."""
-
-    item: Any
-    frame_id: str
-    stamp_ns: int
-    since_ns: int
-
-
-@dataclass(frozen=True)
-class Located:
-    """An item and its pose; None with source `none`."""
-
-    item: Any
-    T_world_cam: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Lost:
-    """An item that gets no pose, and why."""
-
-    item: Any
-    sentence: str
-
-
-class WaitingLine:
-    """Items of one camera in order of arrival; the first one without a pose holds the rest."""
-
-    def __init__(self, source: PoseSource, config: PoseConfig, queue_size: int):
-        self._source = source
-        self._timeout_ns = round(config.timeout * 1e9)
-        self._queue_size = queue_size
-        self._line: deque[Waiting] = deque()
-
-    def __len__(self) -> int:
-        return len(self._line)
-
-    def add(self, waiting: Waiting) -> Any | None:
-        """Line up; returns the oldest item when the line was full and it had to go."""
-        self._line.append(waiting)
-        return self._line.popleft().item if len(self._line) > self._queue_size else None
-
-    def poll(self, now_ns: int) -> Iterator[Located | Lost]:
-        """Everything whose fate is known by now, in order; each leaves the line when taken."""
-        while self._line and (fate := self._fate(self._line[0], now_ns)):
-            self._line.popleft()
-            yield fate
-
-    def clear(self) -> list:
-        """Forget everything; returns the items that were waiting."""
-        items = [waiting.item for waiting in self._line]
-        self._line.clear()
-        return items
-
-    def _fate(self, waiting: Waiting, now_ns: int) -> Located | Lost | None:
-        try:
-            T_world_cam = self._source.locate(waiting.frame_id, waiting.stamp_ns)
-        except TransformUnavailable as error:
-            waited_ns = now_ns - waiting.since_ns
-            # A clock that was set back would never reach the timeout.
-            if error.may_come and 0 <= waited_ns < self._timeout_ns:
-                return None
-            self._source.missed[error.cause] += 1
-            return Lost(waiting.item, str(error))
-        return Located(waiting.item, T_world_cam)
+def odometry_transform(msg) -> TransformStamped:
+    """The edge of the transform tree that a nav_msgs/Odometry states."""
+    transform = TransformStamped(header=msg.header, child_frame_id=msg.child_frame_id)
+    p, t = msg.pose.pose.position, transform.transform.translation
+    t.x, t.y, t.z = p.x, p.y, p.z
+    transform.transform.rotation = msg.pose.pose.orientation
+    return transform

@@ -1,5 +1,8 @@
 """Services that write files, one at a time, while images go on being processed.
 
+Each export is a folder of its own that appears when it is complete; a name that is there
+already gets a number.
+
 ~/export         da3_ros/Export    any formats, name and options
 ~/export_glb     std_srvs/Trigger  the newest window as glb
 ~/export_gs_ply  std_srvs/Trigger  the newest window as 3D Gaussians
@@ -11,54 +14,37 @@ import errno
 import json
 import threading
 import time
-from collections.abc import Callable
 
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.node import Node
 from std_srvs.srv import Trigger
 
-from da3_ros.api import DepthAnything3
-from da3_ros.core.config import Config
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.folder import export_folder
 from da3_ros.core.export.running import export_running, window_metadata
-from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.files.staging import new_folder
+from da3_ros.core.live_config import LiveConfig
+from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
-from da3_ros.net.nested import NestedNetwork
-from da3_ros.net.network import Network
+from da3_ros.ros.entities import Entities
 from da3_ros.srv import Export
 
 
 class ExportServices:
-    """The export services while the node is configured.
+    """The export services while the node is configured; they show the runner's newest result."""
 
-    newest: the last result of the pipeline, None before the first.
-    """
-
-    def __init__(
-        self,
-        node: Node,
-        network: Network | NestedNetwork,
-        scene: Scene,
-        config: Callable[[], Config],
-        newest: Callable[[], WindowDepth | None],
-    ):
-        self._node = node
-        self._infer = DepthAnything3.around(network).inference
-        self._scene = scene
-        self._config = config
-        self._newest = newest
+    def __init__(self, entities: Entities, live: LiveConfig, runner: Runner, scene: Scene):
+        self._logger = entities.node.get_logger()
+        self._live, self._runner, self._scene = live, runner, scene
         self._running = threading.Lock()
-        self.job = ""  # what is being written, for diagnostics
+        self._job = ""  # what is being written, for the one who asks meanwhile
         # Reentrant, so that a second request is refused in words instead of waiting.
         group = ReentrantCallbackGroup()
-        self.services = [
-            node.create_service(Export, "~/export", self._on_export, callback_group=group),
-            *(
-                node.create_service(Trigger, f"~/export_{name}", answer, callback_group=group)
-                for name, answer in (("glb", self._on_glb), ("gs_ply", self._on_gs_ply))
-            ),
-        ]
+        for kind, name, answer in (
+            (Export, "export", self._on_export),
+            (Trigger, "export_glb", self._on_glb),
+            (Trigger, "export_gs_ply", self._on_gs_ply),
+        ):
+            entities.create_service(kind, f"~/{name}", answer, callback_group=group)
 
     def _on_export(self, request: Export.Request, response: Export.Response) -> Export.Response:
         response.success, response.message, response.paths = self._export(
@@ -79,37 +65,38 @@ class ExportServices:
     ) -> tuple[bool, str, list[str]]:
         """Success, message, paths. Refuses while another export runs."""
         if not self._running.acquire(blocking=False):
-            return False, f"another export is running ({self.job}); try again when it is done", []
+            return False, f"another export is running ({self._job}); try again when it is done", []
         try:
-            return self._write(formats or self._config().export.formats, name, options)
+            return self._write(formats or self._live.config.export.formats, name, options)
         except (ExportError, ValueError, OSError, RuntimeError, MemoryError) as error:
             reason = _in_words(error)
-            self._node.get_logger().error(f"export of {self.job or formats} failed: {reason}")
+            self._logger.error(f"export of {self._job or formats} failed: {reason}")
             return False, reason, []
         finally:
-            self.job = ""
+            self._job = ""
             self._running.release()
 
     def _write(self, formats: str, name: str, options: str) -> tuple[bool, str, list[str]]:
-        config, newest = self._config(), self._newest()
+        config, newest = self._live.config, self._runner.newest()
         stamp_ns = newest.window.stamp_ns if newest else 0
         folder = export_folder(config.export.directory, name, stamp_ns)
         parsed = parse_options(options)
-        self.job = f"{formats} to {folder}"
-        self._node.get_logger().info(f"exporting {self.job}")
+        self._job = f"{formats} to {folder}"
+        self._logger.info(f"exporting {self._job}")
         start = time.monotonic()
-        paths = export_running(
-            formats,
-            folder,
-            parsed,
-            newest=newest,
-            scene=self._scene,
-            infer=self._infer,
-            metadata=window_metadata(newest, config.pose.world_frame),
-        )
-        message = f"{len(paths)} files in {folder}, {time.monotonic() - start:.1f} s"
-        self._node.get_logger().info(f"exported {message}")
-        return True, message, [str(path) for path in paths]
+        with new_folder(folder) as stage:
+            export_running(
+                formats,
+                stage.path,
+                parsed,
+                newest=newest,
+                scene=self._scene,
+                runner=self._runner,
+                metadata=window_metadata(newest, config.pose.world_frame),
+            )
+        message = f"{len(stage.files)} files in {stage.path}, {time.monotonic() - start:.1f} s"
+        self._logger.info(f"exported {message}")
+        return True, message, [str(path) for path in stage.files]
 
 
 def _in_words(error: Exception) -> str:

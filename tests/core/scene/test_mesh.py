@@ -92,7 +92,9 @@ def test_our_own_files_come_back_as_they_were(tmp_path, suffix):
 
 
 @pytest.mark.parametrize(
-    "place", [(512345.37, 5404321.62, 431.18), (4177423.1, 855213.7, 4728911.9)], ids=["UTM", "ECEF"]
+    "place",
+    [(512345.37, 5404321.62, 431.18), (4177423.1, 855213.7, 4728911.9)],
+    ids=["UTM", "ECEF"],
 )
 @pytest.mark.parametrize("suffix", [".ply", ".glb"])
 def test_far_meshes_keep_their_millimetres_in_files(tmp_path, suffix, place):

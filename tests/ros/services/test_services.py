@@ -81,6 +81,18 @@ def test_formats_are_written_below_the_directory_and_read_back(robot, node, fold
     assert 0 < len(PlyData.read(ply)["vertex"]) <= 500
 
 
+def test_a_name_that_is_there_gets_a_number_and_links_are_not_followed(
+    robot, node, folder, tmp_path
+):
+    drive(robot)
+    (folder / "linked").symlink_to(tmp_path)
+    answers = [export(robot, "ply", name) for name in ("twice", "twice", "linked")]
+    assert all(a.success for a in answers), [a.message for a in answers]
+    written = [str(Path(a.paths[0]).relative_to(folder)) for a in answers]
+    assert written == ["twice/points.ply", "twice-2/points.ply", "linked-2/points.ply"]
+    assert all((folder / name).is_file() for name in written) and not list(tmp_path.iterdir())
+
+
 def test_trigger_exports_the_newest_window(robot, node, folder):
     drive(robot)
     answer = robot.call(Trigger, "/da3/export_glb", Trigger.Request())
@@ -99,13 +111,17 @@ def test_trigger_exports_the_newest_window(robot, node, folder):
         ("glb", "", "[1]", "JSON object"),
         ("glb", "", "{", "JSON object"),
         ("glb", "", '{"colour": 1}', "option 'colour' is unknown"),
+        ("glb", "", '{"num_max_points": -1}', "num_max_points is -1, must be at least 0"),
+        ("feat_vis", "", '{"fps": 0, "export_feat_layers": [2]}', "fps is 0, must be at least 0.1"),
+        ("glb", "x" * 300, "", "plain folder name"),
     ],
 )
 def test_refusals_say_why(robot, node, folder, formats, name, options, sentence):
     drive(robot)
+    before = set(folder.iterdir())
     answer = export(robot, formats, name, options)
     assert not answer.success and sentence in answer.message
-    assert not (folder.parent / "outside").exists()
+    assert not (folder.parent / "outside").exists() and set(folder.iterdir()) == before
 
 
 def test_mesh_and_rendered_depth(robot, node, tmp_path):
@@ -132,6 +148,22 @@ def test_mesh_and_rendered_depth(robot, node, tmp_path):
     request.camera_info.k[0] = 40.0
     answer = robot.call(RenderDepth, "/da3/render_depth", request)
     assert not answer.success and "nowhere" in answer.message
+
+
+def test_time_zero_renders_from_where_the_frame_is_now(robot, node, tmp_path):
+    """The camera is inside a ball, and sees it in every pixel."""
+    drive(robot)
+    path = tmp_path / "ball.ply"
+    trimesh.creation.icosphere(radius=50.0).export(path)
+    assert robot.call(LoadMesh, "/da3/load_mesh", LoadMesh.Request(path=str(path))).success
+    request = RenderDepth.Request(cull_faces=False)
+    request.camera_pose = PoseStamped(header=messages.header("camera_optical_frame", 0))
+    request.camera_pose.pose.orientation.w = 1.0
+    request.camera_info = messages.camera_info_message(CAMERA, messages.header("", 0))
+    answer = robot.call(RenderDepth, "/da3/render_depth", request)
+    assert answer.success, answer.message
+    depth = np.frombuffer(answer.depth.data, np.float32)
+    assert np.isfinite(depth).all() and depth.min() > 1
 
 
 def test_a_missing_mesh_file_is_named(robot, node):
