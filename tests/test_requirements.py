@@ -67,6 +67,6 @@ def test_requirements_resolve(resolved, file, distro, machine):
     result = resolved[file, distro, machine]
     assert result.returncode == 0, result.stderr
     found = dict(line.split("==") for line in result.stdout.splitlines() if "==" in line)
-    assert ("embreex" in found) == (machine == "x86_64"), "it has wheels for x86_64 only"
+    assert "embreex" not in found, "it has wheels for x86_64 only; the tests alone use it"
     assert {"torch", "trimesh", "charset-normalizer"} <= set(found)
     assert found["numpy"].startswith("2.3." if distro == "lyrical" else "1.26.")

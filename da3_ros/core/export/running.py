@@ -18,9 +18,10 @@ from da3_ros.core.export import (
     write,
 )
 from da3_ros.core.export.folder import check_directory
+from da3_ros.core.far_world import FAR, float32_origin
 from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.runner import Runner
-from da3_ros.core.scene.mesh import MeshError
+from da3_ros.core.scene.mesh import Mesh, MeshError
 from da3_ros.core.scene.scene import Scene
 from da3_ros.core.user_input.options import ListOf, Whole
 from da3_ros.net.presets import Preset
@@ -72,6 +73,7 @@ def export_running(
     window_formats, mesh_formats = split_all_formats(formats)
     if mesh_formats and scene is None:
         raise ExportError(f"{mesh_formats[0]} needs the scene: set scene.enabled, or load a mesh")
+    mesh = _mesh(scene) if mesh_formats else None
     layers = options.get("export_feat_layers", ())
     options = {name: value for name, value in options.items() if name != "export_feat_layers"}
     defaults = {"glb": {"frame": "world", "metadata": metadata, "export_depth_vis": False}}
@@ -80,7 +82,7 @@ def export_running(
     paths = []
     if plan:
         paths += write(_world_prediction(plan, newest, layers, runner), plan, folder)
-    return paths + [_export_mesh(name, folder, scene) for name in mesh_formats]
+    return paths + [_export_mesh(name, folder, mesh, newest, metadata) for name in mesh_formats]
 
 
 def window_metadata(newest: WindowDepth | None, frame_id: str) -> dict:
@@ -129,13 +131,28 @@ def _checked_layers(layers: Sequence[int], plan: ExportPlan, preset: Preset) -> 
     return layers
 
 
-def _export_mesh(name: str, folder: Path, scene: Scene) -> Path:
-    path = folder / f"mesh{MESH_FORMATS[name]}"
+def _mesh(scene: Scene) -> Mesh:
     try:
-        mesh = scene.build_mesh() if scene.frames else scene.mesh()
+        return scene.build_mesh() if scene.frames else scene.mesh()
     except MeshError as error:
         raise ExportError(str(error)) from error
-    folder.mkdir(parents=True, exist_ok=True)
-    save = mesh.save_ply if name == "mesh_ply" else mesh.save_glb
-    save(path)
+
+
+def _export_mesh(
+    name: str, folder: Path, mesh: Mesh, newest: WindowDepth | None, metadata: dict
+) -> Path:
+    path = folder / f"mesh{MESH_FORMATS[name]}"
+    if name == "mesh_ply":
+        mesh.save_ply(path)
+        return path
+    mesh.save_glb(path, metadata=metadata, origin=_origin(mesh, newest))
     return path
+
+
+def _origin(mesh: Mesh, newest: WindowDepth | None) -> np.ndarray:
+    """In a far world the origin of the newest window's points, for the mesh to lie where they do."""
+    origin = float32_origin(mesh.vertices)
+    if newest is None or not newest.is_metric or newest.window.T_world_cam is None:
+        return origin
+    of_window = float32_origin(newest.window.T_world_cam[list(newest.window.views), :3, 3])
+    return of_window if np.abs(of_window - origin).max() < 10 * FAR else origin
