@@ -26,6 +26,7 @@ from da3_ros.ros.inputs.pose_source import odometry_transform
 from da3_ros.ros.inputs.tf_buffer import (
     CACHE_NS,
     BadTransform,
+    TransformUnavailable,
     check_transform,
     create_buffer,
     stamp_to_ns,
@@ -156,6 +157,10 @@ class BagPoses:
         for sample in itertools.chain.from_iterable(moving.values()):
             buffer.insert(sample.transform, static=False)
         return buffer.lookup(target, source, stamp_ns)
+
+    def explain(self, error: TransformUnavailable) -> str:
+        """Why there is no pose; which frames there are, the search for the camera has said."""
+        return str(error)
 
     def _newest(self, samples: list[_Sample]) -> _Sample:
         """The static transform that counts now: they are sent only once, however late."""
