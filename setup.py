@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from distutils.command.install_data import install_data
 from pathlib import Path
@@ -19,11 +20,17 @@ LEFT_OUT = ("include", "*.c", "*.egg-info", "__pycache__")
 
 
 def require_compiler() -> None:
+    """One sentence, before CMake says it in a hundred."""
     compiler = os.environ.get("CXX", "").split()[:1] or ["c++", "g++", "clang++"]
     if not any(map(shutil.which, compiler)):
         sys.exit(
             "da3_ros compiles its ROS messages and found no C++ compiler: install one "
             "(Debian, Ubuntu: apt install g++), or name yours in CXX."
+        )
+    if not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        sys.exit(
+            "da3_ros compiles its ROS messages and found no headers of this Python "
+            f"({sys.base_prefix}): install them (Debian, Ubuntu: apt install python3-dev)."
         )
 
 

@@ -1,6 +1,7 @@
 """What all tests share: a ROS graph of their own, recorded data, hypothesis without a clock."""
 
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -9,7 +10,10 @@ import torch
 
 # Set before any rclpy.init, and inherited by the processes that tests start.
 os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+if os.environ.get("ROS_DISTRO") == "humble":
+    os.environ["ROS_LOCALHOST_ONLY"] = "1"
+else:
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 # Threads of torch that wait for each other on a busy machine take ten times as long.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -22,9 +26,11 @@ hypothesis.settings.load_profile("da3_ros")
 
 
 def pytest_runtest_setup(item):
-    """Tests marked `gpu` run where there is one."""
+    """Tests marked `gpu` and `browser` run where there is one."""
     if item.get_closest_marker("gpu") and not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
+    if item.get_closest_marker("browser") and not shutil.which("chromium"):
+        pytest.skip("needs Chromium: apt install chromium")
 
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

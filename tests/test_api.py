@@ -347,6 +347,7 @@ def test_nested_gaussians_are_metric(nested):
     assert found.is_metric and found.scale_factor > 0
     plain = DepthAnything3("da3-demo")
     plain.model = nested.model.da3
+    plain.model.weights = nested.model.weights
     unscaled = plain.inference(pictures(2), infer_gs=True, process_res=56)
     for name in ("means", "scales"):
         ratio = getattr(found.gaussians, name) / getattr(unscaled.gaussians, name)

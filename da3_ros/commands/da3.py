@@ -13,7 +13,7 @@ from tqdm import tqdm
 from da3_ros.core.export import FORMATS
 from da3_ros.core.preprocess import METHODS
 from da3_ros.core.user_input.video import VideoError, read_video
-from da3_ros.net.checkpoint import CheckpointError
+from da3_ros.net.model_folder import CheckpointError
 from da3_ros.net.presets import PRESETS
 from da3_ros.net.reference_view import STRATEGIES
 

@@ -17,14 +17,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from da3_ros.net.checkpoint import MODELS, WEIGHTS
+from da3_ros.net.model_folder import MODELS, WEIGHTS
 from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.find_camera import BagTopics, find_topics
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.demo.listener import Listener
 from da3_ros.ros.demo.pictures import draw_depth, draw_from_above
 from da3_ros.ros.health.process_memory import peak_resident_bytes
-from da3_ros.ros.transport import use_large_message_profile
+from da3_ros.ros.transport import keep_to_this_machine, use_large_message_profile
 
 START_TIMEOUT = 180.0
 QUIET = 3.0
@@ -41,7 +41,7 @@ def main() -> int:
     use_large_message_profile()
     # A graph of its own: a robot on the same network must not hear the replay.
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    keep_to_this_machine()
     try:
         return run(options)
     except (BagError, DemoError) as error:
@@ -60,10 +60,13 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results")
     parser.add_argument("--model", default="da3-demo" if trained else "da3-small")
     parser.add_argument(
-        "--process-res", type=int, help="parameter model.process_res; default: 252, da3-demo its own"
+        "--process-res",
+        type=int,
+        help="parameter model.process_res; default: 252, da3-demo its own",
     )
     parser.add_argument("--rate", type=float, default=0.5, help="times faster than recorded")
     parser.add_argument("--frames", type=int, default=60, help="images of the synthetic room")
+    parser.add_argument("--view", action="store_true", help="show it live in the browser, too")
     options = parser.parse_args(arguments)
     if options.process_res is None:  # for processors; the built-in model is small by itself
         options.process_res = 0 if options.model == "da3-demo" else 252
@@ -78,17 +81,23 @@ def run(options: argparse.Namespace) -> int:
         topics = find_topics(bag)
     print(f"bag      {path}: {topics.image}")
     log = options.out / "node.log"
-    listener = Listener()
+    listener, page = Listener(), None
     node = start(log, "node", *node_arguments(topics, options))
     try:
         wait_until_active(node, log)
+        page = start_page(topics, options.out) if options.view else None
         replay(path, options)
         wait_until_quiet(listener)
         peak_memory = peak_resident_bytes(node.pid)
+        code = show(listener, options.out, peak_memory)
+        if page:
+            keep_open(page)
     finally:
         end(node)
+        if page:
+            end(page)
         listener.close()
-    return show(listener, options.out, peak_memory)
+    return code
 
 
 def default_bag(out: Path, frames: int) -> Path:
@@ -112,6 +121,7 @@ def node_arguments(topics: BagTopics, options: argparse.Namespace) -> list[str]:
         "input.compressed": str(topics.compressed).lower(),
         "pose.source": "tf" if topics.world_frame else "none",
         "pose.world_frame": topics.world_frame or "odom",
+        "scene.enabled": str(options.view).lower(),  # the page's buttons make a mesh of it
     }
     pairs = [word for name, v in parameters.items() for word in ("-p", f"{name}:={v}")]
     return ["--ros-args", *pairs, *topics.remappings]
@@ -136,6 +146,27 @@ def wait_until_active(node: subprocess.Popen, log: Path) -> None:
         time.sleep(0.2)
     report("node     active")
     print()
+
+
+def start_page(topics: BagTopics, out: Path) -> subprocess.Popen:
+    """da3_view beside the node; its address is printed."""
+    log = out / "view.log"
+    page = start(log, "view", "--world-frame", topics.world_frame or "odom")
+    begin = time.monotonic()
+    while "open http" not in log.read_text():
+        if page.poll() is not None:
+            raise DemoError(f"the page did not start: {last_line(log)}")
+        if time.monotonic() - begin > START_TIMEOUT:
+            raise DemoError(f"the page did not start; see {log}")
+        time.sleep(0.1)
+    print(f"page     {last_line(log)}")
+    return page
+
+
+def keep_open(page: subprocess.Popen) -> None:
+    """Node and page stay until Ctrl-C."""
+    print("\nThe page stays open, its buttons work; Ctrl-C ends.")
+    page.wait()
 
 
 def replay(path: Path, options: argparse.Namespace) -> None:

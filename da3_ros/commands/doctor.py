@@ -8,7 +8,7 @@ from pathlib import Path
 
 from da3_ros.core.config import Config, ConfigError, from_dict
 from da3_ros.core.process_res import with_process_res
-from da3_ros.net.checkpoint import CheckpointError, picture_size
+from da3_ros.net.model_folder import CheckpointError, picture_size
 from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.doctor.camera import check_camera
 from da3_ros.ros.doctor.findings import Finding, Verdict, error, format_table

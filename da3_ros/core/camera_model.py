@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
-import cv2
 import numpy as np
+from scipy.interpolate import RectBivariateSpline
+
+from da3_ros.core.lens import PINHOLE, FisheyeLens, Lens, metashape_lens, opencv_lens
 
 DISTORTION_COEFFICIENTS = {
     "none": (0,),
     "plumb_bob": (4, 5),
     "rational_polynomial": (8, 12, 14),
     "equidistant": (4,),
+    "metashape": (6,),
 }
-"""ROS distortion model -> numbers of coefficients it may have (REP-104, OpenCV order)."""
+"""Distortion model -> numbers of coefficients it may have: the models of CameraInfo (REP-104,
+OpenCV order), and Metashape's k1, k2, k3, k4, p1, p2."""
+
+_AT_ONCE = 1 << 16  # points; temporaries then stay in a core's cache
+_STRIDE = 16  # px between the rays that the others are interpolated from
+_EXACT = 1e-5  # px; a spline farther off than this at its worst place is not used
 
 
 FOCAL_LENGTHS = (1e-3, 1e7)
@@ -31,8 +40,10 @@ class CameraError(ValueError):
 class CameraModel:
     """Pinhole camera with an optional lens. Pixel centres are at integers.
 
-    width, height: px. K: (3, 3) float64 px. D: lens coefficients of `distortion_model`
-    (`none`, `plumb_bob`, `rational_polynomial`, `equidistant`; OpenCV order).
+    width, height: px. K: (3, 3) float64 px, skew included. D: lens coefficients of
+    `distortion_model` (`none`, `plumb_bob`, `rational_polynomial`, `equidistant` in OpenCV's
+    order; `metashape`: see `from_metashape`). Zeros beyond the coefficients of a model are
+    taken, and a `plumb_bob` of 8, 12 or 14 is what OpenCV reads in it, a rational polynomial.
     Raises `CameraError` with one sentence when a value cannot be.
     """
 
@@ -43,8 +54,8 @@ class CameraModel:
     D: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self):
-        K = np.asarray(self.K, dtype=np.float64)
-        D = np.asarray(self.D, dtype=np.float64).reshape(-1)
+        K = np.array(self.K, dtype=np.float64)
+        D = np.array(self.D, dtype=np.float64).reshape(-1)
         if self.width < 1 or self.height < 1:
             raise CameraError(f"camera size must be positive, got {self.width}x{self.height}")
         if K.shape != (3, 3) or not np.isfinite(K).all():
@@ -62,13 +73,52 @@ class CameraModel:
                 f"distortion model '{self.distortion_model}' is not supported; "
                 f"use one of {', '.join(DISTORTION_COEFFICIENTS)}"
             )
+        model, D = _named(self.distortion_model, D)
+        sizes = DISTORTION_COEFFICIENTS[model]
         if D.size not in sizes or not np.isfinite(D).all():
             raise CameraError(
-                f"{self.distortion_model} takes {' or '.join(map(str, sizes))} finite "
-                f"coefficients, got {D.size}"
+                f"{model} takes {' or '.join(map(str, sizes))} finite coefficients, got {D.size}"
             )
-        object.__setattr__(self, "K", K)
-        object.__setattr__(self, "D", D)
+        for name, value in (("K", K), ("D", D), ("distortion_model", model)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_metashape(
+        cls,
+        width: int,
+        height: int,
+        f: float,
+        *,
+        type: str = "frame",
+        **parameters: float,
+    ) -> CameraModel:
+        """The camera of an Agisoft Metashape calibration, its numbers as Metashape shows them.
+
+        f: px. parameters: cx, cy (px from the middle of the image), b1, b2, k1..k4, p1, p2; what
+        is not named is 0. type: `frame` or `fisheye` (then without p1, p2).
+        Raises `CameraError` for p3, p4, and other camera types (spherical, RPC, ...).
+        """
+        p = dict.fromkeys(("cx", "cy", "b1", "b2", "k1", "k2", "k3", "k4", "p1", "p2"), 0.0)
+        unknown = [name for name, value in parameters.items() if name not in p and value != 0]
+        if unknown:
+            raise CameraError(f"Metashape's {unknown[0]} is not modelled; only {', '.join(p)} are")
+        p |= {name: value for name, value in parameters.items() if name in p}
+        K = [
+            [f + p["b1"], p["b2"], width / 2 + p["cx"] - 0.5],
+            [0, f, height / 2 + p["cy"] - 0.5],
+            [0, 0, 1],
+        ]
+        radial, tangential = [p[f"k{i}"] for i in (1, 2, 3, 4)], [p["p1"], p["p2"]]
+        kind = str(type).rsplit(".", 1)[-1].lower()
+        if kind == "fisheye" and any(tangential):
+            raise CameraError("p1 and p2 of a Metashape fisheye are not modelled; they must be 0")
+        if kind == "fisheye":
+            return cls(width, height, np.array(K), "equidistant", np.array(radial))
+        if kind != "frame":
+            raise CameraError(
+                f"Metashape's camera type '{kind}' is not modelled; only frame and fisheye are"
+            )
+        return cls(width, height, np.array(K), "metashape", np.array(radial + tangential))
 
     @property
     def is_distorted(self) -> bool:
@@ -93,51 +143,78 @@ class CameraModel:
         """This camera without its lens: the model of the rectified image, same K."""
         return CameraModel(self.width, self.height, self.K)
 
+    @cached_property
+    def lens(self) -> Lens:
+        """What stands between the directions of light and the normalised image plane."""
+        if not self.is_distorted:
+            return PINHOLE
+        if self.distortion_model == "equidistant":
+            return FisheyeLens(self.D)
+        return (metashape_lens if self.distortion_model == "metashape" else opencv_lens)(self.D)
+
     def rays(self) -> np.ndarray:
         """(H, W, 3) float64 points at z = 1 that each pixel centre sees (optical frame).
 
-        NaN where the lens model cannot be inverted (fisheye pixels at 90 degrees and beyond).
+        NaN where there is none: outside the lens, and at 90 degrees from the axis and beyond.
         """
+        directions = self.directions()
+        z = directions[..., 2:]
+        with np.errstate(all="ignore"):
+            rays = directions / np.where(z > 0, z, np.nan)
+        rays[..., 2] = 1
+        return rays
+
+    def directions(self) -> np.ndarray:
+        """(H, W, 3) float64 directions that each pixel centre sees; NaN outside the lens.
+
+        z is 1, but for `equidistant`: there the length is 1, and z < 0 beyond 90 degrees.
+        """
+        if self.is_distorted and min(self.width, self.height) > 4 * _STRIDE:
+            smooth = self._interpolated()
+            if smooth is not None:
+                return smooth
         u, v = np.meshgrid(np.arange(self.width), np.arange(self.height))
-        pixels = np.stack([u, v], axis=-1).reshape(-1, 1, 2).astype(np.float64)
-        points = self._undistort(pixels).reshape(self.height, self.width, 2)
-        return np.concatenate([points, np.ones((self.height, self.width, 1))], axis=-1)
+        pixels = np.stack([u, v], axis=-1).reshape(-1, 2)
+        return self.unproject(pixels).reshape(self.height, self.width, 3)
 
-    def _undistort(self, pixels: np.ndarray) -> np.ndarray:
-        if not self.is_distorted:
-            x = (pixels - self.K[:2, 2]) @ np.diag(1 / self.K[[0, 1], [0, 1]])
-            x[..., 0] -= x[..., 1] * self.K[0, 1] / self.K[0, 0]
-            return x
-        if self.distortion_model == "equidistant":
-            return self._undistort_fisheye(pixels)
-        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12)
-        return cv2.undistortPointsIter(pixels, self.K, self.D, None, None, criteria)
+    def _interpolated(self) -> np.ndarray | None:
+        """`directions` by a bicubic spline through every 16th; None where that is not exact."""
+        u, v = (_every(_STRIDE, n) for n in (self.width, self.height))
+        known = self.unproject(_grid(u, v)).reshape(len(v), len(u), 3)
+        if np.isnan(known).any():
+            return None
+        splines = [RectBivariateSpline(v, u, known[..., axis]) for axis in range(3)]
+        between = _grid(u[:-1] + np.diff(u) / 2, v[:-1] + np.diff(v) / 2)
+        guess = np.stack([s(between[:, 1], between[:, 0], grid=False) for s in splines], axis=-1)
+        if not (np.abs(self.project(guess) - between) < _EXACT).all():
+            return None
+        out = np.empty((self.height, self.width, 3))
+        for axis, spline in enumerate(splines):
+            out[..., axis] = spline(np.arange(self.height), np.arange(self.width))
+        return out
 
-    def _undistort_fisheye(self, pixels: np.ndarray) -> np.ndarray:
-        criteria = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-12)
-        points = cv2.fisheye.undistortPoints(pixels, self.K, self.D, None, None, None, criteria)
-        # OpenCV marks points it could not invert with -1e6.
-        points[np.abs(points).max(axis=-1) > 1e5] = np.nan
-        return points
+    def unproject(self, pixels: np.ndarray) -> np.ndarray:
+        """(n, 3) float64 directions (optical frame) that pixels (n, 2) see; see `directions`."""
+        pixels = np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
+        (fx, skew, cx), (_, fy, cy), _ = self.K
+        out = np.empty((len(pixels), 3))
+        for part in _parts(len(pixels)):
+            u, v = pixels[part].T
+            y = (v - cy) / fy
+            out[part] = self.lens.directions(np.stack([(u - cx - skew * y) / fx, y], axis=-1))
+        return out
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Pixels (N, 2) of points (N, 3) in the optical frame; NaN behind the camera."""
-        points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
-        pixels = np.full((len(points), 2), np.nan)
-        front = points[:, 2] > 0
-        if front.any():
-            pixels[front] = self._distort(points[front])
-        return pixels
+        """Pixels (n, 2) of points (n, 3) in the optical frame; NaN where the lens sees nothing.
 
-    def _distort(self, points: np.ndarray) -> np.ndarray:
-        zero = np.zeros(3)
-        if self.distortion_model == "equidistant":
-            pixels, _ = cv2.fisheye.projectPoints(points[:, None], zero, zero, self.K, self.D)
-        elif self.is_distorted:
-            pixels, _ = cv2.projectPoints(points[:, None], zero, zero, self.K, self.D)
-        else:
-            pixels = ((points / points[:, 2:]) @ self.K.T)[:, :2]
-        return pixels.reshape(-1, 2)
+        Behind the image plane only `equidistant` sees anything.
+        """
+        points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        pixels = np.empty((len(points), 2))
+        for part in _parts(len(points)):
+            plane = self.lens.distort(points[part])
+            pixels[part] = plane @ self.K[:2, :2].T + self.K[:2, 2]
+        return pixels
 
 
 def check_plausible(camera: CameraModel) -> CameraModel:
@@ -159,3 +236,26 @@ def check_plausible(camera: CameraModel) -> CameraModel:
             f"be beyond {FARTHEST_CENTRE:g} px: calibrate the camera"
         )
     return camera
+
+
+def _named(model: str, D: np.ndarray) -> tuple[str, np.ndarray]:
+    """The model and the coefficients it takes, without zeros that a driver added at the end."""
+    if model == "plumb_bob" and D.size > 5 and D[5:].any():
+        # OpenCV and image_geometry read longer lists in one order, whatever the name.
+        model = "rational_polynomial"
+    fitting = [n for n in DISTORTION_COEFFICIENTS[model] if n <= D.size and not D[n:].any()]
+    return model, D[: max(fitting)] if fitting else D
+
+
+def _parts(count: int):
+    return (slice(first, first + _AT_ONCE) for first in range(0, count, _AT_ONCE))
+
+
+def _every(stride: int, count: int) -> np.ndarray:
+    """0, stride, 2 stride, ... and the last of `count`."""
+    return np.unique(np.r_[np.arange(0, count, stride), count - 1]).astype(np.float64)
+
+
+def _grid(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """(n, 2) all (u, v), row after row."""
+    return np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)

@@ -38,6 +38,8 @@ def view(result: WindowDepth, index: int, output: OutputConfig) -> DepthView:
         return DepthView(frame, camera, result.image(index), depth, conf)
     resample = Resampler(camera, frame.camera)
     depth, *others = resample(depth, *([] if conf is None else [conf]))
+    if frame.seen is not None:
+        depth[~frame.seen] = np.nan
     return DepthView(frame, frame.camera, frame.image, depth, *(others or [None]))
 
 

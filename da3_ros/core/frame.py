@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,6 +20,9 @@ class Frame:
     camera: pinhole model of exactly this image.
     T_world_cam: (4, 4) float64, metres, optical axes (x right, y down, z forward);
         None only where poses come from the network itself (pose_source: none).
+    seen: (H, W) bool, the pixels that the lens saw; None where it saw all.
+    centre: (3,) m, the camera's place in the frame `camera_id` (not zero for the right
+        camera of a stereo pair that is published in the left one's frame).
     """
 
     camera_id: str
@@ -27,6 +30,8 @@ class Frame:
     image: np.ndarray
     camera: CameraModel
     T_world_cam: np.ndarray | None
+    seen: np.ndarray | None = None
+    centre: np.ndarray = field(default_factory=lambda: np.zeros(3))
 
     def __post_init__(self):
         height, width = self.camera.height, self.camera.width
@@ -37,6 +42,13 @@ class Frame:
             )
         if self.camera.is_distorted:
             raise ValueError("a Frame holds a rectified image; rectify it with its camera first")
+        if self.seen is not None and self.seen.shape != (height, width):
+            raise ValueError(f"seen must be {(height, width)} like its camera")
         object.__setattr__(self, "image", np.ascontiguousarray(self.image))
         if self.T_world_cam is not None:
             object.__setattr__(self, "T_world_cam", poses.rigid(self.T_world_cam, "T_world_cam"))
+
+    @property
+    def T_frame_cam(self) -> np.ndarray:
+        """(4, 4) the camera in the frame `camera_id`."""
+        return poses.compose(np.eye(3), self.centre)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from pathlib import Path
+import os
 
 import numpy as np
 import torch
@@ -14,11 +14,12 @@ from da3_ros.core.frame import Frame
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.process_res import process_res
 from da3_ros.core.sliding_window import make_window
-from da3_ros.net.checkpoint import CheckpointError, known_preset, load_network
+from da3_ros.net.checkpoint import load_network
+from da3_ros.net.model_folder import CheckpointError, known_preset
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
-from da3_ros.net.presets import Preset
 from da3_ros.net.precision import compile_stages, pack_weights, set_precision
+from da3_ros.net.presets import Preset
 
 
 class ModelError(RuntimeError):
@@ -29,7 +30,7 @@ def load_model(config: Config) -> Network | NestedNetwork:
     """Load, place and warm up the network. Raises `ModelError`."""
     device = find_device(config.model.device)
     name = config.model.name
-    if name.startswith(("/", ".", "~")) and not Path(name).is_dir():
+    if name.startswith(("/", ".", "~")) and not os.path.isdir(name):
         raise ModelError(f"model.name is '{name}': there is no such folder")
     try:
         if preset := known_preset(name):  # before the hub and the weights

@@ -24,9 +24,9 @@ from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
 from da3_ros.core.memory_limit import MemoryLimit, is_out_of_memory
 from da3_ros.core.network_input import WindowInput
-from da3_ros.core.process_res import process_res
 from da3_ros.core.prediction import WindowDepth
-from da3_ros.core.preprocess import relative_to_reference
+from da3_ros.core.preprocess import ResizePlan, centre_crop, relative_to_reference
+from da3_ros.core.process_res import process_res
 from da3_ros.core.scale.metric_scale import MetricScale
 from da3_ros.core.scale.network_scale import NetworkScale
 from da3_ros.core.scale.placement import DepthMaps, NetworkPoses, Placement, ScaleSource
@@ -161,13 +161,14 @@ class Pipeline:
         placement: Placement,
         seconds: dict[str, float],
     ) -> WindowDepth:
+        plans = tuple(prepared.plans[i] for i in prepared.positions(window.views))
         return WindowDepth(
             window=window,
-            depth=published.depth * np.float32(placement.factor),
+            depth=_where_seen(published.depth * np.float32(placement.factor), window, plans),
             conf=published.conf,
             sky=published.sky,
             cameras=published.cameras,
-            plans=tuple(prepared.plans[i] for i in prepared.positions(window.views)),
+            plans=plans,
             placement=placement,
             seconds=seconds,
             limit=None if self._limit == self._no_limit() else self._limit,
@@ -179,6 +180,16 @@ def _in_window_order(out: NetOutput, order: list[int]) -> np.ndarray | None:
     if out.T_cam_ref is None:
         return None
     return out.T_cam_ref[0].double().cpu().numpy()[np.argsort(order)]
+
+
+def _where_seen(depth: np.ndarray, window: Window, plans: tuple[ResizePlan, ...]) -> np.ndarray:
+    """Depth (M, h, w) of the published views, NaN at pixels that their lens did not wholly see."""
+    for i, (view, plan) in enumerate(zip(window.views, plans)):
+        seen = window.frames[view].seen
+        if seen is not None:
+            white = np.repeat(seen[..., None] * np.uint8(255), 3, axis=2)
+            depth[i][centre_crop(plan.image(white), depth.shape[1:])[..., 0] < 255] = np.nan
+    return depth
 
 
 def _numpy(maps: torch.Tensor | None) -> np.ndarray | None:

@@ -28,11 +28,18 @@ class PointCloudWriter:
         self.step = step
         self._points = np.zeros((0, 0), POINT)
 
-    def __call__(self, depth: np.ndarray, image: np.ndarray, camera: CameraModel) -> np.ndarray:
+    def __call__(
+        self,
+        depth: np.ndarray,
+        image: np.ndarray,
+        camera: CameraModel,
+        centre: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Points (H, W) of dtype `POINT` in the optical frame, metres.
 
         depth: (H, W) float32 along z; NaN and infinity become NaN points. image: (H, W, 3)
-        uint8 RGB. camera: pinhole model of exactly this size.
+        uint8 RGB. camera: pinhole model of exactly this size. centre: (3,) m, the camera's
+        place in its frame, if it is not the origin.
         """
         size = (camera.height, camera.width)
         if depth.shape != size or image.shape != (*size, 3):
@@ -46,6 +53,9 @@ class PointCloudWriter:
         points["z"] = z
         np.multiply(x, z, out=points["x"])
         np.multiply(y, z, out=points["y"])
+        if centre is not None and centre.any():
+            for axis, shift in zip("xyz", centre.astype(np.float32)):
+                points[axis] += shift
         # BGRA bytes are a little-endian 0xAARRGGBB; some consumers want no alpha.
         bgra = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGRA)
         np.bitwise_and(bgra.view("<u4")[..., 0], 0x00FFFFFF, out=points["rgb"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,15 +17,19 @@ from da3_ros.core.sliding_window import Window
 from da3_ros.net.gaussians import Gaussians
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Prediction:
     """Depth, cameras and extras of N views; the result of `DepthAnything3.inference`.
+
+    It is the caller's own: arrays and attributes may be changed, as in
+    ``prediction.depth[prediction.sky >= 0.3] = np.nan``; exports check it again.
 
     depth: (N, H, W) float32 along z. conf: (N, H, W) at least 1, or None. sky: (N, H, W),
     0.3 and more is sky, or None. extrinsics: (N, 3, 4) world to camera, OpenCV axes, and
     intrinsics: (N, 3, 3) px at (H, W), or None where the model has no cameras.
-    processed_images: (N, H, W, 3) uint8 RGB as the network saw them. is_metric: lengths are
-    metres. aux: `feat_layer_X` -> (N, H/14, W/14, C). scale_factor: metres per network unit.
+    processed_images: (N, H, W, 3) uint8 RGB as the network saw them. is_metric: depth is in
+    metres. aux: `feat_layer_X` -> (N, H/14, W/14, C), and `gaussians` too where there are some.
+    scale_factor: metres per network unit.
     """
 
     depth: np.ndarray
@@ -32,13 +37,20 @@ class Prediction:
     extrinsics: np.ndarray | None = None
     intrinsics: np.ndarray | None = None
     processed_images: np.ndarray | None = None
-    aux: dict[str, np.ndarray] = field(default_factory=dict)
+    aux: dict[str, Any] = field(default_factory=dict)
     gaussians: Gaussians | None = None
     is_metric: bool = False
     sky: np.ndarray | None = None
     scale_factor: float | None = None
 
     def __post_init__(self):
+        self.aux = {name: value for name, value in self.aux.items() if name != "gaussians"}
+        if self.gaussians is not None:
+            self.aux["gaussians"] = self.gaussians
+        self.check()
+
+    def check(self) -> None:
+        """`ValueError` where shapes do not go together."""
         _check_maps(self.depth, conf=self.conf, sky=self.sky)
         count = len(self.depth)
         _check("extrinsics", self.extrinsics, (count, 3, 4))

@@ -6,7 +6,8 @@ import dataclasses
 import logging
 
 from da3_ros.core.config import Config
-from da3_ros.net.checkpoint import PictureSize, Weights
+from da3_ros.net.checkpoint import Weights
+from da3_ros.net.model_folder import PictureSize
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from da3_ros.core.camera_model import CameraModel
+from da3_ros.core import poses
+from da3_ros.core.camera_model import CameraError, CameraModel
+
+_ROWS_AT_ONCE = 256
+_NOWHERE = -1e4  # px: far outside every image
 
 
 class Rectifier:
@@ -13,20 +17,39 @@ class Rectifier:
 
     R: (3, 3) rotation raw optical frame -> rectified one (CameraInfo.R); identity if None.
     new_K: (3, 3) px of the rectified image (P[:3, :3] of CameraInfo); the camera's own K if
-    None. The maps are computed once; keep one rectifier per camera. A camera without a
-    lens, rotation or new K leaves its images untouched.
+    None. centre: (3,) m, the camera's place in its frame, from P's last column (`P = new_K
+    [I | -centre]`): not zero for the right camera of a stereo pair, which by CameraInfo's
+    definition shares the left one's frame. The maps are computed once; keep one rectifier per
+    camera. A camera without a lens, rotation or new K leaves its images untouched.
+
+    seen: (H, W) bool, the rectified pixels that the raw image shows; None where it shows all.
+    Raises `CameraError` when R is no rotation or no pixel is left.
     """
 
     def __init__(
-        self, camera: CameraModel, R: np.ndarray | None = None, new_K: np.ndarray | None = None
+        self,
+        camera: CameraModel,
+        R: np.ndarray | None = None,
+        new_K: np.ndarray | None = None,
+        centre: np.ndarray | None = None,
     ):
-        R = np.eye(3) if R is None else np.asarray(R, np.float64)
+        R = np.eye(3) if R is None else _rotation(R)
         self.camera = CameraModel(camera.width, camera.height, camera.K if new_K is None else new_K)
-        is_pinhole = not camera.is_distorted and np.array_equal(R, np.eye(3))
-        if is_pinhole and np.array_equal(self.camera.K, camera.K):
+        self.centre = np.zeros(3) if centre is None else np.asarray(centre, np.float64)
+        self.seen: np.ndarray | None = None
+        is_straight = not camera.is_distorted and np.allclose(R, np.eye(3), rtol=0, atol=1e-9)
+        if is_straight and np.array_equal(self.camera.K, camera.K):
             self._maps = None
             return
-        self._maps = _maps(camera, R, self.camera)
+        u, v = _raw_pixels(camera, R, self.camera)
+        seen = (u >= -0.5) & (v >= -0.5) & (u <= camera.width - 0.5) & (v <= camera.height - 0.5)
+        if not seen.any():
+            raise CameraError("the rectified image (R, P) shows nothing of what the camera sees")
+        self.seen = None if seen.all() else seen
+        # Half a pixel beyond the outer centres is still theirs; farther out is black.
+        u = np.where(seen, np.clip(u, 0, camera.width - 1), np.float32(_NOWHERE))
+        v = np.where(seen, np.clip(v, 0, camera.height - 1), np.float32(_NOWHERE))
+        self._maps = cv2.convertMaps(u, v, cv2.CV_16SC2)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) or (H, W) uint8 -> the same, rectified; black where nothing was seen."""
@@ -38,10 +61,21 @@ class Rectifier:
         return cv2.remap(image, *self._maps, cv2.INTER_LINEAR)
 
 
-def _maps(camera: CameraModel, R: np.ndarray, pinhole: CameraModel) -> tuple[np.ndarray, ...]:
-    size = (pinhole.width, pinhole.height)
-    if camera.distortion_model == "equidistant":
-        return cv2.fisheye.initUndistortRectifyMap(
-            camera.K, camera.D, R, pinhole.K, size, cv2.CV_16SC2
-        )
-    return cv2.initUndistortRectifyMap(camera.K, camera.D, R, pinhole.K, size, cv2.CV_16SC2)
+def _rotation(R) -> np.ndarray:
+    try:
+        return poses.rigid(poses.compose(np.reshape(R, (3, 3)), np.zeros(3)), "R")[:3, :3]
+    except poses.PoseError as error:
+        raise CameraError(str(error)) from error
+
+
+def _raw_pixels(camera: CameraModel, R: np.ndarray, pinhole: CameraModel):
+    """u and v (H, W) float32 in the raw image of each rectified pixel; far out without any."""
+    maps = np.empty((2, pinhole.height, pinhole.width), np.float32)
+    to_raw = R.T @ np.linalg.inv(pinhole.K)
+    for top in range(0, pinhole.height, _ROWS_AT_ONCE):
+        rows = np.arange(top, min(top + _ROWS_AT_ONCE, pinhole.height))
+        u, v = np.meshgrid(np.arange(pinhole.width), rows)
+        rays = np.stack([u, v, np.ones_like(u)], axis=-1).reshape(-1, 3) @ to_raw.T
+        raw = camera.project(rays).reshape(len(rows), pinhole.width, 2)
+        maps[:, rows] = np.moveaxis(np.nan_to_num(raw, nan=_NOWHERE), -1, 0)
+    return maps[0], maps[1]

@@ -14,35 +14,32 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from da3_ros.net.hub import HubError, download
+from da3_ros.net.model_folder import (
+    CONFIG,
+    WEIGHTS,
+    CheckpointError,
+    PictureSize,
+    find_local_folder,
+    first_line,
+    picture_size,
+    preset_named,
+    read_config,
+    short,
+)
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
-from da3_ros.net.presets import APACHE, PATCH, PRESETS, Preset, find_preset
+from da3_ros.net.presets import APACHE, PRESETS, Preset, find_preset
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+LONGEST_NAME = 1000
+"""Characters of a model's name; systems end at about 4096 of a path, 255 of a file."""
 
-MODELS = Path(__file__).parent.parent / "models"
-"""Trained weights that ship with the package, one folder each."""
+DTYPES = ("F64", "F32", "F16", "BF16")
+"""Types of weights that are read, as safetensors calls them; all become fp32."""
 
 _SHARED_NORM = re.compile(r"scratch\.output_conv2_aux\.[123]\.2\.(weight|bias)$")
 """Names of the one normalisation that the ray levels share; files store it as level 0."""
 
-OFFICIAL_RES = 504
-"""Longest side in px of the pictures that the published weights were trained for."""
-
 _log = logging.getLogger(__name__)
-
-
-class CheckpointError(RuntimeError):
-    """Weights that are missing, unreadable or do not fit; the message says which and why."""
-
-
-@dataclass(frozen=True)
-class PictureSize:
-    """Longest side in px of the pictures that weights were trained for, and the sides (least,
-    greatest) between which they are good; None where nobody has measured that."""
-
-    process_res: int = OFFICIAL_RES
-    good_between: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,10 +55,13 @@ class Weights:
 def load_network(name: str, device: str | torch.device = "cpu") -> Network | NestedNetwork:
     """A network ready for inference, in fp32, with `.preset` and `.weights` (`Weights`).
 
+    Nothing is read from its file later: that may be replaced, cut or removed.
+
     name: a preset (random weights, seeded), `da3-demo` (ships with the package), a folder
     with config.json and model.safetensors, or a Hugging Face repository ("owner/name").
     Raises `CheckpointError`.
     """
+    name = str(name)
     folder = _find_folder(name)
     if folder is None:
         network = random_network(find_preset(name))
@@ -96,38 +96,6 @@ def load_checkpoint(
     return network.eval().requires_grad_(False)
 
 
-def known_preset(name: str) -> Preset | None:
-    """The preset of a name, as far as this machine knows it without reading weights.
-
-    name: as in `load_network`. Raises `CheckpointError`.
-    """
-    if folder := find_local_folder(name):
-        path = folder / CONFIG
-        named = _read_config(folder).get("model_name") if path.is_file() else None
-        return _preset_named(str(named), path) if named else None
-    repositories = {p.repository.lower(): p for p in PRESETS.values() if p.repository}
-    return (repositories | PRESETS).get(name.lower().removesuffix("-1.1"))
-
-
-def picture_size(name: str | Path) -> PictureSize:
-    """The size of a checkpoint on this machine, by its config.json; official for all others.
-
-    name: as in `load_network`. Raises `CheckpointError`.
-    """
-    folder = find_local_folder(str(name))
-    config = _read_config(folder) if folder and (folder / CONFIG).is_file() else {}
-    size, between = config.get("process_res", OFFICIAL_RES), config.get("process_res_range")
-    numbers = [size, *([size, size] if between is None else between)]
-    if len(numbers) != 3 or any(type(n) is not int for n in numbers) or not (
-        PATCH <= numbers[1] <= size <= numbers[2]
-    ):
-        raise CheckpointError(
-            f"{folder / CONFIG} has process_res {size!r} and process_res_range {between!r}, must "
-            f"be a size in px, at least {PATCH}, and the least and greatest around it"
-        )
-    return PictureSize(size, between and tuple(between))
-
-
 def save_checkpoint(
     network: Network | NestedNetwork,
     folder: str | Path,
@@ -153,15 +121,9 @@ def _build(preset: Preset) -> Network | NestedNetwork:
     return NestedNetwork(preset) if preset.metric_branch else Network(preset)
 
 
-def find_local_folder(name: str) -> Path | None:
-    """The checkpoint folder that is on this machine under that name; None where there is none."""
-    if (MODELS / name / WEIGHTS).is_file():
-        return MODELS / name
-    return Path(name) if Path(name).is_dir() else None
-
-
 def _find_folder(name: str) -> Path | None:
     """The checkpoint folder of a name; None for a preset that has random weights."""
+    _check_name(name)
     if folder := find_local_folder(name):
         return folder
     if Path(name).suffix in (".pt", ".pth", ".bin", ".ckpt", ".pkl"):
@@ -181,8 +143,12 @@ def _find_folder(name: str) -> Path | None:
         ) from error
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _check_name(name: str) -> None:
+    if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        raise CheckpointError(
+            f"the model's name is {short(repr(name))}, must be a preset, a folder or a Hugging "
+            f"Face repository in 1 to {LONGEST_NAME} printable characters"
+        )
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
@@ -191,35 +157,33 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{folder} has no {WEIGHTS}; only safetensors checkpoints are loaded")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name).float() for name in file.keys()}
+            return {name: _read_tensor(file, name, path) for name in file.keys()}
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read: {_first_line(error)}") from error
+        raise CheckpointError(f"{path} cannot be read: {first_line(error)}") from error
+
+
+def _read_tensor(file, name: str, path: Path) -> Tensor:
+    """One tensor as fp32, copied: the file's memory may change or go away under a mapped one."""
+    dtype = file.get_slice(name).get_dtype()
+    if dtype not in DTYPES:
+        raise CheckpointError(
+            f"{path}: {short(name)} is of type {dtype}; weights are {', '.join(DTYPES)}"
+        )
+    value = file.get_tensor(name).to(torch.float32, copy=True)
+    # The sum is quick and finite in a sound file; only else is every value looked at.
+    if not value.sum().isfinite() and not value.isfinite().all():
+        raise CheckpointError(
+            f"{path}: {short(name)} holds NaN or infinity; the file is damaged, get it again"
+        )
+    return value
 
 
 def _preset_of(folder: Path, tensors: dict[str, Tensor]) -> Preset:
     """By the name in config.json, or by the shapes where it names none."""
-    config = _read_config(folder)
+    config = read_config(folder / CONFIG)
     if "model_name" not in config:
         return _preset_by_shape(folder, tensors)
-    return _preset_named(str(config["model_name"]), folder / CONFIG)
-
-
-def _preset_named(name: str, path: Path) -> Preset:
-    """path: of the file that names it."""
-    try:
-        return find_preset(name)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-
-
-def _read_config(folder: Path) -> dict:
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder / CONFIG} cannot be read: {_first_line(error)}") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{folder / CONFIG} holds no JSON object")
-    return config
+    return preset_named(config["model_name"], folder / CONFIG)
 
 
 def _preset_by_shape(folder: Path, tensors: dict[str, Tensor]) -> Preset:
@@ -251,7 +215,7 @@ def _load_strictly(network: nn.Module, tensors: dict[str, Tensor], folder: Path)
     names = {_official(name): name for name in network.state_dict()}
     required = {key for key, name in names.items() if not _SHARED_NORM.search(name)}
     wrong = [f"missing {key}" for key in sorted(required - set(tensors))]
-    wrong += [f"unexpected {key}" for key in sorted(set(tensors) - set(names))]
+    wrong += [f"unexpected {short(key)}" for key in sorted(set(tensors) - set(names))]
     state = {}
     for key, name in names.items():
         stored = key if key in tensors else re.sub(r"(conv2_aux\.)[123]", r"\g<1>0", key)

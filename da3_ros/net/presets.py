@@ -111,5 +111,5 @@ def find_preset(name: str) -> Preset:
     key = name.lower()
     key = ALIASES.get(key, key)
     if key not in PRESETS:
-        raise ValueError(f"unknown preset '{name}'; there are {', '.join([*PRESETS, *ALIASES])}")
+        raise ValueError(f"unknown preset '{name[:80]}'; there are {', '.join([*PRESETS, *ALIASES])}")
     return PRESETS[key]

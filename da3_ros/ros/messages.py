@@ -17,8 +17,11 @@ from std_msgs.msg import Header
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
 from da3_ros.core.point_cloud import POINT
+from da3_ros.core.rectify import Rectifier
 
 MILLIMETRES_MAX = 65535
+STRAIGHT_WHEN_ZERO = ("none", "plumb_bob", "rational_polynomial")
+"""Lens models whose coefficients of zero (or none at all) leave a pinhole."""
 
 
 def ns_to_stamp(stamp_ns: int) -> Time:
@@ -39,7 +42,7 @@ def camera_model(info: CameraInfo) -> CameraModel:
     """
     model = info.distortion_model or "none"
     D = np.array(info.d, dtype=np.float64)
-    if not D.any() and model != "equidistant":
+    if not D.any() and model in STRAIGHT_WHEN_ZERO:
         model, D = "none", np.zeros(0)
     full = CameraModel(info.width, info.height, np.reshape(info.k, (3, 3)), model, D)
     return _cut_and_binned(check_plausible(full), info)
@@ -52,8 +55,36 @@ def rectified_camera_model(info: CameraInfo) -> CameraModel:
     """
     P = np.reshape(info.p, (3, 4))
     K = P[:, :3] if P.any() else np.reshape(info.k, (3, 3))
-    camera = check_plausible(CameraModel(info.width, info.height, K))
+    try:
+        camera = check_plausible(CameraModel(info.width, info.height, K))
+    except CameraError as error:
+        raise CameraError(f"P: {error}" if P.any() else str(error)) from error
     return _cut_and_binned(camera, info)
+
+
+def rectifier(info: CameraInfo, *, is_raw: bool) -> Rectifier:
+    """Takes images of this camera to those that P describes, as image_proc does with K, D, R, P.
+
+    is_raw: the images are as the lens made them; else they are rectified already. By the
+    definition of CameraInfo, P takes a point in the frame of `header.frame_id` to its rectified
+    pixel: its last column says where in that frame the camera is (`Rectifier.centre`).
+    Raises `CameraError` with one sentence.
+    """
+    rectified = rectified_camera_model(info)
+    centre = _centre(np.reshape(info.p, (3, 4)))
+    if not is_raw:
+        return Rectifier(rectified, centre=centre)
+    R = np.reshape(info.r, (3, 3))
+    return Rectifier(camera_model(info), R if R.any() else None, rectified.K, centre)
+
+
+def _centre(P: np.ndarray) -> np.ndarray:
+    """(3,) m: where the camera of P = K [I | -centre] is."""
+    if not P[:, 3].any():
+        return np.zeros(3)
+    if not np.isfinite(P).all():
+        raise CameraError("P must be finite")
+    return -np.linalg.solve(P[:, :3], P[:, 3])
 
 
 def _cut_and_binned(camera: CameraModel, info: CameraInfo) -> CameraModel:
@@ -70,10 +101,14 @@ def _cut_and_binned(camera: CameraModel, info: CameraInfo) -> CameraModel:
     return camera.scaled(width=width, height=height)
 
 
-def camera_info_message(camera: CameraModel, head: Header) -> CameraInfo:
-    """sensor_msgs/CameraInfo of a pinhole camera."""
+def camera_info_message(
+    camera: CameraModel, head: Header, centre: np.ndarray | None = None
+) -> CameraInfo:
+    """sensor_msgs/CameraInfo of a pinhole camera. centre: (3,) m, its place in its frame."""
     P = np.zeros((3, 4))
     P[:, :3] = camera.K
+    if centre is not None:
+        P[:, 3] = -camera.K @ centre
     return CameraInfo(
         header=head,
         width=camera.width,

@@ -21,9 +21,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from da3_ros.core.config import Config
-from da3_ros.core.frame_counts import Drop, Ledger
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import check_export
+from da3_ros.core.frame_counts import Drop, Ledger
 from da3_ros.core.load_model import ModelError, find_device, free_memory, load_model
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.process_res import process_res, size_warning, with_process_res
@@ -36,6 +36,7 @@ from da3_ros.ros.health.namesakes import Namesakes
 from da3_ros.ros.health.throttled_log import Complaints
 from da3_ros.ros.inputs.subscriptions import Inputs
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.lifecycle import answer_impossible_transitions
 from da3_ros.ros.outputs.publishers import Outputs
 from da3_ros.ros.parameters import LiveParameters, declare_parameters, foreign_parameters
 from da3_ros.ros.run_node import Stopper
@@ -71,6 +72,7 @@ class DepthNode(LifecycleNode):
 
     def __init__(self, stopper: Stopper):
         super().__init__("da3", automatically_declare_parameters_from_overrides=True)
+        answer_impossible_transitions(self)
         foreign = foreign_parameters(self.get_parameters_by_prefix(""), sys.argv)
         config = declare_parameters(self)
         self._stopper = stopper

@@ -1,35 +1,87 @@
-"""Parameter files of ROS, read without a graph."""
+"""Parameter files of ROS, read without a graph and the same on every distribution.
+
+rclpy's own reader is missing on Humble and refuses valid files on Jazzy. What applies to which
+node, and what a word without quotes means, are the rules of rcl, tested against its nodes.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from rclpy.parameter import Parameter, parameter_dict_from_yaml_file
+import yaml
 
 from da3_ros.core.config import ConfigError
 
 OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 """Parameters of every node; none of ours."""
 
+NODE = "da3"
+WILDCARDS = ("*", "**")
 
-NODES = ["/**/da3", "da3"]
-"""The node in any namespace, and in none."""
+
+class _Loader(yaml.SafeLoader):
+    """YAML as rcl reads it: y and n are truth values, 1e-3 is a number."""
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]\Z"), "yYnN")
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+\Z"), "-+.0123456789"
+)
+_Loader.bool_values = {**yaml.SafeLoader.bool_values, "y": True, "n": False}
 
 
 def read_parameter_file(path: str | Path) -> dict:
-    """Dotted names and values that a ROS parameter file gives to the node.
+    """Dotted names and values that a ROS parameter file gives to the node, in any namespace.
 
-    Raises `ConfigError` in one sentence.
+    What comes later in the file wins. Raises `ConfigError` in one sentence.
     """
+    values, named = {}, {}
+    for name, parameters in _nodes(_load(path), path):
+        *namespace, node = [part for part in name.split("/") if part] or [""]
+        if node != NODE and node not in WILDCARDS:
+            continue
+        if node == NODE and not set(WILDCARDS) & set(namespace):
+            named["/".join(["", *namespace, node])] = None
+        values.update(_flatten(parameters, path))
+    if len(named) > 1:
+        raise ConfigError(f"{path} has parameters for {' and '.join(named)}; keep those of one")
+    return {name: value for name, value in values.items() if not name.startswith(OF_ROS)}
+
+
+def _load(path: str | Path) -> object:
     try:
-        messages = parameter_dict_from_yaml_file(str(path), use_wildcard=True, target_nodes=NODES)
+        return yaml.load(Path(path).read_bytes(), _Loader)
     except OSError as error:
         raise ConfigError(f"cannot read the parameter file {path}: {error.strerror}") from error
-    except (RuntimeError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no date, no text
         raise _no_parameter_file(path) from error
-    values = {name: Parameter.from_parameter_msg(msg).value for name, msg in messages.items()}
-    # rclpy reads an empty string as no value.
-    return {n: "" if v is None else v for n, v in values.items() if not n.startswith(OF_ROS)}
+
+
+def _nodes(tree: object, path: str | Path, name: str = "") -> Iterator[tuple[str, dict]]:
+    """Full names and parameters, in the order of the file."""
+    if tree is None and not name:  # an empty file
+        return
+    if not isinstance(tree, dict):
+        raise _no_parameter_file(path)
+    for key, below in tree.items():
+        if key != "ros__parameters":
+            yield from _nodes(below, path, f"{name}/{key}")
+        elif name and isinstance(below, dict):
+            yield name, below
+        else:
+            raise _no_parameter_file(path)
+
+
+def _flatten(parameters: dict, path: str | Path, prefix: str = "") -> dict:
+    values = {}
+    for key, value in parameters.items():
+        if value is None:
+            raise ConfigError(f'{prefix}{key} has no value in {path}; an empty text is ""')
+        dotted = _flatten(value, path, f"{prefix}{key}.") if isinstance(value, dict) else None
+        values.update({f"{prefix}{key}": value} if dotted is None else dotted)
+    return values
 
 
 def _no_parameter_file(path: str | Path) -> ConfigError:

@@ -6,9 +6,10 @@ the shared memory of the publishing process, whole.
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import shutil
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 import rclpy.logging
@@ -19,6 +20,7 @@ SEGMENT_BYTES = 64 << 20  # segment_size of the profile
 PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
 FAST_DDS_2_PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"  # its name up to Jazzy
 FAST_DDS_2_DISTROS = ("humble", "iron", "jazzy")
+FAST_DDS_2_WHEEL = "ros-fastrtps"  # that of Fast DDS 3 is called ros-fastdds
 USERS_CHOICE = (PROFILE_VARIABLE, FAST_DDS_2_PROFILE_VARIABLE, "FASTDDS_BUILTIN_TRANSPORTS")
 
 
@@ -39,10 +41,27 @@ def use_large_message_profile(
             "more (docker run --shm-size=1g or --ipc=host)."
         )
         return
-    fast_dds_2 = environment.get("ROS_DISTRO") in FAST_DDS_2_DISTROS
-    environment[FAST_DDS_2_PROFILE_VARIABLE if fast_dds_2 else PROFILE_VARIABLE] = str(
-        find_profile()
-    )
+    environment[profile_variable(environment)] = str(find_profile())
+
+
+def profile_variable(environment: Mapping[str, str] = os.environ) -> str:
+    """The variable in which this Fast DDS looks for its profile.
+
+    Never set both: each release knows its own, and Kilted's warns about the other one.
+    """
+    if distro := environment.get("ROS_DISTRO"):
+        fast_dds_2 = distro in FAST_DDS_2_DISTROS
+    else:  # wheels set no variable
+        fast_dds_2 = any(importlib.metadata.distributions(name=FAST_DDS_2_WHEEL))
+    return FAST_DDS_2_PROFILE_VARIABLE if fast_dds_2 else PROFILE_VARIABLE
+
+
+def keep_to_this_machine(environment: MutableMapping[str, str] = os.environ) -> None:
+    """No other machine shall hear this process's graph, unless the user wants it."""
+    if environment.get("ROS_DISTRO") == "humble":
+        environment.setdefault("ROS_LOCALHOST_ONLY", "1")
+    else:
+        environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
 def find_profile() -> Path:

@@ -42,8 +42,15 @@ def test_skew():
 def test_nothing_is_seen_behind(model, D):
     camera = CameraModel(320, 240, K, model, np.array(D))
     pixels = camera.project(np.array([[0, 0, -1.0], [0.1, 0, 0], [0, 0, 2.0]]))
-    assert np.isnan(pixels[:2]).all()
+    assert np.isnan(pixels[0]).all()
     np.testing.assert_allclose(pixels[2], (158, 121), atol=1e-9)
+    if model == "equidistant":  # beside the camera: theta is a right angle
+        angle = np.pi / 2
+        k1, k2, k3, k4 = D
+        far = angle + k1 * angle**3 + k2 * angle**5 + k3 * angle**7 + k4 * angle**9
+        np.testing.assert_allclose(pixels[1], (158 + 210 * far, 121))
+    else:
+        assert np.isnan(pixels[1]).all()
 
 
 @given(small_sizes, small_sizes, small_sizes, small_sizes, st.floats(0, 1), st.floats(0, 1))

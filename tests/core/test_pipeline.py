@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.core.config import from_dict
-from da3_ros.core.depth_view import view
+from da3_ros.core.config import SceneConfig, from_dict
+from da3_ros.core.depth_view import fuse, view
 from da3_ros.core.frame import Frame
 from da3_ros.core.network_input import WindowInput
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.preprocess import normalise, plan_resize, prepare_image
+from da3_ros.core.scene.scene import Scene
 from da3_ros.net.checkpoint import load_network, random_network
 from da3_ros.net.network import EncodedViews, Features, NetOutput
 from da3_ros.net.precision import pack_weights, set_precision
@@ -398,6 +399,35 @@ class TestViews:
         shown = view(result, 1, spine.config.output)
         assert shown.depth.shape == (96, 72)
         assert np.isnan(shown.depth[:5]).all() and np.isfinite(shown.depth[48]).all()
+
+
+@pytest.mark.parametrize("size", ["camera", "network"])
+def test_pixels_that_the_lens_never_saw_have_no_depth_and_stay_out_of_the_map(size):
+    T_world_cam = path([(0, 0, 0), (0.5, 0, 0), (1, 0, 0.2)])
+    seen = np.ones((72, 96), bool)
+    seen[:10] = seen[:, 80:] = False
+    frames = [replace(f, seen=seen) for f in frames_of(T_world_cam)]
+    spine = pipeline(TrueNetwork(T_world_cam), **{"window.size": 3, "window.publish": "all"})
+    (result,) = results(spine, frames)
+    shown = view(result, 0, from_dict({"output.size": size}).output)
+    known = np.isfinite(shown.depth)
+    if size == "camera":  # all unseen pixels, and at most the row beside them
+        assert not known[~seen].any() and known[11:, :79].all()
+    else:
+        np.testing.assert_array_equal(known, np.isfinite(result.depth[0]))
+        assert 0.65 < known.mean() < seen.mean()
+    scene = Scene(SceneConfig(voxel_size=0.1, max_range=20.0))
+    fuse(result, scene, from_dict({}).output)
+    points, _ = scene.cloud()
+    # Every point of the map is one that some frame's lens saw.
+    visible = np.zeros(len(points), bool)
+    for frame in frames:
+        T_cam_world = poses.inverse(frame.T_world_cam)
+        u, v = np.round(CAMERA.project(points @ T_cam_world[:3, :3].T + T_cam_world[:3, 3])).T
+        inside = (u >= 0) & (v >= 0) & (u < 96) & (v < 72)
+        visible[inside] |= seen[v[inside].astype(int), u[inside].astype(int)]
+    assert len(points) > 1000 and visible.mean() > 0.99
+    assert np.isfinite(result.to_prediction().depth).mean() == np.isfinite(result.depth).mean()
 
 
 def test_clear_forgets_frames_and_scale():

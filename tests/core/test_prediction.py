@@ -1,4 +1,4 @@
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,9 +24,23 @@ def prediction(**values):
     return Prediction(**{**complete, **values})
 
 
-def test_a_complete_prediction_is_frozen():
-    with pytest.raises(FrozenInstanceError):
-        prediction().depth = np.zeros((2, 14, 28), np.float32)
+def test_a_prediction_is_the_callers_own():
+    found = prediction()
+    found.depth *= 2
+    found.depth[0, 3, 4] = np.nan
+    found.conf = None
+    assert found.depth[1].max() == 2 and np.isnan(found.depth[0, 3, 4]) and found.conf is None
+    found.check()
+    found.sky = np.zeros((2, 14, 1), np.float32)
+    with pytest.raises(ValueError, match="sky must be"):
+        found.check()
+
+
+def test_gaussians_are_in_aux_too_and_go_with_them():
+    found = prediction(aux={"feat_layer_3": 1}, gaussians="splats")
+    assert found.aux == {"feat_layer_3": 1, "gaussians": "splats"}
+    assert replace(found, gaussians="others").aux["gaussians"] == "others"
+    assert replace(found, gaussians=None).aux == {"feat_layer_3": 1}
 
 
 @pytest.mark.parametrize(

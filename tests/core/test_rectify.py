@@ -65,6 +65,59 @@ def test_a_pinhole_image_moves_to_a_new_K():
     np.testing.assert_array_equal(rectified[:, 5:], picture[:, :-5])
 
 
+@pytest.mark.parametrize("model", LENSES)
+def test_seen_are_the_pixels_whose_rays_the_raw_image_holds(model):
+    rectify = Rectifier(
+        camera(model), SMALL_TURN, np.diag([120.0, 118, 1]) + [[0, 0, 160], [0, 0, 118], [0, 0, 0]]
+    )
+    raw = camera(model).project(rectify.camera.rays().reshape(-1, 3) @ SMALL_TURN)
+    inside = (np.abs(raw - [159.5, 119.5]) <= [160, 120]).all(axis=1).reshape(240, 320)
+    assert 0.2 < inside.mean() < 0.95
+    assert (rectify.seen != inside).mean() < 1e-3  # maps are float32
+    white = rectify(np.full((240, 320), 255, np.uint8))
+    assert (white[~rectify.seen] == 0).all() and (white[rectify.seen] > 0).all()
+
+
+def test_what_shows_everything_has_no_mask():
+    assert Rectifier(CameraModel(320, 240, K)).seen is None
+    assert (
+        Rectifier(
+            camera("plumb_bob"),
+            new_K=np.diag([400.0, 400, 1]) + [[0, 0, 160], [0, 0, 120], [0, 0, 0]],
+        ).seen
+        is None
+    )
+
+
+def test_skew_of_the_raw_camera_is_taken_out():
+    skewed = CameraModel(
+        320,
+        240,
+        K + [[0, 8.0, 0], [0, 0, 0], [0, 0, 0]],
+        "plumb_bob",
+        np.array(LENSES["plumb_bob"]),
+    )
+    rectified = Rectifier(skewed, new_K=K)(see(skewed.rays()))
+    inside = np.s_[30:-30, 40:-40]
+    expected = see(CameraModel(320, 240, K).rays())
+    assert np.abs(rectified[inside].astype(int) - expected[inside]).max() <= 2
+
+
+def test_beyond_the_fold_of_the_lens_nothing_is_repeated():
+    """OpenCV's maps show the folded picture a second time in the corners."""
+    folding = CameraModel(
+        320,
+        240,
+        np.array([[100.0, 0, 160], [0, 100, 120], [0, 0, 1]]),
+        "plumb_bob",
+        np.array([-0.3, 0, 0, 0.0]),
+    )
+    rectify = Rectifier(folding)
+    radius = np.hypot(*(rectify.camera.rays()[..., :2] - 0).transpose(2, 0, 1))
+    assert not rectify.seen[radius > np.sqrt(1 / 0.9) + 0.01].any()
+    assert (rectify(np.full((240, 320), 255, np.uint8))[radius > 1.07] == 0).all()
+
+
 def test_an_image_of_another_size_is_refused():
     with pytest.raises(ValueError, match="its camera says"):
         Rectifier(camera("plumb_bob"))(np.zeros((120, 160), np.uint8))

@@ -1,4 +1,9 @@
-"""Encoding a frame once and decoding one view give what the full forward pass gives."""
+"""Encoding a frame once and decoding one view give what the full forward pass gives.
+
+Up to rounding: a matrix product of another batch size, or on another number of threads, may add
+in another order. That shows as a few units in the last place of fp32 (1.2e-7 each), ten times as
+many in the small numbers of a pose. A view mistaken for another differs a thousand times more.
+"""
 
 import pytest
 import torch
@@ -10,6 +15,14 @@ from tools.upstream import random_cameras, reduced
 
 SIZE = (42, 70)
 VIEWS = 4
+
+ROUNDING, POSE_ROUNDING = 2e-6, 2e-5
+"""Largest difference relative to the largest value, of maps and tokens, and of camera poses."""
+
+
+def assert_same(found, expected, tolerance=ROUNDING):
+    difference = (found - expected).abs().max() / expected.abs().max()
+    assert found.shape == expected.shape and difference <= tolerance
 
 
 @pytest.fixture(scope="module", params=("da3-small", "da3-giant", "da3metric-large"))
@@ -35,8 +48,8 @@ def cameras_for(network):
 @torch.inference_mode()
 def test_a_frame_encodes_the_same_alone_and_in_a_window(network, images):
     together, separate = network.encode(images), encode_separately(network, images)
-    assert torch.equal(together.tokens, separate.tokens)
-    assert torch.equal(together.class_tokens, separate.class_tokens)
+    assert_same(separate.tokens, together.tokens)
+    assert_same(separate.class_tokens, together.class_tokens)
 
 
 @pytest.mark.parametrize("posed", (True, False))
@@ -48,19 +61,26 @@ def test_encode_once_and_decode_one_view(network, images, view, posed):
     encoded = encode_separately(network, images)
     features = network.aggregate(encoded, cameras, reference="middle", views=[view])
     one = network.decode(features)
-    assert torch.equal(one.depth[:, 0], full.depth[:, view])
+    assert_same(one.depth[:, 0], full.depth[:, view])
     if network.preset.any_view:
-        assert torch.equal(one.conf[:, 0], full.conf[:, view])
-        assert torch.equal(one.T_cam_ref, full.T_cam_ref)
-        assert torch.equal(one.K, full.K)
+        assert_same(one.conf[:, 0], full.conf[:, view])
+        assert_same(one.T_cam_ref, full.T_cam_ref, POSE_ROUNDING)
+        assert_same(one.K, full.K)
+
+
+@torch.inference_mode()
+def test_another_view_is_far_beyond_rounding(network, images):
+    depth = network(images, cameras_for(network), reference="middle").depth
+    with pytest.raises(AssertionError):
+        assert_same(depth[:, 0], depth[:, 1], 100 * ROUNDING)
 
 
 @torch.inference_mode()
 def test_views_keep_the_order_asked_for(network, images):
     full = network(images)
     features = network.aggregate(network.encode(images), views=[3, 1])
-    assert torch.equal(network.decode(features).depth, full.depth[:, [3, 1]])
-    assert torch.equal(network.decode(features, [1]).depth, full.depth[:, [1]])
+    assert_same(network.decode(features).depth, full.depth[:, [3, 1]])
+    assert_same(network.decode(features, [1]).depth, full.depth[:, [1]])
     with pytest.raises(ValueError, match=r"views \[0\] were not asked for"):
         network.decode(features, [0])
 
@@ -74,7 +94,7 @@ def small():
 def test_reading_rays_changes_nothing_else(small, images):
     features = small.aggregate(small.encode(images))
     with_rays, without = small.decode(features, rays=True), small.decode(features)
-    assert torch.equal(with_rays.depth, without.depth)
+    assert_same(with_rays.depth, without.depth)
     assert with_rays.ray.shape == (1, VIEWS, 24, 40, 6) and without.ray is None
     assert (with_rays.ray_conf > 1).all() and (without.conf > 1).all()
 

@@ -95,7 +95,7 @@ class Process:
     def shared_memory(self) -> list[Path]:
         """The process's own Fast DDS segments; ports are shared with other processes."""
         maps = Path(f"/proc/{self._process.pid}/maps").read_text()
-        return [Path(p) for p in set(re.findall(r"/dev/shm/fastdds_[0-9a-f]{16}\b", maps))]
+        return [Path(p) for p in set(re.findall(r"/dev/shm/fast(?:dds|rtps)_[0-9a-f]{16}\b", maps))]
 
     def crash(self) -> list[Path]:
         """SIGKILL: it can say nothing to anybody. Returns what it leaves in shared memory.

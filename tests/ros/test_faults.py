@@ -13,9 +13,9 @@ from graph import Process, Robot, start_node
 from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import Image
 
-from da3_ros.net.checkpoint import MODELS
+from da3_ros.net.model_folder import MODELS
 from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
-from da3_ros.ros.transport import FAST_DDS_2_PROFILE_VARIABLE, PROFILE_VARIABLE
+from da3_ros.ros.transport import profile_variable
 
 PARTS = ("camera", "poses", "listener")
 MISSING = {
@@ -26,10 +26,7 @@ MISSING = {
 """What the node says without them."""
 
 FOLDER = Path(__file__).parent
-SHORT_LEASE = {
-    variable: str(FOLDER / "short_lease.xml")
-    for variable in (PROFILE_VARIABLE, FAST_DDS_2_PROFILE_VARIABLE)
-}
+SHORT_LEASE = {profile_variable(): str(FOLDER / "short_lease.xml")}
 LEASE = 40.0
 """Seconds in which the graph takes a killed process for gone, in any DDS."""
 

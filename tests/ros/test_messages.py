@@ -161,3 +161,105 @@ def test_poses_round_trip(translation, quat):
     t, q = msg.transform.translation, msg.transform.rotation
     again = poses.from_quat_xyzw((q.x, q.y, q.z, q.w), (t.x, t.y, t.z))
     np.testing.assert_allclose(again, T, atol=1e-9)
+
+
+# --- the two cameras of a stereo pair (definition of CameraInfo; rectified as image_proc does) ---
+
+TURN = poses.from_quat_xyzw(np.array([0.01, -0.03, 0.004, 0.99949]), (0, 0, 0))[:3, :3]
+
+
+def stereo(baseline=0.12, **changes) -> CameraInfo:
+    P = np.zeros((3, 4))
+    P[:, :3] = [[280.0, 0, 158], [0, 280, 118], [0, 0, 1]]
+    P[0, 3] = -280 * baseline
+    return info(r=TURN.ravel(), p=P.ravel(), d=[-0.2, 0.05, 0, 0, 0], **changes)
+
+
+def test_the_rectified_picture_is_that_of_P_and_R():
+    """A raw pixel and the rectified one that shows the same point of the left camera's frame."""
+    rectify = messages.rectifier(stereo(), is_raw=True)
+    u, v = np.meshgrid(np.arange(320), np.arange(240))
+    shown = rectify(np.round(u * 0.75).astype(np.uint8)), rectify(v.astype(np.uint8))
+    raw = messages.camera_model(stereo())
+    P = np.reshape(stereo().p, (3, 4))
+    for point in ([0.3, 0.1, 2.0], [-0.4, 0.2, 3.0], [0.12, 0.0, 1.0]):
+        x, y, w = P @ np.r_[point, 1]
+        row, column = round(y / w), round(x / w)
+        in_camera = np.array(point) - rectify.centre
+        exact = raw.project((TURN.T @ in_camera)[None])[0]
+        assert abs(shown[0][row, column] / 0.75 - exact[0]) < 2.5  # px, and a grey value's rounding
+        assert abs(shown[1][row, column] - exact[1]) < 1.5
+    np.testing.assert_allclose(rectify.centre, [0.12, 0, 0])
+    np.testing.assert_array_equal(rectify.camera.K, P[:, :3])
+
+
+@pytest.mark.parametrize("is_raw", [True, False])
+def test_the_cloud_and_the_info_of_a_right_camera_are_in_its_frame(is_raw):
+    """Every point of the cloud projects to its own pixel by the P that is published with it."""
+    rectify = messages.rectifier(stereo(), is_raw=is_raw)
+    depth = np.linspace(1, 3, 320 * 240, dtype=np.float32).reshape(240, 320)
+    picture = np.zeros((240, 320, 3), np.uint8)
+    cloud = PointCloudWriter()(depth, picture, rectify.camera, rectify.centre)
+    P = np.reshape(
+        sent(messages.camera_info_message(rectify.camera, HEAD, rectify.centre)).p, (3, 4)
+    )
+    q = np.stack([cloud[axis].astype(float) for axis in "xyz"] + [np.ones_like(depth)]).reshape(
+        4, -1
+    )
+    pixels = (P @ q)[:2] / (P @ q)[2]
+    v, u = np.mgrid[:240, :320]
+    np.testing.assert_allclose(pixels, [u.ravel(), v.ravel()], atol=1e-3)
+
+
+def test_vertical_pairs_and_monocular_cameras():
+    P = np.reshape(stereo(baseline=0).p, (3, 4)).copy()
+    assert not messages.rectifier(info(p=P.ravel()), is_raw=True).centre.any()
+    P[1, 3] = -28.0
+    np.testing.assert_allclose(
+        messages.rectifier(info(p=P.ravel()), is_raw=True).centre, [0, 0.1, 0]
+    )
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"r": np.diag([1.0, 1, 2]).ravel()}, "R: rotation is not orthonormal"),
+        ({"r": np.diag([1.0, 1, -1]).ravel()}, "R: rotation is a reflection"),
+        ({"p": np.r_[np.zeros(3), 5.0, np.zeros(8)]}, "P: K has focal length"),
+        ({"r": np.diag([-1.0, 1, -1]).ravel()}, "shows nothing"),
+    ],
+)
+def test_matrices_of_no_rectification_are_refused(changes, words):
+    with pytest.raises(CameraError, match=words):
+        messages.rectifier(info(d=[0.1, 0, 0, 0, 0], **changes), is_raw=True)
+
+
+@pytest.mark.parametrize(
+    "model, d, same_as",
+    [
+        ("plumb_bob", [-0.2, 0.05, 1e-3, 0, 0.01, 0, 0, 0], ("plumb_bob", 5)),
+        ("plumb_bob", [-0.2, 0.05, 1e-3, 0, 0, 0, 0, 0, 0, 0, 0, 0], ("plumb_bob", 5)),
+        ("plumb_bob", [-0.2, 0.05, 1e-3, 0, 0.01, 0.3, 0.1, 0], ("rational_polynomial", 8)),
+        ("rational_polynomial", [-0.2, 0.05, 0, 0, 0, 0.3, 0, 0, 0, 0], ("rational_polynomial", 8)),
+        ("equidistant", [-0.2, 0.05, 1e-3, 0, 0], ("equidistant", 4)),
+        ("equidistant", [0.0] * 5, ("equidistant", 4)),
+    ],
+)
+def test_counts_of_coefficients_that_drivers_send(model, d, same_as):
+    camera = messages.camera_model(info(distortion_model=model, d=d))
+    assert (camera.distortion_model, camera.D.size) == same_as
+    np.testing.assert_array_equal(camera.D, d[: same_as[1]])
+
+
+@pytest.mark.parametrize(
+    "model, d, words",
+    [
+        ("equidistant", [0.1, 0, 0, 0, 0.2], "equidistant takes 4 finite coefficients, got 5"),
+        ("plumb_bob", [0.1, 0, 0, 0, 0, 0.2], "rational_polynomial takes 8 or 12 or 14"),
+        ("spherical", [0.0] * 4, "'spherical' is not supported"),
+        ("", [0.1, 0, 0, 0, 0], "none takes 0 finite coefficients, got 5"),
+    ],
+)
+def test_lenses_that_are_not_modelled_are_refused(model, d, words):
+    with pytest.raises(CameraError, match=words):
+        messages.camera_model(info(distortion_model=model, d=d))

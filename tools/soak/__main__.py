@@ -31,7 +31,7 @@ import time
 from pathlib import Path
 
 from da3_ros.ros.demo.bag import write_demo_bag
-from da3_ros.ros.transport import use_large_message_profile
+from da3_ros.ros.transport import keep_to_this_machine, use_large_message_profile
 from tools.soak import fuzz
 from tools.soak.laws import Run, broken_laws, table
 from tools.soak.listener import SoakListener
@@ -59,7 +59,7 @@ def main() -> int:
     options = parser.parse_args()
     use_large_message_profile()
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    keep_to_this_machine()
     options.out.mkdir(parents=True, exist_ok=True)
     if options.fuzz:
         return soak_in_noise(options)

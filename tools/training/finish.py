@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from da3_ros.net.checkpoint import MODELS, PictureSize, save_checkpoint
+from da3_ros.net.checkpoint import save_checkpoint
+from da3_ros.net.model_folder import MODELS, PictureSize
 from da3_ros.net.network import Network
 from da3_ros.net.presets import PRESETS
 from tools.training.camera_stage import finish_cameras
@@ -38,7 +39,9 @@ def main():
     network.to(args.device)
     generator = torch.Generator().manual_seed(args.seed)
     loss = finish_cameras(network, source, generator, args.windows)
-    size = PictureSize(round(112 * args.scale / 14) * 14)  # where it is good is for eval_demo to say
+    size = PictureSize(
+        round(112 * args.scale / 14) * 14
+    )  # where it is good is for eval_demo to say
     save_checkpoint(network, args.to, torch.float16, size)
     size = sum(f.stat().st_size for f in args.to.iterdir()) / 1e6
     print(f"camera loss {loss:.4f}; {args.to.name}: {size:.1f} MB")

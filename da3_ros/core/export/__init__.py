@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
-import inspect
+import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from da3_ros.core.export.colmap import export_colmap
-from da3_ros.core.export.depth_vis import export_depth_vis
-from da3_ros.core.export.feat_vis import export_feat_vis
-from da3_ros.core.export.glb import export_glb
-from da3_ros.core.export.gs_ply import export_gs_ply
-from da3_ros.core.export.gs_video import export_gs_video
+from da3_ros.core.export.colmap import ColmapOptions, export_colmap
+from da3_ros.core.export.depth_vis import DepthVisOptions, export_depth_vis
+from da3_ros.core.export.feat_vis import FeatVisOptions, export_feat_vis
+from da3_ros.core.export.folder import ExportError, check_folder
+from da3_ros.core.export.glb import GlbOptions, export_glb
+from da3_ros.core.export.gs_ply import GsPlyOptions, export_gs_ply
+from da3_ros.core.export.gs_video import GsVideoOptions, export_gs_video
 from da3_ros.core.export.npz import export_mini_npz, export_npz
 from da3_ros.core.export.ply import export_ply
+from da3_ros.core.export.points import CloudOptions
+from da3_ros.core.files.staging import staged
 from da3_ros.core.prediction import Prediction
+from da3_ros.core.user_input.options import Options, shown
 
-FORMATS: dict[str, Callable[..., list[Path]]] = {
-    "mini_npz": export_mini_npz,
-    "npz": export_npz,
-    "glb": export_glb,
-    "ply": export_ply,
-    "colmap": export_colmap,
-    "gs_ply": export_gs_ply,
-    "gs_video": export_gs_video,
-    "feat_vis": export_feat_vis,
-    "depth_vis": export_depth_vis,
+CAMERAS, GAUSSIANS, IMAGES, FEATURES = "cameras", "gaussians", "images", "features"
+"""What a format may need of a prediction."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format: its writer, its options, what it needs, and the folders that it writes into."""
+
+    write: Callable[[Prediction, Path, Options], list[Path]]
+    options: type[Options]
+    needs: tuple[str, ...]
+    folders: tuple[str, ...]
+
+
+FORMATS = {
+    "mini_npz": Format(export_mini_npz, Options, (), ("exports/mini_npz",)),
+    "npz": Format(export_npz, Options, (IMAGES,), ("exports/npz",)),
+    "glb": Format(export_glb, GlbOptions, (CAMERAS, IMAGES), (".", "depth_vis")),
+    "ply": Format(export_ply, CloudOptions, (CAMERAS, IMAGES), (".",)),
+    "colmap": Format(export_colmap, ColmapOptions, (CAMERAS, IMAGES), ("sparse/0", "images")),
+    "gs_ply": Format(export_gs_ply, GsPlyOptions, (GAUSSIANS,), ("gs_ply",)),
+    "gs_video": Format(export_gs_video, GsVideoOptions, (CAMERAS, GAUSSIANS), ("gs_video",)),
+    "feat_vis": Format(export_feat_vis, FeatVisOptions, (FEATURES, IMAGES), ("feat_vis",)),
+    "depth_vis": Format(export_depth_vis, DepthVisOptions, (IMAGES,), ("depth_vis",)),
 }
-"""Name -> function of (prediction, folder, *, options)."""
 
-NEED_CAMERAS = ("glb", "ply", "colmap", "gs_video")
-NEED_GAUSSIANS = ("gs_ply", "gs_video")
-NEED_IMAGES = ("npz", "glb", "ply", "colmap", "feat_vis", "depth_vis")
+NEED_GAUSSIANS = tuple(name for name, format in FORMATS.items() if GAUSSIANS in format.needs)
 
-
-class ExportError(ValueError):
-    """A format or option that does not exist, or a prediction without what a format needs."""
+ExportPlan = dict[str, Options]
+"""Formats to write and their options, checked."""
 
 
 def export(
@@ -44,75 +61,115 @@ def export(
     """Write `formats` (names joined with ``-``) below `folder`; returns the files written.
 
     options: ``{format: {option: value}}``; an option at the top level goes to every
-    requested format that has it. Raises `ExportError` before anything is written when a
-    name is unknown or the prediction lacks something.
+    requested format that has it. Raises `ExportError` or `OptionError` before anything is
+    written when a name is unknown, a value cannot be or the prediction lacks something.
     """
-    names = split_formats(formats)
-    chosen = options_by_format(names, options or {})
-    for name in names:
+    return write(prediction, plan_exports(split_formats(formats), options), folder)
+
+
+def write(prediction: Prediction, plan: ExportPlan, folder: str | Path) -> list[Path]:
+    """Write all formats of a plan, or none: they appear when the last one is complete.
+
+    Files of an earlier export are replaced, which a warning says. Raises `ExportError`.
+    """
+    for name in plan:
         _check_contents(name, prediction)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [p for name in names for p in FORMATS[name](prediction, folder, **chosen[name])]
-    return list(dict.fromkeys(paths))
+    check_exports_folder(folder, plan)
+    with staged(Path(folder)) as stage:
+        for name, options in plan.items():
+            FORMATS[name].write(prediction, stage.path, options)
+    if stage.replaced:
+        _log.warning(
+            "replaced %d files of an earlier export in '%s'%s",
+            *(len(stage.replaced), folder),
+            f"; {stage.left} more of them stay beside the new ones" if stage.left else "",
+        )
+    return stage.files
+
+
+def check_exports_folder(folder: str | Path, plan: ExportPlan) -> None:
+    """`ExportError` if the plan's files cannot be written below `folder`."""
+    check_folder(folder, [below for name in plan for below in FORMATS[name].folders])
 
 
 def split_formats(formats: str) -> list[str]:
     """Format names of ``glb-npz``, each once; `ExportError` when one is unknown."""
+    if not isinstance(formats, str):
+        raise ExportError(
+            f"export_format is {shown(formats)}, must be names joined with '-', as 'glb-npz'"
+        )
     names = list(dict.fromkeys(formats.split("-")))
     unknown = [name for name in names if name not in FORMATS]
     if unknown:
         raise ExportError(
-            f"export format '{unknown[0]}' is unknown; use {', '.join(FORMATS)}, joined with '-'"
+            f"export format {shown(unknown[0])} is unknown; use {', '.join(FORMATS)}, "
+            "joined with '-'"
         )
     return names
 
 
-def options_by_format(names: list[str], options: dict) -> dict[str, dict]:
-    """Options sorted to the formats they go to; `ExportError` for one that nobody has."""
-    known = {name: _option_names(name) for name in names}
-    chosen: dict[str, dict] = {name: {} for name in names}
-    for key, value in options.items():
-        if key in FORMATS:
-            continue
-        takers = [name for name in names if key in known[name]]
-        if not takers:
-            raise ExportError(f"option '{key}' is unknown to {', '.join(names)}{_list(known)}")
-        for name in takers:
-            chosen[name][key] = value
-    for name in names:
-        own = options.get(name) or {}
-        if not isinstance(own, dict):
-            raise ExportError(f"options of {name} must be a dictionary, got {own!r}")
-        unknown = [key for key in own if key not in known[name]]
-        if unknown:
-            raise ExportError(f"option '{unknown[0]}' is unknown to {name}{_list(known)}")
-        chosen[name] |= own
-    return chosen
+def plan_exports(
+    names: list[str], options: dict | None = None, defaults: dict[str, dict] | None = None
+) -> ExportPlan:
+    """Options sorted to the formats that they go to, and checked.
+
+    options: as of `export`. defaults: ``{format: {option: value}}`` that `options` may
+    replace. Raises `ExportError` for an option that nobody has, and `OptionError`.
+    """
+    options = {} if options is None else options
+    if not isinstance(options, dict):
+        raise ExportError(
+            f"export_kwargs is {shown(options)}, must be a dictionary {{format: {{option: value}}}}"
+        )
+    own = {key: _own_options(key, value) for key, value in options.items() if key in FORMATS}
+    common = {key: value for key, value in options.items() if key not in FORMATS}
+    for key in common:
+        if not any(key in _option_names(name) for name in names):
+            asked = ", ".join(names) or "the formats asked for"
+            raise ExportError(f"option {shown(key)} is unknown to {asked}{_list(names)}")
+    plan = {}
+    # Options of formats that are not asked for are checked too: a mistake stays a mistake.
+    for name in dict.fromkeys([*names, *own]):
+        values = {key: value for key, value in common.items() if key in _option_names(name)}
+        values = (defaults or {}).get(name, {}) | values | own.get(name, {})
+        plan[name] = FORMATS[name].options(**values)
+    return {name: plan[name] for name in names}
+
+
+def _own_options(name: str, values: dict | None) -> dict:
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise ExportError(f"options of {name} must be a dictionary, got {shown(values)}")
+    unknown = [key for key in values if key not in _option_names(name)]
+    if unknown:
+        raise ExportError(f"option {shown(unknown[0])} is unknown to {name}{_list([name])}")
+    return values
 
 
 def _option_names(name: str) -> list[str]:
-    parameters = inspect.signature(FORMATS[name]).parameters.values()
-    return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return [option.name for option in FORMATS[name].options.declared()]
 
 
-def _list(known: dict[str, list[str]]) -> str:
-    return "".join(f"; {name} has {', '.join(o) or 'no options'}" for name, o in known.items())
+def _list(names: list[str]) -> str:
+    lists = ((name, ", ".join(_option_names(name)) or "no options") for name in names)
+    return "".join(f"; {name} has {options}" for name, options in lists)
 
 
 def _check_contents(name: str, prediction: Prediction) -> None:
-    if name in NEED_CAMERAS and prediction.extrinsics is None:
+    prediction.check()
+    needs = FORMATS[name].needs
+    if CAMERAS in needs and (prediction.extrinsics is None or prediction.intrinsics is None):
         raise ExportError(
             f"export format '{name}' needs camera poses, which one-view models do not predict"
         )
-    if name in NEED_IMAGES and prediction.processed_images is None:
+    if IMAGES in needs and prediction.processed_images is None:
         raise ExportError(f"export format '{name}' needs the prediction's processed_images")
-    if name in NEED_GAUSSIANS and prediction.gaussians is None:
+    if GAUSSIANS in needs and prediction.gaussians is None:
         raise ExportError(
             f"export format '{name}' needs Gaussians: set infer_gs=True, with da3-giant or "
             "da3nested-giant-large"
         )
-    if name == "feat_vis" and not any(k.startswith("feat_layer_") for k in prediction.aux):
+    if FEATURES in needs and not any(k.startswith("feat_layer_") for k in prediction.aux):
         raise ExportError(
             "export format 'feat_vis' needs features: name layers in export_feat_layers"
         )

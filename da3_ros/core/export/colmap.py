@@ -13,9 +13,11 @@ import numpy as np
 
 from da3_ros.core import poses
 from da3_ros.core.export import points
+from da3_ros.core.export.points import CloudOptions
 from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.images import ImageBatch
+from da3_ros.core.user_input.options import Choice, Maybe, Of, option
 
 PINHOLE = 1
 MODELS = ("binary", "text", "both")
@@ -62,32 +64,31 @@ class _View:
     first_point: int
 
 
-def export_colmap(
-    prediction: Prediction,
-    folder: Path,
-    *,
-    images: SourceImages | None = None,
-    conf_thresh_percentile: float = 40.0,
-    num_max_points: int = 1_000_000,
-    filter_sky: bool = True,
-    model: str = "binary",
-) -> list[Path]:
-    """Write cameras, images and points3D (`model`: binary, text or both).
+@dataclass(frozen=True, eq=False)
+class ColmapOptions(CloudOptions):
+    """Options of the format colmap."""
+
+    model: str = option("binary", Choice(MODELS), "files of the model")
+    images: SourceImages | None = option(
+        None, Maybe(Of(SourceImages)), "files that the model refers to; from file names by itself"
+    )
+
+
+def export_colmap(prediction: Prediction, folder: Path, options: ColmapOptions) -> list[Path]:
+    """Write cameras, images and points3D.
 
     Every view is its own PINHOLE camera, every point is seen by the view that it came from.
-    With `images` the model refers to these at their own size; without, the pictures that
-    the network saw are written to ``images/``.
+    With `options.images` the model refers to these at their own size; without, the pictures
+    that the network saw are written to ``images/``.
     """
-    mask = points.confident_pixels(
-        prediction, conf_thresh_percentile=conf_thresh_percentile, filter_sky=filter_sky
-    )
-    mask = points.thin_out(mask, num_max_points)
+    images = options.images
+    mask = points.chosen_pixels(prediction, options)
     cloud, colors = points.unproject(prediction, mask), prediction.processed_images[mask]
     paths = [] if images else _write_images(prediction, folder / "images")
     views = _views(prediction, mask, images or _network_images(prediction))
     target = folder / "sparse" / "0"
     for kind, write in (("binary", _write_binary), ("text", _write_text)):
-        if model in (kind, "both"):
+        if options.model in (kind, "both"):
             paths += write(target, views, cloud, colors)
     return paths
 

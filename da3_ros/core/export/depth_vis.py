@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,19 +13,30 @@ import numpy as np
 from da3_ros.core.export import colormap
 from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.prediction import Prediction
+from da3_ros.core.user_input.options import Flag, Maybe, Number, Options, option
 
 LEGEND_WIDTH = 72
 
 
-def export_depth_vis(
-    prediction: Prediction, folder: Path, *, percentile: float = 2.0, legend: bool | None = None
-) -> list[Path]:
+@dataclass(frozen=True, eq=False)
+class DepthVisOptions(Options):
+    """Options of the format depth_vis."""
+
+    percentile: float = option(
+        2.0, Number(0, 50, "%"), "share of the inverse depths that each end of the colours takes"
+    )
+    legend: bool | None = option(
+        None, Maybe(Flag()), "a legend in metres; None: when the depth is metric"
+    )
+
+
+def export_depth_vis(prediction: Prediction, folder: Path, options: DepthVisOptions) -> list[Path]:
     """One JPEG per view: the image, its depth, and a legend in metres.
 
-    Colours are spread between two percentiles of each view's inverse depth. `legend` None
-    means: when the depth is metric.
+    Colours are spread between two percentiles of each view's inverse depth.
     """
-    legend = bool(prediction.is_metric) if legend is None else legend
+    percentile = options.percentile
+    legend = bool(prediction.is_metric) if options.legend is None else options.legend
 
     def write(index: int) -> Path:
         image, depth = prediction.processed_images[index], prediction.depth[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -11,12 +12,23 @@ import torch
 from da3_ros.core.export.depth_vis import write_jpeg
 from da3_ros.core.files.video import write_video
 from da3_ros.core.prediction import Prediction
+from da3_ros.core.user_input.options import Number, Options, option
 
 CLIP_PERCENT = 10.0
 """Share of the features that each end of a colour channel saturates."""
 
 
-def export_feat_vis(prediction: Prediction, folder: Path, *, fps: float = 15) -> list[Path]:
+FPS = Number(0.1, 1000, "frames/s")
+
+
+@dataclass(frozen=True, eq=False)
+class FeatVisOptions(Options):
+    """Options of the format feat_vis."""
+
+    fps: float = option(15.0, FPS, "speed of the video")
+
+
+def export_feat_vis(prediction: Prediction, folder: Path, options: FeatVisOptions) -> list[Path]:
     """Per layer: each image beside its features, as JPEG files and as a video.
 
     Red, green and blue are the three main components of the features of all views
@@ -29,7 +41,7 @@ def export_feat_vis(prediction: Prediction, folder: Path, *, fps: float = 15) ->
         frames = _side_by_side(prediction.processed_images, principal_colours(features))
         target = folder / "feat_vis" / name
         paths += [write_jpeg(target / f"{i:06d}.jpg", frame) for i, frame in enumerate(frames)]
-        paths.append(write_video(target.with_suffix(".mp4"), frames, fps=fps))
+        paths.append(write_video(target.with_suffix(".mp4"), frames, fps=options.fps))
     return paths
 
 

@@ -1,14 +1,54 @@
-"""Where an export of the node goes: a folder of its own below one directory, and nowhere else."""
+"""Where files may go: the folder of an export, and of the node below one directory."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
-from da3_ros.core.export import ExportError
+from da3_ros.core.user_input.options import is_plain_name, shown
 
 DEFAULT_DIRECTORY = Path.home() / ".ros" / "da3_ros"
+
+
+class ExportError(ValueError):
+    """What cannot be exported, or not there: a format, an option, a folder; one sentence."""
+
+
+def check_folder(folder: str | os.PathLike, below: Iterable[str], name: str = "export_dir") -> None:
+    """`ExportError` if files cannot be written to the folders `below` of `folder`.
+
+    A file in the place of a folder, no permission, or a link that leads out of `folder`.
+    """
+    if not isinstance(folder, (str, os.PathLike)) or not os.fspath(folder):
+        raise ExportError(f"{name} is {shown(folder)}, must be the path of a folder")
+    try:
+        _check_made(Path(folder), name)
+        for path in below:
+            _check_inside(Path(folder), Path(folder, path), name)
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a circle
+        if isinstance(error, ExportError):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise ExportError(f"{name} is {shown(str(folder))}, which cannot be: {reason}") from error
+
+
+def _check_made(folder: Path, name: str) -> None:
+    """The nearest part of the path that is there has to be a folder that may be written to."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise ExportError(f"{name} is '{folder}', but '{there}' is a file, not a folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ExportError(f"{name} is '{folder}', but '{there}' may not be written to")
+
+
+def _check_inside(folder: Path, path: Path, name: str) -> None:
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ExportError(
+            f"{name} is '{folder}', but '{path}' is a link that leads out of it; remove the link"
+        )
+    _check_made(path, name)
 
 
 def export_folder(directory: str, name: str, stamp_ns: int) -> Path:
@@ -17,9 +57,9 @@ def export_folder(directory: str, name: str, stamp_ns: int) -> Path:
     An empty name becomes the UTC time of the stamp. Raises `ExportError` for a name that
     is not a plain folder name.
     """
-    if name in (".", "..") or any(c in name for c in "/\\\0"):
+    if name and not is_plain_name(name):
         raise ExportError(
-            f"name is {name!r}, must be a plain folder name: exports stay below the node's "
+            f"name is {shown(name)}, must be a plain folder name: exports stay below the node's "
             "export.directory"
         )
     return _root(directory) / (name or _from_stamp(stamp_ns))
@@ -30,13 +70,8 @@ def check_directory(directory: str) -> None:
 
     Empty: nobody has asked for exports, so that nothing is checked.
     """
-    if not directory:
-        return
-    root = _root(directory)
-    there = next(p for p in (root, *root.absolute().parents) if p.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        why = "may not be written to" if there.is_dir() else "is no folder"
-        raise ExportError(f"export.directory is '{directory}', but {there} {why}; name another one")
+    if directory:
+        check_folder(_root(directory), (), "export.directory")
 
 
 def _root(directory: str) -> Path:

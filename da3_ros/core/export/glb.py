@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import colorsys
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from da3_ros.core.export import depth_vis, points
+from da3_ros.core.export.depth_vis import DepthVisOptions
+from da3_ros.core.export.points import CloudOptions
 from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.files.gltf import LINES, POINTS, Primitive, write_glb
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale import align
+from da3_ros.core.user_input.options import Choice, Flag, JsonObject, Maybe, Number, option
 
 _FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
 """Optical axes (y down, z forward) to glTF's (y up, z backward)."""
@@ -26,53 +30,40 @@ FAR_WORLD = 1e4
 """A world whose cameras are farther out than this is moved home; float32 ends at millimetres."""
 
 
-def export_glb(
-    prediction: Prediction,
-    folder: Path,
-    *,
-    conf_thresh_percentile: float = 40.0,
-    num_max_points: int = 1_000_000,
-    show_cameras: bool = True,
-    camera_size: float = 0.03,
-    conf_thresh: float = 1.05,
-    ensure_thresh_percentile: float = 90.0,
-    filter_black_bg: bool = False,
-    filter_white_bg: bool = False,
-    filter_sky: bool = True,
-    frame: str = "first_camera",
-    metadata: dict | None = None,
-    export_depth_vis: bool = True,
-) -> list[Path]:
+@dataclass(frozen=True, eq=False)
+class GlbOptions(CloudOptions):
+    """Options of the format glb."""
+
+    show_cameras: bool = option(True, Flag(), "camera wireframes")
+    camera_size: float = option(
+        0.03, Number(above=0, high=100), "their size as a share of the scene's extent"
+    )
+    frame: str = option("first_camera", Choice(FRAMES), "axes of the vertices, see below")
+    metadata: dict | None = option(None, Maybe(JsonObject()), "added to the scene's extras")
+    export_depth_vis: bool = option(True, Flag(), "also scene.jpg and depth_vis/")
+
+
+def export_glb(prediction: Prediction, folder: Path, options: GlbOptions) -> list[Path]:
     """Write ``scene.glb`` and, with `export_depth_vis`, ``scene.jpg`` and ``depth_vis/``.
 
     frame `first_camera`: the first camera's axes in glTF's sense, moved so that the median
     point is the origin (what viewers of this format expect). frame `world`: vertices are
     world coordinates (z up) in the prediction's unit, and the nodes' matrix turns them
     upright for viewers. Either way the scene's extras hold ``T_world_gltf``, which carries
-    what a viewer sees back to the world frame. `camera_size` is a share of the scene's
-    extent. `metadata` is added to the extras.
+    what a viewer sees back to the world frame.
     """
-    mask = points.confident_pixels(
-        prediction,
-        conf_thresh=conf_thresh,
-        conf_thresh_percentile=conf_thresh_percentile,
-        ensure_thresh_percentile=ensure_thresh_percentile,
-        filter_black_bg=filter_black_bg,
-        filter_white_bg=filter_white_bg,
-        filter_sky=filter_sky,
-    )
-    mask = points.thin_out(mask, num_max_points)
-    place = _in_world if frame == "world" else _at_first_camera
+    mask = points.chosen_pixels(prediction, options)
+    place = _in_world if options.frame == "world" else _at_first_camera
     cloud, T_local_world, T_gltf_local = place(prediction, mask)
     primitives = [Primitive("points", POINTS, cloud, prediction.processed_images[mask])]
-    if show_cameras:
-        size = _extent(cloud) * camera_size
+    if options.show_cameras:
+        size = _extent(cloud) * options.camera_size
         primitives.append(_camera_wireframes(prediction, T_local_world, size))
     T_gltf_world = (np.eye(4) if T_gltf_local is None else T_gltf_local) @ T_local_world
-    extras = _extras(prediction, frame, T_gltf_world) | (metadata or {})
+    extras = _extras(prediction, options.frame, T_gltf_world) | (options.metadata or {})
     path = folder / "scene.glb"
     write_glb(path, primitives, extras=extras, T_gltf_local=T_gltf_local)
-    return [path, *(_pictures(prediction, folder) if export_depth_vis else [])]
+    return [path, *(_pictures(prediction, folder) if options.export_depth_vis else [])]
 
 
 def _at_first_camera(prediction, mask):
@@ -139,7 +130,7 @@ def _camera_wireframes(prediction: Prediction, T_local_world, size: float) -> Pr
 
 def _pictures(prediction: Prediction, folder: Path) -> list[Path]:
     """The preview that galleries show beside the scene, and the depth pictures."""
-    paths = depth_vis.export_depth_vis(prediction, folder)
+    paths = depth_vis.export_depth_vis(prediction, folder, DepthVisOptions())
     with atomic_path(folder / "scene.jpg") as temporary:
         shutil.copyfile(paths[0], temporary)
     return [folder / "scene.jpg", *paths]

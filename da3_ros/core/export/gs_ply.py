@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,92 +11,112 @@ import numpy as np
 from da3_ros.core.export.gaussians import unbatched
 from da3_ros.core.export.ply import write_ply
 from da3_ros.core.prediction import Prediction
+from da3_ros.core.user_input.options import Flag, Maybe, Number, Options, Whole, option
 from da3_ros.net.gaussians import Gaussians
 from da3_ros.net.sky import SKY_SCORE
 
 BORDER = 8 / 256
 """Share of the image along each edge whose Gaussians are of low quality."""
 
+REST = 15
+"""f_rest columns per colour: degree three, which all viewers read. Lower degrees end in zeros."""
 
-def export_gs_ply(
-    prediction: Prediction,
-    folder: Path,
-    *,
-    gs_views_interval: int | None = 1,
-    save_sh_dc_only: bool = False,
-    prune_border_gs: bool = True,
-    prune_by_depth_percent: float = 0.9,
-    filter_sky: bool = True,
-) -> list[Path]:
-    """Write the Gaussians of every `gs_views_interval`-th view (None: about twelve views).
+BLOCK = 8192
+"""Gaussians written at a time: a block and its columns fit the processor's cache."""
 
-    Left out are the image borders, the farthest share of each view above
-    `prune_by_depth_percent`, and the sky. `save_sh_dc_only` keeps one colour per Gaussian.
-    Columns: position, normal (zero), f_dc, f_rest (all of red, then green, then blue),
+
+@dataclass(frozen=True, eq=False)
+class GsPlyOptions(Options):
+    """Options of the format gs_ply."""
+
+    gs_views_interval: int | None = option(
+        1, Maybe(Whole(1)), "every n-th view's Gaussians; None: about twelve views"
+    )
+    save_sh_dc_only: bool = option(False, Flag(), "one colour per Gaussian: no f_rest columns")
+    prune_border_gs: bool = option(True, Flag(), "leave out the images' borders")
+    prune_by_depth_percent: float = option(
+        0.9, Number(0, 1), "share of each view's Gaussians that stays, the nearest first"
+    )
+    filter_sky: bool = option(True, Flag(), "leave out sky, where the network tells it")
+
+
+def export_gs_ply(prediction: Prediction, folder: Path, options: GsPlyOptions) -> list[Path]:
+    """Write the Gaussians.
+
+    Columns: position, normal (zero), f_dc, 45 of f_rest (all of red, then green, then blue),
     opacity as logit, scale as logarithm, rotation wxyz.
     """
     columns = _to_numpy(unbatched(prediction.gaussians))
-    kept = np.isfinite(columns["means"]).all(axis=1)
-    kept &= _pixels(
-        prediction,
-        gs_views_interval,
-        BORDER if prune_border_gs else 0.0,
-        prune_by_depth_percent,
-        filter_sky,
-    )
-    columns = {name: values[kept] for name, values in columns.items()}
+    kept = np.isfinite(columns["means"]).all(axis=1) & _pixels(prediction, options)
+    rest = 0 if options.save_sh_dc_only else REST
     unit = "metre" if prediction.is_metric else "unit of the model"
-    vertices = gaussian_vertices(columns, dc_only=save_sh_dc_only)
-    return [write_ply(folder / "gs_ply" / "0000.ply", vertices, f"world frame, {unit}")]
+    path = write_ply(
+        folder / "gs_ply" / "0000.ply",
+        np.dtype([(name, "<f4") for name in _names(rest)]),
+        int(kept.sum()),
+        _blocks(columns, kept, rest),
+        f"world frame, {unit}",
+    )
+    return [path]
 
 
 def _to_numpy(gaussians: Gaussians) -> dict[str, np.ndarray]:
     return {name: values.float().cpu().numpy() for name, values in vars(gaussians).items()}
 
 
-def _pixels(prediction, interval, border, depth_share, filter_sky) -> np.ndarray:
+def _pixels(prediction: Prediction, options: GsPlyOptions) -> np.ndarray:
     """(N*H*W,) bool: the Gaussians to keep; one per pixel, view after view."""
     count, height, width = prediction.depth.shape
-    interval = max(count // 12, 1) if interval is None else interval
-    if interval < 1:
-        raise ValueError(f"gs_views_interval is {interval}, must be at least 1, or None")
+    interval = options.gs_views_interval or max(count // 12, 1)
+    border = BORDER if options.prune_border_gs else 0.0
     kept = np.zeros((count, height, width), bool)
     top, left = int(border * height), int(border * width)
     kept[::interval, top : height - top, left : width - left] = True
-    if depth_share < 1:
-        far = np.nanquantile(prediction.depth.reshape(count, -1), depth_share, axis=1)
+    share = options.prune_by_depth_percent
+    if share < 1:
+        far = np.nanquantile(prediction.depth.reshape(count, -1), share, axis=1)
         kept &= prediction.depth <= far[:, None, None]
-    if filter_sky and prediction.sky is not None:
+    if options.filter_sky and prediction.sky is not None:
         kept &= prediction.sky < SKY_SCORE
     return kept.reshape(-1)
 
 
-def gaussian_vertices(columns: dict[str, np.ndarray], *, dc_only: bool) -> np.ndarray:
-    """The structured array of a 3DGS PLY.
-
-    columns: means (G, 3), scales (G, 3), rotations (G, 4) wxyz, harmonics (G, 3, d_sh),
-    opacities (G,).
-    """
-    harmonics = columns["harmonics"]
-    count = len(harmonics)
-    rest = harmonics[..., 1:1] if dc_only else harmonics[..., 1:]
-    opacity = np.clip(columns["opacities"].reshape(count, 1), 1e-6, 1 - 1e-6)
-    parts = {
-        "xyz": columns["means"],
-        "n": np.zeros((count, 3), np.float32),
-        "f_dc_": harmonics[..., 0],
-        "f_rest_": rest.reshape(count, 3 * rest.shape[2]),
-        "opacity": np.log(opacity / (1 - opacity)),
-        "scale_": np.log(np.maximum(columns["scales"], 1e-10)),
-        "rot_": columns["rotations"],
-    }
-    rows = np.concatenate(list(parts.values()), axis=1, dtype="<f4")
-    names = [
+def _names(rest: int) -> list[str]:
+    return [
         *("x", "y", "z", "nx", "ny", "nz"),
         *(f"f_dc_{i}" for i in range(3)),
-        *(f"f_rest_{i}" for i in range(3 * rest.shape[2])),
+        *(f"f_rest_{i}" for i in range(3 * rest)),
         "opacity",
         *(f"scale_{i}" for i in range(3)),
         *(f"rot_{i}" for i in range(4)),
     ]
-    return rows.view([(name, "<f4") for name in names])[:, 0]
+
+
+def _blocks(columns: dict[str, np.ndarray], kept: np.ndarray, rest: int) -> Iterator[np.ndarray]:
+    """Rows of the table, block after block: (M, columns) float32.
+
+    columns: means (G, 3), scales (G, 3), rotations (G, 4) wxyz, harmonics (G, 3, d_sh),
+    opacities (G,).
+    """
+    rows = np.zeros((BLOCK, len(_names(rest))), "<f4")
+    for start in range(0, len(kept), BLOCK):
+        chosen = kept[start : start + BLOCK]
+        part = {name: values[start : start + BLOCK] for name, values in columns.items()}
+        if not chosen.all():
+            part = {name: values[chosen] for name, values in part.items()}
+        yield _fill(rows[: len(part["means"])], part, rest)
+
+
+def _fill(rows: np.ndarray, part: dict[str, np.ndarray], rest: int) -> np.ndarray:
+    """Everything but the normals and the degrees that there are not, which stay zero."""
+    harmonics = part["harmonics"]
+    degrees = min(rest, harmonics.shape[2] - 1)
+    rows[:, :3], rows[:, 6:9] = part["means"], harmonics[..., 0]
+    for channel in range(3):
+        first = 9 + channel * rest
+        rows[:, first : first + degrees] = harmonics[:, channel, 1 : 1 + degrees]
+    opacity = np.clip(part["opacities"], 1e-6, 1 - 1e-6)
+    rows[:, -8] = np.log(opacity / (1 - opacity))
+    rows[:, -7:-4] = np.log(np.maximum(part["scales"], 1e-10))
+    rows[:, -4:] = part["rotations"]
+    return rows

@@ -9,9 +9,10 @@ import numpy as np
 
 from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.prediction import Prediction
+from da3_ros.core.user_input.options import Options
 
 
-def export_mini_npz(prediction: Prediction, folder: Path) -> list[Path]:
+def export_mini_npz(prediction: Prediction, folder: Path, options: Options) -> list[Path]:
     """depth, conf and the cameras, as far as the prediction has them; nothing is rounded.
 
     The cameras are stored under both of their public names: `extrinsics`, `intrinsics`
@@ -20,7 +21,7 @@ def export_mini_npz(prediction: Prediction, folder: Path) -> list[Path]:
     return [_write(_arrays(prediction), folder / "exports" / "mini_npz" / "results.npz")]
 
 
-def export_npz(prediction: Prediction, folder: Path) -> list[Path]:
+def export_npz(prediction: Prediction, folder: Path, options: Options) -> list[Path]:
     """What mini_npz holds, and `image`, `sky`, `is_metric` and the features `feat_layer_X`."""
     features = {k: v for k, v in prediction.aux.items() if k.startswith("feat_layer_")}
     arrays = _arrays(prediction) | {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale import align
+from da3_ros.core.user_input.options import Flag, Number, Options, Whole, option
 from da3_ros.net.sky import SKY_SCORE
 
 BLACK_BELOW = 16
@@ -13,16 +16,32 @@ WHITE_FROM = 240
 """A pixel is background when all its channels are darker, or at least as bright."""
 
 
-def confident_pixels(
-    prediction: Prediction,
-    *,
-    conf_thresh: float = 1.05,
-    conf_thresh_percentile: float = 40.0,
-    ensure_thresh_percentile: float = 90.0,
-    filter_black_bg: bool = False,
-    filter_white_bg: bool = False,
-    filter_sky: bool = True,
-) -> np.ndarray:
+PERCENT = Number(0, 100, "%")
+
+
+@dataclass(frozen=True, eq=False)
+class CloudOptions(Options):
+    """Which pixels become points."""
+
+    conf_thresh_percentile: float = option(
+        40.0, PERCENT, "share of the least confident pixels that is left out"
+    )
+    num_max_points: int = option(1_000_000, Whole(0), "at most so many points, drawn evenly")
+    conf_thresh: float = option(1.05, Number(0), "confidence that a pixel needs")
+    ensure_thresh_percentile: float = option(
+        90.0, PERCENT, "whatever the two say, pixels above this percentile stay"
+    )
+    filter_black_bg: bool = option(False, Flag(), "leave out nearly black pixels")
+    filter_white_bg: bool = option(False, Flag(), "leave out nearly white pixels")
+    filter_sky: bool = option(True, Flag(), "leave out sky, where the network tells it")
+
+
+def chosen_pixels(prediction: Prediction, options: CloudOptions) -> np.ndarray:
+    """(N, H, W) bool: the pixels that become points."""
+    return thin_out(confident_pixels(prediction, options), options.num_max_points)
+
+
+def confident_pixels(prediction: Prediction, options: CloudOptions) -> np.ndarray:
     """(N, H, W) bool: pixels with a depth that are no background and confident enough.
 
     The confidence threshold is `conf_thresh`, raised to the percentile
@@ -31,17 +50,18 @@ def confident_pixels(
     """
     depth, images = prediction.depth, prediction.processed_images
     mask = np.isfinite(depth) & (depth > 0)
-    if filter_black_bg:
+    if options.filter_black_bg:
         mask &= (images >= BLACK_BELOW).any(axis=-1)
-    if filter_white_bg:
+    if options.filter_white_bg:
         mask &= (images < WHITE_FROM).any(axis=-1)
-    if filter_sky and prediction.sky is not None:
+    if options.filter_sky and prediction.sky is not None:
         mask &= prediction.sky < SKY_SCORE
     if prediction.conf is None or not mask.any():
         return mask
     conf = prediction.conf if mask.all() else prediction.conf[mask]
-    low, high = np.percentile(conf, [conf_thresh_percentile, ensure_thresh_percentile])
-    return mask & (prediction.conf >= min(max(conf_thresh, low), high))
+    percentiles = options.conf_thresh_percentile, options.ensure_thresh_percentile
+    low, high = np.percentile(conf, percentiles)
+    return mask & (prediction.conf >= min(max(options.conf_thresh, low), high))
 
 
 def thin_out(mask: np.ndarray, limit: int) -> np.ndarray:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from da3_ros.core import poses
 from da3_ros.core.config import ExportConfig
-from da3_ros.core.export import FORMATS, NEED_GAUSSIANS, ExportError, export
+from da3_ros.core.export import (
+    FORMATS,
+    NEED_GAUSSIANS,
+    ExportError,
+    ExportPlan,
+    check_exports_folder,
+    plan_exports,
+    write,
+)
 from da3_ros.core.export.folder import check_directory
 from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.scene.mesh import MeshError
@@ -64,14 +72,14 @@ def export_running(
     window_formats, mesh_formats = split_all_formats(formats)
     if mesh_formats and scene is None:
         raise ExportError(f"{mesh_formats[0]} needs the scene: set scene.enabled, or load a mesh")
+    layers = options.get("export_feat_layers", ())
+    options = {name: value for name, value in options.items() if name != "export_feat_layers"}
+    defaults = {"glb": {"frame": "world", "metadata": metadata, "export_depth_vis": False}}
+    plan = plan_exports(window_formats, options, defaults)
+    check_exports_folder(folder, plan)
     paths = []
-    if window_formats:
-        prediction = _world_prediction(window_formats, newest, options, infer)
-        defaults = {"frame": "world", "metadata": metadata, "export_depth_vis": False}
-        options = {k: v for k, v in options.items() if k != "export_feat_layers"}
-        if "glb" in window_formats:
-            options["glb"] = defaults | options.get("glb", {})
-        paths += export(prediction, "-".join(window_formats), folder, options)
+    if plan:
+        paths += write(_world_prediction(plan, newest, layers, infer), plan, folder)
     return paths + [_export_mesh(name, folder, scene) for name in mesh_formats]
 
 
@@ -88,13 +96,13 @@ def window_metadata(newest: WindowDepth | None, frame_id: str) -> dict:
 
 
 def _world_prediction(
-    formats: list[str], newest: WindowDepth | None, options: dict, infer: Infer
+    plan: ExportPlan, newest: WindowDepth | None, layers: Sequence[int], infer: Infer
 ) -> Prediction:
     if newest is None:
         raise ExportError("there is nothing to export yet: no window has been processed")
     if newest.is_metric and not np.isfinite(newest.scale.scale):
         raise ExportError("the scale is not known yet: move the camera, then export")
-    if not any(name in NEED_NETWORK for name in formats):
+    if not any(name in NEED_NETWORK for name in plan):
         return newest.to_prediction()
     frames = newest.window.frames
     T_world_cam = newest.window.T_world_cam
@@ -103,8 +111,8 @@ def _world_prediction(
         [frame.image for frame in frames],
         extrinsics=poses.inverse(T_world_cam) if posed else None,
         intrinsics=np.stack([frame.camera.K for frame in frames]) if posed else None,
-        infer_gs=any(name in NEED_GAUSSIANS for name in formats),
-        export_feat_layers=options.get("export_feat_layers", ()),
+        infer_gs=any(name in NEED_GAUSSIANS for name in plan),
+        export_feat_layers=layers,
     )
 
 

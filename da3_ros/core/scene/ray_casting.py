@@ -1,14 +1,13 @@
-"""Rays against triangles, by Embree: for views through a lens and for looking straight down."""
+"""Rays against triangles: for views through a lens and for looking straight down."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 
 from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.scene.nearest_triangle import nearest_triangle
 from da3_ros.core.scene.rasteriser import in_view
 
 LENS_TOLERANCE = 0.1
@@ -77,9 +76,7 @@ def first_hits(triangles: np.ndarray, origins: np.ndarray, directions: np.ndarra
     """
     if len(triangles) == 0 or len(origins) == 0:
         return np.full(len(origins), np.nan)
-    scene = EmbreeScene()
-    TriangleMesh(scene, np.ascontiguousarray(triangles, dtype=np.float32))
-    hit = scene.run(np.float32(origins), np.float32(directions), query="INTERSECT")
+    hit = nearest_triangle(triangles, origins, directions)
     # From the plane itself: more exact than the traversal's float32 distance.
     triangles = triangles.astype(np.float64)
     normals = face_normals(triangles)

@@ -1,10 +1,18 @@
-"""Images as users have them (files, PIL, arrays) to one batch for the network."""
+"""Images as users have them (files, PIL, arrays) to one batch for the network.
+
+A picture's size is read from its header before anything is decoded: a few bytes may unpack to
+gigabytes. The bound is Pillow's, ``PIL.Image.MAX_IMAGE_PIXELS`` (twice that many are refused,
+179 million by default); who has larger pictures raises it there.
+"""
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Callable, Sequence
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +22,14 @@ from PIL import Image
 
 from da3_ros.core import preprocess
 from da3_ros.core.preprocess import ResizePlan
+from da3_ros.core.user_input.options import shown
 
 _DEEP_MODES = ("I", "F")
 """PIL modes (with their variants, as I;16) whose values do not fit 8 bits."""
+
+
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+"""What Pillow raises on bytes that are no picture, or only a part of one."""
 
 
 class ImageInputError(ValueError):
@@ -44,14 +57,10 @@ class ImageBatch:
 def read_batch(image: Sequence, process_res: int, method: str) -> ImageBatch:
     """Read, resize and normalise all images; several at a time.
 
-    image: a list of file names, PIL images or arrays (see `read_rgb`). Images of different
-    sizes are centre-cropped to the smallest height and width. Raises `ImageInputError` or
-    `preprocess.PreprocessError`.
+    image: see `image_list`. Images of different sizes are centre-cropped to the smallest
+    height and width. Raises `ImageInputError` or `preprocess.PreprocessError`.
     """
-    if isinstance(image, (str, os.PathLike, Image.Image)) or not hasattr(image, "__len__"):
-        raise ImageInputError(f"image is a {type(image).__name__}, must be a list of images")
-    if len(image) == 0:
-        raise ImageInputError("image is an empty list, must hold at least one image")
+    image = image_list(image)
     resized = _map(
         lambda i: _read_resized(image[i], f"image[{i}]", process_res, method),
         len(image),
@@ -66,6 +75,23 @@ def read_batch(image: Sequence, process_res: int, method: str) -> ImageBatch:
         images[i] = preprocess.centre_crop(pixels, size)
         values[i] = preprocess.normalise(images[i]).numpy()
     return ImageBatch(images, torch.from_numpy(values), plans)
+
+
+def image_list(image: Sequence | np.ndarray) -> Sequence | np.ndarray:
+    """`image` if it is a list of file names, PIL images or arrays (see `read_rgb`), or one array
+    (N, H, W, 1 | 3 | 4); else `ImageInputError`.
+    """
+    if isinstance(image, np.ndarray) and image.dtype.kind not in "OU" and image.ndim != 4:
+        raise ImageInputError(
+            f"image is one array of shape {image.shape}, must be a list of images, or (N, H, W, 3); "
+            "for one image write [image]"
+        )
+    is_list = hasattr(image, "__len__") and hasattr(image, "__getitem__")
+    if not is_list or isinstance(image, (str, bytes, Mapping)):
+        raise ImageInputError(f"image is a {type(image).__name__}, must be a list of images")
+    if len(image) == 0:
+        raise ImageInputError("image is an empty list, must hold at least one image")
+    return image
 
 
 def _map(action: Callable, count: int, threads: int | None) -> list:
@@ -98,13 +124,44 @@ def read_rgb(source, name: str = "image") -> np.ndarray:
     )
 
 
+def picture_size(data: bytes | memoryview, name: str = "image") -> tuple[int, int]:
+    """(height, width) of an encoded picture (JPEG, PNG, WebP and more), without decoding it.
+
+    Raises `ImageInputError` for bytes that are no picture, and for more pixels than the bound.
+    """
+    with _read(io.BytesIO(data), f"{name} of {len(data)} bytes") as image:
+        return image.height, image.width
+
+
 def _from_file(path: Path, name: str) -> np.ndarray:
+    called = f"{name}: cannot read {shown(str(path), longest=300)}"
     try:
-        with Image.open(path) as image:
-            return _from_pil(image, name)
-    except OSError as error:
-        reason = "there is no such file" if not path.exists() else "it is not a readable image"
-        raise ImageInputError(f"{name}: cannot read '{path}', {reason}") from error
+        is_file = path.is_file()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageInputError(f"{called}, {reason}") from error
+    if not is_file:
+        reason = "it is no file" if path.exists() else "there is no such file"
+        raise ImageInputError(f"{called}, {reason}")
+    with _read(path, called) as image:
+        return _from_pil(image, name)
+
+
+@contextmanager
+def _read(source: Path | io.BytesIO, called: str) -> Iterator[Image.Image]:
+    """A picture whose header is read; what is wrong with it, there or inside, is named."""
+    try:
+        with Image.open(source) as image:
+            yield image
+    except ImageInputError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageInputError(
+            f"{called}: it unpacks to more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; if it is "
+            "meant to be that large, raise PIL.Image.MAX_IMAGE_PIXELS"
+        ) from error
+    except _BROKEN as error:
+        raise ImageInputError(f"{called}, it is not a readable image") from error
 
 
 def _from_pil(image: Image.Image, name: str) -> np.ndarray:

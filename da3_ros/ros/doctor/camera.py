@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo, CompressedImage
+from sensor_msgs.msg import CompressedImage
 
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.config import Config
@@ -14,7 +14,7 @@ from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.doctor.recording import Observation
 from da3_ros.ros.images import ImageError, compressed_to_rgb, to_rgb
 from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
-from da3_ros.ros.messages import camera_model, rectified_camera_model
+from da3_ros.ros.messages import rectifier
 
 ENOUGH = 0.95
 FAR_NS = 10_000_000_000
@@ -23,11 +23,6 @@ FAR_NS = 10_000_000_000
 def decode(msg) -> np.ndarray:
     """(H, W, 3) uint8 RGB. Raises `ImageError`."""
     return compressed_to_rgb(msg) if isinstance(msg, CompressedImage) else to_rgb(msg)
-
-
-def read_camera(info: CameraInfo, config: Config) -> CameraModel:
-    """The camera as the node reads it. Raises `CameraError`."""
-    return camera_model(info) if config.input.rectify else rectified_camera_model(info)
 
 
 def check_camera(seen: Observation, config: Config) -> list[Finding]:
@@ -88,7 +83,8 @@ def check_info(seen: Observation, config: Config) -> Finding:
         return error(name, what, "start or record the camera_info topic beside the images")
     info = seen.infos[0]
     try:
-        camera = read_camera(info, config)
+        rectify = rectifier(info, is_raw=config.input.rectify)
+        camera = rectify.camera
         height, width = decode(seen.images[0].msg).shape[:2]
     except CameraError as problem:
         return error(name, str(problem), "calibrate the camera (camera_calibration) and load it")
@@ -106,7 +102,13 @@ def check_info(seen: Observation, config: Config) -> Finding:
     if max(off) > 0.25:
         what = f"principal point ({camera.K[0, 2]:.0f}, {camera.K[1, 2]:.0f}) is far off centre"
         return warn(name, what, "was the image cropped or resized without its camera_info?")
-    return ok(name, f"fx {camera.K[0, 0]:.0f} px, {2 * field_of_view(camera):.0f} degrees wide")
+    what = f"fx {camera.K[0, 0]:.0f} px, {2 * field_of_view(camera):.0f} degrees wide"
+    if rectify.centre.any():
+        place = ", ".join(f"{metres:.3f}" for metres in rectify.centre)
+        what += (
+            f"; its P places the camera at ({place}) m in '{frames[0]}' (second of a stereo pair)"
+        )
+    return ok(name, what)
 
 
 def field_of_view(camera: CameraModel) -> float:

@@ -13,7 +13,7 @@ from huggingface_hub.errors import HFValidationError
 from da3_ros.core.config import Config
 from da3_ros.core.load_model import ModelError, find_device
 from da3_ros.net.attention import has_bf16_products, has_bf16_tiles, kernel
-from da3_ros.net.checkpoint import CONFIG, MODELS, WEIGHTS
+from da3_ros.net.model_folder import CONFIG, MODELS, WEIGHTS
 from da3_ros.net.presets import PRESETS
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.transport import SEGMENT_BYTES, USERS_CHOICE, find_profile

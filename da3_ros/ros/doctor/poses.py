@@ -7,13 +7,13 @@ import numpy as np
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError
 from da3_ros.core.config import Config
-from da3_ros.core.rectify import Rectifier
-from da3_ros.ros.doctor.camera import decode, read_camera
+from da3_ros.ros.doctor.camera import decode
 from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, PosedPicture, agreement
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.doctor.recording import Observation
 from da3_ros.ros.images import ImageError
 from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.ros.messages import rectifier
 
 ENOUGH = 0.95
 PAIRS = 6
@@ -133,9 +133,16 @@ def find_pairs(seen: Observation, config: Config) -> list[tuple[PosedPicture, Po
             found.append((i, j))
     step = max(1, len(found) // PAIRS)
     try:
-        rectify = Rectifier(read_camera(seen.infos[0], config))
+        rectify = rectifier(seen.infos[0], is_raw=config.input.rectify)
         return [
-            tuple(PosedPicture(rectify(decode(posed[k].msg)), rectify.camera, T[k]) for k in pair)
+            tuple(
+                PosedPicture(
+                    rectify(decode(posed[k].msg)),
+                    rectify.camera,
+                    T[k] @ poses.compose(np.eye(3), rectify.centre),
+                )
+                for k in pair
+            )
             for pair in found[::step][:PAIRS]
         ]
     except (CameraError, ImageError, IndexError, ValueError):

@@ -14,7 +14,7 @@ from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, Ledger
-from da3_ros.core.poses import PoseError
+from da3_ros.core.poses import PoseError, compose
 from da3_ros.core.preprocess import PreprocessError, plan_resize
 from da3_ros.core.rectify import Rectifier
 from da3_ros.ros.health.rates import Rate
@@ -23,7 +23,7 @@ from da3_ros.ros.images import ImageError, compressed_to_rgb, to_rgb
 from da3_ros.ros.inputs.pairing import Pair, Pairing
 from da3_ros.ros.inputs.pose_source import Located, Lost, PoseSource, Waiting, WaitingLine
 from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
-from da3_ros.ros.messages import camera_model, rectified_camera_model
+from da3_ros.ros.messages import rectifier
 
 INFO_WAIT = 1.0
 """Seconds after which an image's camera info is not expected any more."""
@@ -166,7 +166,10 @@ class CameraInput:
         rgb = compressed_to_rgb(image) if isinstance(image, CompressedImage) else to_rgb(image)
         self._follow(pair.info, rgb.shape[:2])
         rectify, frame_id = self._rectifier, image.header.frame_id
-        return Frame(frame_id, pair.stamp_ns, rectify(rgb), rectify.camera, T_world_cam)
+        if T_world_cam is not None:  # so far of the frame, which the camera may stand beside
+            T_world_cam = T_world_cam @ compose(np.eye(3), rectify.centre)
+        picture = (rectify(rgb), rectify.camera)
+        return Frame(frame_id, pair.stamp_ns, *picture, T_world_cam, rectify.seen, rectify.centre)
 
     def _follow(self, info: CameraInfo, size: tuple[int, int]) -> None:
         """Keep the rectifier of the newest camera info; most are equal to the last one.
@@ -175,10 +178,9 @@ class CameraInput:
         """
         if not (self._info and _same_camera(info, self._info)):
             plan_resize(*size, self._desk.config.model.process_res)  # or it says why not
-            read = camera_model if self._desk.config.input.rectify else rectified_camera_model
-            camera = read(info)
-            _check_size(camera, size)
-            self._rectifier, self._info = Rectifier(camera), info
+            rectify = rectifier(info, is_raw=self._desk.config.input.rectify)
+            _check_size(rectify.camera, size)
+            self._rectifier, self._info = rectify, info
         _check_size(self._rectifier.camera, size)
 
     def _give_up(self, images: list) -> None:
@@ -209,7 +211,8 @@ def _same_camera(a: CameraInfo, b: CameraInfo) -> bool:
     same_size = (a.width, a.height, a.roi) == (b.width, b.height, b.roi)
     same_lens = (a.distortion_model, list(a.d)) == (b.distortion_model, list(b.d))
     same_binning = (a.binning_x, a.binning_y) == (b.binning_x, b.binning_y)
-    return same_size and same_lens and same_binning and all(a.k == b.k) and all(a.p == b.p)
+    same_matrices = all(a.k == b.k) and all(a.r == b.r) and all(a.p == b.p)
+    return same_size and same_lens and same_binning and same_matrices
 
 
 def _key(msg) -> tuple[str, int]:

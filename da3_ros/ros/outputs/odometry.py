@@ -12,6 +12,7 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 
+from da3_ros.core import poses
 from da3_ros.core.config import Config
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.ros import messages
@@ -41,13 +42,14 @@ class OdometryOutput:
         T_world_cam, frame = result.pose(-1), result.frames[-1]
         if T_world_cam is None:
             return
+        T_world_frame = T_world_cam @ poses.inverse(frame.T_frame_cam)
         head = messages.header(self._config.pose.world_frame, frame.stamp_ns)
         odometry = Odometry(header=head, child_frame_id=frame.camera_id)
-        odometry.pose.pose = messages.pose_message(T_world_cam)
+        odometry.pose.pose = messages.pose_message(T_world_frame)
         odometry.pose.covariance[0] = odometry.twist.covariance[0] = UNKNOWN
         self._odometry.publish(odometry)
         if self._tf:
-            transform = messages.transform_message(T_world_cam, head, frame.camera_id)
+            transform = messages.transform_message(T_world_frame, head, frame.camera_id)
             self._tf.publish(TFMessage(transforms=[transform]))
 
     def close(self) -> None:

@@ -89,7 +89,7 @@ class CameraOutputs:
             self._depth.publish(message)
         if is_listened(self._info):
             camera = view.depth_view.camera
-            self._info.publish(messages.camera_info_message(camera, view.header))
+            self._info.publish(messages.camera_info_message(camera, view.header, view.frame.centre))
         if is_listened(self._image):
             self._image.publish(messages.image_message(view.depth_view.image, "rgb8", view.header))
         self._publish_confidence(view)
@@ -104,7 +104,8 @@ class CameraOutputs:
     def _publish_points(self, view: ViewOfWindow) -> None:
         if is_listened(self._points):
             depth_view = view.depth_view
-            points = self._write_cloud(depth_view.depth, depth_view.image, depth_view.camera)
+            picture = (depth_view.depth, depth_view.image, depth_view.camera)
+            points = self._write_cloud(*picture, view.frame.centre)
             self._points.publish(messages.cloud_message(points, view.header))
 
     def _publish_pose(self, view: ViewOfWindow) -> None:

@@ -1,5 +1,8 @@
 """Services that write files, one at a time, while images go on being processed.
 
+Each export is a folder of its own that appears when it is complete; a name that is there
+already gets a number.
+
 ~/export         da3_ros/Export    any formats, name and options
 ~/export_glb     std_srvs/Trigger  the newest window as glb
 ~/export_gs_ply  std_srvs/Trigger  the newest window as 3D Gaussians
@@ -22,6 +25,7 @@ from da3_ros.core.config import Config
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.folder import export_folder
 from da3_ros.core.export.running import export_running, window_metadata
+from da3_ros.core.files.staging import new_folder
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.scene.scene import Scene
 from da3_ros.net.nested import NestedNetwork
@@ -98,18 +102,19 @@ class ExportServices:
         self.job = f"{formats} to {folder}"
         self._node.get_logger().info(f"exporting {self.job}")
         start = time.monotonic()
-        paths = export_running(
-            formats,
-            folder,
-            parsed,
-            newest=newest,
-            scene=self._scene,
-            infer=self._infer,
-            metadata=window_metadata(newest, config.pose.world_frame),
-        )
-        message = f"{len(paths)} files in {folder}, {time.monotonic() - start:.1f} s"
+        with new_folder(folder) as stage:
+            export_running(
+                formats,
+                stage.path,
+                parsed,
+                newest=newest,
+                scene=self._scene,
+                infer=self._infer,
+                metadata=window_metadata(newest, config.pose.world_frame),
+            )
+        message = f"{len(stage.files)} files in {stage.path}, {time.monotonic() - start:.1f} s"
         self._node.get_logger().info(f"exported {message}")
-        return True, message, [str(path) for path in paths]
+        return True, message, [str(path) for path in stage.files]
 
 
 def _in_words(error: Exception) -> str:

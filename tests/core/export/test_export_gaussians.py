@@ -150,7 +150,7 @@ def test_gs_ply_is_the_standard_layout(tmp_path):
     (path,) = export(found, "gs_ply", tmp_path, KEEP_ALL)
     assert path == tmp_path / "gs_ply" / "0000.ply"
     vertices = plyfile.PlyData.read(path)["vertex"]
-    rest = [f"f_rest_{i}" for i in range(24)]
+    rest = [f"f_rest_{i}" for i in range(45)]  # degree three: some viewers read nothing else
     names = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", *rest, "opacity"]
     names += [f"scale_{i}" for i in range(3)] + [f"rot_{i}" for i in range(4)]
     assert list(vertices.data.dtype.names) == names
@@ -163,7 +163,8 @@ def test_gs_ply_is_the_standard_layout(tmp_path):
     # Channel after channel: all of red's coefficients, then green's, then blue's.
     for channel in range(3):
         assert torch.equal(columns[f"f_dc_{channel}"], g.harmonics[:, channel, 0])
-        assert torch.equal(columns[f"f_rest_{8 * channel + 3}"], g.harmonics[:, channel, 4])
+        assert torch.equal(columns[f"f_rest_{15 * channel + 3}"], g.harmonics[:, channel, 4])
+        assert not any(columns[f"f_rest_{15 * channel + i}"].any() for i in range(8, 15))
 
 
 def test_gs_ply_read_back_draws_the_same_picture(tmp_path):
@@ -174,7 +175,7 @@ def test_gs_ply_read_back_draws_the_same_picture(tmp_path):
     def column(*names):
         return torch.from_numpy(np.stack([v[n] for n in names], axis=-1))
 
-    f_rest = column(*(f"f_rest_{i}" for i in range(24))).view(-1, 3, 8)
+    f_rest = column(*(f"f_rest_{i}" for i in range(45))).view(-1, 3, 15)[..., :8]
     f_dc = column("f_dc_0", "f_dc_1", "f_dc_2")[..., None]
     read = Gaussians(
         means=column("x", "y", "z"),
@@ -389,7 +390,7 @@ def test_gs_video_shows_progress_when_asked(few, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"color_mode": "RGB"}, "color_mode is 'RGB', must be one of"),
+        ({"color_mode": "RGBD"}, "color_mode is 'RGBD', must be one of RGB, D, ED, RGB"),
         ({"vis_depth": "left"}, "vis_depth is 'left'"),
         ({"video_quality": "best"}, "video_quality is 'best'"),
         ({"chunk_size": 0}, "chunk_size is 0, must be at least 1"),

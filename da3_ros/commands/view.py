@@ -1,0 +1,79 @@
+"""da3_view: a page in the browser that shows a running node, a result bag, or a file."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from da3_ros.ros.bags.bag import BagError
+from da3_ros.ros.transport import use_large_message_profile
+
+NO_VISER = (
+    "the page needs viser: pip install viser into the environment of da3_ros (make demo VIEW=1 "
+    "does it)"
+)
+
+
+def main() -> int:
+    """Entry point of da3_view. Returns the exit code."""
+    options = parse_arguments(sys.argv[1:])
+    if importlib.util.find_spec("viser") is None:
+        print(f"da3_view: {NO_VISER}", file=sys.stderr)
+        return 1
+    from da3_ros.ros.view.files import ViewFileError
+
+    try:
+        run(options)
+    except (BagError, ViewFileError) as error:
+        print(f"da3_view: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
+    """Command line of da3_view."""
+    parser = argparse.ArgumentParser("da3_view", description=__doc__)
+    add = parser.add_argument
+    add(
+        "file",
+        nargs="?",
+        type=Path,
+        help="result bag, .glb or .ply (points, mesh, 3D Gaussians); default: the running node",
+    )
+    add("--node", default="/da3", metavar="NAME", help="node with its namespace (%(default)s)")
+    add("--world-frame", default="odom", metavar="FRAME", help="of the node (%(default)s)")
+    add("--host", default="127.0.0.1", help="0.0.0.0: also for other computers (%(default)s)")
+    add("--port", type=int, default=8080, help="or the next free one (%(default)s)")
+    return parser.parse_args(arguments)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Serve the page until SIGINT or SIGTERM. Raises `BagError` and `ViewFileError`."""
+    from da3_ros.ros.view import files, show
+    from da3_ros.ros.view.page import Page
+
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    if options.file:
+        files.check(options.file)
+    use_large_message_profile()
+    page = Page(options.host, options.port)
+    print(f"open {page.address} in a browser; Ctrl-C ends", flush=True)
+    try:
+        if options.file is None:
+            show.show_node(page, options.node, options.world_frame, stop)
+        elif files.is_bag(options.file):
+            show.show_bag(page, options.file, stop)
+        else:
+            show.show_file(page, options.file, stop)
+    finally:
+        page.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

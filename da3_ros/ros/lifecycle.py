@@ -1,0 +1,27 @@
+"""What rclpy leaves open about lifecycle nodes on some distributions."""
+
+from __future__ import annotations
+
+from lifecycle_msgs.srv import ChangeState
+from rclpy.lifecycle import LifecycleNode
+
+
+def answer_impossible_transitions(node: LifecycleNode) -> None:
+    """Let `change_state` answer `success: false` where the transition is not possible now.
+
+    On Humble and Jazzy the error leaves the callback, nothing is answered, and
+    `ros2 lifecycle set` and every manager wait for ever. Kilted and later answer by themselves.
+    """
+    (service,) = (s for s in node.services if s.srv_type is ChangeState)
+    change_state = service.callback
+
+    def answer(request: ChangeState.Request, response: ChangeState.Response):
+        try:
+            return change_state(request, response)
+        except RuntimeError as error:  # RCLError
+            wanted = request.transition.label or request.transition.id
+            node.get_logger().error(f"transition {wanted} is not possible now: {error}")
+            response.success = False
+            return response
+
+    service.callback = answer

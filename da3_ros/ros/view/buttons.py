@@ -1,0 +1,124 @@
+"""The node's services as buttons of the page."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import CameraInfo
+from std_srvs.srv import Trigger
+
+from da3_ros.core import poses
+from da3_ros.core.camera_model import CameraModel
+from da3_ros.ros.messages import camera_info_message, header, pose_message
+from da3_ros.ros.view.live import LiveView, depth_metres
+from da3_ros.ros.view.page import Page
+from da3_ros.ros.view.picture import side_by_side
+from da3_ros.srv import Export, RenderDepth
+
+WAIT = 60.0
+"""Seconds until a service is taken to be dead; meshes and exports take a while."""
+
+RENDERED_HEIGHT = 360
+"""px of the picture that `render_depth` makes of the page's viewpoint."""
+
+
+class ServiceError(RuntimeError):
+    """The service did not answer, or said no; one sentence."""
+
+
+class Buttons:
+    """Adds the buttons to the page; each calls a service of the node that `view` listens to.
+
+    world_frame: in which the page's viewpoint is said.
+    """
+
+    def __init__(self, page: Page, view: LiveView, world_frame: str):
+        self._page, self._view, self._world_frame = page, view, world_frame
+        self._rendered = None
+        with page.server.gui.add_folder("node"):
+            self._add("build mesh", self._build_mesh)
+            self._add("render depth from here", self._render_depth)
+            self._add("export GLB", self._export)
+            self._add("reset", self._reset)
+
+    def _add(self, label: str, act: Callable) -> None:
+        button = self._page.server.gui.add_button(label)
+
+        @button.on_click
+        def _(event) -> None:
+            button.disabled = True
+            try:
+                said, color = act(event.client), "green"
+            except ServiceError as error:
+                said, color = str(error), "red"
+            finally:
+                button.disabled = False
+            event.client.add_notification(label, said, color=color, auto_close_seconds=8.0)
+
+    def _build_mesh(self, client) -> str:
+        return self._call(Trigger, "build_mesh", Trigger.Request()).message
+
+    def _reset(self, client) -> str:
+        answer = self._call(Trigger, "reset", Trigger.Request())
+        self._page.clear()
+        return answer.message or "window, poses, scale and map are forgotten"
+
+    def _export(self, client) -> str:
+        answer = self._call(Export, "export", Export.Request(formats="glb"))
+        for name in answer.paths:
+            if name.endswith(".glb") and Path(name).is_file():
+                client.send_file_download(
+                    Path(name).name, Path(name).read_bytes(), save_immediately=True
+                )
+        return answer.message
+
+    def _render_depth(self, client) -> str:
+        camera, T_world_cam = viewpoint(client.camera)
+        request = RenderDepth.Request(cull_faces=True)
+        head = header(self._world_frame, 0)
+        request.camera_pose = PoseStamped(header=head, pose=pose_message(T_world_cam))
+        request.camera_info: CameraInfo = camera_info_message(camera, head)
+        answer = self._call(RenderDepth, "render_depth", request)
+        depth = depth_metres(answer.depth)
+        picture = side_by_side(np.full((*depth.shape, 3), 255, np.uint8), depth)
+        picture = picture[:, picture.shape[0] * camera.width // camera.height :]
+        if self._rendered is None:
+            self._rendered = self._page.server.gui.add_image(picture, label="rendered depth")
+        else:
+            self._rendered.image = picture
+        return answer.message
+
+    def _call(self, kind: type, name: str, request):
+        """The answer; raises `ServiceError`."""
+        topic, node = f"{self._view.name}/{name}", self._view.node
+        client = node.create_client(kind, topic)
+        try:
+            if not client.wait_for_service(timeout_sec=2.0):
+                raise ServiceError(f"{topic} is not there: is the node configured?")
+            answered = threading.Event()
+            future = client.call_async(request)
+            future.add_done_callback(lambda _: answered.set())
+            if not answered.wait(WAIT):
+                raise ServiceError(f"{topic} did not answer within {WAIT:.0f} s")
+            answer = future.result()
+        finally:
+            node.destroy_client(client)
+        if not answer.success:
+            raise ServiceError(answer.message)
+        return answer
+
+
+def viewpoint(camera) -> tuple[CameraModel, np.ndarray]:
+    """The pinhole camera and T_world_cam (4, 4) from which a tab looks.
+
+    viser says the vertical field of view, and the pose in the axes of an optical frame.
+    """
+    width = max(1, round(RENDERED_HEIGHT * camera.aspect))
+    focal = RENDERED_HEIGHT / 2 / np.tan(camera.fov / 2)
+    K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (RENDERED_HEIGHT - 1) / 2], [0, 0, 1]])
+    T_world_cam = poses.from_quat_xyzw(np.roll(camera.wxyz, -1), camera.position)
+    return CameraModel(width, RENDERED_HEIGHT, K), T_world_cam

@@ -1,0 +1,111 @@
+"""Files and result bags on the page: GLB, PLY (points, meshes, 3D Gaussians), rosbag2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from scipy.spatial.transform import Rotation
+
+from da3_ros.ros.bags.bag import BagReader
+from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.ros.view.live import DEPTH, KINDS, view_frame
+from da3_ros.ros.view.page import Page
+from da3_ros.ros.view.view_frame import ViewFrame
+
+HARMONIC = 0.28209479177387814
+"""Of degree 0: color = 1/2 + HARMONIC f_dc (Kerbl et al. 2023)."""
+
+UPRIGHT = np.array([0.70710678, 0.70710678, 0.0, 0.0])
+"""wxyz that takes glTF's y up to z up."""
+
+
+class ViewFileError(ValueError):
+    """A file that the page cannot show; one sentence."""
+
+
+def is_bag(path: Path) -> bool:
+    """Whether it is a rosbag2: a folder with metadata, or one of its files."""
+    return path.is_dir() or path.suffix in (".mcap", ".db3")
+
+
+def check(path: Path) -> None:
+    """Before a page is served: raises `ViewFileError` for what it could never show."""
+    if not path.exists():
+        raise ViewFileError(f"there is no {path}")
+    if not is_bag(path) and path.suffix.lower() not in (".glb", ".ply"):
+        raise ViewFileError(f"{path.name} is neither .glb nor .ply nor a rosbag2")
+
+
+def show_file(page: Page, path: Path) -> str:
+    """Show a .glb or .ply that `check` let pass; returns what it is, in words. Raises
+    `ViewFileError`."""
+    if path.suffix.lower() == ".glb":
+        page.server.scene.add_glb("/file", path.read_bytes(), wxyz=UPRIGHT)
+        return "glTF scene"
+    return _show_ply(page, path)
+
+
+def bag_frames(path: Path) -> Iterator[ViewFrame]:
+    """The published frames of a result of da3_process, or of a recording of the node.
+
+    Raises `BagError`, and `ViewFileError` for a bag without depth images of ours.
+    """
+    with BagReader(path) as bag:
+        topics = {c.topic for c in bag.connections}
+        prefixes = sorted(t.removesuffix(DEPTH) for t in topics if t.endswith(f"/{DEPTH}"))
+        if not prefixes:
+            raise ViewFileError(
+                f"{path} holds no .../{DEPTH}: give a result of da3_process, or replay the bag "
+                "into a running node and start da3_view without a file"
+            )
+        wanted = {prefix + part: (prefix, part) for prefix in prefixes for part in KINDS}
+        waiting: dict[tuple[str, int], dict[str, object]] = {}
+        for topic, _, msg in bag.messages(*(t for t in wanted if t in topics)):
+            prefix, part = wanted[topic]
+            key = prefix, stamp_to_ns(msg.header.stamp)
+            waiting.setdefault(key, {})[part] = msg
+            complete = {part for part in KINDS if prefix + part in topics}
+            if waiting[key].keys() == complete:
+                name = prefix.strip("/").partition("/")[2]
+                frame = view_frame(name, key[1], waiting.pop(key))
+                if frame:
+                    yield frame
+
+
+def _show_ply(page: Page, path: Path) -> str:
+    try:
+        loaded = trimesh.load(path, process=False)
+        vertices = loaded.metadata["_ply_raw"]["vertex"]["data"]
+    except Exception as error:  # trimesh raises what it likes on damaged files
+        raise ViewFileError(f"{path.name} cannot be read as PLY: {error}") from error
+    if "f_dc_0" in (vertices.dtype.names or ()):
+        return _show_gaussians(page, vertices)
+    if isinstance(loaded, trimesh.Trimesh):
+        page.server.scene.add_mesh_trimesh("/file", loaded)
+        return f"mesh of {len(loaded.faces)} triangles"
+    colors = getattr(loaded, "colors", None)
+    colors = np.full((len(loaded.vertices), 3), 160) if colors is None else colors[:, :3]
+    page.server.scene.add_point_cloud(
+        "/file", np.asarray(loaded.vertices, np.float32), colors, point_size=0.01
+    )
+    return f"{len(loaded.vertices)} points"
+
+
+def _show_gaussians(page: Page, vertices: np.ndarray) -> str:
+    def columns(*names: str) -> np.ndarray:
+        return np.stack([vertices[name] for name in names], axis=-1).astype(np.float64)
+
+    wxyz = columns(*(f"rot_{i}" for i in range(4)))
+    R = Rotation.from_quat(np.roll(wxyz, -1, axis=1)).as_matrix()
+    axes = R * np.exp(columns(*(f"scale_{i}" for i in range(3))))[:, None, :]
+    page.server.scene.add_gaussian_splats(
+        "/file",
+        centers=columns("x", "y", "z"),
+        covariances=axes @ np.swapaxes(axes, 1, 2),
+        rgbs=np.clip(0.5 + HARMONIC * columns(*(f"f_dc_{i}" for i in range(3))), 0, 1),
+        opacities=1 / (1 + np.exp(-columns("opacity"))),
+    )
+    return f"{len(vertices)} 3D Gaussians"

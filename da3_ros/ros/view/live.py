@@ -1,0 +1,147 @@
+"""A running node as the page's source: one more subscriber on the graph."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections import OrderedDict
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, Image
+
+from da3_ros.core.camera_model import CameraError
+from da3_ros.core.poses import PoseError
+from da3_ros.msg import CameraPoses, Status
+from da3_ros.ros.background_node import SpunNode
+from da3_ros.ros.images import ImageError, to_rgb
+from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.ros.messages import pose_matrix, rectified_camera_model
+from da3_ros.ros.view.view_frame import ViewFrame
+
+NEWEST = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
+"""The newest is enough: what the page has no time for is dropped."""
+
+UNFINISHED = 8
+"""Stamps that wait for their other messages."""
+
+LOOK_PERIOD = 1.0
+"""Seconds between two looks for cameras that have come since."""
+
+DEPTH, IMAGE, INFO, POSE = "depth/image", "image_rect", "depth/camera_info", "camera_pose"
+KINDS = {DEPTH: Image, IMAGE: Image, INFO: CameraInfo, POSE: PoseStamped}
+
+
+class LiveView(SpunNode):
+    """Collects what the node `name` publishes; `take` hands over what is new.
+
+    name: with its namespace, `/da3`. Cameras of a rig are found as they appear.
+    """
+
+    def __init__(self, name: str = "/da3"):
+        self.name = "/" + name.strip("/")
+        self._lock = threading.Lock()
+        self._parts: OrderedDict[tuple[str, int], dict[str, object]] = OrderedDict()
+        self._frames: dict[str, ViewFrame] = {}
+        self._status: Status | None = None
+        self._heard_at = 0.0
+        self._poses: CameraPoses | None = None
+        self._cameras: set[str] = set()
+        super().__init__("da3_view")
+        self.node.create_subscription(Status, f"{self.name}/status", self._on_status, 10)
+        self.node.create_subscription(
+            CameraPoses, f"{self.name}/camera_poses", self._on_poses, NEWEST
+        )
+        self.node.create_timer(LOOK_PERIOD, self._look)
+        self._look()
+
+    def take(self) -> list[ViewFrame]:
+        """The newest frame of each camera that has a new one."""
+        with self._lock:
+            frames, self._frames = list(self._frames.values()), {}
+        return frames
+
+    def status(self) -> Status | None:
+        """The newest status; None when none came in the last five seconds."""
+        return self._status if time.monotonic() - self._heard_at < 5.0 else None
+
+    def window(self) -> tuple[list[np.ndarray], int] | None:
+        """T_world_cam (4, 4) of the newest window's views and the index of the reference."""
+        msg = self._poses
+        if msg is None:
+            return None
+        given = msg.poses or msg.network_poses
+        try:
+            return [pose_matrix(pose) for pose in given], msg.reference
+        except PoseError:
+            return None
+
+    def _look(self) -> None:
+        """Subscribe to cameras that were not there before."""
+        pattern = re.compile(rf"{re.escape(self.name)}/(?:(.+)/)?{DEPTH}")
+        for topic, _ in self.node.get_topic_names_and_types():
+            match = pattern.fullmatch(topic)
+            if match and (match[1] or "") not in self._cameras:
+                self._subscribe(match[1] or "")
+
+    def _subscribe(self, camera: str) -> None:
+        self._cameras.add(camera)
+        prefix = f"{self.name}/{camera}/" if camera else f"{self.name}/"
+        for part, kind in KINDS.items():
+            self.node.create_subscription(
+                kind,
+                prefix + part,
+                lambda msg, part=part: self._on_part(camera, part, msg),
+                NEWEST,
+            )
+
+    def _on_status(self, msg: Status) -> None:
+        self._status, self._heard_at = msg, time.monotonic()
+
+    def _on_poses(self, msg: CameraPoses) -> None:
+        self._poses = msg
+
+    def _on_part(self, camera: str, part: str, msg) -> None:
+        key = camera, stamp_to_ns(msg.header.stamp)
+        parts = self._parts.setdefault(key, {})
+        parts[part] = msg
+        # A node without poses publishes none; the next stamp shows that none will come.
+        if len(parts) == len(KINDS):
+            self._finish(*key)
+        while len(self._parts) > UNFINISHED:
+            self._finish(*next(iter(self._parts)))
+
+    def _finish(self, camera: str, stamp_ns: int) -> None:
+        frame = view_frame(camera, stamp_ns, self._parts.pop((camera, stamp_ns)))
+        if frame:
+            with self._lock:
+                self._frames[camera] = frame
+
+
+def view_frame(camera: str, stamp_ns: int, parts: dict[str, object]) -> ViewFrame | None:
+    """Of the messages of one stamp; None when depth, picture or camera are missing or bad."""
+    if not {DEPTH, IMAGE, INFO} <= parts.keys():
+        return None
+    try:
+        rgb, depth = to_rgb(parts[IMAGE]), depth_metres(parts[DEPTH])
+        model = rectified_camera_model(parts[INFO])
+        pose = parts.get(POSE)
+        T_world_cam = None if pose is None else pose_matrix(pose.pose)
+    except (ImageError, CameraError, PoseError):
+        return None
+    if rgb.shape[:2] != depth.shape or depth.shape != (model.height, model.width):
+        return None
+    return ViewFrame(camera, stamp_ns, rgb, depth, model, T_world_cam)
+
+
+def depth_metres(msg: Image) -> np.ndarray:
+    """(H, W) float32 m of a 32FC1 or 16UC1 depth image; NaN where unknown."""
+    kind = {"32FC1": np.float32, "16UC1": np.uint16}.get(msg.encoding)
+    if kind is None or len(msg.data) != msg.height * msg.width * np.dtype(kind).itemsize:
+        raise ImageError(f"{msg.encoding} of {len(msg.data)} bytes is no depth image")
+    values = np.frombuffer(msg.data, kind).reshape(msg.height, msg.width)
+    if kind is np.float32:
+        return values
+    return np.where(values > 0, values / np.float32(1000), np.float32(np.nan)).astype(np.float32)

@@ -1,0 +1,46 @@
+"""Feeding the page: from a running node, a bag, or a file, until stopped."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from da3_ros.ros.view import files
+from da3_ros.ros.view.buttons import Buttons
+from da3_ros.ros.view.live import LiveView
+from da3_ros.ros.view.page import Page
+from da3_ros.ros.view.words import status_words
+
+RATE = 15.0
+"""Hz at most; a tab shows no more."""
+
+
+def show_node(page: Page, name: str, world_frame: str, stop: threading.Event) -> None:
+    """What the node `name` publishes. world_frame: the node's pose.world_frame."""
+    view = LiveView(name)
+    Buttons(page, view, world_frame)
+    try:
+        while not stop.wait(1 / RATE):
+            for frame in view.take():
+                page.show_frame(frame)
+            if window := view.window():
+                page.show_window(*window)
+            page.say(status_words(view.status()))
+    finally:
+        view.close()
+
+
+def show_bag(page: Page, path: Path, stop: threading.Event) -> None:
+    """Every frame of a bag, then the whole map. Raises `BagError` and `ViewFileError`."""
+    for count, frame in enumerate(files.bag_frames(path), 1):
+        page.show_frame(frame)
+        page.say(f"**{path.name}**: frame {count}")
+        if stop.wait(1 / RATE):
+            return
+    stop.wait()
+
+
+def show_file(page: Page, path: Path, stop: threading.Event) -> None:
+    """One file. Raises `ViewFileError`."""
+    page.say(f"**{path.name}**: {files.show_file(page, path)}")
+    stop.wait()

@@ -1,0 +1,46 @@
+"""What the page shows of one published frame, wherever it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from da3_ros.core.camera_model import CameraModel
+
+MAX_POINTS = 40_000
+"""Points of one frame's cloud; more add nothing to see and fill the tab's memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class ViewFrame:
+    """rgb: (H, W, 3) uint8. depth: (H, W) float32 m, NaN or infinite where unknown.
+
+    camera: theirs. T_world_cam: (4, 4) float64; None where nobody placed the camera.
+    """
+
+    camera_name: str
+    stamp_ns: int
+    rgb: np.ndarray
+    depth: np.ndarray
+    camera: CameraModel
+    T_world_cam: np.ndarray | None
+
+    def cloud(self) -> tuple[np.ndarray, np.ndarray]:
+        """Points (N, 3) float64 m in the world, or in the optical frame of a camera without a
+        place, and their colors (N, 3) uint8; thinned to about `MAX_POINTS`."""
+        step = max(1, int(np.ceil(np.sqrt(self.depth.size / MAX_POINTS))))
+        depth, rgb = self.depth[::step, ::step], self.rgb[::step, ::step]
+        known = np.isfinite(depth)
+        rays = _thin_rays(self.camera, step)[known]
+        points = rays * depth[known][:, None]
+        if self.T_world_cam is not None:
+            points = points @ self.T_world_cam[:3, :3].T + self.T_world_cam[:3, 3]
+        return points, rgb[known]
+
+
+def _thin_rays(camera: CameraModel, step: int) -> np.ndarray:
+    """(h, w, 3) points at z = 1 of every n-th pixel and row of a pinhole camera."""
+    u, v = np.meshgrid(np.arange(0, camera.width, step), np.arange(0, camera.height, step))
+    pixels = np.stack([u, v, np.ones_like(u)], axis=-1).astype(np.float64)
+    return pixels @ np.linalg.inv(camera.K).T

@@ -1,0 +1,56 @@
+"""The node's status in words, as Markdown."""
+
+from __future__ import annotations
+
+import math
+
+from da3_ros.msg import Status
+
+NOTHING_HEARD = "**Waiting for the node.** Is it running, on the same ROS_DOMAIN_ID?"
+
+
+def status_words(status: Status | None) -> str:
+    """A line for the state, in red when something is wrong, then a table of numbers."""
+    if status is None:
+        return NOTHING_HEARD
+    rows = [
+        ("camera", " ".join(f"{rate:.1f}" for rate in status.input_rates) + " Hz"),
+        ("depth", f"{status.window_rate:.1f} Hz"),
+        ("latency", _milliseconds(status.latency_median)),
+        ("images", f"{status.frames_received} in, {status.frames_published} published"),
+        *_drops(status),
+        ("scale", _scale(status)),
+        ("model", f"{_plain(status.model)} ({_plain(status.license) or 'licence unknown'})"),
+    ]
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    return f"{_state(status)}\n\n| | |\n|---|---|\n{table}"
+
+
+def _state(status: Status) -> str:
+    if status.level == Status.OK:
+        return "**All is well.**"
+    kind = "Error" if status.level == Status.ERROR else "Warning"
+    color = "#c92a2a" if status.level == Status.ERROR else "#e8590c"
+    return f'<span style="color:{color}">**{kind}:** {_plain(status.reason)}</span>'
+
+
+def _drops(status: Status) -> list[tuple[str, str]]:
+    counts = zip(status.dropped_reasons, status.dropped_counts)
+    return [(f"dropped: {_plain(reason)}", str(n)) for reason, n in counts if n]
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.0f} ms" if math.isfinite(seconds) else "not measured yet"
+
+
+def _scale(status: Status) -> str:
+    if not math.isfinite(status.scale):
+        return "unknown: depth is not in metres yet"
+    spread = f", spread {status.scale_spread:.0%}" if math.isfinite(status.scale_spread) else ""
+    age = f", {status.scale_age:.0f} s old" if status.scale_age > 0 else ""
+    return f"{status.scale:.3g}{spread}{age}"
+
+
+def _plain(text: str) -> str:
+    """Text of others inside Markdown: no tags, no table cells."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")

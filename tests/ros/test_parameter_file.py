@@ -1,0 +1,90 @@
+"""Our reader of parameter files gives what a node of rclpy gets from the same file."""
+
+import pytest
+import rclpy
+import rclpy.context
+
+from da3_ros.core.config import ConfigError
+from da3_ros.ros.parameter_file import OF_ROS, read_parameter_file
+
+ONE = "ros__parameters: {window: {size: 1}}"
+TWO = "ros__parameters: {window: {size: 2}}"
+
+IN_ROOT = {
+    "wildcard": f"/**: {{{ONE}}}",
+    "name": f"da3: {{{ONE}}}",
+    "full name": f"/da3: {{{ONE}}}",
+    "one level": f"/*: {{{ONE}}}",
+    "any namespace": f"/**/da3: {{{ONE}}}",
+    "all wins, later": f"da3: {{{ONE}}}\n/**: {{{TWO}}}",
+    "name wins, later": f"/**: {{{TWO}}}\nda3: {{{ONE}}}",
+    "another node": f"camera: {{{TWO}}}\nda3: {{{ONE}}}",
+    "only another node": f"camera: {{{TWO}}}",
+    "dots": "/**: {ros__parameters: {a.b.c: 1, a: {b: {d: 2}}}}",
+    "empty file": "",
+    "words": "/**: {ros__parameters: {a: y, b: yes, c: off, d: 'y', e: N, f: True}}",
+    "numbers": "/**: {ros__parameters: {a: 1e-3, b: 0x10, c: 1., d: -2, e: 1E5, f: .5, g: '1e-3'}}",
+    "not finite": "/**: {ros__parameters: {a: .inf, b: -.inf}}",
+    "lists": "/**: {ros__parameters: {a: [1, 2], b: ['', left], c: [1.5, 1e-2], d: [true, n]}}",
+    "an empty text": "/**: {ros__parameters: {a: '', b: \"\"}}",
+}
+
+BELOW_ROBOT = {
+    "nested": f"robot: {{da3: {{{ONE}}}}}",
+    "full name": f"/robot/da3: {{{ONE}}}",
+    "one level": f"/*/da3: {{{ONE}}}",
+    "any": f"/**/da3: {{{ONE}}}",
+    "name over all": f"/**: {{{TWO}}}\n/robot/da3: {{{ONE}}}",
+}
+
+CASES = [("", name, text) for name, text in IN_ROOT.items()]
+CASES += [("/robot", name, text) for name, text in BELOW_ROBOT.items()]
+
+
+def of_a_node(path, namespace: str) -> dict:
+    """What rclpy gives to a node da3."""
+    context = rclpy.context.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node(
+        "da3",
+        namespace=namespace,
+        context=context,
+        cli_args=["--ros-args", "--params-file", str(path)],
+        automatically_declare_parameters_from_overrides=True,
+    )
+    values = {n: p.value for n, p in node.get_parameters_by_prefix("").items()}
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    return {n: v for n, v in values.items() if not n.startswith(OF_ROS)}
+
+
+@pytest.mark.parametrize("namespace, name, text", CASES, ids=lambda v: v if v in IN_ROOT else "")
+def test_equals_what_a_node_gets(tmp_path, namespace, name, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    theirs = of_a_node(path, namespace)
+    ours = read_parameter_file(path)
+    assert ours == theirs
+    assert [type(v) for v in ours.values()] == [type(theirs[n]) for n in ours]
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("/a/da3: {%s}\n/b/da3: {%s}" % (ONE, TWO), "for /a/da3 and /b/da3"),
+        ("/**: {ros__parameters: {scene: {mesh: }}}", "scene.mesh has no value"),
+        ("ros__parameters: {a: 1}", "is not a ROS parameter file"),
+        ("/**: {ros__parameters: 3}", "is not a ROS parameter file"),
+        ("/**: {a: 1}", "is not a ROS parameter file"),
+        ("[1, 2]", "is not a ROS parameter file"),
+        ("a: [", "is not a ROS parameter file"),
+        ("a: 2026-13-45", "is not a ROS parameter file"),
+        ("\x00", "is not a ROS parameter file"),
+        ("[" * 5000, "is not a ROS parameter file"),
+    ],
+)
+def test_what_is_refused(tmp_path, text, words):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        read_parameter_file(path)

@@ -1,0 +1,95 @@
+"""What the page shows, before any browser: clouds, map, picture, words, files."""
+
+import re
+
+import numpy as np
+import pytest
+from da3_ros.msg import Status
+from hypothesis import given
+from hypothesis import strategies as st
+
+from da3_ros.core.camera_model import CameraModel
+from da3_ros.ros.view import growing_map, view_frame
+from da3_ros.ros.view.files import ViewFileError, check, is_bag
+from da3_ros.ros.view.growing_map import GrowingMap
+from da3_ros.ros.view.picture import FAR, GRID, UNKNOWN, depth_grid, picture_html
+from da3_ros.ros.view.view_frame import ViewFrame
+from da3_ros.ros.view.words import NOTHING_HEARD, status_words
+
+CAMERA = CameraModel(320, 240, np.array([[300.0, 0, 159.5], [0, 300.0, 119.5], [0, 0, 1]]))
+
+
+def frame(depth, T_world_cam=None):
+    rgb = np.zeros((240, 320, 3), np.uint8)
+    return ViewFrame("", 1, rgb, depth.astype(np.float32), CAMERA, T_world_cam)
+
+
+def test_a_wall_is_a_wall_in_the_world(monkeypatch):
+    monkeypatch.setattr(view_frame, "MAX_POINTS", 1000)
+    T = np.eye(4)
+    T[:3, :3] = [[0, 0, 1], [-1, 0, 0], [0, -1, 0]]  # the camera looks along x
+    T[:3, 3] = 5.0, 6.0, 7.0
+    depth = np.full((240, 320), 2.0)
+    depth[:100] = np.nan
+    points, colors = frame(depth, T).cloud()
+    np.testing.assert_allclose(points[:, 0], 7.0)
+    assert 300 < len(points) == len(colors) <= 1000
+    # The lower part of the picture: below the camera.
+    assert points[:, 2].max() < 7.0 + 2.0 * 20 / 300
+
+
+@given(st.integers(1, 4), st.floats(0.1, 50.0))
+def test_the_map_has_an_end(frames, extent):
+    grown = GrowingMap(voxel=0.001)
+    rng = np.random.default_rng(frames)
+    for _ in range(frames):
+        grown.add(rng.random((2000, 3)) * extent, np.zeros((2000, 3), np.uint8))
+    assert 0 < len(grown.points) == len(grown.colors) <= 2000 * frames
+
+
+def test_a_full_map_gets_coarser(monkeypatch):
+    monkeypatch.setattr(growing_map, "MAX_POINTS", 500)
+    grown = GrowingMap(voxel=0.001)
+    grown.add(np.random.default_rng(0).random((5000, 3)), np.zeros((5000, 3), np.uint8))
+    assert len(grown.points) <= 500 and grown.voxel > 0.001
+
+
+def test_the_newest_point_of_a_voxel_is_shown():
+    grown = GrowingMap(voxel=1.0)
+    grown.add(np.array([[0.2, 0.2, 0.2]]), np.array([[1, 1, 1]], np.uint8))
+    grown.add(np.array([[0.7, 0.7, 0.7]]), np.array([[2, 2, 2]], np.uint8))
+    assert grown.points.tolist() == [[0.7, 0.7, 0.7]] and grown.colors.tolist() == [[2, 2, 2]]
+
+
+def test_the_mouse_reads_the_depth():
+    depth = np.full((240, 320), 3.21)
+    depth[:, :160], depth[:120, 160:] = np.nan, np.inf
+    grid = depth_grid(depth.astype(np.float32))
+    assert grid.shape == (72, GRID)
+    assert (grid[:, :48] == UNKNOWN).all() and (grid[:36, 48:] == FAR).all()
+    assert (grid[36:, 48:] == 321).all()
+
+
+def test_a_picture_without_any_depth_is_a_picture():
+    html = picture_html(np.zeros((240, 320, 3), np.uint8), np.full((240, 320), np.nan, "f"))
+    assert html.count("<img") == 1 and len(html) < 100_000
+
+
+def test_words_of_a_node_that_works_and_of_one_that_does_not():
+    assert status_words(None) == NOTHING_HEARD
+    status = Status(window_rate=4.0, latency_median=0.123, scale=0.5, input_rates=[9.96])
+    status.dropped_reasons, status.dropped_counts = ["no_pose", "time_jump"], [3, 0]
+    words = status_words(status)
+    assert "All is well" in words and "10.0 Hz" in words and "123 ms" in words
+    assert "| dropped: no_pose | 3 |" in words and "time_jump" not in words
+    status.level, status.reason = Status.WARN, "camera <b>left</b> | is silent"
+    words = status_words(status)
+    assert "color" in words and "&lt;b>left" in words and "\\| is silent" in words
+
+
+@pytest.mark.parametrize("name", ["nothing.glb", "text.txt"])
+def test_what_cannot_be_shown_is_said(name, tmp_path):
+    (tmp_path / "text.txt").write_text("no scene")
+    with pytest.raises(ViewFileError, match=re.escape(name)):
+        check(tmp_path / name)
+    assert is_bag(tmp_path)
