@@ -22,6 +22,7 @@ from da3_ros.core.export.folder import check_directory
 from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.scene.mesh import MeshError
 from da3_ros.core.scene.scene import Scene
+from da3_ros.net.presets import Preset
 
 MESH_FORMATS = {"mesh_ply": ".ply", "mesh_glb": ".glb"}
 """Formats made of the scene's mesh, and the suffix of their file `mesh`."""
@@ -52,6 +53,18 @@ def check_export(config: ExportConfig) -> None:
         split_all_formats(config.formats)
     except ExportError as error:
         raise ExportError(f"export.formats is '{config.formats}': {error}") from error
+
+
+def check_network(formats: str, preset: Preset) -> None:
+    """Raise `ExportError` for window formats that a network of that preset cannot fill."""
+    names, _ = split_all_formats(formats)
+    lacking = [name for name in names if name in NEED_GAUSSIANS]
+    if lacking and not preset.gaussians:
+        raise ExportError(
+            f"{lacking[0]} needs 3D Gaussians, and {preset.name} has no Gaussian head: set "
+            "model.name to depth-anything/DA3-GIANT-1.1 or DA3NESTED-GIANT-LARGE-1.1 (not for "
+            "commercial use)"
+        )
 
 
 def export_running(

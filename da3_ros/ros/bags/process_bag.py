@@ -28,7 +28,6 @@ from da3_ros.core.load_model import load_model
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.process_res import size_warning, with_process_res
-from da3_ros.core.scene.mesh import Mesh
 from da3_ros.core.scene.scene import Scene
 from da3_ros.core.sliding_window import Window
 from da3_ros.net.nested import NestedNetwork
@@ -36,6 +35,7 @@ from da3_ros.net.network import Network
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
 from da3_ros.ros.bags.bag_node import BagNode
 from da3_ros.ros.bags.bag_poses import BagPoses
+from da3_ros.ros.bags.check_job import check_before_loading
 from da3_ros.ros.bags.find_camera import BagTopics, find_topics
 from da3_ros.ros.engine import REASONS
 from da3_ros.ros.health.throttled_log import Complaints
@@ -94,9 +94,7 @@ def process_bag(job: Job, progress: Callable[[int], None] = lambda images: None)
     with BagReader(job.bag) as bag, BagReader(job.bag) as pose_bag:
         topics = find_topics(bag)
         config = offline_config(job, topics)
-        if config.scene.mesh:
-            Mesh.load(config.scene.mesh)  # or it says why not, before the weights
-        make_folder(job.out)
+        check_before_loading(config, job.out, job.formats)
         network = load_model(config)
         config = with_process_res(config, network.weights.size)
         make_deterministic()
@@ -137,16 +135,6 @@ def make_deterministic() -> None:
 def _images_and_infos(bag: BagReader, topics: BagTopics) -> Iterator[tuple[int, object]]:
     for _, time_ns, msg in bag.messages(topics.image, topics.camera_info):
         yield time_ns, msg
-
-
-def make_folder(path: Path) -> None:
-    """A folder that can be written to. Raises `BagError` in one sentence."""
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BagError(f"--out is {path}, which cannot be made: {error.strerror}") from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise BagError(f"--out is {path}, which may not be written to")
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from da3_ros.api import DepthAnything3
 from da3_ros.core.config import Config
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.folder import export_folder
-from da3_ros.core.export.running import export_running, window_metadata
+from da3_ros.core.export.running import check_network, export_running, window_metadata
 from da3_ros.core.files.staging import new_folder
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.scene.scene import Scene
@@ -49,6 +49,7 @@ class ExportServices:
     ):
         self._node = node
         self._infer = DepthAnything3.around(network).inference
+        self._preset = network.preset
         self._scene = scene
         self._config = config
         self._newest = newest
@@ -99,6 +100,7 @@ class ExportServices:
         stamp_ns = newest.window.stamp_ns if newest else 0
         folder = export_folder(config.export.directory, name, stamp_ns)
         parsed = parse_options(options)
+        check_network(formats, self._preset)
         self.job = f"{formats} to {folder}"
         self._node.get_logger().info(f"exporting {self.job}")
         start = time.monotonic()
