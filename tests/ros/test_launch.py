@@ -47,9 +47,7 @@ class Prefix:
         paths = [str(self.path), *filter(None, [os.environ.get("AMENT_PREFIX_PATH")])]
         environment = {"AMENT_PREFIX_PATH": os.pathsep.join(paths)}
         file = str(ROOT / "launch" / f"{name}.launch.py")
-        return Process(
-            str(FOLDER / "launch_program.py"), file, *arguments, environment=environment
-        )
+        return Process(str(FOLDER / "launch_program.py"), file, *arguments, environment=environment)
 
 
 @pytest.fixture
@@ -73,9 +71,7 @@ def interrupt(process: Process) -> None:
 
 def parameter_file(folder: Path, **blocks: dict) -> str:
     path = folder / "mine.yaml"
-    path.write_text(
-        yaml.safe_dump({f"/**/{n}": {"ros__parameters": v} for n, v in blocks.items()})
-    )
+    path.write_text(yaml.safe_dump({f"/**/{n}": {"ros__parameters": v} for n, v in blocks.items()}))
     return f"params:={path}"
 
 
@@ -90,7 +86,9 @@ def test_a_missing_stack_is_named_and_nothing_stays_behind(name, prefix):
 
 
 def test_file_and_arguments_win_over_defaults(prefix, started, tmp_path):
-    prefix.install("octomap_server", "octomap_server_node", f"{FOLDER / 'stack_program.py'} cloud_in")
+    prefix.install(
+        "octomap_server", "octomap_server_node", f"{FOLDER / 'stack_program.py'} cloud_in"
+    )
     ours = OURS | {"pose.world_frame": "map", "use_sim_time": True}
     theirs = {"frame_id": "field", "use_sim_time": True}
     file = parameter_file(tmp_path, da3=ours, octomap_server=theirs)

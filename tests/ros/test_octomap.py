@@ -1,7 +1,7 @@
 """What OctoMap makes of the shipped settings: the space behind walls stays unknown.
 
-The real OctoMap fills its octree as octomap_server does, with clouds of the built-in model, which is
-wrong by a quarter of the depth, and for comparison with exact ones.
+The real OctoMap fills its octree as octomap_server does, with clouds of the built-in model, which
+is wrong by a quarter of the depth, and for comparison with exact ones.
 """
 
 from dataclasses import replace

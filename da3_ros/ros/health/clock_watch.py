@@ -19,10 +19,11 @@ LONGEST_GAP = 2.0
 class ClockWatch:
     """start_over: called, with the reason in words, when time jumps back."""
 
-    def __init__(self, node: Node, start_over: Callable[[str], None]):
+    def __init__(self, node: Node, start_over: Callable[[str], None], wall_clock=time.monotonic):
         self._clock = node.get_clock()
         self._start_over = start_over
-        self._waited, self._asked_at = 0.0, time.monotonic()
+        self._wall_clock = wall_clock
+        self._waited, self._asked_at = 0.0, wall_clock()
         backwards = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1_000_000), on_clock_change=False
         )
@@ -31,7 +32,7 @@ class ClockWatch:
 
     def complaints(self) -> list[str]:
         """What is wrong with the clock now, in sentences; to be asked regularly."""
-        now = time.monotonic()
+        now = self._wall_clock()
         gap, self._asked_at = now - self._asked_at, now
         self._waited += gap if gap < LONGEST_GAP else 0.0
         if not self._clock.ros_time_is_active or self._clock.now().nanoseconds:
