@@ -2,6 +2,7 @@
 
 ROS ?= jazzy
 PYTHON ?= python3
+OLDEST_PYTHON ?= python3.10
 BAG ?=
 VIEW ?=
 ARGS ?=
@@ -28,7 +29,7 @@ demo: $(VENV)/built $(if $(VIEW),$(VENV)/view)  ## replay a bag into a real node
 test: $(VENV)/built $(VENV)/test-tools  ## all tests; ARGS="-k window" goes to pytest
 	$(BIN)/python -m pytest $(ARGS)
 
-test-oldest: .venv/oldest/ready  ## tests of all but ROS with the oldest versions that pyproject.toml allows
+test-oldest: .venv/oldest/ready  ## tests of all but ROS on Python 3.10 with the oldest versions that pyproject.toml allows
 	.venv/oldest/bin/python -m pytest tests/core tests/net/test_stages.py $(ARGS)
 
 lint: $(VENV)/test-tools  ## the code, the CI workflow and the container file
@@ -82,6 +83,14 @@ $(VENV)/built: $(VENV)/requirements setup.py pyproject.toml CMakeLists.txt packa
 
 $(VENV)/view: $(VENV)/requirements
 	@$(PIP_INSTALL) viser==1.1.1
+	@touch $@
+
+.venv/oldest/ready: requirements-robot.txt constraints-oldest.txt
+	@echo "Setting up .venv/oldest."
+	@$(OLDEST_PYTHON) -m venv .venv/oldest
+	@.venv/oldest/bin/python -m pip install -qq --disable-pip-version-check -c constraints-oldest.txt \
+	  opencv-python-headless pillow tqdm -r requirements-robot.txt \
+	  hypothesis packaging plyfile pycolmap pytest pyyaml tifffile
 	@touch $@
 
 # The published network asks for numpy 1 and an older Python; its code needs neither. It lives in

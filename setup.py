@@ -64,6 +64,7 @@ class InstallInterfaces(install_data):
 
     def compile(self, build: Path, packages: Path, prefix: Path) -> None:
         options = {
+            "BUILD_TESTING": "OFF",
             "CMAKE_BUILD_TYPE": "Release",
             "CMAKE_INSTALL_PREFIX": prefix,
             "CMAKE_PROJECT_INCLUDE": ROOT / "pip" / "wheels.cmake",

@@ -1,6 +1,9 @@
 """The public API: equal to upstream where upstream answers, right where it does not."""
 
 import inspect
+import logging
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -359,6 +362,20 @@ def sky_bias(nested):
     return [layer.bias for layer in layers if hasattr(layer, "bias")][-1]
 
 
+def test_nested_depth_is_metric_while_nobody_moved_it_into_another_unit(nested):
+    extrinsics, K = spread_cameras(3)
+    alone = nested.inference(pictures(3), process_res=56)
+    own = nested.inference(
+        pictures(3), extrinsics, K, process_res=56, align_to_input_ext_scale=False
+    )
+    assert alone.is_metric and own.is_metric
+    # The unit of the poses is the user's: 1 here may be a foot, and nobody has said metre.
+    assert not nested.inference(pictures(3), extrinsics, K, process_res=56).is_metric
+    extrinsics[:, :3, 3] = 0
+    standing = nested.inference(pictures(3), extrinsics, K, process_res=56)
+    assert standing.is_metric  # cameras in one place have no unit; depth keeps its metres
+
+
 def test_an_all_sky_picture_has_no_depth_and_still_exports(nested, tmp_path):
     with torch.no_grad():
         bias = sky_bias(nested)
@@ -466,6 +483,18 @@ def test_every_format_through_the_api_from_real_pictures(giant, shared_data, tmp
     ).exists()
 
 
+def test_files_of_an_earlier_export_are_replaced_with_a_word(model, tmp_path, caplog):
+    options = {"process_res": 56, "export_dir": tmp_path, "export_format": "depth_vis-mini_npz"}
+    model.inference(pictures(2), **options)
+    before = (tmp_path / "exports/mini_npz/results.npz").read_bytes()
+    assert not caplog.text
+    with caplog.at_level(logging.WARNING):
+        model.inference(pictures(2)[:1], **options)
+    assert f"replaced 2 files of an earlier export in '{tmp_path}'; 1 more" in caplog.text
+    assert (tmp_path / "exports/mini_npz/results.npz").read_bytes() != before
+    assert len(list(tmp_path.rglob("*.*"))) == 3
+
+
 def test_nothing_is_written_without_a_folder(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     model.inference(pictures(1), process_res=RES, export_format="glb")
@@ -542,17 +571,29 @@ BAD_OPTIONS = [
 ]
 
 
+@pytest.fixture
+def runs(model):
+    """The calls of the network itself."""
+    seen = []
+    handle = model.model.register_forward_pre_hook(lambda *_: seen.append(1))
+    yield seen
+    handle.remove()
+
+
 @pytest.mark.parametrize(("arguments", "said"), BAD_CAMERAS + BAD_OPTIONS)
-def test_complaints_name_the_argument(model, tmp_path, monkeypatch, arguments, said):
+def test_complaints_name_the_argument(model, runs, tmp_path, monkeypatch, arguments, said):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=said):
-        model.inference(pictures(2), process_res=arguments.pop("process_res", RES), **arguments)
-    assert not list(tmp_path.iterdir())
+        model.inference(pictures(2), **{"process_res": RES} | arguments)
+    assert not list(tmp_path.iterdir()) and not runs
+    model.inference(pictures(1), process_res=28)
+    assert runs
 
 
 @pytest.mark.parametrize(
     ("images", "said"),
     [
+        (picture(0), r"image is one array of shape \(75, 100, 3\)"),
         ([], "image is an empty list"),
         ("a.png", "image is a str, must be a list"),
         (["missing.png"], r"image\[0\]: cannot read 'missing.png', there is no such file"),
@@ -596,6 +637,24 @@ def test_complaints_of_one_view_models(metric, arguments, said):
 
 
 # ---- loading ----
+
+
+def test_messages_alone_need_no_torch_and_the_package_has_the_class():
+    code = """
+import sys
+import da3_ros, da3_ros.msg, da3_ros.srv
+assert not {"torch", "cv2"} & set(sys.modules)
+try:
+    da3_ros.no_such_name
+except AttributeError as error:
+    print(error)
+from da3_ros import DepthAnything3
+from da3_ros.api import DepthAnything3 as same
+assert DepthAnything3 is same
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "module 'da3_ros' has no attribute 'no_such_name'\n"
 
 
 def test_signature_is_the_documented_one():

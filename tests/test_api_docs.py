@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from da3_ros.api import DepthAnything3
+from da3_ros.core import print_options
 from da3_ros.core.export import FORMATS
 from da3_ros.core.export.camera_paths import MODES
 
@@ -24,15 +25,19 @@ def test_every_parameter_is_there_with_its_default():
             assert eval(default) == p.default, p.name
 
 
-def test_every_format_is_there_with_its_options():
-    for name, function in FORMATS.items():
-        options = [
-            p.name
-            for p in inspect.signature(function).parameters.values()
-            if p.kind is p.KEYWORD_ONLY
-        ]
-        assert all(f"`{option}`" in ROWS[name] for option in options), name
-    assert all(f"`{mode}`" in ROWS["gs_video"] for mode in MODES)
+def test_every_format_is_there():
+    formats = [*FORMATS, "mesh_ply", "mesh_glb"]
+    assert all(ROWS[name].count("|") == 5 for name in formats)
+    assert all(f"`{mode}`" in TEXT or mode in TEXT for mode in MODES)
+
+
+def test_the_table_of_options_is_the_one_that_checks_them():
+    table = list(print_options.table_lines())
+    assert "\n".join(table) in TEXT
+    for name, format in FORMATS.items():
+        for option in format.options.declared():
+            rows = [line for line in table if line.startswith(f"| `{option.name}` |")]
+            assert any(f"`{name}`" in row.split("|")[2] for row in rows), (name, option.name)
 
 
 def test_every_row_names_tests_that_exist():

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from importlib.metadata import distribution, distributions, version
@@ -26,6 +25,8 @@ from da3_ros.core.config import from_dict, parameters
 ROOT = Path(__file__).parents[1]
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
 INTERFACES = sorted(ROOT.glob("msg/*.msg")) + sorted(ROOT.glob("srv/*.srv"))
+
+COMMANDS = ROOT / "cmake" / "commands.cmake"
 
 DISTRIBUTION = {"PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image", "yaml": "pyyaml"}
 """Where the module is not named as its distribution."""
@@ -102,7 +103,7 @@ def test_one_version_everywhere():
 
 
 def test_the_same_commands_by_pip_and_by_colcon():
-    by_colcon = re.search(r"ITEMS (.*)\)", (ROOT / "CMakeLists.txt").read_text()).group(1).split()
+    by_colcon = re.search(r"ITEMS (.*)\)", COMMANDS.read_text()).group(1).split()
     by_pip = {e.name: e.value for e in distribution("da3_ros").entry_points}
     assert by_pip == {
         c: f"da3_ros.commands.{c.removeprefix('da3_')}:main" for c in by_colcon
@@ -115,13 +116,52 @@ def test_commands_exist(command):
     assert callable(entry.load())
 
 
-def test_a_command_for_ros2_run_is_told_by_its_name(tmp_path):
-    command = shutil.copy(ROOT / "scripts" / "command", tmp_path / "da3_play")
-    told = subprocess.run(
-        [sys.executable, command, "--help"], check=False, capture_output=True, text=True
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """The folder with commands that CMake installs for ROS."""
+    folder = tmp_path_factory.mktemp("cmake")
+    (folder / "CMakeLists.txt").write_text(
+        f"cmake_minimum_required(VERSION 3.16)\nproject(da3_ros NONE)\ninclude({COMMANDS})\n"
     )
+    cmake = Path(sys.prefix, "bin", "cmake")
+    ninja = Path(sys.prefix, "bin", "ninja")
+    configure = [
+        cmake, "-S", folder, "-B", folder / "build", "-G", "Ninja",
+        f"-DCMAKE_MAKE_PROGRAM={ninja}", f"-DPython3_EXECUTABLE={sys.executable}",
+    ]  # fmt: skip
+    subprocess.run(configure, check=True, capture_output=True)
+    install = [cmake, "--install", folder / "build", "--prefix", folder]
+    subprocess.run(install, check=True, capture_output=True)
+    return folder / "lib" / "da3_ros"
+
+
+def run_command(command: Path, **environment: str) -> subprocess.CompletedProcess:
+    """With nothing active, as a service starts it."""
+    return subprocess.run(
+        [command, "--help"], env=environment, check=False, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("name", ["da3", "da3_play"])
+def test_installed_commands_need_nothing_active(installed, name):
+    told = run_command(installed / name)
     assert told.returncode == 0, told.stderr
-    assert "da3_play" in told.stdout
+    assert f"usage: {name}" in told.stdout
+
+
+def test_a_missing_module_says_which_environment_lacks_it(installed, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch', name='torch')")
+    told = run_command(installed / "da3_node", PYTHONPATH=str(tmp_path))
+    assert told.returncode == 1
+    assert f"da3_node: {sys.executable} has no module torch; make an environment" in told.stderr
+    assert told.stderr.count("\n") == 1
+
+
+def test_a_workspace_that_is_not_sourced_is_said(installed, tmp_path):
+    (tmp_path / "da3_ros.py").touch()
+    told = run_command(installed / "da3_node", PYTHONPATH=str(tmp_path))
+    assert told.returncode == 1
+    assert "da3_ros is not on the path: source install/setup.bash" in told.stderr
 
 
 def imported() -> set[str]:

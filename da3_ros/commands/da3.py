@@ -11,14 +11,21 @@ from pathlib import Path
 from tqdm import tqdm
 
 from da3_ros.core.export import FORMATS
-from da3_ros.core.preprocess import METHODS
+from da3_ros.core.inference_request import InferenceOptions
+from da3_ros.core.print_options import plain_lines
+from da3_ros.core.user_input.options import Flag, Option, OptionError
 from da3_ros.core.user_input.images import check_file
 from da3_ros.core.user_input.video import VideoError, read_video
 from da3_ros.net.model_folder import CheckpointError, known_preset
 from da3_ros.net.presets import PRESETS
-from da3_ros.net.reference_view import STRATEGIES
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+ARGUMENTS = (
+    *("process_res", "process_res_method", "ref_view_strategy", "use_ray_pose", "infer_gs"),
+    *("conf_thresh_percentile", "num_max_points", "feat_vis_fps"),
+)
+"""Arguments of `inference` that the command has under their own names."""
 
 EXAMPLES = """examples:
   da3 infer room/*.jpg --model depth-anything/DA3-SMALL --export-dir out
@@ -26,6 +33,7 @@ EXAMPLES = """examples:
   da3 infer room/ --export-format colmap --export-kwargs '{"colmap": {"model": "text"}}'
   da3 video drive.mp4 --fps 2 --export-format glb-npz --export-dir out
   da3 presets
+  da3 formats
 
 export formats, joined with '-': {formats}
 """
@@ -61,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     video.set_defaults(run=_video)
     presets = verbs.add_parser("presets", help="the networks there are", **_help_style())
     presets.set_defaults(run=_presets)
+    formats = verbs.add_parser("formats", help="export formats and their options", **_help_style())
+    formats.set_defaults(run=_formats)
     return parser
 
 
@@ -81,15 +91,31 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--export-format", default="glb", help="joined with '-' (%(default)s)")
     add("--export-feat", default="", help="layers for feat_vis and npz, as 5,11")
     add("--export-kwargs", default="{}", type=_json, help="options per format, a JSON object")
-    add("--process-res", type=int, help="px (default: what the model was trained for, 504 or less)")
-    add("--process-res-method", default=METHODS[0], choices=METHODS, help="(%(default)s)")
-    add("--ref-view-strategy", default="saddle_balanced", choices=STRATEGIES, help="(%(default)s)")
-    add("--use-ray-pose", action="store_true", help="cameras from the ray map")
-    add("--infer-gs", action="store_true", help="also Gaussians, for gs_ply and gs_video")
-    add("--conf-thresh-percentile", type=float, default=40.0, help="for clouds (%(default)s)")
-    add("--num-max-points", type=int, default=1_000_000, help="for clouds (%(default)s)")
     add("--no-cameras", action="store_true", help="no wireframes in the glb")
-    add("--feat-vis-fps", type=int, default=15, help="(%(default)s)")
+    for known in InferenceOptions.declared():
+        if known.name in ARGUMENTS:
+            _add_option(parser, known)
+
+
+def _add_option(parser: argparse.ArgumentParser, known: Option) -> None:
+    """The argument of `inference` under its own name, checked as `inference` checks it."""
+    flag = "--" + known.name.replace("_", "-")
+    if isinstance(known.kind, Flag):
+        parser.add_argument(flag, action="store_true", help=known.meaning)
+        return
+
+    def read(text: str):
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        try:
+            return known.kind.check(known.name, value)
+        except OptionError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    about = f"{known.meaning}: {known.kind} (%(default)s)".replace("% ", "%% ")
+    parser.add_argument(flag, type=read, default=known.default, metavar="X", help=about)
 
 
 def _json(text: str) -> dict:
@@ -103,10 +129,7 @@ def _json(text: str) -> dict:
 
 
 def _infer(options: argparse.Namespace) -> int:
-    images = _find_images(options.images)
-    for image in images:  # now, and not after the model has come from the hub
-        check_file(Path(image), "image")
-    return _run(images, options)
+    return _run(_find_images(options.images), options)
 
 
 def _find_images(names: list[str]) -> list[str]:
@@ -147,7 +170,11 @@ def _run(images: list, options: argparse.Namespace) -> int:
         device = find_device(options.device)
     except ModelError as error:
         raise ValueError(str(error).replace("model.device", "--device")) from error
+    # Now, and not after the model has come from the hub.
     check_options(arguments, known_preset(options.model))
+    for image in images:
+        if isinstance(image, str):
+            check_file(Path(image), "image")
     with tqdm(total=2, unit=" steps") as progress:
         progress.set_description(f"loading {options.model}")
         model = DepthAnything3(options.model).to(device)
@@ -164,14 +191,15 @@ def _run(images: list, options: argparse.Namespace) -> int:
 
 
 def _inference_arguments(options: argparse.Namespace) -> dict:
-    names = (
-        *("export_dir", "export_format", "export_kwargs", "process_res", "process_res_method"),
-        *("ref_view_strategy", "use_ray_pose", "infer_gs", "conf_thresh_percentile"),
-        *("num_max_points", "feat_vis_fps"),
-    )
+    names = ("export_dir", "export_format", "export_kwargs", *ARGUMENTS)
     layers = [int(layer) for layer in options.export_feat.split(",") if layer.strip()]
     arguments = {name: getattr(options, name) for name in names}
     return arguments | {"export_feat_layers": layers, "show_cameras": not options.no_cameras}
+
+
+def _formats(options: argparse.Namespace) -> int:
+    print("\n".join(plain_lines()))
+    return 0
 
 
 def _presets(options: argparse.Namespace) -> int:

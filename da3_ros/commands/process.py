@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections import Counter, deque
+from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from da3_ros.core.export.running import split_all_formats
 from da3_ros.core.load_model import ModelError
 from da3_ros.core.scene.mesh import MeshError
 from da3_ros.ros.bags.bag import BagError, BagReader
-from da3_ros.ros.bags.find_camera import find_topics
+from da3_ros.ros.bags.find_rig import find_cameras
 from da3_ros.ros.bags.process_bag import Job, Report, process_bag
 from da3_ros.ros.parameter_file import read_parameter_file
 from da3_ros.ros.parameters import foreign_parameters
@@ -99,7 +100,7 @@ def process_all(jobs: list[Job], at_once: int = 1) -> list[Report]:
     total = 0
     for index, job in enumerate(jobs):
         try:
-            total += count_images(job.bag)
+            total += count_images(job.bag, job.cameras)
         except BagError as error:
             reports[index] = Report(job, failure=str(error))
     good = {index: job for index, job in enumerate(jobs) if index not in reports}
@@ -119,11 +120,11 @@ def try_bag(job: Job, progress=lambda images: None) -> Report:
         return Report(job, failure=str(error))
 
 
-def count_images(path: Path) -> int:
+def count_images(path: Path, cameras: Sequence[str] = ("",)) -> int:
     """Images that will be processed. Raises `BagError` for a bag that cannot be."""
     with BagReader(path) as bag:
-        topic = find_topics(bag).image
-        return sum(c.msgcount for c in bag.connections if c.topic == topic)
+        topics = {camera.image for camera in find_cameras(bag, cameras).values()}
+        return sum(c.msgcount for c in bag.connections if c.topic in topics)
 
 
 def _process_apart(jobs: dict[int, Job], at_once: int, bar: tqdm) -> dict[int, Report]:
@@ -207,11 +208,11 @@ def print_table(reports: list[Report]) -> None:
 def _print_details(report: Report) -> None:
     counts = report.counts
     reasons = {r: n for r, n in counts.dropped.items() if n} if counts else {}
-    if reasons or report.complaints:
+    if reasons or report.warnings:
         print(f"\n{report.job.name}")
     for reason, count in reasons.items():
         print(f"  dropped: {reason:<20} {count}")
-    for sentence in report.complaints:
+    for sentence in report.warnings:
         print(f"  {sentence}")
 
 

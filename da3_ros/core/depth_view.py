@@ -2,45 +2,66 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import OutputConfig
-from da3_ros.core.frame import Frame
 from da3_ros.core.mask_depth import mask_depth
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.resample import Resampler
 from da3_ros.core.scene.scene import Scene
 
 
-@dataclass(frozen=True, eq=False)
 class DepthView:
-    """One published view: depth and conf (H, W) float32, image (H, W, 3) uint8, same camera.
+    """One published view by the output parameters: masked, at camera or network size.
 
-    depth: metres along z (one unknown unit without poses and metric model); NaN unknown,
-    +Inf out of range.
+    frame: as it came in. T_world_cam: (4, 4) as given, else as placed; None if unknown. The
+    maps are made when the first of them is asked for: often nobody listens.
     """
 
-    frame: Frame
-    camera: CameraModel
-    image: np.ndarray
-    depth: np.ndarray
-    conf: np.ndarray | None
+    def __init__(self, result: WindowDepth, index: int, output: OutputConfig):
+        self.frame = result.frames[index]
+        self.T_world_cam = result.pose(index)
+        self._result, self._index, self._output = result, index, output
 
+    @property
+    def depth(self) -> np.ndarray:
+        """(H, W) float32, metres along z (one unknown unit without poses and metric model); NaN
+        unknown, +Inf out of range."""
+        return self._maps[0]
 
-def view(result: WindowDepth, index: int, output: OutputConfig) -> DepthView:
-    """One published view by the output parameters: masked, at camera or network size."""
-    depth, conf = _masked(result, index, output)
-    frame, camera = result.frames[index], result.cameras[index]
-    if output.size == "network":
-        return DepthView(frame, camera, result.image(index), depth, conf)
-    resample = Resampler(camera, frame.camera)
-    depth, *others = resample(depth, *([] if conf is None else [conf]))
-    if frame.seen is not None:
-        depth[~frame.seen] = np.nan
-    return DepthView(frame, frame.camera, frame.image, depth, *(others or [None]))
+    @property
+    def conf(self) -> np.ndarray | None:
+        """(H, W) float32, at least 1; None of a network that has none."""
+        return self._maps[1]
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """(H, W, 3) uint8 RGB: the picture that belongs to the depth."""
+        return self.frame.image if self._at_camera_size else self._result.image(self._index)
+
+    @property
+    def camera(self) -> CameraModel:
+        """Of image and depth."""
+        return self.frame.camera if self._at_camera_size else self._result.cameras[self._index]
+
+    @property
+    def _at_camera_size(self) -> bool:
+        return self._output.size == "camera"
+
+    @cached_property
+    def _maps(self) -> tuple[np.ndarray, np.ndarray | None]:
+        depth, conf = _masked(self._result, self._index, self._output)
+        if not self._at_camera_size:
+            return depth, conf
+        resample = Resampler(self._result.cameras[self._index], self.frame.camera)
+        depth, *others = resample(depth, *([] if conf is None else [conf]))
+        if self.frame.seen is not None:
+            depth[~self.frame.seen] = np.nan
+        return depth, *(others or [None])
 
 
 def fuse(result: WindowDepth, scene: Scene, output: OutputConfig) -> None:

@@ -52,3 +52,8 @@ class Frame:
     def T_frame_cam(self) -> np.ndarray:
         """(4, 4) the camera in the frame `camera_id`."""
         return poses.compose(np.eye(3), self.centre)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Frame id and stamp_ns: what tells one frame from all others."""
+        return self.camera_id, self.stamp_ns

@@ -42,7 +42,7 @@ class _Pending:
 
 @dataclass(frozen=True)
 class Counts:
-    """One consistent reading of the ledger."""
+    """All counters at one instant."""
 
     received: int
     published: int
@@ -51,11 +51,11 @@ class Counts:
     windows: int
 
 
-class Ledger:
-    """Counts each frame exactly once. Used from the executor and from the worker.
+class FrameCounts:
+    """Counts each frame exactly once. Used from the executor's thread and from the worker's.
 
     A frame may be in several windows, and may leave the sliding window while one of them
-    is still in the network: its fate is settled when neither can publish it any more.
+    is still in the network: what became of it is known when neither can publish it any more.
     """
 
     def __init__(self):
@@ -80,7 +80,7 @@ class Ledger:
             return True
 
     def drop(self, key: Key, reason: Drop) -> None:
-        """The frame will not be published. No effect on one whose fate is known."""
+        """The frame will not be published. No effect on one that is counted already."""
         with self._lock:
             self._drop(key, reason)
 
@@ -130,7 +130,7 @@ class Ledger:
                 self._drop(key, reason)
 
     def counts(self) -> Counts:
-        """All counters at one instant."""
+        """All of them now."""
         with self._lock:
             dropped = {reason.value: self._dropped[reason] for reason in Drop}
             return Counts(

@@ -10,7 +10,7 @@ PATIENCE_NS = 1_000_000_000
 """A camera that lags behind the others by more than this is not waited for."""
 
 
-class InstantCollector:
+class RigSynchroniser:
     """Frames of one instant have stamps within `tolerance_ns` of the oldest of them.
 
     An instant is complete when no missing frame can come any more: every other camera has
@@ -34,6 +34,13 @@ class InstantCollector:
             instants.append(instant)
         return instants
 
+    def flush(self) -> list[tuple[Frame, ...]]:
+        """The instants of all frames that still wait: no more will come."""
+        instants = []
+        while heads := [line[0].stamp_ns for line in self._waiting.values() if line]:
+            instants.append(self._take(min(heads) + self._tolerance_ns))
+        return instants
+
     def silent(self) -> list[str]:
         """Cameras that are not waited for, because the others are far ahead of them."""
         return [name for name in self._waiting if self._is_silent(name)]
@@ -48,6 +55,10 @@ class InstantCollector:
             not line and not self._is_past(name, latest) for name, line in self._waiting.items()
         ):
             return None
+        return self._take(latest)
+
+    def _take(self, latest: int) -> tuple[Frame, ...]:
+        """The frames of the instant that ends at the stamp `latest`."""
         lines = [line for line in self._waiting.values() if line and line[0].stamp_ns <= latest]
         return tuple(line.popleft() for line in lines)
 

@@ -9,21 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
 from da3_ros.core import poses
 from da3_ros.core.config import WindowConfig
 from da3_ros.core.frame import Frame
-
-
-class Refusal(Enum):
-    """Why a frame was not kept; the value is the reason in words."""
-
-    DUPLICATE = "same stamp as the frame before"
-    OUT_OF_ORDER = "older than the frame before"
-    TOO_NEAR = "too near the last kept frame, too little rotated and too soon"
+from da3_ros.core.frame_counts import Drop
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +58,7 @@ class Step:
     frames were not kept, None when they were. `left`: frames that left the window."""
 
     window: Window | None = None
-    refused: Refusal | None = None
+    refused: Drop | None = None
     left: tuple[Frame, ...] = ()
 
 
@@ -109,13 +101,13 @@ class SlidingWindow:
         left = self._drop_old()
         return Step(window=self._due(), left=left)
 
-    def _refusal(self, frames: Instant) -> Refusal | None:
+    def _refusal(self, frames: Instant) -> Drop | None:
         if any(f.stamp_ns < self._last_stamp(f) for f in frames):
-            return Refusal.OUT_OF_ORDER
+            return Drop.OUT_OF_ORDER
         if any(f.stamp_ns == self._last_stamp(f) for f in frames):
-            return Refusal.DUPLICATE
+            return Drop.DUPLICATE_STAMP
         if not any(self._has_moved(f) for f in frames):
-            return Refusal.TOO_NEAR
+            return Drop.NOT_MOVED
         return None
 
     def _last_stamp(self, frame: Frame) -> float:

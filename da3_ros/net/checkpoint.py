@@ -131,13 +131,15 @@ def _find_folder(name: str) -> Path | None:
             f"{name} is a pickle, which can run code when opened; give a folder with "
             f"{CONFIG} and {WEIGHTS}"
         )
+    if name.startswith(("/", ".", "~")):
+        raise CheckpointError(f"'{short(name)}' is no folder")
     if "/" not in name:
         return None
     try:
         return download(name, (CONFIG, WEIGHTS))
     except HubError as error:
         raise CheckpointError(
-            f"could not get '{name}' from the Hugging Face hub ({error}); give a local folder with "
+            f"could not get '{short(name)}' from the Hugging Face hub ({error}); give a local folder with "
             f"{CONFIG} and {WEIGHTS}, or use the built-in model da3-demo (model:=da3-demo, "
             "-p model.name:=da3-demo, --model da3-demo)"
         ) from error

@@ -103,10 +103,11 @@ def preset_named(name: object, path: Path) -> Preset:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def short(text: str) -> str:
-    """At most 80 characters of what a file or a user says."""
-    return text if len(text) <= 80 else text[:77] + "..."
+def short(text: str, longest: int = 80) -> str:
+    """The beginning of what a file or a user says."""
+    return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
 def first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    text = str(error).strip()
+    return short(text.splitlines()[0], 200) if text else type(error).__name__

@@ -26,6 +26,7 @@ from da3_ros.core.config import (
     parameters,
     unknown_parameter,
 )
+from da3_ros.core.live_config import LiveConfig
 from da3_ros.ros.parameter_file import OF_ROS
 
 KNOWN = {about.name: about for about in parameters()}
@@ -107,20 +108,12 @@ def as_dict(config: Config) -> dict:
     return values
 
 
-class LiveParameters:
-    """Applies changes of parameters at run time: all of a request or none."""
+class LiveParameters(LiveConfig):
+    """The config of a node; takes changes at run time: all of a request or none."""
 
-    def __init__(
-        self,
-        node: Node,
-        config: Config,
-        *,
-        is_configured: Callable[[], bool],
-        apply: Callable[[Config], None],
-    ):
-        self.config = config
+    def __init__(self, node: Node, config: Config, *, is_configured: Callable[[], bool]):
+        super().__init__(config)
         self._is_configured = is_configured
-        self._apply = apply
         node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, changes: list[RosParameter]) -> SetParametersResult:
@@ -129,9 +122,7 @@ class LiveParameters:
             config = self._changed(ours)
         except ConfigError as error:
             return SetParametersResult(successful=False, reason=str(error))
-        if ours:
-            self.config = config
-            self._apply(config)
+        self.config = config
         return SetParametersResult(successful=True)
 
     def _changed(self, changes: dict) -> Config:

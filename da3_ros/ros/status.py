@@ -10,113 +10,89 @@ import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
-from da3_ros.core.frame_counts import Ledger
+from da3_ros.core.frame_counts import FrameCounts
 from da3_ros.core.prediction import WindowDepth
-from da3_ros.core.scene.scene import Scene
 from da3_ros.msg import Status
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.process_memory import resident_bytes
-from da3_ros.ros.health.rates import Delays, Rate
-from da3_ros.ros.health.throttled_log import Complaints
-from da3_ros.ros.inputs.pose_source import PoseSource
+from da3_ros.ros.health.throttled_log import ThrottledLog
+from da3_ros.ros.inputs.cameras import Cameras
+from da3_ros.ros.node_states import Configured
 from da3_ros.ros.outputs.publishing import create_publisher
 
 MAX_ROTATION_RESIDUAL = 0.35
 """rad; a trained network is off by a few hundredths."""
 
 
-class Vitals:
-    """What the worker and the inputs leave behind for the next report."""
-
-    def __init__(self):
-        self.model = self.license = ""
-        self.device = torch.device("cpu")
-        self.scene: Scene | None = None
-        self.begin()
-
-    def begin(self) -> None:
-        """The node is being activated: what was measured before is over."""
-        self.camera_rates: list[Rate] = []
-        self.poses: PoseSource | None = None
-        self.window_rate = Rate()
-        self.latency = Delays()
-        self.seconds: dict[str, float] = {}
-        self.newest: WindowDepth | None = None
-        self.failure: str | None = None
-
-    def note(self, result: WindowDepth, latency: float) -> None:
-        """A window was published `latency` seconds after its newest published image."""
-        self.failure = None
-        self.seconds = result.seconds
-        self.window_rate.tick()
-        self.latency.add(latency)
-
-
 class StatusReport:
     """Publishes both messages."""
 
-    def __init__(
-        self,
-        node: Node,
-        ledger: Ledger,
-        complaints: Complaints,
-        errors: CallbackErrors,
-        vitals: Vitals,
-    ):
+    def __init__(self, node: Node, counts: FrameCounts, log: ThrottledLog, errors: CallbackErrors):
         self._node = node
-        self._errors = errors
-        self._ledger = ledger
-        self._complaints = complaints
-        self._vitals = vitals
+        self._counts, self._log, self._errors = counts, log, errors
+        self._cameras: Cameras | None = None
         self._status = create_publisher(node, Status, "~/status")
         self._diagnostics = create_publisher(node, DiagnosticArray, "/diagnostics")
 
-    def publish(self, state: str) -> None:
+    def watch(self, cameras: Cameras) -> None:
+        """The node was activated: report of these cameras and poses, also after it stops."""
+        self._cameras = cameras
+
+    def publish(self, state: str, configured: Configured | None) -> None:
         """Publish the state of now. state: the node's lifecycle state."""
-        msg = self.status()
+        msg = self.status(configured)
         self._status.publish(msg)
         name = self._node.get_fully_qualified_name().lstrip("/")
-        array = diagnostics_message(msg, name, state, self._vitals)
+        array = diagnostics_message(msg, name, state, configured)
         errors = KeyValue(key="internal errors", value=str(self._errors.count))
         array.status[0].values.append(errors)
         self._diagnostics.publish(array)
 
-    def status(self) -> Status:
+    def status(self, configured: Configured | None) -> Status:
         """The status message of now."""
-        counts, vitals = self._ledger.counts(), self._vitals
+        counts = self._counts.counts()
+        newest = configured.runner.newest_published if configured else None
         msg = Status(stamp=self._node.get_clock().now().to_msg())
-        msg.level, msg.reason = self._level()
+        msg.level, msg.reason = self._level(configured, newest)
         msg.frames_received, msg.frames_published = counts.received, counts.published
         msg.frames_pending, msg.windows_processed = counts.pending, counts.windows
         msg.dropped_reasons = list(counts.dropped)
         msg.dropped_counts = list(counts.dropped.values())
-        self._add_transforms(msg)
-        msg.input_rates = [rate.hertz() for rate in vitals.camera_rates]
-        msg.window_rate = vitals.window_rate.hertz()
-        msg.latency_median, msg.latency_p95 = vitals.latency.quantiles()
-        msg.device_memory = device_memory(vitals.device)
-        msg.scene_memory = vitals.scene.nbytes if vitals.scene else 0
-        msg.model, msg.license = vitals.model, vitals.license
-        _add_scale(msg, vitals.newest)
+        self._add_inputs(msg)
+        _add_model(msg, configured)
+        _add_scale(msg, newest)
         return msg
 
-    def _add_transforms(self, msg: Status) -> None:
+    def _add_inputs(self, msg: Status) -> None:
         msg.transform_age = math.nan
-        poses = self._vitals.poses
-        if poses is None:
+        if self._cameras is None:
             return
+        poses = self._cameras.poses
+        msg.input_rates = [camera.rate.hertz() for camera in self._cameras.inputs.values()]
         msg.pose_misses, msg.pose_miss_counts = _columns(poses.missed)
         msg.transforms_refused, msg.transforms_refused_counts = _columns(poses.refused)
         if newest_ns := poses.known_until_ns():
             msg.transform_age = (self._node.get_clock().now().nanoseconds - newest_ns) / 1e9
 
-    def _level(self) -> tuple[int, str]:
-        if self._vitals.failure:
-            return Status.ERROR, self._vitals.failure
+    def _level(self, configured: Configured | None, newest: WindowDepth | None) -> tuple[int, str]:
+        if configured and configured.runner.failure:
+            return Status.ERROR, configured.runner.failure
         if error := self._errors.recent():
             return Status.ERROR, error
-        complaints = [*self._complaints.recent(), *_alarms(self._vitals.newest)]
-        return (Status.WARN, "; ".join(complaints)) if complaints else (Status.OK, "")
+        warnings = [*self._log.recent(), *_alarms(newest)]
+        return (Status.WARN, "; ".join(warnings)) if warnings else (Status.OK, "")
+
+
+def _add_model(msg: Status, configured: Configured | None) -> None:
+    msg.latency_median = msg.latency_p95 = math.nan
+    msg.device_memory = device_memory(configured.device if configured else torch.device("cpu"))
+    if configured is None:
+        return
+    statistics, weights = configured.statistics, configured.runner.network.weights
+    msg.window_rate = statistics.window_rate.hertz()
+    msg.latency_median, msg.latency_p95 = statistics.latency.quantiles()
+    msg.scene_memory = configured.scene.nbytes
+    msg.model, msg.license = weights.source, weights.license
 
 
 def _columns(counts: Counter[str]) -> tuple[list[str], list[int]]:
@@ -167,13 +143,17 @@ def _counted(what: str, reasons: Sequence[str], counts: Sequence[int]) -> dict[s
     return {f"{what}: {reason}": n for reason, n in zip(reasons, counts) if n}
 
 
-def diagnostics_message(msg: Status, name: str, state: str, vitals: Vitals) -> DiagnosticArray:
+def diagnostics_message(
+    msg: Status, name: str, state: str, configured: Configured | None
+) -> DiagnosticArray:
     """diagnostic_msgs/DiagnosticArray with one entry that says the same as the status.
 
     name: of the node with its namespace, by which monitors tell the nodes of a team apart.
     """
     dropped = _counted("dropped", msg.dropped_reasons, msg.dropped_counts)
-    stages = {f"{stage} [ms]": f"{s * 1e3:.1f}" for stage, s in list(vitals.seconds.items())}
+    newest = configured.runner.newest_published if configured else None
+    seconds = newest.seconds if newest else {}
+    stages = {f"{stage} [ms]": f"{s * 1e3:.1f}" for stage, s in seconds.items()}
     values = {
         "lifecycle": state,
         "model": msg.model,
@@ -203,7 +183,7 @@ def diagnostics_message(msg: Status, name: str, state: str, vitals: Vitals) -> D
         level=bytes([msg.level]),
         name=f"{name}: depth",
         message=msg.reason or state,
-        hardware_id=str(vitals.device),
+        hardware_id=str(configured.device) if configured else "cpu",
         values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
     )
     array = DiagnosticArray(status=[entry])

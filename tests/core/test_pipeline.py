@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import SceneConfig, from_dict
-from da3_ros.core.depth_view import fuse, view
+from da3_ros.core.depth_view import DepthView, fuse
 from da3_ros.core.frame import Frame
 from da3_ros.core.network_input import WindowInput
 from da3_ros.core.pipeline import Pipeline
@@ -188,7 +188,7 @@ def test_standing_still_without_any_scale_is_unknown(count):
     spine = pipeline(TrueNetwork(T_world_cam, 0.2), **{"window.size": count})
     (result,) = results(spine, frames_of(T_world_cam))
     assert np.isnan(result.depth).all() and np.isnan(result.scale.scale)
-    assert np.isnan(view(result, 0, spine.config.output).depth).all()
+    assert np.isnan(DepthView(result, 0, spine.config.output).depth).all()
     np.testing.assert_allclose(result.rotation_residuals, 0, atol=1e-4)
 
 
@@ -298,7 +298,7 @@ class TestOtherNetworks:
         expected[:, :3, 3] *= 7
         np.testing.assert_allclose(result.T_world_cam, expected, atol=1e-4)
         # Limits in metres do not touch what is not in metres.
-        assert np.isfinite(view(result, 0, spine.config.output).depth).all()
+        assert np.isfinite(DepthView(result, 0, spine.config.output).depth).all()
 
     @pytest.mark.parametrize("posed", [True, False])
     def test_a_metric_one_view_network_needs_no_poses(self, posed):
@@ -343,14 +343,14 @@ class TestViews:
         T_world_cam = path(MOTIONS["curve"])
         spine = pipeline(TrueNetwork(T_world_cam, 0.5), **{"window.size": 4})
         (result,) = results(spine, frames_of(T_world_cam))
-        shown = view(result, 0, spine.config.output)
+        shown = DepthView(result, 0, spine.config.output)
         assert shown.frame is result.window.frames[2] and shown.image is shown.frame.image
         assert shown.depth.shape == shown.conf.shape == (72, 96) and shown.camera is CAMERA
         true = room_depth(T_world_cam[2], CAMERA)
         np.testing.assert_allclose(shown.depth, true, rtol=0.03)
         assert np.median(np.abs(shown.depth / true - 1)) < 1e-4
         spine.configure(from_dict({"output.size": "network"}))
-        small = view(result, 0, spine.config.output)
+        small = DepthView(result, 0, spine.config.output)
         assert small.depth.shape == small.image.shape[:2] == (70, 84)
         np.testing.assert_array_equal(small.depth, result.depth[0])
         assert (small.image == 2).all()
@@ -361,7 +361,7 @@ class TestViews:
             TrueNetwork(T_world_cam, 0.5), **{"window.size": 4, "output.max_depth": 4.0}
         )
         (result,) = results(spine, frames_of(T_world_cam))
-        depth = view(result, 0, spine.config.output).depth
+        depth = DepthView(result, 0, spine.config.output).depth
         assert np.isposinf(depth).any() and 3 < depth[np.isfinite(depth)].max() <= 4
 
     def test_exports_get_the_world_frame(self):
@@ -396,7 +396,7 @@ class TestViews:
         spine = pipeline(network, **{"window.size": 1, "window.publish": "all"})
         result = spine.process(spine.push(wide, tall).window)
         assert result.depth.shape == (2, 70, 70)
-        shown = view(result, 1, spine.config.output)
+        shown = DepthView(result, 1, spine.config.output)
         assert shown.depth.shape == (96, 72)
         assert np.isnan(shown.depth[:5]).all() and np.isfinite(shown.depth[48]).all()
 
@@ -409,7 +409,7 @@ def test_pixels_that_the_lens_never_saw_have_no_depth_and_stay_out_of_the_map(si
     frames = [replace(f, seen=seen) for f in frames_of(T_world_cam)]
     spine = pipeline(TrueNetwork(T_world_cam), **{"window.size": 3, "window.publish": "all"})
     (result,) = results(spine, frames)
-    shown = view(result, 0, from_dict({"output.size": size}).output)
+    shown = DepthView(result, 0, from_dict({"output.size": size}).output)
     known = np.isfinite(shown.depth)
     if size == "camera":  # all unseen pixels, and at most the row beside them
         assert not known[~seen].any() and known[11:, :79].all()

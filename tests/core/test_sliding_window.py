@@ -8,7 +8,8 @@ from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import WindowConfig
 from da3_ros.core.frame import Frame
-from da3_ros.core.sliding_window import Refusal, SlidingWindow, Window
+from da3_ros.core.frame_counts import Drop
+from da3_ros.core.sliding_window import SlidingWindow, Window
 
 CAMERA = CameraModel(4, 3, np.array([[4.0, 0, 1.5], [0, 4, 1], [0, 0, 1]]))
 
@@ -32,7 +33,7 @@ def stamps(window):
 KEPT = None
 """What a step answers that keeps the frame and makes no window."""
 
-# (what it shows, parameters, [(t, x, yaw) -> KEPT, a Refusal, or the stamps of a window])
+# (what it shows, parameters, [(t, x, yaw) -> KEPT, a Drop, or the stamps of a window])
 POLICY = [
     (
         "no window until it is full, then one per frame",
@@ -47,7 +48,7 @@ POLICY = [
             ((1, 1, 0), KEPT),
             ((2, 2, 0), [0, 1, 2]),
             ((3, 3, 0), KEPT),
-            ((3.5, 3, 0), Refusal.TOO_NEAR),
+            ((3.5, 3, 0), Drop.NOT_MOVED),
             ((4, 4, 0), [2, 3, 4]),
         ],
     ),
@@ -66,7 +67,7 @@ POLICY = [
         {"size": 2},
         [
             ((0, 0, 0), KEPT),
-            ((1, 0.05, 0.1), Refusal.TOO_NEAR),
+            ((1, 0.05, 0.1), Drop.NOT_MOVED),
             ((2, 0.05, 0.25), [0, 2]),
             ((3, 0.2, 0.25), [2, 3]),
         ],
@@ -76,9 +77,9 @@ POLICY = [
         {"size": 2},
         [
             ((0, 0.0, 0), KEPT),
-            ((1, 0.06, 0), Refusal.TOO_NEAR),
+            ((1, 0.06, 0), Drop.NOT_MOVED),
             ((2, 0.12, 0), [0, 2]),
-            ((3, 0.18, 0), Refusal.TOO_NEAR),
+            ((3, 0.18, 0), Drop.NOT_MOVED),
             ((4, 0.24, 0), [2, 4]),
         ],
     ),
@@ -92,10 +93,10 @@ POLICY = [
         {"size": 2},
         [
             ((1, 0, 0), KEPT),
-            ((1, 5, 0), Refusal.DUPLICATE),
-            ((0.5, 5, 0), Refusal.OUT_OF_ORDER),
-            ((3, 0, 0), Refusal.TOO_NEAR),
-            ((2, 5, 0), Refusal.OUT_OF_ORDER),
+            ((1, 5, 0), Drop.DUPLICATE_STAMP),
+            ((0.5, 5, 0), Drop.OUT_OF_ORDER),
+            ((3, 0, 0), Drop.NOT_MOVED),
+            ((2, 5, 0), Drop.OUT_OF_ORDER),
             ((4, 5, 0), [1, 4]),
         ],
     ),
@@ -116,9 +117,9 @@ POLICY = [
         {"size": 2, "max_interval": 2.0},
         [
             ((0, 0, 0), KEPT),
-            ((1.9, 0, 0), Refusal.TOO_NEAR),
+            ((1.9, 0, 0), Drop.NOT_MOVED),
             ((2, 0, 0), [0, 2]),
-            ((3, 0, 0), Refusal.TOO_NEAR),
+            ((3, 0, 0), Drop.NOT_MOVED),
             ((4, 0, 0), [2, 4]),
         ],
     ),

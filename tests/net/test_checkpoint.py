@@ -2,7 +2,10 @@
 
 import json
 import logging
+import os
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -116,3 +119,110 @@ def test_random_weights_are_seeded_and_said(tmp_path):
     assert a.weights.random and "random" in a.weights.source
     save_checkpoint(a, tmp_path)
     assert not load_network(str(tmp_path)).weights.random
+
+
+# ---- files that change, break or lie ----
+
+CHANGED_UNDER_IT = """
+import os, sys, torch
+from tests.net.test_checkpoint import load
+
+images = torch.zeros(1, 2, 3, 28, 28)
+for folder in sys.argv[1:]:
+    network, path = load(folder), folder + "/model.safetensors"
+    before = network(images).depth
+    with open(path, "r+b") as file:
+        file.write(b"\\xff" * os.path.getsize(path))
+    assert torch.equal(network(images).depth, before), "overwritten"
+    os.truncate(path, 100)
+    assert torch.equal(network(images).depth, before), "truncated"
+    os.remove(path)
+    assert torch.equal(network(images).depth, before), "removed"
+print("same")
+"""
+
+
+def test_a_loaded_network_does_not_need_its_file(tmp_path):
+    network = random_network(upstream.reduced("da3-large", 64, TINY))
+    folders = []
+    for dtype in (torch.bfloat16, torch.float16, torch.float32):
+        folders.append(str(tmp_path / str(dtype)))
+        save_checkpoint(network, folders[-1], dtype)
+    # In a process of its own: memory that is mapped from a truncated file ends it.
+    command = [sys.executable, "-c", CHANGED_UNDER_IT, *folders]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "same\n"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (torch.tensor([0.0, torch.nan, 0.0]), "fc_t.bias holds NaN or infinity"),
+        (torch.tensor([torch.inf, 0.0, -torch.inf]), "fc_t.bias holds NaN or infinity"),
+        (torch.tensor([1e300, 0, 0], dtype=torch.float64), "fc_t.bias holds NaN or infinity"),
+        (torch.tensor([1, 2, 3]), "fc_t.bias is of type I64; weights are F64, F32, F16, BF16"),
+        (torch.tensor([True, False, True]), "fc_t.bias is of type BOOL"),
+        (torch.tensor([1, 2, 3], dtype=torch.uint8), "fc_t.bias is of type U8"),
+        (torch.zeros(3, dtype=torch.float8_e4m3fn), "fc_t.bias is of type F8_E4M3"),
+        (torch.zeros(3, dtype=torch.complex64), "fc_t.bias is of type C64"),
+    ],
+)
+def test_weights_that_are_no_numbers_are_refused(folder, value, said):
+    edit(folder, lambda tensors: tensors.update({"model.cam_dec.fc_t.bias": value}))
+    with pytest.raises(CheckpointError, match=said):
+        load(folder)
+
+
+def test_large_weights_whose_sum_overflows_are_sound(folder):
+    large = torch.full((3,), 3e38)
+    edit(folder, lambda tensors: tensors.update({"model.cam_dec.fc_t.bias": large}))
+    assert torch.equal(load(folder).cam_dec.fc_t.bias, large)
+
+
+CONFIGS = {
+    "null": "is no JSON object, but None",
+    "3": "is no JSON object, but 3",
+    '["da3-small"]': "is no JSON object, but ",
+    "": "cannot be read",
+    "[" * 100_000: "cannot be read",
+    '{"a":' * 100_000 + "1" + "}" * 100_000: "cannot be read",
+    '{"model_name": null}': "model_name is None, must be text",
+    '{"model_name": {"a": [1]}}': "model_name is {'a': .*, must be text",
+    '{"model_name": "%s"}' % ("x" * 5000): "unknown preset 'x{80}'",
+    '{"a": "%s"}' % ("x" * 2_000_000): "cannot be read: it is larger than 1000000 bytes",
+    "\ud800": "cannot be read",
+}
+
+
+@pytest.mark.parametrize("number", range(len(CONFIGS)))
+def test_a_config_that_is_none_is_one_sentence(folder, number):
+    text, said = list(CONFIGS.items())[number]
+    (folder / "config.json").write_text(text, errors="surrogatepass")
+    with pytest.raises(CheckpointError, match=said) as caught:
+        load_checkpoint(folder)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("kind", ["fifo", "folder", "device", "circle"])
+def test_what_is_no_file_is_said_at_once(folder, name, kind):
+    path = folder / name
+    path.unlink()
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else path)
+    with pytest.raises(CheckpointError, match=f"has no {name}|{name} cannot be read"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 300, "/" + "x" * 300, "a/" * 2000, "a\0b", "", "da3\nsmall"]
+)
+def test_names_that_cannot_be_are_one_sentence(name, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises((CheckpointError, ValueError)) as caught:
+        load_network(name)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 800

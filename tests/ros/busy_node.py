@@ -13,14 +13,15 @@ BUSY = Path(os.environ["BUSY"])
 class BusyNode(DepthNode):
     def on_configure(self, state):
         result = super().on_configure(state)
-        decode = self._network.decode
+        network = self._configured.runner.network
+        decode = network.decode
 
         def decode_slowly(*arguments, **options):
             while BUSY.exists():
                 time.sleep(0.02)
             return decode(*arguments, **options)
 
-        self._network.decode = decode_slowly
+        network.decode = decode_slowly
         return result
 
 

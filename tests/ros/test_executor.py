@@ -100,3 +100,10 @@ def test_the_end_waits_for_slow_callbacks_only_so_long(node, executor, patience,
     executor.finish(patience)
     assert ended.is_set() == is_waited_for
     go_on.set()
+
+
+def test_a_task_of_the_users_runs_where_it_spins(executor):
+    where = []
+    executor.create_task(lambda: where.append(threading.get_ident()))
+    spin_until(executor, lambda: where)
+    assert where == [threading.get_ident()]

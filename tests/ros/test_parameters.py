@@ -113,12 +113,7 @@ def test_descriptors_say_what_the_config_says(about):
 
 
 def live(node, *, configured=True):
-    applied = []
-    config = declare_parameters(node)
-    parameters = LiveParameters(
-        node, config, is_configured=lambda: configured, apply=applied.append
-    )
-    return parameters, applied
+    return LiveParameters(node, declare_parameters(node), is_configured=lambda: configured)
 
 
 def set_all(node, **values):
@@ -128,24 +123,23 @@ def set_all(node, **values):
 
 def test_live_parameters_change_together(create_node):
     node = create_node()
-    parameters, applied = live(node)
+    parameters = live(node)
     assert set_all(node, output__min_depth=60.0, output__max_depth=80.0).successful
     assert (parameters.config.output.min_depth, parameters.config.output.max_depth) == (60, 80)
-    assert applied == [parameters.config]
 
 
 def test_all_or_none(create_node):
     node = create_node()
-    parameters, applied = live(node)
+    parameters = live(node)
     result = set_all(node, scale__max_spread=0.5, output__min_depth=60.0)
     assert not result.successful and "below output.max_depth" in result.reason
-    assert as_dict(parameters.config) == as_dict(Config()) and applied == []
+    assert as_dict(parameters.config) == as_dict(Config())
     assert node.get_parameter("scale.max_spread").value == Config().scale.max_spread
 
 
 def test_fixed_parameters_say_so(create_node):
     node = create_node()
-    parameters, _ = live(node)
+    live(node)
     result = set_all(node, window__size=3)
     assert not result.successful
     assert result.reason.startswith("window.size cannot change while the node is configured")
@@ -155,7 +149,7 @@ def test_fixed_parameters_say_so(create_node):
 
 def test_fixed_parameters_change_before_configure(create_node):
     node = create_node()
-    parameters, _ = live(node, configured=False)
+    parameters = live(node, configured=False)
     assert set_all(node, window__size=3).successful
     assert parameters.config.window.size == 3
 

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from da3_ros.core.config import from_dict
-from da3_ros.core.depth_view import view
+from da3_ros.core.depth_view import DepthView
 from da3_ros.core.frame import Frame
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.point_cloud import PointCloudWriter
@@ -79,7 +79,7 @@ def _in_and_out(
     window = pipeline.push(frame).window
     if window is None:
         return
-    shown = view(pipeline.process(window), 0, pipeline.config.output)
+    shown = DepthView(pipeline.process(window), 0, pipeline.config.output)
     head = messages.header(frame.camera_id, shown.frame.stamp_ns)
     messages.depth_message(shown.depth, "32FC1", head)
     messages.image_message(shown.conf, "32FC1", head)

@@ -36,11 +36,20 @@ def check_folder(folder: str | os.PathLike, below: Iterable[str], name: str = "e
 
 def _check_made(folder: Path, name: str) -> None:
     """The nearest part of the path that is there has to be a folder that may be written to."""
-    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    there = next(path for path in (folder, *folder.absolute().parents) if _is_there(path))
     if not there.is_dir():
         raise ExportError(f"{name} is '{folder}', but '{there}' is a file, not a folder")
     if not os.access(there, os.W_OK | os.X_OK):
         raise ExportError(f"{name} is '{folder}', but '{there}' may not be written to")
+
+
+def _is_there(path: Path) -> bool:
+    """Also for a link that leads nowhere; names that cannot be raise `OSError`."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _check_inside(folder: Path, path: Path, name: str) -> None:

@@ -69,7 +69,9 @@ class GsVideoOptions(Options):
     )
     enable_tqdm: bool = option(True, Flag(), "a progress bar")
     output_name: str | None = option(
-        None, Maybe(FileName()), "name of the file without .mp4; by default 0000_<trj_mode>"
+        None,
+        Maybe(FileName()),
+        "name of the file without .mp4; by default `0000_` and the trj_mode",
     )
     video_quality: str = option("high", Choice(tuple(QUALITIES)), "of the H.264 encoder")
 

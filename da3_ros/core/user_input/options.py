@@ -65,7 +65,9 @@ class Number(Kind):
     above: float | None = None
 
     def __str__(self) -> str:
-        return f"{self._noun()} {' and '.join(self._bounds())}".strip()
+        if self.low is not None and self.high is not None:
+            return f"{self._noun()} from {self.low:.10g} to {self.high:.10g} {self.unit}".rstrip()
+        return ", ".join([self._noun(), *self._bounds()])
 
     def _noun(self) -> str:
         return "a number"
@@ -144,7 +146,7 @@ class ListOf(Kind):
     def check(self, name: str, value: Any) -> tuple:
         if value is None:
             return ()
-        if not isinstance(value, (list, tuple, range, np.ndarray)) or np.ndim(value) == 0:
+        if not isinstance(value, (list, tuple, range)) and not getattr(value, "ndim", 0):
             raise OptionError(f"{name} is {shown(value)}, must be {self}")
         for item in value:
             try:
@@ -177,7 +179,8 @@ class ImageSize(Kind):
         return f"(height, width), two whole numbers from 1 to {self.highest} px"
 
     def take(self, value: Any) -> tuple[int, int]:
-        if not isinstance(value, (list, tuple, np.ndarray)) or np.shape(value) != (2,):
+        is_list = isinstance(value, (list, tuple)) or getattr(value, "ndim", 0) == 1
+        if not is_list or len(value) != 2:
             raise _Refused(str(self))
         side = Whole(1, self.highest)
         try:

@@ -115,6 +115,10 @@ class BagReader:
             yield connection.topic, time_ns, msg
 
 
+METADATA = 8
+"""Version of metadata.yaml: the newest that Humble reads; from 9 on QoS is no text any more."""
+
+
 class BagWriter:
     """A new MCAP bag, as a context manager. Raises `BagError` when the folder exists."""
 
@@ -125,7 +129,7 @@ class BagWriter:
     def __enter__(self) -> BagWriter:
         if self._path.exists():
             raise BagError(f"{self._path} exists already; remove it or choose another folder")
-        self._writer = Writer(self._path, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer = Writer(self._path, version=METADATA, storage_plugin=StoragePlugin.MCAP)
         self._writer.open()
         return self
 

@@ -13,7 +13,7 @@ NAME = "da3"
 
 
 class BagPublisher:
-    """What `outputs.Outputs` needs of a publisher."""
+    """What `Outputs` needs of a publisher."""
 
     def __init__(self, write: Callable | None):
         self._write = write
@@ -28,7 +28,7 @@ class BagPublisher:
 
 
 class BagNode:
-    """What `outputs.Outputs` needs of a node: publishers, which write into `bag`.
+    """What `Outputs` needs of `Entities`: publishers, which write into `bag`.
 
     now_ns: recording time of what is written next. leave_out: topics such as `points`
     that nobody wants. Every path holds all paths before it: only the last is written, by `close`.

@@ -14,8 +14,9 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
 from da3_ros.ros.bags.bag import BagError, BagReader
-from da3_ros.ros.inputs.pose_source import JUMP_NS, PoseSource
+from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.ros.inputs.time_jump import jump_back
 
 AHEAD_NS = 4_000_000_000
 """How far in recording time: less than the buffer holds, more than any transform is late."""
@@ -64,7 +65,7 @@ class BagPoses:
         images still need: they wait until the images jump, or their own time has come.
         """
         stamps = _stamps(recorded[1])
-        jumps_back = any(stamps[f] < self._stamp_of.get(f, 0) - JUMP_NS for f in stamps)
+        jumps_back = any(jump_back(self._stamp_of.get(f, 0), stamps[f]) for f in stamps)
         if self._held or jumps_back:
             self._held.append(recorded)
         else:
@@ -74,15 +75,17 @@ class BagPoses:
         msg = recorded[1]
         self._stamp_of.update(_stamps(msg))
         if isinstance(msg, Odometry):
-            self.refused += self.source.take_odometry(msg)
+            refused = self.source.take_odometry(msg)
         else:
-            self.refused += self.source.take_transforms(msg, static=False)
+            refused = self.source.take_transforms(msg, static=False)
+        self.refused += [r.sentence for r in refused]
 
     def _read(self, config: PoseConfig) -> Iterator[Recorded]:
         if config.source == "none":
             return iter(())
         for _, _, msg in self._bag.messages("/tf_static"):
-            self.refused += self.source.take_transforms(msg, static=True)
+            refused = self.source.take_transforms(msg, static=True)
+            self.refused += [r.sentence for r in refused]
         topics = [topic for topic in self._bag.topics_of(TFMessage) if topic == "/tf"]
         if config.source == "odometry":
             topics.append(self._find_odometry())

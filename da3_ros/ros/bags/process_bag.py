@@ -1,7 +1,7 @@
 """One bag through the steps of the live node, without a graph: every window, in order.
 
-Receive, locate, convert and publish are the node's own classes; only their surroundings
-differ: poses are read ahead, nothing waits, and publishers write into the new bag.
+Cameras, runner and outputs are the node's own; only their surroundings differ: poses are
+read ahead, nothing waits, and publishers write into the new bag.
 """
 
 from __future__ import annotations
@@ -15,31 +15,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo
 
 from da3_ros.api import DepthAnything3
 from da3_ros.core.config import Config, from_dict
-from da3_ros.core.depth_view import fuse
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import export_running, split_all_formats, window_metadata
-from da3_ros.core.frame import Frame
-from da3_ros.core.frame_counts import Counts, Drop, Ledger
+from da3_ros.core.frame_counts import Counts, Drop, FrameCounts
+from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.load_model import load_model
-from da3_ros.core.pipeline import Pipeline
-from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.prediction import Prediction
 from da3_ros.core.process_res import size_warning, with_process_res
+from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
-from da3_ros.core.sliding_window import Window
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
 from da3_ros.ros.bags.bag_node import BagNode
 from da3_ros.ros.bags.bag_poses import BagPoses
 from da3_ros.ros.bags.check_job import check_before_loading
-from da3_ros.ros.bags.find_camera import BagTopics, find_topics
-from da3_ros.ros.engine import REASONS
-from da3_ros.ros.health.throttled_log import Complaints
-from da3_ros.ros.inputs.camera_input import CameraInput, Desk
+from da3_ros.ros.bags.find_camera import BagTopics
+from da3_ros.ros.bags.find_rig import find_cameras
+from da3_ros.ros.health.rates import Statistics
+from da3_ros.ros.health.throttled_log import ThrottledLog
+from da3_ros.ros.inputs.cameras import Cameras
 from da3_ros.ros.outputs.publishers import Outputs
 
 EXPORTS = "exports"
@@ -68,6 +67,11 @@ class Job:
         return self.bag.stem if is_file else self.bag.resolve().name
 
     @property
+    def cameras(self) -> list[str]:
+        """Names of the cameras; several are a rig."""
+        return list(from_dict(self.parameters).input.cameras)
+
+    @property
     def result(self) -> Path:
         """The new bag's folder."""
         return self.out / self.name
@@ -75,11 +79,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Report:
-    """What became of one bag. `failure`: why there is no result, or no export; else empty."""
+    """What became of one bag. warnings: in sentences. failure: why there is no result, or no
+    export; else empty."""
 
     job: Job
     counts: Counts | None = None
-    complaints: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     failure: str = ""
 
 
@@ -92,8 +97,8 @@ def process_bag(job: Job, progress: Callable[[int], None] = lambda images: None)
     if job.result.exists():
         raise BagError(f"{job.result} exists already; remove it or choose another folder")
     with BagReader(job.bag) as bag, BagReader(job.bag) as pose_bag:
-        topics = find_topics(bag)
-        config = offline_config(job, topics)
+        topics = find_cameras(bag, job.cameras)
+        config = offline_config(job, next(iter(topics.values())))
         check_before_loading(config, job.out, job.formats)
         network = load_model(config)
         config = with_process_res(config, network.weights.size)
@@ -119,10 +124,7 @@ def offline_config(job: Job, topics: BagTopics) -> Config:
     }
     if job.formats and split_all_formats(job.formats)[1]:
         forced["scene.enabled"] = True
-    config = from_dict({**found, **job.parameters, **forced})
-    if len(config.input.cameras) > 1:
-        raise BagError("input.cameras names a rig; da3_process takes one camera of a bag")
-    return config
+    return from_dict({**found, **job.parameters, **forced})
 
 
 def make_deterministic() -> None:
@@ -132,9 +134,13 @@ def make_deterministic() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
 
 
-def _images_and_infos(bag: BagReader, topics: BagTopics) -> Iterator[tuple[int, object]]:
-    for _, time_ns, msg in bag.messages(topics.image, topics.camera_info):
-        yield time_ns, msg
+def _images_and_infos(
+    bag: BagReader, cameras: dict[str, BagTopics]
+) -> Iterator[tuple[str, int, object]]:
+    """Name of the camera, recording time in ns and message."""
+    name_of = {t: name for name, c in cameras.items() for t in (c.image, c.camera_info)}
+    for topic, time_ns, msg in bag.messages(*name_of):
+        yield name_of[topic], time_ns, msg
 
 
 @contextmanager
@@ -150,7 +156,7 @@ def _partial(path: Path) -> Iterator[Path]:
 
 
 class _Notes:
-    """The logger of `Complaints`: each sentence once."""
+    """The logger of a `ThrottledLog`: each sentence once."""
 
     def __init__(self):
         self.sentences: dict[str, None] = {}
@@ -158,17 +164,8 @@ class _Notes:
     def warning(self, sentence: str) -> None:
         self.sentences[sentence] = None
 
-
-class _BagClock:
-    """Node and clock in one, as far as `CameraInput` asks: time stands still."""
-
-    nanoseconds = 0
-
-    def get_clock(self) -> _BagClock:
-        return self
-
-    def now(self) -> _BagClock:
-        return self
+    def debug(self, sentence: str) -> None:
+        """Nobody is waiting to hear it."""
 
 
 class _Run:
@@ -182,92 +179,74 @@ class _Run:
         poses: BagPoses,
         out: BagWriter,
     ):
-        self._job, self._config, self._network, self._poses = job, config, network, poses
-        self._ledger, self._notes = Ledger(), _Notes()
-        self._complaints = Complaints(self._notes, clock=lambda: 0.0)
+        self._job, self._poses, live = job, poses, LiveConfig(config)
+        self._config = config
+        self._counts, self._notes = FrameCounts(), _Notes()
+        self._log = ThrottledLog(self._notes, clock=lambda: 0.0)
         self._scene = Scene(config.scene, str(next(network.parameters()).device))
-        self._pipeline = Pipeline(network, config)
         self._node = BagNode(out, job.leave_out)
-        self._outputs = Outputs(self._node, config)
-        self._newest: WindowDepth | None = None
-        desk = Desk(
-            _BagClock(),
-            config,
-            self._ledger,
-            self._complaints,
+        outputs = Outputs(self._node, live, Statistics(lambda: self._node.now_ns))
+        self._runner = Runner(network, live, self._scene, outputs, self._counts, self._log)
+        self._cameras = Cameras(
+            live,
+            self._counts,
+            self._log,
             poses.source,
-            self._take,
+            self._runner.take,
             self._start_over,
-            wake=lambda: None,
+            now_ns=lambda: 0,  # nothing waits
         )
-        self._camera = CameraInput(config.input.cameras[0], desk)
 
     def warn(self, sentence: str) -> None:
         """Something to say of the whole bag; nothing if empty."""
         if sentence:
-            self._complaints.warn(sentence)
+            self._log.warn(sentence, sentence)
 
-    def process(self, recorded: Iterator[tuple[int, object]], progress) -> None:
+    def process(self, recorded: Iterator[tuple[str, int, object]], progress) -> None:
         """All images of the bag, then what is written at the end."""
         done = 0
-        for time_ns, msg in recorded:
+        for name, time_ns, msg in recorded:
             self._poses.read_until(time_ns)
             self._node.now_ns = time_ns
+            camera = self._cameras.inputs[name]
             if isinstance(msg, CameraInfo):
-                self._camera.on_info(msg)
-            elif isinstance(msg, (Image, CompressedImage)):
-                self._camera.on_image(msg)
+                camera.on_info(msg)
+            else:
+                self._cameras.on_image(camera, msg)
                 progress(done := done + 1)
-        self._camera.clear(Drop.NO_CAMERA_INFO)
-        # What is left was seen beside others, but never in the middle of a window.
-        self._ledger.drop_all(Drop.NEIGHBOUR_ONLY)
+        self._cameras.clear(Drop.NO_CAMERA_INFO)
+        self._runner.finish()
         self._node.close()
 
     def report(self, failure: str) -> Report:
         """What became of the bag."""
-        complaints = (*dict.fromkeys(self._poses.refused), *self._notes.sentences)
-        return Report(self._job, self._ledger.counts(), complaints, failure)
+        warnings = (*dict.fromkeys(self._poses.refused), *self._notes.sentences)
+        return Report(self._job, self._counts.counts(), warnings, failure)
 
-    def _take(self, name: str, frame: Frame) -> None:
-        step = self._pipeline.push(frame)
-        if step.refused:
-            self._ledger.drop(_key(frame), REASONS[step.refused])
-        self._ledger.leave(map(_key, step.left))
-        if step.window:
-            self._publish(step.window)
-
-    def _publish(self, window: Window) -> None:
-        result = self._newest = self._pipeline.process(window)
-        names = {frame.camera_id: self._camera.name for frame in window.frames}
-        self._outputs.publish(result, names)
-        if self._config.scene.enabled:
-            fuse(result, self._scene, self._config.output)
-        self._ledger.publish(_key(window.frames[i]) for i in window.views)
-
-    def _start_over(self, why: str) -> None:
-        self._complaints.warn(f"{why}: starting over")
-        self._camera.clear(Drop.TIME_JUMP)
-        self._pipeline.clear()
-        self._outputs.clear()
+    def _start_over(self, what: str, back: float) -> None:
+        self._log.warn(what, f"{what} by {back:.1f} s: starting over")
+        self._cameras.clear(Drop.TIME_JUMP)
         self._poses.start_over()
-        self._ledger.drop_all(Drop.TIME_JUMP)
+        self._runner.clear()
 
     def export(self, folder: Path) -> str:
         """Write the exports of the end; returns why not, or nothing."""
+        newest = self._runner.newest()
         try:
             export_running(
                 self._job.formats,
                 folder,
                 {},
-                newest=self._newest,
+                newest=newest,
                 scene=self._scene,
-                infer=DepthAnything3.around(self._network).inference,
-                metadata=window_metadata(self._newest, self._config.pose.world_frame),
+                infer=self._infer,
+                metadata=window_metadata(newest, self._config.pose.world_frame),
             )
         except ExportError as error:
             return f"export: {error}"
         return ""
 
-
-def _key(frame: Frame) -> tuple[str, int]:
-    return frame.camera_id, frame.stamp_ns
+    def _infer(self, images: list, **options) -> Prediction:
+        size = self._config.model.process_res
+        api = DepthAnything3.around(self._runner.network)
+        return api.inference(images, process_res=size, **options)

@@ -17,9 +17,14 @@ LONGEST_GAP = 2.0
 
 
 class ClockWatch:
-    """start_over: called, with the reason in words, when time jumps back."""
+    """start_over: called when time jumps back, with that in words and by how many seconds."""
 
-    def __init__(self, node: Node, start_over: Callable[[str], None], wall_clock=time.monotonic):
+    def __init__(
+        self,
+        node: Node,
+        start_over: Callable[[str, float], None],
+        wall_clock: Callable[[], float] = time.monotonic,
+    ):
         self._clock = node.get_clock()
         self._start_over = start_over
         self._wall_clock = wall_clock
@@ -30,7 +35,7 @@ class ClockWatch:
         # The handle unregisters the callback when it is garbage collected.
         self._handle = self._clock.create_jump_callback(backwards, post_callback=self._on_jump)
 
-    def complaints(self) -> list[str]:
+    def silent(self) -> list[str]:
         """What is wrong with the clock now, in sentences; to be asked regularly."""
         now = self._wall_clock()
         gap, self._asked_at = now - self._asked_at, now
@@ -45,4 +50,4 @@ class ClockWatch:
         ]
 
     def _on_jump(self, jump: TimeJump) -> None:
-        self._start_over(f"time jumped back by {-jump.delta.nanoseconds / 1e9:.1f} s")
+        self._start_over("time jumped back", -jump.delta.nanoseconds / 1e9)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -51,3 +52,21 @@ class Delays:
         if not self._delays:
             return np.nan, np.nan
         return tuple(float(q) for q in np.quantile(list(self._delays), (0.5, 0.95)))
+
+
+class Statistics:
+    """How fast windows are published, and how late. now_ns: the clock of the images' stamps."""
+
+    def __init__(self, now_ns: Callable[[], int]):
+        self._now_ns = now_ns
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was measured before."""
+        self.window_rate = Rate()
+        self.latency = Delays()
+
+    def note(self, stamp_ns: int) -> None:
+        """A window was published whose newest image has this stamp."""
+        self.window_rate.tick()
+        self.latency.add((self._now_ns() - stamp_ns) / 1e9)

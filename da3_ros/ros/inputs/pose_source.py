@@ -1,15 +1,10 @@
-"""Where a camera was at its image's stamp: step "locate".
-
-A pose may arrive later than the image it belongs to. Images wait for theirs in order,
-without blocking anything, until it comes or the wait has lasted too long.
-"""
+"""Where a camera was at its image's stamp: step "locate"."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections import Counter
+from collections.abc import Hashable
+from typing import NamedTuple
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
@@ -21,12 +16,17 @@ from da3_ros.ros.inputs.tf_buffer import (
     create_buffer,
     stamp_to_ns,
 )
-
-JUMP_NS = 1_000_000_000
-"""A transform that much older than the one before of its frame means that time started over."""
+from da3_ros.ros.inputs.time_jump import jump_back
 
 MOST_NAMED = 20
 """Frames listed in a sentence."""
+
+
+class Refused(NamedTuple):
+    """What was wrong with a message of poses: a cause for the log, and a sentence."""
+
+    cause: Hashable
+    sentence: str
 
 
 class PoseSource:
@@ -47,13 +47,8 @@ class PoseSource:
         self.missed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
 
-    @property
-    def newest_stamp_ns(self) -> int:
-        """Stamp of the newest transform of all, static ones aside; 0 before the first."""
-        return max(self._newest_ns.values(), default=0)
-
-    def take_transforms(self, msg, *, static: bool) -> list[str]:
-        """Take a tf2_msgs/TFMessage. Returns a sentence for each refused, or jumping back."""
+    def take_transforms(self, msg, *, static: bool) -> list[Refused]:
+        """Take a tf2_msgs/TFMessage. Returns what was refused, or jumped back."""
         refused = []
         for transform in msg.transforms:
             if transform.child_frame_id.lstrip("/") == self._odometry_child:
@@ -61,8 +56,8 @@ class PoseSource:
             refused += self._insert(transform, static=static)
         return refused
 
-    def take_odometry(self, msg) -> list[str]:
-        """Take a nav_msgs/Odometry. Returns a sentence when it is refused or jumps back."""
+    def take_odometry(self, msg) -> list[Refused]:
+        """Take a nav_msgs/Odometry. Returns what was refused, or jumped back."""
         transform = TransformStamped(header=msg.header, child_frame_id=msg.child_frame_id)
         p, t = msg.pose.pose.position, transform.transform.translation
         t.x, t.y, t.z = p.x, p.y, p.z
@@ -106,31 +101,31 @@ class PoseSource:
         self._buffer.clear()
         self._newest_ns.clear()
 
-    def _insert(self, transform, *, static: bool) -> list[str]:
+    def _insert(self, transform, *, static: bool) -> list[Refused]:
         try:
             self._buffer.insert(transform, static=static)
         except BadTransform as error:
             self.refused[error.cause] += 1
-            return [f"{error}; it is ignored"]
-        self._parent_of[transform.child_frame_id.lstrip("/")] = transform.header.frame_id.lstrip(
-            "/"
-        )
+            return [Refused(error.cause, f"{error}; it is ignored")]
+        parent = transform.header.frame_id.lstrip("/")
+        self._parent_of[transform.child_frame_id.lstrip("/")] = parent
         return [] if static else self._watch_time(transform)
 
-    def _watch_time(self, transform) -> list[str]:
+    def _watch_time(self, transform) -> list[Refused]:
         """Old transforms may still arrive after time was set back, and a buffer takes nothing
         that is much older than what it has: it would stay blind until time catches up.
         """
         child, stamp_ns = transform.child_frame_id.lstrip("/"), stamp_to_ns(transform.header.stamp)
         newest_ns = self._newest_ns.get(child, stamp_ns)
-        if stamp_ns >= newest_ns - JUMP_NS:
+        back = jump_back(newest_ns, stamp_ns)
+        if not back:
             self._newest_ns[child] = max(newest_ns, stamp_ns)
             return []
         self.clear()
         self._newest_ns[child] = stamp_ns
         self._buffer.insert(transform, static=False)
-        back = (newest_ns - stamp_ns) / 1e9
-        return [f"transforms of '{child}' jumped back by {back:.1f} s: starting over"]
+        sentence = f"transforms of '{child}' jumped back by {back:.1f} s: starting over"
+        return [Refused("transforms jumped back", sentence)]
 
     def _way_to_world(self, frame: str) -> set[str]:
         """The children of all transforms between a frame and the world."""
@@ -142,71 +137,3 @@ class PoseSource:
             way.add(frame)
             frame = self._parent_of[frame]
         return way
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Something that waits for its pose, and since when on the node's clock."""
-
-    item: Any
-    frame_id: str
-    stamp_ns: int
-    since_ns: int
-
-
-@dataclass(frozen=True)
-class Located:
-    """An item and its pose; None with source `none`."""
-
-    item: Any
-    T_world_cam: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Lost:
-    """An item that gets no pose, and why."""
-
-    item: Any
-    sentence: str
-
-
-class WaitingLine:
-    """Items of one camera in order of arrival; the first one without a pose holds the rest."""
-
-    def __init__(self, source: PoseSource, config: PoseConfig, queue_size: int):
-        self._source = source
-        self._timeout_ns = round(config.timeout * 1e9)
-        self._queue_size = queue_size
-        self._line: deque[Waiting] = deque()
-
-    def __len__(self) -> int:
-        return len(self._line)
-
-    def add(self, waiting: Waiting) -> Any | None:
-        """Line up; returns the oldest item when the line was full and it had to go."""
-        self._line.append(waiting)
-        return self._line.popleft().item if len(self._line) > self._queue_size else None
-
-    def poll(self, now_ns: int) -> Iterator[Located | Lost]:
-        """Everything whose fate is known by now, in order; each leaves the line when taken."""
-        while self._line and (fate := self._fate(self._line[0], now_ns)):
-            self._line.popleft()
-            yield fate
-
-    def clear(self) -> list:
-        """Forget everything; returns the items that were waiting."""
-        items = [waiting.item for waiting in self._line]
-        self._line.clear()
-        return items
-
-    def _fate(self, waiting: Waiting, now_ns: int) -> Located | Lost | None:
-        try:
-            T_world_cam = self._source.locate(waiting.frame_id, waiting.stamp_ns)
-        except TransformUnavailable as error:
-            waited_ns = now_ns - waiting.since_ns
-            # A clock that was set back would never reach the timeout.
-            if error.may_come and 0 <= waited_ns < self._timeout_ns:
-                return None
-            self._source.missed[error.cause] += 1
-            return Lost(waiting.item, self._source.explain(error))
-        return Located(waiting.item, T_world_cam)

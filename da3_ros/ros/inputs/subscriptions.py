@@ -12,21 +12,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import Config
-from da3_ros.core.frame import Frame
-from da3_ros.core.frame_counts import Drop, Ledger
-from da3_ros.ros.health.throttled_log import Complaints
-from da3_ros.ros.inputs.camera_input import CameraInput, Desk
-from da3_ros.ros.inputs.pose_source import PoseSource
+from da3_ros.core.live_config import LiveConfig
+from da3_ros.ros.entities import Entities
+from da3_ros.ros.health.throttled_log import ThrottledLog
+from da3_ros.ros.inputs.camera_input import CameraInput
+from da3_ros.ros.inputs.cameras import Cameras
+from da3_ros.ros.inputs.pose_source import Refused
 
 POLL_PERIOD = 0.02
 
@@ -35,60 +36,31 @@ SILENCE = 5.0
 
 
 class Inputs:
-    """All subscriptions of the node while it is active.
+    """All subscriptions of the node while it is active; they feed `cameras`."""
 
-    take: gets each finished frame. start_over: called when images jump back in time; it
-    must call `clear`.
-    """
-
-    def __init__(
-        self,
-        node: Node,
-        config: Config,
-        ledger: Ledger,
-        complaints: Complaints,
-        *,
-        take: Callable[[str, Frame], None],
-        start_over: Callable[[str], None],
-    ):
-        self.poses = PoseSource(config.pose)
-        self._node = node
-        self._complaints = complaints
-        self._timer = node.create_timer(
-            POLL_PERIOD, self._poll, clock=Clock(clock_type=ClockType.STEADY_TIME)
-        )
-        desk = Desk(node, config, ledger, complaints, self.poses, take, start_over, self._wake)
-        self.cameras = {name: CameraInput(name, desk) for name in config.input.cameras}
+    def __init__(self, entities: Entities, live: LiveConfig, log: ThrottledLog, cameras: Cameras):
+        self.cameras = cameras
+        self._entities, self._log = entities, log
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = entities.create_timer(POLL_PERIOD, self._poll, clock=steady)
         self._image_topics: dict[str, str] = {}
-        self._subscriptions = [s for c in self.cameras.values() for s in self._subscribe(c, config)]
-        self._subscriptions += self._subscribe_poses(config)
+        for camera in cameras.inputs.values():
+            self._subscribe(camera, live.config)
+        self._subscribe_poses(live.config)
 
-    def close(self) -> None:
-        """Unsubscribe; whatever waits is dropped."""
-        self._node.destroy_timer(self._timer)
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self.clear(Drop.STOPPED)
-
-    def complaints(self) -> list[str]:
+    def silent(self) -> list[str]:
         """A sentence for each camera that sends no images now."""
         latest = time.monotonic() - SILENCE
-        return [self._silence(c) for c in self.cameras.values() if c.heard_at < latest]
+        return [self._silence(c) for c in self.cameras.inputs.values() if c.heard_at < latest]
 
     def _silence(self, camera: CameraInput) -> str:
         topic = self._image_topics[camera.name]
         sentence = f"no image on {topic} for {SILENCE:.0f} s"
-        if self._node.count_publishers(topic):
+        if self._entities.node.count_publishers(topic):
             return f"{sentence}: it has a publisher, which sends nothing or with another QoS"
         return f"{sentence}: nobody publishes it; start the camera, or remap the topic"
 
-    def clear(self, reason: Drop) -> None:
-        """Forget waiting images and all poses but static ones."""
-        for camera in self.cameras.values():
-            camera.clear(reason)
-        self.poses.clear()
-
-    def _subscribe(self, camera: CameraInput, config: Config) -> list:
+    def _subscribe(self, camera: CameraInput, config: Config) -> None:
         prefix = f"{camera.name}/" if camera.name else ""
         qos = QoSProfile(
             depth=config.input.queue_size,
@@ -97,27 +69,23 @@ class Inputs:
         kind, topic = Image, f"{prefix}image"
         if config.input.compressed:
             kind, topic = CompressedImage, f"{prefix}image/compressed"
-        images = self._create(kind, topic, camera.on_image, qos)
+        images = self._create(kind, topic, partial(self._on_image, camera), qos)
         self._image_topics[camera.name] = images.topic_name  # as remapped
         infos = self._create(CameraInfo, f"{prefix}camera_info", camera.on_info, qos)
-        camera.info_topic = infos.topic_name
-        return [images, infos]
+        camera.name_info_topic(infos.topic_name)
 
-    def _subscribe_poses(self, config: Config) -> list:
+    def _subscribe_poses(self, config: Config) -> None:
         if config.pose.source == "none":
-            return []
+            return
         qos = QoSProfile(depth=100)
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        subscriptions = [
-            self._create(TFMessage, "/tf", self._on_tf, qos),
-            self._create(TFMessage, "/tf_static", self._on_tf_static, latched),
-        ]
+        self._create(TFMessage, "/tf", partial(self._on_transforms, static=False), qos)
+        self._create(TFMessage, "/tf_static", partial(self._on_transforms, static=True), latched)
         if config.pose.source == "odometry":
-            subscriptions.append(self._create(Odometry, "odometry", self._on_odometry, qos))
-        return subscriptions
+            self._create(Odometry, "odometry", self._on_odometry, qos)
 
     def _create(self, kind: type, topic: str, callback: Callable, qos: QoSProfile):
-        return self._node.create_subscription(
+        return self._entities.create_subscription(
             kind,
             topic,
             callback,
@@ -125,35 +93,24 @@ class Inputs:
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
         )
 
-    def _on_tf(self, msg: TFMessage) -> None:
-        self._complain(self.poses.take_transforms(msg, static=False))
-        self._locate()
+    def _on_image(self, camera: CameraInput, msg: Image | CompressedImage) -> None:
+        self.cameras.on_image(camera, msg)
+        if camera.is_waiting and self._timer.is_canceled():
+            self._timer.reset()  # look after it until nothing waits
 
-    def _on_tf_static(self, msg: TFMessage) -> None:
-        self._complain(self.poses.take_transforms(msg, static=True))
-        self._locate()
+    def _on_transforms(self, msg: TFMessage, *, static: bool) -> None:
+        self._on_poses(self.cameras.poses.take_transforms(msg, static=static))
 
     def _on_odometry(self, msg: Odometry) -> None:
-        self._complain(self.poses.take_odometry(msg))
-        self._locate()
+        self._on_poses(self.cameras.poses.take_odometry(msg))
 
-    def _complain(self, sentences: list[str]) -> None:
-        for sentence in sentences:
-            self._complaints.warn(sentence)
-
-    def _locate(self) -> None:
-        for camera in self.cameras.values():
-            camera.locate()
-
-    def _wake(self) -> None:
-        """An image waits: look after it until nothing does."""
-        if self._timer.is_canceled():
-            self._timer.reset()
+    def _on_poses(self, refused: list[Refused]) -> None:
+        for cause, sentence in refused:
+            self._log.warn(cause, sentence)
+        self.cameras.locate()
 
     def _poll(self) -> None:
-        now = time.monotonic()
-        for camera in self.cameras.values():
-            camera.expire(now)
-            camera.locate()
-        if not any(camera.is_waiting for camera in self.cameras.values()):
+        self.cameras.expire(time.monotonic())
+        self.cameras.locate()
+        if not self.cameras.are_waiting:
             self._timer.cancel()

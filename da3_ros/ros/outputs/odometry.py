@@ -9,13 +9,13 @@ unit that window's, metres with a metric network. Both start anew when the chain
 from __future__ import annotations
 
 from nav_msgs.msg import Odometry
-from rclpy.node import Node
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core import poses
-from da3_ros.core.config import Config
+from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.ros import messages
+from da3_ros.ros.entities import Entities
 from da3_ros.ros.outputs.publishing import create_publisher, is_listened
 
 UNKNOWN = -1.0
@@ -25,25 +25,23 @@ UNKNOWN = -1.0
 class OdometryOutput:
     """Publishes the newest view of each window, once."""
 
-    def __init__(self, node: Node, config: Config):
-        self._node = node
-        self._config = config
-        self._odometry = create_publisher(node, Odometry, "~/odometry")
-        self._tf = create_publisher(node, TFMessage, "/tf") if config.pose.publish_tf else None
+    def __init__(self, entities: Entities, live: LiveConfig):
+        self._live = live
+        self._odometry = create_publisher(entities, Odometry, "~/odometry")
+        publish_tf = live.config.pose.publish_tf
+        self._tf = create_publisher(entities, TFMessage, "/tf") if publish_tf else None
 
     def is_wanted(self) -> bool:
         """A window that is left out breaks the chain, so TF wants every one."""
         return self._tf is not None or is_listened(self._odometry)
 
     def publish(self, result: WindowDepth) -> None:
-        """Odometry and TF of the newest published view; a broken chain is said."""
-        if result.link and result.link.broken:
-            self._node.get_logger().warning(f"odometry: {result.link.broken}")
+        """Odometry and TF of the newest published view."""
         T_world_cam, frame = result.pose(-1), result.frames[-1]
         if T_world_cam is None:
             return
         T_world_frame = T_world_cam @ poses.inverse(frame.T_frame_cam)
-        head = messages.header(self._config.pose.world_frame, frame.stamp_ns)
+        head = messages.header(self._live.config.pose.world_frame, frame.stamp_ns)
         odometry = Odometry(header=head, child_frame_id=frame.camera_id)
         odometry.pose.pose = messages.pose_message(T_world_frame)
         odometry.pose.covariance[0] = odometry.twist.covariance[0] = UNKNOWN
@@ -51,9 +49,3 @@ class OdometryOutput:
         if self._tf:
             transform = messages.transform_message(T_world_frame, head, frame.camera_id)
             self._tf.publish(TFMessage(transforms=[transform]))
-
-    def close(self) -> None:
-        """Take the topics off the graph."""
-        for publisher in (self._odometry, self._tf):
-            if publisher:
-                self._node.destroy_publisher(publisher)

@@ -10,27 +10,27 @@ Per camera, under `~/` (in a rig `~/<name>/`):
     camera_pose        geometry_msgs/PoseStamped, world frame
 
 Of the node, under `~/`: camera_poses (da3_ros/CameraPoses), path (nav_msgs/Path); without
-given poses also odometry (odometry_output.py).
+given poses also odometry (odometry.py).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from functools import cached_property
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
-from rclpy.node import Node
 from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from da3_ros.core.config import Config, OutputConfig
-from da3_ros.core.depth_view import DepthView, view
+from da3_ros.core.depth_view import DepthView
+from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.point_cloud import PointCloudWriter
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.msg import CameraPoses
 from da3_ros.ros import messages
+from da3_ros.ros.entities import Entities
+from da3_ros.ros.health.rates import Statistics
 from da3_ros.ros.outputs.odometry import OdometryOutput
 from da3_ros.ros.outputs.publishing import create_publisher, is_listened
 
@@ -38,106 +38,70 @@ PATH_LENGTH = 1000
 """Poses; ten times as many take 60 ms to send, with every frame."""
 
 
-class ViewOfWindow:
-    """One published view of a result; masked and brought to size only when somebody asks."""
-
-    def __init__(self, result: WindowDepth, index: int, output: OutputConfig):
-        self._result = result
-        self._index = index
-        self._output = output
-        self.frame = result.frames[index]
-        self.T_world_cam = result.pose(index)
-        self.header = messages.header(self.frame.camera_id, self.frame.stamp_ns)
-
-    @cached_property
-    def depth_view(self) -> DepthView:
-        """Depth, confidence, image and camera by the output parameters."""
-        return view(self._result, self._index, self._output)
-
-
 class CameraOutputs:
     """The publishers of one camera."""
 
-    def __init__(self, node: Node, name: str, config: Config):
+    def __init__(self, entities: Entities, name: str, live: LiveConfig):
         prefix = f"~/{name}/" if name else "~/"
-        self._node = node
-        self._depth = create_publisher(node, Image, f"{prefix}depth/image")
-        self._info = create_publisher(node, CameraInfo, f"{prefix}depth/camera_info")
-        self._confidence = create_publisher(node, Image, f"{prefix}confidence/image")
-        self._points = create_publisher(node, PointCloud2, f"{prefix}points")
-        self._image = create_publisher(node, Image, f"{prefix}image_rect")
-        self._pose = create_publisher(node, PoseStamped, f"{prefix}camera_pose")
-        self._write_cloud = PointCloudWriter(config.output.cloud_step)
-        self._config = config
+        self._depth = create_publisher(entities, Image, f"{prefix}depth/image")
+        self._info = create_publisher(entities, CameraInfo, f"{prefix}depth/camera_info")
+        self._confidence = create_publisher(entities, Image, f"{prefix}confidence/image")
+        self._points = create_publisher(entities, PointCloud2, f"{prefix}points")
+        self._image = create_publisher(entities, Image, f"{prefix}image_rect")
+        self._pose = create_publisher(entities, PoseStamped, f"{prefix}camera_pose")
+        self._write_cloud = PointCloudWriter(live.config.output.cloud_step)
+        self._live = live
 
     @property
     def publishers(self) -> list[Publisher]:
         """All of them."""
         return [self._depth, self._info, self._confidence, self._points, self._image, self._pose]
 
-    def configure(self, config: Config) -> None:
-        """Take parameters that changed while running."""
-        self._config = config
-        if self._write_cloud.step != config.output.cloud_step:
-            self._write_cloud = PointCloudWriter(config.output.cloud_step)
-
-    def publish(self, view: ViewOfWindow) -> None:
+    def publish(self, view: DepthView) -> None:
         """Publish whatever of the view has subscribers."""
+        head = messages.header(view.frame.camera_id, view.frame.stamp_ns)
         if is_listened(self._depth):
-            depth = view.depth_view.depth
-            message = messages.depth_message(depth, self._config.output.encoding, view.header)
-            self._depth.publish(message)
+            encoding = self._live.config.output.encoding
+            self._depth.publish(messages.depth_message(view.depth, encoding, head))
         if is_listened(self._info):
-            camera = view.depth_view.camera
-            self._info.publish(messages.camera_info_message(camera, view.header, view.frame.centre))
+            self._info.publish(messages.camera_info_message(view.camera, head, view.frame.centre))
         if is_listened(self._image):
-            self._image.publish(messages.image_message(view.depth_view.image, "rgb8", view.header))
-        self._publish_confidence(view)
-        self._publish_points(view)
-        self._publish_pose(view)
-
-    def _publish_confidence(self, view: ViewOfWindow) -> None:
-        if is_listened(self._confidence) and view.depth_view.conf is not None:
-            conf = view.depth_view.conf
-            self._confidence.publish(messages.image_message(conf, "32FC1", view.header))
-
-    def _publish_points(self, view: ViewOfWindow) -> None:
+            self._image.publish(messages.image_message(view.image, "rgb8", head))
+        if is_listened(self._confidence) and view.conf is not None:
+            self._confidence.publish(messages.image_message(view.conf, "32FC1", head))
         if is_listened(self._points):
-            depth_view = view.depth_view
-            picture = (depth_view.depth, depth_view.image, depth_view.camera)
-            points = self._write_cloud(*picture, view.frame.centre)
-            self._points.publish(messages.cloud_message(points, view.header))
-
-    def _publish_pose(self, view: ViewOfWindow) -> None:
+            write = self._cloud_writer()
+            points = write(view.depth, view.image, view.camera, view.frame.centre)
+            self._points.publish(messages.cloud_message(points, head))
         if is_listened(self._pose) and view.T_world_cam is not None:
-            head = messages.header(self._config.pose.world_frame, view.frame.stamp_ns)
+            head = messages.header(self._live.config.pose.world_frame, view.frame.stamp_ns)
             self._pose.publish(messages.pose_stamped(view.T_world_cam, head))
+
+    def _cloud_writer(self) -> PointCloudWriter:
+        step = self._live.config.output.cloud_step
+        if self._write_cloud.step != step:
+            self._write_cloud = PointCloudWriter(step)
+        return self._write_cloud
 
 
 class Outputs:
     """All publishers of depth, clouds and poses, while the node is configured."""
 
-    def __init__(self, node: Node, config: Config):
-        self._node = node
-        self._config = config
-        self._cameras = {name: CameraOutputs(node, name, config) for name in config.input.cameras}
-        self._poses = create_publisher(node, CameraPoses, "~/camera_poses")
-        self._path = create_publisher(node, Path, "~/path")
-        self._odometry = OdometryOutput(node, config) if config.pose.source == "none" else None
-        self._way: deque[PoseStamped] = deque(maxlen=PATH_LENGTH)
+    def __init__(self, entities: Entities, live: LiveConfig, statistics: Statistics):
+        self._live, self._statistics = live, statistics
+        config = live.config
+        self._cameras = {n: CameraOutputs(entities, n, live) for n in config.input.cameras}
+        self._poses = create_publisher(entities, CameraPoses, "~/camera_poses")
+        self._path = create_publisher(entities, Path, "~/path")
+        self._odometry = OdometryOutput(entities, live) if config.pose.source == "none" else None
+        self._past_poses: deque[PoseStamped] = deque(maxlen=PATH_LENGTH)
         self._segment: int | None = None
 
     @property
     def _publishers(self) -> list[Publisher]:
         return [self._poses, self._path, *(p for c in self._cameras.values() for p in c.publishers)]
 
-    def configure(self, config: Config) -> None:
-        """Take parameters that changed while running."""
-        self._config = config
-        for camera in self._cameras.values():
-            camera.configure(config)
-
-    def has_listeners(self) -> bool:
+    def is_wanted(self) -> bool:
         """Whether anybody subscribes to anything."""
         if self._odometry and self._odometry.is_wanted():
             return True
@@ -145,39 +109,35 @@ class Outputs:
 
     def clear(self) -> None:
         """Forget the path."""
-        self._way.clear()
-
-    def close(self) -> None:
-        """Take all topics off the graph."""
-        if self._odometry:
-            self._odometry.close()
-        for publisher in self._publishers:
-            self._node.destroy_publisher(publisher)
+        self._past_poses.clear()
 
     def publish(self, result: WindowDepth, camera_of: dict[str, str]) -> None:
         """Publish the views of one result. camera_of: frame id -> name of the camera."""
         for index, frame in enumerate(result.frames):
-            shown = ViewOfWindow(result, index, self._config.output)
-            self._cameras[camera_of[frame.camera_id]].publish(shown)
+            view = DepthView(result, index, self._live.config.output)
+            self._cameras[camera_of[frame.camera_id]].publish(view)
         if self._odometry:
             self._odometry.publish(result)
         self._extend_path(result)
         if is_listened(self._poses) and result.T_world_cam is not None:
-            self._poses.publish(camera_poses_message(result, self._config.pose.world_frame))
+            world_frame = self._live.config.pose.world_frame
+            self._poses.publish(camera_poses_message(result, world_frame))
+        self._statistics.note(max(frame.stamp_ns for frame in result.frames))
 
     def _extend_path(self, result: WindowDepth) -> None:
-        world_frame = self._config.pose.world_frame
+        world_frame = self._live.config.pose.world_frame
         segment = result.link.segment if result.link else None
         if segment != self._segment:  # another world: its poses do not continue the path
             self._segment = segment
-            self._way.clear()
+            self._past_poses.clear()
         for index, frame in enumerate(result.frames):
             T_world_cam = result.pose(index)
             if T_world_cam is not None:
                 head = messages.header(world_frame, frame.stamp_ns)
-                self._way.append(messages.pose_stamped(T_world_cam, head))
-        if self._way and is_listened(self._path):
-            self._path.publish(Path(header=self._way[-1].header, poses=list(self._way)))
+                self._past_poses.append(messages.pose_stamped(T_world_cam, head))
+        if self._past_poses and is_listened(self._path):
+            poses = list(self._past_poses)
+            self._path.publish(Path(header=poses[-1].header, poses=poses))
 
 
 def camera_poses_message(result: WindowDepth, world_frame: str) -> CameraPoses:

@@ -7,14 +7,16 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
 
+from da3_ros.ros.entities import Entities
+
 QUEUE = 10
 
 
 def create_publisher(
-    node: Node, kind: type, topic: str, qos: QoSProfile | None = None
+    entities: Entities | Node, kind: type, topic: str, qos: QoSProfile | None = None
 ) -> Publisher:
     """A reliable publisher whose QoS the user can override by parameters."""
-    return node.create_publisher(
+    return entities.create_publisher(
         kind,
         topic,
         qos or QoSProfile(depth=QUEUE, reliability=ReliabilityPolicy.RELIABLE),

@@ -2,17 +2,17 @@
 
 ~/reset   std_srvs/Trigger   forget window, poses, scale and scene, as after a jump back in time
 
-The others are in export_services.py and scene_services.py.
+The others are in export.py and scene.py.
 """
 
 from __future__ import annotations
 
 from std_srvs.srv import Trigger
 
+from da3_ros.core.runner import Runner
 from da3_ros.core.scene.mesh import MeshError
 from da3_ros.core.scene.scene import Scene
-from da3_ros.net.nested import NestedNetwork
-from da3_ros.net.network import Network
+from da3_ros.ros.entities import Entities
 from da3_ros.ros.services.export import ExportServices
 from da3_ros.ros.services.scene import SceneServices
 
@@ -20,20 +20,12 @@ from da3_ros.ros.services.scene import SceneServices
 class Services:
     """All services while the node is configured. node: the `DepthNode`."""
 
-    def __init__(self, node, network: Network | NestedNetwork, scene: Scene):
+    def __init__(self, entities: Entities, node, runner: Runner, scene: Scene):
         self._node = node
-        self._exports = ExportServices(
-            node, network, scene, lambda: node.config, node.newest_result
-        )
-        self._scene = SceneServices(node, scene, lambda: node.config, node.find_pose)
+        self._exports = ExportServices(entities, node.live, runner, scene)
+        self._scene = SceneServices(entities, node.live, scene, node.find_pose)
         # In the node's own group: never in the middle of an image.
-        self._reset = node.create_service(Trigger, "~/reset", self._on_reset)
-
-    def close(self) -> None:
-        """Take all services off the graph."""
-        self._scene.close()
-        for service in (*self._exports.services, self._reset):
-            self._node.destroy_service(service)
+        entities.create_service(Trigger, "~/reset", self._on_reset)
 
     def _on_reset(self, _, response: Trigger.Response) -> Trigger.Response:
         try:

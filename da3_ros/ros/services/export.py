@@ -14,56 +14,40 @@ import errno
 import json
 import threading
 import time
-from collections.abc import Callable
 
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.node import Node
 from std_srvs.srv import Trigger
 
 from da3_ros.api import DepthAnything3
-from da3_ros.core.config import Config
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.folder import export_folder
 from da3_ros.core.export.running import check_network, export_running, window_metadata
 from da3_ros.core.files.staging import new_folder
-from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.live_config import LiveConfig
+from da3_ros.core.prediction import Prediction
+from da3_ros.core.process_res import process_res
+from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
-from da3_ros.net.nested import NestedNetwork
-from da3_ros.net.network import Network
+from da3_ros.ros.entities import Entities
 from da3_ros.srv import Export
 
 
 class ExportServices:
-    """The export services while the node is configured.
+    """The export services while the node is configured; they show the runner's newest result."""
 
-    newest: the last result of the pipeline, None before the first.
-    """
-
-    def __init__(
-        self,
-        node: Node,
-        network: Network | NestedNetwork,
-        scene: Scene,
-        config: Callable[[], Config],
-        newest: Callable[[], WindowDepth | None],
-    ):
-        self._node = node
-        self._infer = DepthAnything3.around(network).inference
-        self._preset = network.preset
-        self._scene = scene
-        self._config = config
-        self._newest = newest
+    def __init__(self, entities: Entities, live: LiveConfig, runner: Runner, scene: Scene):
+        self._logger = entities.node.get_logger()
+        self._live, self._runner, self._scene = live, runner, scene
         self._running = threading.Lock()
-        self.job = ""  # what is being written, for diagnostics
+        self._job = ""  # what is being written, for the one who asks meanwhile
         # Reentrant, so that a second request is refused in words instead of waiting.
         group = ReentrantCallbackGroup()
-        self.services = [
-            node.create_service(Export, "~/export", self._on_export, callback_group=group),
-            *(
-                node.create_service(Trigger, f"~/export_{name}", answer, callback_group=group)
-                for name, answer in (("glb", self._on_glb), ("gs_ply", self._on_gs_ply))
-            ),
-        ]
+        for kind, name, answer in (
+            (Export, "export", self._on_export),
+            (Trigger, "export_glb", self._on_glb),
+            (Trigger, "export_gs_ply", self._on_gs_ply),
+        ):
+            entities.create_service(kind, f"~/{name}", answer, callback_group=group)
 
     def _on_export(self, request: Export.Request, response: Export.Response) -> Export.Response:
         response.success, response.message, response.paths = self._export(
@@ -84,25 +68,25 @@ class ExportServices:
     ) -> tuple[bool, str, list[str]]:
         """Success, message, paths. Refuses while another export runs."""
         if not self._running.acquire(blocking=False):
-            return False, f"another export is running ({self.job}); try again when it is done", []
+            return False, f"another export is running ({self._job}); try again when it is done", []
         try:
-            return self._write(formats or self._config().export.formats, name, options)
+            return self._write(formats or self._live.config.export.formats, name, options)
         except (ExportError, ValueError, OSError, RuntimeError, MemoryError) as error:
             reason = _in_words(error)
-            self._node.get_logger().error(f"export of {self.job or formats} failed: {reason}")
+            self._logger.error(f"export of {self._job or formats} failed: {reason}")
             return False, reason, []
         finally:
-            self.job = ""
+            self._job = ""
             self._running.release()
 
     def _write(self, formats: str, name: str, options: str) -> tuple[bool, str, list[str]]:
-        config, newest = self._config(), self._newest()
+        config, newest = self._live.config, self._runner.newest()
         stamp_ns = newest.window.stamp_ns if newest else 0
         folder = export_folder(config.export.directory, name, stamp_ns)
         parsed = parse_options(options)
-        check_network(formats, self._preset)
-        self.job = f"{formats} to {folder}"
-        self._node.get_logger().info(f"exporting {self.job}")
+        check_network(formats, self._runner.network.preset)
+        self._job = f"{formats} to {folder}"
+        self._logger.info(f"exporting {self._job}")
         start = time.monotonic()
         with new_folder(folder) as stage:
             export_running(
@@ -115,8 +99,15 @@ class ExportServices:
                 metadata=window_metadata(newest, config.pose.world_frame),
             )
         message = f"{len(stage.files)} files in {stage.path}, {time.monotonic() - start:.1f} s"
-        self._node.get_logger().info(f"exported {message}")
+        self._logger.info(f"exported {message}")
         return True, message, [str(path) for path in stage.files]
+
+    def _infer(self, images: list, **options) -> Prediction:
+        """The network's answer at the node's own size, and never beside another window."""
+        size = process_res(self._live.config, self._runner.network)
+        with self._runner.network_alone():
+            api = DepthAnything3.around(self._runner.network)
+            return api.inference(images, process_res=size, **options)
 
 
 def _in_words(error: Exception) -> str:

@@ -15,7 +15,6 @@ import numpy as np
 from geometry_msgs.msg import Point
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from sensor_msgs.msg import PointCloud2
@@ -23,11 +22,12 @@ from std_msgs.msg import ColorRGBA
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
-from da3_ros.core.config import Config
+from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.poses import PoseError
 from da3_ros.core.scene.mesh import Mesh, MeshError
 from da3_ros.core.scene.scene import Scene
 from da3_ros.ros import messages
+from da3_ros.ros.entities import Entities
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.outputs.publishing import create_publisher
 from da3_ros.srv import LoadMesh, RenderDepth
@@ -50,37 +50,25 @@ FindPose = Callable[[str, int], np.ndarray]
 class SceneServices:
     """Services and topics of the scene while the node is configured."""
 
-    def __init__(self, node: Node, scene: Scene, config: Callable[[], Config], find_pose: FindPose):
-        self._node = node
-        self._scene = scene
-        self._config = config
-        self._find_pose = find_pose
+    def __init__(self, entities: Entities, live: LiveConfig, scene: Scene, find_pose: FindPose):
+        self._node = entities.node
+        self._live, self._scene, self._find_pose = live, scene, find_pose
         self._frames_shown = 0
-        self._cloud = create_publisher(node, PointCloud2, "~/cloud_map", MAPS)
-        self._marker = create_publisher(node, Marker, "~/mesh_marker", MAPS)
+        self._cloud = create_publisher(entities, PointCloud2, "~/cloud_map", MAPS)
+        self._marker = create_publisher(entities, Marker, "~/mesh_marker", MAPS)
         group = MutuallyExclusiveCallbackGroup()
-        self.services = [
-            node.create_service(kind, f"~/{name}", answer, callback_group=group)
-            for kind, name, answer in (
-                (Trigger, "build_mesh", self._on_build_mesh),
-                (LoadMesh, "load_mesh", self._on_load_mesh),
-                (RenderDepth, "render_depth", self._on_render_depth),
-            )
-        ]
-        self._timer = node.create_timer(
-            config().scene.cloud_period,
+        for kind, name, answer in (
+            (Trigger, "build_mesh", self._on_build_mesh),
+            (LoadMesh, "load_mesh", self._on_load_mesh),
+            (RenderDepth, "render_depth", self._on_render_depth),
+        ):
+            entities.create_service(kind, f"~/{name}", answer, callback_group=group)
+        entities.create_timer(
+            live.config.scene.cloud_period,
             self._show_cloud,
             callback_group=group,
             clock=Clock(clock_type=ClockType.STEADY_TIME),
         )
-
-    def close(self) -> None:
-        """Take services and topics off the graph."""
-        self._node.destroy_timer(self._timer)
-        for service in self.services:
-            self._node.destroy_service(service)
-        for publisher in (self._cloud, self._marker):
-            self._node.destroy_publisher(publisher)
 
     def _on_build_mesh(self, _, response: Trigger.Response) -> Trigger.Response:
         return self._answer(response, self._scene.build_mesh)
@@ -134,7 +122,7 @@ class SceneServices:
 
     def _world_header(self):
         now_ns = self._node.get_clock().now().nanoseconds
-        return messages.header(self._config().pose.world_frame, now_ns)
+        return messages.header(self._live.config.pose.world_frame, now_ns)
 
     def _show_mesh(self, mesh: Mesh) -> None:
         if self._marker.get_subscription_count():

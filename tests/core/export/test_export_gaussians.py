@@ -332,11 +332,30 @@ def test_gs_video_extends_by_default(few, tmp_path):
         ({"vis_depth": "vcat", "color_mode": "RGB+D"}, (28 + 8 + 28, 42)),
         ({"vis_depth": None, "out_image_hw": (27, 41), "chunk_size": None}, (28, 42)),
         ({"out_image_hw": None, "vis_depth": None, "chunk_size": 1}, (HEIGHT, WIDTH)),
+        ({"color_mode": "RGB"}, (28, 42)),
+        ({"color_mode": "D", "vis_depth": "vcat"}, (28, 42)),
+        ({"color_mode": "ED", "vis_depth": None}, (28, 42)),
     ],
 )
 def test_gs_video_layouts(few, tmp_path, options, shape):
     path, frames = make(few, tmp_path, trj_mode="original", output_name="flight", **options)
     assert path.name == "flight.mp4" and frames[0].shape == (*shape, 3) and len(frames) == 2
+
+
+def test_gs_video_shows_the_parts_that_the_color_mode_names(few, tmp_path):
+    """The joined film is its parts side by side; depth as sum is not depth as mean."""
+    pictures = {}
+    thin = replace(few.gaussians, opacities=0.2 * few.gaussians.opacities)
+    for mode in ("RGB", "D", "ED", "RGB+D", "RGB+ED"):
+        thin_few = replace(few, gaussians=thin)
+        _, films = make(thin_few, tmp_path / mode, trj_mode="original", color_mode=mode)
+        pictures[mode] = films[0].astype(float)
+    for kind in ("D", "ED"):
+        joined = pictures[f"RGB+{kind}"]
+        for part, there in ((pictures["RGB"], joined[:, :42]), (pictures[kind], joined[:, 50:])):
+            assert np.abs(part - there).mean() < 12  # an encoder at low quality
+    assert np.abs(pictures["D"] - pictures["ED"]).mean() > 12
+    assert np.abs(pictures["RGB"] - pictures["ED"]).mean() > 12
 
 
 def test_gs_video_shows_what_the_cameras_saw(tmp_path):
@@ -396,6 +415,7 @@ def test_gs_video_shows_progress_when_asked(few, tmp_path, capsys):
         ({"chunk_size": 0}, "chunk_size is 0, must be at least 1"),
         ({"output_name": "../x"}, "output_name is '../x'"),
         ({"trj_mode": "fly"}, "trj_mode is 'fly'"),
+        ({"out_image_hw": (0, 0)}, r"out_image_hw is \(0, 0\)"),
     ],
 )
 def test_gs_video_refuses_in_words(few, tmp_path, options, said):

@@ -2,49 +2,119 @@
 
 import pytest
 from graph import mount_message, picture_messages, pose_message
-from rclpy.clock import Clock
 
-from da3_ros.core.config import PoseConfig, from_dict
-from da3_ros.core.frame_counts import Drop, Ledger
-from da3_ros.ros.health.throttled_log import Complaints
-from da3_ros.ros.inputs.camera_input import CameraInput, Desk
+from da3_ros.core.config import Config, PoseConfig
+from da3_ros.core.frame_counts import Drop, FrameCounts
+from da3_ros.core.live_config import LiveConfig
+from da3_ros.ros.health.throttled_log import ThrottledLog
+from da3_ros.ros.inputs.cameras import Cameras
 from da3_ros.ros.inputs.pose_source import PoseSource
 
 SECOND = 10**9
 
 
-class Here(list):
-    """A node as far as a camera asks, and a log."""
+class Here:
+    """All that surrounds a camera: poses, counts, a log, and what it takes."""
 
-    warning = list.append
+    def __init__(self):
+        self.said, self.taken, self.jumps = [], [], []
+        self.counts, self.poses = FrameCounts(), PoseSource(PoseConfig())
+        self.cameras = Cameras(
+            LiveConfig(Config()),
+            self.counts,
+            ThrottledLog(self, clock=lambda: 0.0),
+            self.poses,
+            self.take,
+            self.start_over,
+            now_ns=lambda: 0,
+        )
+        (self.camera,) = self.cameras.inputs.values()
+        mount = mount_message(0, "base_link", "camera_optical_frame")
+        self.poses.take_transforms(mount, static=True)
 
-    def get_clock(self):
-        return Clock()
+    def warning(self, sentence):
+        self.said.append(sentence)
+
+    def take(self, name, frame):
+        self.taken.append(frame.stamp_ns)
+
+    def start_over(self, what, back):
+        self.jumps.append((what, back))
+        self.cameras.clear(Drop.TIME_JUMP)
+
+    def send(self, second, spoil=lambda image, info: None):
+        image, info = picture_messages(second * SECOND)
+        spoil(image, info)
+        self.cameras.on_image(self.camera, image)
+        self.camera.on_info(info)
+
+    def move(self, second):
+        self.poses.take_transforms(pose_message(second * SECOND, x=second), static=False)
+
+    def dropped(self):
+        return {reason: n for reason, n in self.counts.counts().dropped.items() if n}
 
 
-def test_an_error_ends_one_frame_and_counts_it():
-    taken = []
+def test_an_error_ends_one_frame_and_counts_it(monkeypatch):
+    here = Here()
 
     def take(name, frame):
-        if not taken:
-            taken.append("a mistake")
+        if not here.taken:
+            here.taken.append("a mistake")
             raise KeyError("a mistake")
-        taken.append(frame.stamp_ns)
+        here.taken.append(frame.stamp_ns)
 
-    here, ledger, poses = Here(), Ledger(), PoseSource(PoseConfig())
-    config = from_dict({"model.process_res": 56})
-    desk = Desk(here, config, ledger, Complaints(here), poses, take, here.append, lambda: None)
-    camera = CameraInput("", desk)
+    monkeypatch.setattr(here.camera, "_take", take)
     for second in (1, 2):
-        image, info = picture_messages(second * SECOND)
-        camera.on_info(info)
-        camera.on_image(image)
-    poses.take_transforms(mount_message(0, "base_link", "camera_optical_frame"), static=True)
+        here.send(second)
     for second in (1, 2):
-        poses.take_transforms(pose_message(second * SECOND, x=second), static=False)
+        here.move(second)
     with pytest.raises(KeyError):
-        camera.locate()
-    counts = ledger.counts()
+        here.camera.locate()
+    counts = here.counts.counts()
     assert counts.dropped[Drop.INTERNAL_ERROR.value] == counts.pending == 1
-    camera.locate()
-    assert taken == ["a mistake", 2 * SECOND]
+    here.camera.locate()
+    assert here.taken == ["a mistake", 2 * SECOND]
+
+
+def test_the_first_image_after_a_jump_back_is_taken_and_all_before_dropped():
+    here = Here()
+    for second in (100, 101):
+        here.send(second)
+    here.send(5)
+    assert here.jumps == [("image stamps jumped back", 96.0)]
+    assert here.dropped() == {"time_jump": 2} and here.camera.is_waiting
+    here.move(5)
+    here.camera.locate()
+    here.send(6)
+    assert here.taken == [5 * SECOND] and len(here.jumps) == 1
+
+
+@pytest.mark.parametrize("field", ["stamp", "frame_id"])
+def test_an_image_without_a_header_is_no_jump_in_time(field):
+    here = Here()
+    here.send(100)
+
+    def spoil(image, info):
+        setattr(image.header, field, type(getattr(image.header, field))())
+
+    here.send(5, spoil)
+    assert here.jumps == [] and here.dropped() == {"bad_header": 1}
+    assert here.said == [f"image without a {field} is dropped; set it in the camera driver"]
+
+
+def test_two_troubles_of_one_kind_are_both_said_once():
+    """Causes are told apart by where they are found, not by their numbers and names."""
+    here = Here()
+
+    def unknown_encoding(image, info):
+        image.encoding = f"8UC{image.header.stamp.sec}9"
+
+    def short(image, info):
+        image.data = bytes(image.header.stamp.sec)
+
+    for second, spoil in enumerate((unknown_encoding, short) * 3, start=1):
+        here.move(second)
+        here.send(second, spoil)
+    assert here.dropped() == {"bad_image": 6}
+    assert len(here.said) == 2 and "is not supported" in here.said[0] and "bytes" in here.said[1]

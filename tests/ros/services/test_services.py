@@ -81,6 +81,18 @@ def test_formats_are_written_below_the_directory_and_read_back(robot, node, fold
     assert 0 < len(PlyData.read(ply)["vertex"]) <= 500
 
 
+def test_a_name_that_is_there_gets_a_number_and_links_are_not_followed(
+    robot, node, folder, tmp_path
+):
+    drive(robot)
+    (folder / "linked").symlink_to(tmp_path)
+    answers = [export(robot, "ply", name) for name in ("twice", "twice", "linked")]
+    assert all(a.success for a in answers), [a.message for a in answers]
+    written = [str(Path(a.paths[0]).relative_to(folder)) for a in answers]
+    assert written == ["twice/points.ply", "twice-2/points.ply", "linked-2/points.ply"]
+    assert all((folder / name).is_file() for name in written) and not list(tmp_path.iterdir())
+
+
 def test_trigger_exports_the_newest_window(robot, node, folder):
     drive(robot)
     answer = robot.call(Trigger, "/da3/export_glb", Trigger.Request())
@@ -100,13 +112,17 @@ def test_trigger_exports_the_newest_window(robot, node, folder):
         ("glb", "", "[1]", "JSON object"),
         ("glb", "", "{", "JSON object"),
         ("glb", "", '{"colour": 1}', "option 'colour' is unknown"),
+        ("glb", "", '{"num_max_points": -1}', "num_max_points is -1, must be at least 0"),
+        ("feat_vis", "", '{"fps": 0, "export_feat_layers": [2]}', "fps is 0, must be at least 0.1"),
+        ("glb", "x" * 300, "", "plain folder name"),
     ],
 )
 def test_refusals_say_why(robot, node, folder, formats, name, options, sentence):
     drive(robot)
+    before = set(folder.iterdir())
     answer = export(robot, formats, name, options)
     assert not answer.success and sentence in answer.message
-    assert not (folder.parent / "outside").exists()
+    assert not (folder.parent / "outside").exists() and set(folder.iterdir()) == before
 
 
 def test_mesh_and_rendered_depth(robot, node, tmp_path):

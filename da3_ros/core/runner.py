@@ -1,0 +1,278 @@
+"""Frames to published results: what the live node and `da3_process` both run.
+
+`take` brings frames, one by one. A window that is due goes through the network and out: in the
+worker's thread between `start` and `stop`, else at once, in the thread that brought its last
+frame. A jump in time replaces the pipeline; the worker may still be busy with the old one, and
+what comes out of that is thrown away.
+
+    thread      may call
+    callbacks   take, clear, finish, start, stop
+    worker      (own) _work
+    services    newest, infer, forget
+    any         failure
+"""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from da3_ros.core.config import Config
+from da3_ros.core.depth_view import fuse
+from da3_ros.core.frame import Frame
+from da3_ros.core.frame_counts import Drop, FrameCounts
+from da3_ros.core.live_config import LiveConfig
+from da3_ros.core.outlet import Log, Outlet
+from da3_ros.core.pipeline import Pipeline
+from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.preprocess import plan_resize
+from da3_ros.core.process_res import process_res
+from da3_ros.core.rig_sync import RigSynchroniser
+from da3_ros.core.scene.scene import Scene
+from da3_ros.core.sliding_window import Window
+from da3_ros.core.worker import Worker
+from da3_ros.net.nested import NestedNetwork
+from da3_ros.net.network import Network
+
+NOT_WANTED = "nobody subscribes to any output: images are not processed until somebody does"
+BACK_TO_WORK = "somebody subscribes: images are processed"
+SAID_REFUSALS = {
+    Drop.DUPLICATE_STAMP: "image dropped: same stamp as the frame before",
+    Drop.OUT_OF_ORDER: "image dropped: older than the frame before",
+}
+"""Not said: frames that were taken too near the last one, which is nobody's mistake."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A window, and the pipeline that collected it and knows its encodings."""
+
+    pipeline: Pipeline
+    window: Window
+
+    @property
+    def keys(self) -> list[tuple[str, int]]:
+        """The frames it would publish."""
+        return [self.window.frames[i].key for i in self.window.views]
+
+
+class Runner:
+    """Holds pipeline, rig and worker; its newest result is what exports show.
+
+    counts: of what becomes of frames, which whoever brings them has `receive`d.
+    on_error: told of an error in publishing or fusing while the worker runs.
+    """
+
+    def __init__(
+        self,
+        network: Network | NestedNetwork,
+        live: LiveConfig,
+        scene: Scene,
+        outlet: Outlet,
+        counts: FrameCounts,
+        log: Log,
+        on_error: Callable[[Exception], None] = lambda error: None,
+    ):
+        self.network = network
+        self.failure = ""
+        self._live, self._scene, self._outlet = live, scene, outlet
+        self._counts, self._log, self._on_error = counts, log, on_error
+        self._worker: Worker[Job] | None = None
+        self._in_network = threading.Lock()  # one window at a time
+        self._going_out = threading.Lock()  # a jump in time comes before or after, never within
+        self._begin()
+
+    @property
+    def _config(self) -> Config:
+        return self._live.config
+
+    def start(self, timeout: float) -> bool:
+        """Forget everything, and process windows in a thread from now on. False, and nothing is
+        done, when after `timeout` seconds the thread of last time is still busy.
+        """
+        if self._worker and not self._worker.stop(timeout):
+            return False
+        self._begin()
+        self._counts.reset()
+        newest_wins = self._config.window.drop_when_busy
+        self._worker = Worker(self._work, newest_wins=newest_wins)
+        return True
+
+    def stop(self, timeout: float) -> bool:
+        """End the thread; nothing more goes out. False when it is busy for longer than that."""
+        self._renew()
+        self._counts.drop_all(Drop.STOPPED)
+        return self._worker is None or self._worker.stop(timeout)
+
+    def take(self, name: str, frame: Frame) -> None:
+        """Step collect: one frame of the camera `name`; a rig waits for its other cameras.
+
+        Raises `PreprocessError` for a picture that the network cannot take.
+        """
+        if not self._is_its_own(name, frame):
+            return
+        size = process_res(self._config, self.network)
+        plan_resize(frame.camera.height, frame.camera.width, size)  # raises where none is possible
+        self._watch_size(name, frame)
+        for instant in self._rig.add(name, frame):
+            self._push(instant)
+        for silent in self._rig.silent():
+            sentence = f"camera {silent} sends no usable images; the others go on without it"
+            self._log.warn((silent, "silent"), sentence)
+
+    def finish(self) -> None:
+        """No more frames will come: process those that wait for other cameras of the rig."""
+        for instant in self._rig.flush():
+            self._push(instant)
+        # What is left was seen beside others, but never in the middle of a window.
+        self._counts.drop_all(Drop.NEIGHBOUR_ONLY)
+
+    def clear(self) -> None:
+        """Forget frames, results and scale, as after a jump back in time."""
+        with self._going_out:
+            self._renew()
+            self._newest = None
+        self._outlet.clear()
+        self._counts.drop_all(Drop.TIME_JUMP)
+
+    def forget(self) -> None:
+        """Forget the newest result."""
+        self._newest = None
+
+    @property
+    def newest_published(self) -> WindowDepth | None:
+        """The newest window's depth that went out, or was asked for."""
+        return self._newest
+
+    def newest(self) -> WindowDepth | None:
+        """The newest window's depth; if nobody listened when it came, it is processed now.
+
+        Raises whatever the network raises.
+        """
+        job, newest = self._left_out, self._newest
+        if job is None or (newest and newest.window.stamp_ns >= job.window.stamp_ns):
+            return newest
+        with self.network_alone():
+            result = job.pipeline.process(job.window)
+        with self._going_out:
+            if not self._is_stale(job):
+                self._newest = result
+        return result
+
+    @contextmanager
+    def network_alone(self):
+        """While it lasts, nobody else uses the network."""
+        with self._in_network:
+            yield
+
+    def _begin(self) -> None:
+        self.failure = ""
+        self._newest: WindowDepth | None = None
+        self._last_frame: dict[str, Frame] = {}
+        self._camera_of: dict[str, str] = {}
+        self._was_wanted = True
+        self._renew()
+
+    def _renew(self) -> None:
+        """Whatever was collected before is stale from now on."""
+        inputs = self._config.input
+        self._pipeline = Pipeline(self.network, self._config)
+        self._left_out: Job | None = None
+        self._rig = RigSynchroniser(inputs.cameras, round(inputs.sync_tolerance * 1e9))
+
+    def _is_stale(self, job: Job) -> bool:
+        return job.pipeline is not self._pipeline
+
+    def _is_its_own(self, name: str, frame: Frame) -> bool:
+        owner = self._camera_of.setdefault(frame.camera_id, name)
+        if owner == name:
+            return True
+        self._counts.drop(frame.key, Drop.BAD_HEADER)
+        self._log.warn(
+            (name, "frame_id"),
+            f"cameras '{owner}' and '{name}' both send frame_id '{frame.camera_id}'; "
+            "each camera needs an optical frame of its own",
+        )
+        return False
+
+    def _watch_size(self, name: str, frame: Frame) -> None:
+        last = self._last_frame.get(name, frame).camera
+        self._last_frame[name] = frame
+        now = frame.camera
+        if (now.width, now.height) != (last.width, last.height):
+            self._log.warn(
+                (name, "size"),
+                f"images changed from {last.width}x{last.height} to {now.width}x{now.height}",
+            )
+
+    def _push(self, instant: tuple[Frame, ...]) -> None:
+        self._pipeline.configure(self._config)
+        step = self._pipeline.push(*instant)
+        if step.refused:
+            for frame in instant:
+                self._counts.drop(frame.key, step.refused)
+            if step.refused in SAID_REFUSALS:
+                self._log.warn(step.refused, SAID_REFUSALS[step.refused])
+        self._counts.leave(frame.key for frame in step.left)
+        if step.window:
+            self._submit(Job(self._pipeline, step.window))
+
+    def _submit(self, job: Job) -> None:
+        self._counts.queue(job.keys)
+        if not self._is_wanted():
+            self._left_out = job
+            self._counts.give_up(job.keys, Drop.NO_LISTENERS)
+        elif self._worker is None:
+            self._publish(job, self._process(job))
+        elif given_way := self._worker.submit(job):
+            self._counts.give_up(given_way.keys, Drop.BUSY)
+
+    def _is_wanted(self) -> bool:
+        is_wanted = self._config.scene.enabled or self._outlet.is_wanted()
+        if is_wanted != self._was_wanted:
+            self._was_wanted = is_wanted
+            self._log.debug(BACK_TO_WORK if is_wanted else NOT_WANTED)
+        return is_wanted
+
+    def _work(self, job: Job) -> None:
+        """One window in the worker's thread, which goes on whatever happens."""
+        if self._is_stale(job):
+            return
+        try:
+            way_out, what = self._publish, self._process(job)
+        except Exception as error:
+            way_out, what = self._fail, error
+        try:
+            with self._going_out:
+                if not self._is_stale(job):
+                    way_out(job, what)
+        except Exception as error:
+            self._counts.give_up(job.keys, Drop.INTERNAL_ERROR)
+            self._on_error(error)
+
+    def _process(self, job: Job) -> WindowDepth:
+        with self.network_alone():
+            return job.pipeline.process(job.window)
+
+    def _publish(self, job: Job, result: WindowDepth) -> None:
+        self.failure = ""
+        # Before it is published: who has seen it may export it.
+        self._newest = result
+        self._outlet.publish(result, self._camera_of)
+        self._counts.publish(job.keys)
+        if result.limit:
+            self._log.warn("memory", str(result.limit))
+        if result.link and result.link.broken:
+            self._log.warn("chain", f"odometry: {result.link.broken}")
+        if self._config.scene.enabled:
+            self._scene.configure(self._config.scene)
+            fuse(result, self._scene, self._config.output)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        self._counts.give_up(job.keys, Drop.INFERENCE_FAILED)
+        self.failure = f"inference failed: {type(error).__name__}: {error}"
+        details = "".join(traceback.format_exception(error))
+        self._log.fail("inference", self.failure, details)

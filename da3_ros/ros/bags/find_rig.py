@@ -1,0 +1,47 @@
+"""The cameras of a rig in a bag: those whose topics carry the names of `input.cameras`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sensor_msgs.msg import CompressedImage, Image
+
+from da3_ros.ros.bags.bag import BagError, BagReader
+from da3_ros.ros.bags.find_camera import BagTopics, find_topics
+
+
+class NamedCamera:
+    """A bag of which `find_topics` sees the image topics of one name only: `/front/image_raw`
+    of `front`, the name being one or several whole words of the topic.
+    """
+
+    def __init__(self, bag: BagReader, name: str):
+        self._bag = bag
+        self._part = f"/{name.strip('/')}/"
+
+    def topics_of(self, cls: type) -> list[str]:
+        """Topics of a message class; of images those of the name."""
+        topics = self._bag.topics_of(cls)
+        if cls not in (Image, CompressedImage):
+            return topics
+        return [topic for topic in topics if self._part in topic]
+
+    def messages(self, *topics: str) -> Iterator:
+        """Those of the bag."""
+        return self._bag.messages(*topics)
+
+
+def find_cameras(bag: BagReader, names: Sequence[str]) -> dict[str, BagTopics]:
+    """Topics by the name of the camera; a single camera may have any topic.
+
+    Raises `BagError` saying what is missing.
+    """
+    if len(names) == 1:
+        return {names[0]: find_topics(bag)}
+    found = {}
+    for name in names:
+        try:
+            found[name] = find_topics(NamedCamera(bag, name))
+        except BagError as error:
+            raise BagError(f"input.cameras names a rig; camera '{name}': {error}") from error
+    return found

@@ -1,0 +1,45 @@
+"""What a node offers and listens to, in groups that come and go together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from rclpy.node import Node
+
+
+class Entities:
+    """Creates publishers, subscriptions, services and timers on a node; `close` destroys them.
+
+    Whatever goes wrong half way: what was created is known here, and nothing stays behind.
+    """
+
+    def __init__(self, node: Node):
+        self.node = node
+        self._undo = ExitStack()
+
+    def close(self) -> None:
+        """Take all of them off the graph, the newest first."""
+        self._undo.close()
+
+    def create_publisher(self, *args, **options):
+        """See `rclpy.node.Node.create_publisher`."""
+        return self._keep(self.node.create_publisher(*args, **options), self.node.destroy_publisher)
+
+    def create_subscription(self, *args, **options):
+        """See `rclpy.node.Node.create_subscription`."""
+        return self._keep(
+            self.node.create_subscription(*args, **options), self.node.destroy_subscription
+        )
+
+    def create_service(self, *args, **options):
+        """See `rclpy.node.Node.create_service`."""
+        return self._keep(self.node.create_service(*args, **options), self.node.destroy_service)
+
+    def create_timer(self, *args, **options):
+        """See `rclpy.node.Node.create_timer`."""
+        return self._keep(self.node.create_timer(*args, **options), self.node.destroy_timer)
+
+    def _keep(self, entity, destroy: Callable):
+        self._undo.callback(destroy, entity)
+        return entity

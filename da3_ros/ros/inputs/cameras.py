@@ -1,0 +1,66 @@
+"""All cameras of the node, and the poses they share: what live and offline processing feed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sensor_msgs.msg import CompressedImage, Image
+
+from da3_ros.core.frame import Frame
+from da3_ros.core.frame_counts import Drop, FrameCounts
+from da3_ros.core.live_config import LiveConfig
+from da3_ros.ros.health.throttled_log import ThrottledLog
+from da3_ros.ros.inputs.camera_input import CameraInput
+from da3_ros.ros.inputs.pose_source import PoseSource
+
+
+class Cameras:
+    """Messages in, frames to `take(name, frame)`.
+
+    start_over: called with what jumped, and by how many seconds, before the first image from
+    after a jump back in time is taken; everything that waits here is to be cleared then.
+    now_ns: the node's clock.
+    """
+
+    def __init__(
+        self,
+        live: LiveConfig,
+        counts: FrameCounts,
+        log: ThrottledLog,
+        poses: PoseSource,
+        take: Callable[[str, Frame], None],
+        start_over: Callable[[str, float], None],
+        now_ns: Callable[[], int],
+    ):
+        self.poses = poses
+        self._start_over = start_over
+        self.inputs = {
+            name: CameraInput(name, live, counts, log, poses, take, now_ns)
+            for name in live.config.input.cameras
+        }
+
+    def on_image(self, camera: CameraInput, msg: Image | CompressedImage) -> None:
+        """Step receive, for one of `inputs`."""
+        if back := camera.jump_back(msg):
+            self._start_over("image stamps jumped back", back)
+        camera.on_image(msg)
+
+    @property
+    def are_waiting(self) -> bool:
+        """Whether any image waits for its info or its pose."""
+        return any(camera.is_waiting for camera in self.inputs.values())
+
+    def expire(self, now: float) -> None:
+        """Give up images whose camera info has not come in time. now: s, `time.monotonic()`."""
+        for camera in self.inputs.values():
+            camera.expire(now)
+
+    def locate(self) -> None:
+        """Finish every image whose pose is known by now."""
+        for camera in self.inputs.values():
+            camera.locate()
+
+    def clear(self, reason: Drop) -> None:
+        """Drop all images that wait."""
+        for camera in self.inputs.values():
+            camera.clear(reason)
