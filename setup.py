@@ -1,4 +1,4 @@
-"""CMake compiles attention and the interfaces of msg/ and srv/; pyproject.toml says the rest."""
+"""CMake compiles attention and the interfaces of action/, msg/ and srv/; pyproject.toml says the rest."""
 
 import importlib.metadata
 import importlib.util
