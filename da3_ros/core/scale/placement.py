@@ -127,6 +127,15 @@ class Placement:
     rotation_residuals: np.ndarray | None = None
     link: ChainLink | None = None
 
+    @property
+    def unit(self) -> float:
+        """What lengths of the network are multiplied with, poses and Gaussians for example: as
+        `factor`, but one number in any case.
+        """
+        if self.link:
+            return self.link.scale.scale
+        return self.scale.scale if self.is_metric else 1.0
+
 
 class ScaleSource(Protocol):
     """Says where a window is and how long its unit is; remembers what earlier windows told."""

@@ -16,12 +16,12 @@ from da3_ros.ros.bags.bag import BagError
 def check_before_loading(config: Config, out: Path, formats: str) -> None:
     """Check files, folders and formats of a job on a bag, without loading the model.
 
-    out: folder of the results, which is made. formats: exports of the end, joined with ``-``.
+    out: folder of the results. formats: exports of the end, joined with ``-``.
     Raises `BagError` and `MeshError` in one sentence.
     """
     if config.scene.mesh:
         Mesh.load(config.scene.mesh)
-    _make_folder(out)
+    _check_folder(out)
     try:
         preset = known_preset(config.model.name)
         if formats and preset:
@@ -32,10 +32,9 @@ def check_before_loading(config: Config, out: Path, formats: str) -> None:
         raise BagError(f"model.name is '{config.model.name}': {error}") from error
 
 
-def _make_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BagError(f"--out is {path}, which cannot be made: {error.strerror}") from error
-    if not os.access(path, os.W_OK | os.X_OK):
+def _check_folder(path: Path) -> None:
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise BagError(f"--out is {path}, which cannot be made: {there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
         raise BagError(f"--out is {path}, which may not be written to")
