@@ -32,7 +32,7 @@ ROS_MODULES = {
     "tf2_ros",
     "tf_transformations",
 }
-OUR_INTERFACES = ("da3_ros.msg", "da3_ros.srv")
+OUR_INTERFACES = ("da3_ros.action", "da3_ros.msg", "da3_ros.srv")
 
 
 def imports(file: Path) -> Iterator[str]:

@@ -14,7 +14,7 @@ from da3_ros.core.config import Parameter, parameters
 HEADER = """\
 # The parameters of da3_node with their defaults, printed by da3_ros.core.print_parameters.
 # Copy this file, keep the lines that you change, and give it to the launch file:
-#   ros2 launch da3_ros da3.launch.py params:=my_robot.yaml
+#   ros2 launch da3_ros da3.launch.py params_file:=my_robot.yaml
 # "live" parameters may change while the node is active.
 /**:
   ros__parameters:
