@@ -1,15 +1,34 @@
 """What all tests share: a ROS graph of their own, recorded data, hypothesis without a clock."""
 
+import fcntl
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import hypothesis
 import pytest
 import torch
 
-# Set before any rclpy.init, and inherited by the processes that tests start.
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+
+def take_domain():
+    """A ROS domain that no other run of the tests on this machine has, and the lock on it."""
+    for number in range(1, 100):
+        path = Path(tempfile.gettempdir()) / f"da3_ros_tests_domain_{number}.lock"
+        lock = path.open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            continue
+        return number, lock
+    raise RuntimeError("99 runs of these tests hold all ROS domains of this machine")
+
+
+# Set before any rclpy.init, and inherited by the processes that tests start. The lock lasts as
+# long as this process, however it ends.
+DOMAIN, DOMAIN_LOCK = take_domain()
+os.environ["ROS_DOMAIN_ID"] = str(DOMAIN)
 if os.environ.get("ROS_DISTRO") == "humble":
     os.environ["ROS_LOCALHOST_ONLY"] = "1"
 else:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from importlib.metadata import distribution, distributions, version
@@ -247,6 +248,31 @@ def test_no_compiler_is_said_in_one_sentence(tmp_path):
     )  # fmt: skip
     assert told.returncode != 0
     assert told.stderr.startswith("da3_ros compiles its ROS messages and found no C++ compiler")
+
+
+def test_a_library_of_others_is_left_alone(tmp_path, monkeypatch):
+    """Ours in pip/ are installed only where nobody else has installed theirs."""
+    monkeypatch.setattr(sys, "argv", ["setup.py", "--name"])
+    foreign = runpy.run_path(str(ROOT / "setup.py"))["foreign"]
+    assert not foreign("tf2_msgs") and not foreign("no_such_library")
+    for library in ("tf2_msgs", "cv_bridge"):
+        (tmp_path / library).mkdir()
+        (tmp_path / library / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert foreign("tf2_msgs") and foreign("cv_bridge")
+
+
+def test_the_cv_bridge_of_ros_1_is_refused(tmp_path):
+    metadata = tmp_path / "cv_bridge-1.13.0.post0.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: cv-bridge\nVersion: 1.13.0.post0\n")
+    told = subprocess.run(
+        [sys.executable, "setup.py", "--name"],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert told.returncode != 0 and told.stderr.count("\n") == 1
+    assert "cv-bridge 1.13.0.post0 is of ROS 1" in told.stderr
 
 
 def test_no_python_headers_is_said_in_one_sentence(tmp_path):

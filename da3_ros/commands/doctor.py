@@ -10,12 +10,14 @@ from da3_ros.core.config import Config, ConfigError, from_dict
 from da3_ros.core.process_res import with_process_res
 from da3_ros.net.model_folder import CheckpointError, picture_size
 from da3_ros.ros.bags.bag import BagError
-from da3_ros.ros.doctor.camera import check_camera
+from da3_ros.ros.bags.topic_options import add_topic_options, chosen_topics
+from da3_ros.ros.doctor.camera import check_camera, check_choice
 from da3_ros.ros.doctor.findings import Finding, Verdict, error, format_table
 from da3_ros.ros.doctor.graph import observe_graph
 from da3_ros.ros.doctor.machine import check_machine
 from da3_ros.ros.doctor.poses import check_poses
 from da3_ros.ros.doctor.recording import observe_bag
+from da3_ros.ros.doctor.whole_bag import check_files, check_frames
 from da3_ros.ros.parameter_file import read_parameter_file
 from da3_ros.ros.transport import use_large_message_profile
 
@@ -48,27 +50,30 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--params", type=Path, metavar="FILE", help="parameter file of the node")
     add("--model", help="parameter model.name")
     add("--seconds", type=float, default=5.0, help="how long to listen (%(default)s)")
-    add("--image", default="", metavar="TOPIC", help="image topic; default: the first camera")
+    add_topic_options(parser)
     return parser.parse_args(arguments)
 
 
 def examine(options: argparse.Namespace, config: Config, world: str | None) -> list[Finding]:
     """All checks. world: pose.world_frame where the user has set it."""
     machine = check_machine(config)
+    choice = chosen_topics(options, world or "")
     findings: list[Finding] = []
     try:
         if options.bag:
-            seen = observe_bag(options.bag, options.image)
+            seen = observe_bag(options.bag, choice)
+            findings = [*check_files(seen), check_frames(options.bag, choice, config)]
         else:
             use_large_message_profile()
-            seen, findings = observe_graph(options.seconds, config, options.image)
+            seen, findings = observe_graph(options.seconds, config, choice)
     except BagError as problem:
         sentence, mend = str(problem), "the bag must be whole and hold images with camera_info"
         if not options.bag:
             sentence = sentence.replace("the bag", "the graph")
             mend = "start the camera with its camera_info; see ROS_DOMAIN_ID and the network"
         return [error("topics", sentence, mend), *machine]
-    return [*findings, *check_camera(seen, config), *check_poses(seen, config, world), *machine]
+    camera = [*check_choice(seen), *check_camera(seen, config)]
+    return [*findings, *camera, *check_poses(seen, config, world), *machine]
 
 
 if __name__ == "__main__":

@@ -29,6 +29,9 @@ CLOCK_PERIOD = 0.025
 """As often as `ros2 bag play` says the time: every message makes rclpy's executor try all
 that waits, and on a slow core a node does little else."""
 
+WAIT = 10.0
+"""Seconds: without a wait the first images are lost while subscribers and player find each other."""
+
 SETTLE = 1.0
 """Seconds without a new subscriber after which all are taken to be there."""
 
@@ -48,6 +51,8 @@ class Player(Node):
         self._rate = rate
         self._clock = self.create_publisher(Clock, "/clock", 10) if clock else None
         self._publishers_of: dict[int, Publisher] = {}
+        for note in bag.notes:
+            self.get_logger().warning(note)
         for connection in bag.connections:
             self._advertise(connection)
         if not self._publishers_of:
@@ -68,16 +73,17 @@ class Player(Node):
         self._publishers_of[connection.id] = self.create_publisher(cls, connection.topic, qos)
 
     def wait_for_subscriber(self, timeout: float) -> bool:
-        """Wait until somebody listens to an image topic and nobody new comes; False when nobody
-        came within `timeout` s.
+        """Wait until somebody listens to an image topic, or to any topic of a bag without images,
+        and nobody new comes; False when nobody came within `timeout` s.
 
         A subscriber is known here a moment before it knows this publisher, and what is sent in
         between is lost.
         """
-        images = {c.id for c in self._bag.connections if c.msgtype in IMAGES}
+        images = {c.id for c in self._bag.connections if c.msgtype in IMAGES and c.msgcount}
+        wanted = images & self._publishers_of.keys() or self._publishers_of.keys()
         began = settled = time.monotonic()
         counts: dict[int, int] = {}
-        while not (heard := any(counts.get(i) for i in images)) or _since(settled) < SETTLE:
+        while not (heard := any(counts.get(i) for i in wanted)) or _since(settled) < SETTLE:
             if not heard and _since(began) > timeout:
                 return False
             time.sleep(0.05)
@@ -141,13 +147,15 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--wait",
         type=float,
-        default=0.0,
+        default=WAIT,
         metavar="S",
-        help="wait so long for a subscriber of the images",
+        help="wait so long for a subscriber (%(default)s s; 0: do not)",
     )
     options = parser.parse_args(arguments)
     if not options.rate > 0:
         parser.error(f"--rate is {options.rate}, must be above 0")
+    if not options.wait >= 0:
+        parser.error(f"--wait is {options.wait}, must be 0 or more")
     return options
 
 
@@ -157,7 +165,9 @@ def main() -> None:
     use_large_message_profile()
     # rclpy's own handlers would end the context in the middle of a publish.
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGINT too: Python leaves it ignored in what a script has put into the background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         with BagReader(options.bag) as bag:
             _run(Player(bag, rate=options.rate, clock=options.clock), options)
@@ -170,7 +180,7 @@ def main() -> None:
 def _run(player: Player, options: argparse.Namespace) -> None:
     time.sleep(options.start_delay)
     if options.wait and not player.wait_for_subscriber(options.wait):
-        player.get_logger().warning("nobody subscribed to the images; playing all the same")
+        player.get_logger().warning("nobody has subscribed; playing all the same")
     while True:
         count = player.play()
         player.get_logger().info(f"played {count} messages")

@@ -11,8 +11,8 @@ import multiprocessing
 import os
 import signal
 import sys
+import traceback
 from collections import Counter, deque
-from collections.abc import Sequence
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -24,9 +24,10 @@ from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
 from da3_ros.core.load_model import ModelError
 from da3_ros.core.scene.mesh import MeshError
-from da3_ros.ros.bags.bag import BagError, BagReader
-from da3_ros.ros.bags.find_rig import find_cameras
+from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.bags.process_bag import Job, Report, process_bag
+from da3_ros.ros.bags.survey import survey
+from da3_ros.ros.bags.topic_options import add_topic_options, chosen_topics
 from da3_ros.ros.parameter_file import read_parameter_file
 from da3_ros.ros.parameters import foreign_parameters
 
@@ -35,6 +36,8 @@ TOPICS += ("camera_pose", "camera_poses", "path")
 POLL = 0.2
 EXPECTED = (BagError, ConfigError, ModelError, MeshError, OSError)
 """Reasons for which one bag fails; anything else is a bug, with its traceback."""
+LARGE = 2_000_000_000
+"""Bytes of a result from which on its size is said beforehand."""
 
 
 def main() -> int:
@@ -63,6 +66,7 @@ def parse_arguments(arguments: list[str]) -> tuple[list[Job], int]:
     add("--model", help="parameter model.name")
     add("--export", default="", metavar="FORMATS", help="files of the end: glb-mesh_ply")
     add("--leave-out", nargs="+", default=[], choices=TOPICS, help="topics that are not written")
+    add_topic_options(parser)
     add("--jobs", type=int, default=1, metavar="N", help="bags processed at once")
     options = parser.parse_args(arguments)
     if options.jobs < 1:
@@ -76,8 +80,10 @@ def parse_arguments(arguments: list[str]) -> tuple[list[Job], int]:
     from_dict(parameters)
     if options.export:
         split_all_formats(options.export)
-    leave_out = tuple(options.leave_out)
-    jobs = [Job(b, options.out, parameters, options.export, leave_out) for b in options.bags]
+    leave_out, choice = tuple(options.leave_out), chosen_topics(options)
+    jobs = [
+        Job(bag, options.out, parameters, options.export, leave_out, choice) for bag in options.bags
+    ]
     names = Counter(job.name for job in jobs)
     twice = [name for name, count in names.items() if count > 1]
     if twice:
@@ -100,9 +106,13 @@ def process_all(jobs: list[Job], at_once: int = 1) -> list[Report]:
     total = 0
     for index, job in enumerate(jobs):
         try:
-            total += count_images(job.bag, job.cameras)
+            found = survey(job)
         except BagError as error:
             reports[index] = Report(job, failure=str(error))
+            continue
+        total += found.images
+        if found.size > LARGE:
+            print(f"{job.name}: {found} to {job.result}; --leave-out writes less")
     good = {index: job for index, job in enumerate(jobs) if index not in reports}
     with tqdm(total=total, unit=" images", smoothing=0.1, dynamic_ncols=True) as bar:
         if len(good) > 1:
@@ -113,18 +123,14 @@ def process_all(jobs: list[Job], at_once: int = 1) -> list[Report]:
 
 
 def try_bag(job: Job, progress=lambda images: None) -> Report:
-    """`process_bag`, with an expected failure as a report."""
+    """`process_bag`, with a failure as a report."""
     try:
         return process_bag(job, progress)
     except EXPECTED as error:
         return Report(job, failure=str(error))
-
-
-def count_images(path: Path, cameras: Sequence[str] = ("",)) -> int:
-    """Images that will be processed. Raises `BagError` for a bag that cannot be."""
-    with BagReader(path) as bag:
-        topics = {camera.image for camera in find_cameras(bag, cameras).values()}
-        return sum(c.msgcount for c in bag.connections if c.topic in topics)
+    except Exception as error:  # a bug here must not cost the table of the other bags
+        traceback.print_exc()
+        return Report(job, failure=f"internal error, see above: {type(error).__name__}: {error}")
 
 
 def _process_apart(jobs: dict[int, Job], at_once: int, bar: tqdm) -> dict[int, Report]:

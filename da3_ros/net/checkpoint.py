@@ -139,8 +139,8 @@ def _find_folder(name: str) -> Path | None:
         return download(name, (CONFIG, WEIGHTS))
     except HubError as error:
         raise CheckpointError(
-            f"could not get '{short(name)}' from the Hugging Face hub ({error}); give a local folder with "
-            f"{CONFIG} and {WEIGHTS}, or use the built-in model da3-demo (model:=da3-demo, "
+            f"could not get '{short(name)}' from the Hugging Face hub ({error}); give a local "
+            f"folder with {CONFIG} and {WEIGHTS}, or use the built-in model da3-demo (model:=da3-demo, "
             "-p model.name:=da3-demo, --model da3-demo)"
         ) from error
 

@@ -23,6 +23,18 @@ FAST_DDS_2_DISTROS = ("humble", "iron", "jazzy")
 FAST_DDS_2_WHEEL = "ros-fastrtps"  # that of Fast DDS 3 is called ros-fastdds
 USERS_CHOICE = (PROFILE_VARIABLE, FAST_DDS_2_PROFILE_VARIABLE, "FASTDDS_BUILTIN_TRANSPORTS")
 
+FAST_DDS_LIMIT = 512 << 10
+"""Bytes from which on Fast DDS loses best-effort messages unless told otherwise."""
+LARGE_IMAGES_ARE_LOST = (
+    "Fast DDS loses best-effort messages over 512 kB unless the process that sends them has another "
+    "transport profile"
+)
+
+
+def use_profile() -> str:
+    """What to do for the camera's process, in words."""
+    return f"start the camera with {profile_variable()}={find_profile()}, or compress its images"
+
 
 def use_large_message_profile(
     environment: MutableMapping[str, str] = os.environ, shared_memory: str = "/dev/shm"

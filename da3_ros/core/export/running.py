@@ -105,6 +105,8 @@ def _world_prediction(
     layers = _checked_layers(layers, plan, runner.network.preset)
     if not layers and not any(name in NEED_NETWORK for name in plan):
         return newest.to_prediction()
+    if "gs_video" in plan:
+        plan["gs_video"].check_views(len(newest.window.frames))
     gaussians = [name for name in NEED_GAUSSIANS if name in plan]
     if gaussians and not runner.network.preset.gaussians:
         raise ExportError(

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -83,8 +84,8 @@ def image_list(image: Sequence | np.ndarray) -> Sequence | np.ndarray:
     """
     if isinstance(image, np.ndarray) and image.dtype.kind not in "OU" and image.ndim != 4:
         raise ImageInputError(
-            f"image is one array of shape {image.shape}, must be a list of images, or (N, H, W, 3); "
-            "for one image write [image]"
+            f"image is one array of shape {image.shape}, must be a list of images, or "
+            "(N, H, W, 3); for one image write [image]"
         )
     is_list = hasattr(image, "__len__") and hasattr(image, "__getitem__")
     if not is_list or isinstance(image, (str, bytes, Mapping)):
@@ -131,6 +132,30 @@ def picture_size(data: bytes | memoryview, name: str = "image") -> tuple[int, in
     """
     with _read(io.BytesIO(data), f"{name} of {len(data)} bytes") as image:
         return image.height, image.width
+
+
+def decode_picture(
+    data: bytes | memoryview, size: tuple[int, int] | None = None, name: str = "image"
+) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of an encoded picture, its pixels as stored: not turned by EXIF, 16 bits
+    cut to the upper 8, alpha dropped.
+
+    size: (height, width) that it has to have. Its header is compared with that and with the
+    bound before anything is decoded. Raises `ImageInputError`.
+    """
+    height, width = picture_size(data, name)
+    if size is not None and (height, width) != tuple(size):
+        raise ImageInputError(
+            f"{name} has {width}x{height} px, where {size[1]}x{size[0]} px were announced"
+        )
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error:
+        bgr = None
+    if bgr is None:
+        raise ImageInputError(f"{name} of {len(data)} bytes, it is not a readable image")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
 def _from_file(path: Path, name: str) -> np.ndarray:

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import heapq
 import importlib
 import re
-import struct
+from array import array
 from collections.abc import Iterator
+from contextlib import ExitStack
+from operator import itemgetter
 from pathlib import Path
 
-from rclpy.serialization import deserialize_message, serialize_message
+import numpy as np
+from rclpy.serialization import deserialize_message
 from rosbags.interfaces import Connection, QosDurability
-from rosbags.rosbag2 import Reader, ReaderError, StoragePlugin, Writer
+from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from da3_ros.ros.bags.bag_files import BagError, find_files
+from da3_ros.ros.bags.mcap_scan import McapScan
+from da3_ros.ros.bags.storage import DAMAGE, mend, open_storage, unpack_message
+
 TYPES = get_typestore(Stores.ROS2_KILTED)
-
-DAMAGE = (
-    *(ReaderError, OSError, ValueError, TypeError, LookupError, OverflowError, MemoryError),
-    *(AssertionError, struct.error),
-)
-"""What rosbags raises while it reads bytes that were never a bag, or are one no more."""
-
-
-class BagError(RuntimeError):
-    """A bag that is missing, broken, or holds nothing of use."""
+CDR = "cdr"
+"""The encoding of ROS messages; other tools put JSON and others beside them."""
 
 
 def message_class(name: str) -> type | None:
     """Class of a message type such as `sensor_msgs/msg/Image`; None when not installed."""
     package, _, kind = name.partition("/msg/")
+    if not (package.isidentifier() and kind.isidentifier()):
+        return None
     try:
         return getattr(importlib.import_module(f"{package}.msg"), kind, None)
     except ImportError:
@@ -43,76 +45,123 @@ def type_name(cls: type) -> str:
 def is_latched(connection: Connection) -> bool:
     """Whether late subscribers are to get the topic's messages, as with /tf_static."""
     recorded = connection.ext.offered_qos_profiles
-    if connection.topic == "/tf_static":
+    if connection.topic.endswith("/tf_static"):
         return True
     return any(qos.durability == QosDurability.TRANSIENT_LOCAL for qos in recorded)
 
 
 class BagReader:
-    """An open bag, as a context manager. `path`: the folder or its .mcap or .db3 file.
+    """An open bag, as a context manager. `path`: the folder or one .mcap or .db3 file of it.
 
-    Raises `BagError` in one sentence.
+    notes: what was odd about its files, in sentences. Raises `BagError` in one sentence.
     """
 
     def __init__(self, path: str | Path):
         self._path = Path(path)
+        self.notes: list[str] = []
+        self._storages: list[Reader | McapScan] = []
+        self._connections: dict[tuple[str, str], Connection] = {}
 
     def __enter__(self) -> BagReader:
-        try:
-            self._reader = Reader(self._path)
-            self._reader.open()
-        except DAMAGE as error:
-            raise BagError(f"cannot open bag {self._path}: {error}") from error
+        files = find_files(self._path)
+        self.notes += files.notes
+        with ExitStack() as stack:
+            for path in files.paths:
+                self._add(path, stack, is_only=len(files.paths) == 1)
+            self._stack = stack.pop_all()
+        if not self._storages:
+            self._stack.close()
+            raise BagError(f"cannot open bag {self._path}: none of its files can be read")
         return self
 
     def __exit__(self, *_) -> None:
-        self._reader.close()
+        self._stack.close()
 
     @property
     def connections(self) -> list[Connection]:
-        """Topics with their types and counts."""
-        return self._reader.connections
+        """Topics with their types and counts, in order of name."""
+        return sorted(self._connections.values(), key=lambda c: c.id)
 
     @property
     def start_ns(self) -> int:
         """Time of the first message."""
-        return self._reader.start_time
+        return min(storage.start_time for storage in self._storages)
 
     @property
     def end_ns(self) -> int:
-        """Time of the last message."""
-        return self._reader.end_time
+        """Time of the last message, plus 1."""
+        return max(storage.end_time for storage in self._storages)
 
     def topics_of(self, cls: type) -> list[str]:
         """Names of the topics of a message class, in order."""
         name = type_name(cls)
         return sorted({c.topic for c in self.connections if c.msgtype == name and c.msgcount})
 
+    def count(self, topic: str) -> int:
+        """Messages on a topic."""
+        return sum(c.msgcount for c in self.connections if c.topic == topic)
+
     def raw_messages(
         self, connections: list[Connection]
     ) -> Iterator[tuple[Connection, int, bytes]]:
         """Connection, time in ns and serialized message, in order of time.
 
-        Raises `BagError` where the file is damaged.
+        Raises `BagError` where a file is damaged.
         """
+        wanted = {(c.topic, c.msgtype): c for c in connections}
+        files = [self._messages_of(storage, wanted) for storage in self._storages]
         try:
-            yield from self._reader.messages(connections)
+            for time_ns, connection, raw in heapq.merge(*files, key=itemgetter(0)):
+                if connection:
+                    yield connection, time_ns, unpack_message(raw)
+        except BagError:
+            raise
         except DAMAGE as error:
-            raise BagError(f"bag {self._path} is damaged: {error}") from error
+            raise BagError(f"bag {self._path} is damaged: {error}{mend(self._path)}") from error
 
     def messages(self, *topics: str) -> Iterator[tuple[str, int, object]]:
         """Topic, time in ns and message of the topics named."""
         connections = [c for c in self.connections if c.topic in topics]
-        if not connections:
-            return
+        classes = {c.id: message_class(c.msgtype) for c in connections}
+        connections = [c for c in connections if classes[c.id]]
         for connection, time_ns, raw in self.raw_messages(connections):
-            cls = message_class(connection.msgtype)
             try:
-                msg = deserialize_message(raw, cls)
+                msg = deserialize_message(raw, classes[connection.id])
             except RuntimeError as error:  # RMWError
                 sentence = f"bag {self._path} is damaged: {connection.topic} holds no messages"
                 raise BagError(sentence) from error
             yield connection.topic, time_ns, msg
+
+    def _add(self, path: Path, stack: ExitStack, *, is_only: bool) -> None:
+        """Open one file; of several, one that cannot be read costs its own part only."""
+        try:
+            storage = stack.enter_context(open_storage(path, self.notes))
+        except BagError as error:
+            if is_only:
+                raise
+            self.notes.append(f"{error}; the other files of the bag are read")
+            return
+        self._storages.append(storage)
+        for c in storage.connections:
+            if c.ext.serialization_format == CDR:
+                key = c.topic, c.msgtype
+                known = self._connections.get(
+                    key, c._replace(id=len(self._connections), msgcount=0)
+                )
+                self._connections[key] = known._replace(msgcount=known.msgcount + c.msgcount)
+            else:
+                encoding = c.ext.serialization_format or "no encoding"
+                self.notes.append(f"{c.topic} is not read: it holds {encoding}, not ROS messages")
+
+    def _messages_of(
+        self, storage: Reader | McapScan, wanted: dict[tuple[str, str], Connection]
+    ) -> Iterator[tuple[int, Connection | None, bytes]]:
+        yield storage.start_time, None, b""  # so that a file is not read before its time
+        own = [c for c in storage.connections if (c.topic, c.msgtype) in wanted]
+        own = [c for c in own if c.ext.serialization_format == CDR]
+        if own:
+            for connection, time_ns, raw in storage.messages(own):
+                yield time_ns, wanted[connection.topic, connection.msgtype], raw
 
 
 METADATA = 8
@@ -139,9 +188,9 @@ class BagWriter:
     def write(self, topic: str, time_ns: int, msg) -> None:
         """Append one message."""
         connection = self._connections.get(topic) or self._add(topic, type(msg))
-        # rclpy leaves the bytes between fields as they were; a second pass makes them zero.
-        decoded = TYPES.deserialize_cdr(serialize_message(msg), connection.msgtype)
-        self._writer.write(connection, time_ns, TYPES.serialize_cdr(decoded, connection.msgtype))
+        # Not rclpy's bytes: it leaves those between fields, and some at the end, as they were.
+        raw = TYPES.serialize_cdr(_plain(msg), connection.msgtype)
+        self._writer.write(connection, time_ns, raw)
 
     def _add(self, topic: str, cls: type) -> Connection:
         name = type_name(cls)
@@ -149,6 +198,16 @@ class BagWriter:
             TYPES.register(get_types_from_msg(definition(cls), name))
         connection = self._writer.add_connection(topic, name, typestore=TYPES)
         return self._connections.setdefault(topic, connection)
+
+
+def _plain(value):
+    """A message, or a value in it, as rosbags writes it."""
+    if hasattr(value, "get_fields_and_field_types"):
+        fields = value.get_fields_and_field_types()
+        return TYPES.types[type_name(type(value))](*(_plain(getattr(value, f)) for f in fields))
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return np.asarray(value) if isinstance(value, (array, np.ndarray)) else value
 
 
 def definition(cls: type) -> str:

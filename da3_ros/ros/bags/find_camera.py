@@ -9,21 +9,51 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.ros.bags.bag import BagError, BagReader
-from da3_ros.ros.images import ENCODINGS, PLANAR
+from da3_ros.ros.bags.tf_tree import TfTree
+from da3_ros.ros.images import ImageError, NoPictureError, compressed_to_rgb, to_rgb
 
 USUAL_WORLDS = ("odom", "map", "world")
-ENOUGH_TF = 200
+FIRST = 3
+"""Images looked at before a topic is said to hold none."""
+COLOR, GREY, DEEP_GREY, UNREADABLE = range(4)
+"""Kinds of camera pictures, the preferred first; 16-bit grey is thermal or depth, mostly."""
+
+NO_TRANSFORMS = (
+    "there are no transforms: without poses the world is the camera's own, and depth is in metres "
+    "only where the model itself is metric"
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Topics and fixed frame that the user has chosen; what is empty is found."""
+
+    image: str = ""
+    camera_info: str = ""
+    tf: tuple[str, ...] = ()
+    odometry: str = ""
+    world_frame: str = ""
 
 
 @dataclass(frozen=True)
 class BagTopics:
-    """One camera of a bag. world_frame: None where the bag has no TF to the camera."""
+    """One camera of a bag.
+
+    tf: topics of transforms, those of static ones last. world_frame: None where no transforms
+    lead to the camera, and `gap` says why, or is empty where there are no transforms at all.
+    size: (height, width) of the first image in pixels, zeros where it cannot be read. notes: what
+    else could have been meant, in sentences.
+    """
 
     image: str
     camera_info: str
     compressed: bool
     frame_id: str
     world_frame: str | None
+    tf: tuple[str, ...] = ("/tf", "/tf_static")
+    gap: str = ""
+    size: tuple[int, int] = (0, 0)
+    notes: tuple[str, ...] = ()
 
     @property
     def remappings(self) -> list[str]:
@@ -33,27 +63,122 @@ class BagTopics:
         return [word for old, new in pairs for word in ("-r", f"{old}:={new}")]
 
 
-def find_topics(bag: BagReader) -> BagTopics:
-    """The first colour camera with a camera info. Raises `BagError` saying what is missing."""
-    image, compressed = _find_image(bag)
-    info = _nearest(image, bag.topics_of(CameraInfo))
+@dataclass(frozen=True)
+class _Camera:
+    topic: str
+    kind: int
+    frame_id: str
+    compressed: bool
+    info: str | None
+    size: tuple[int, int]
+
+
+def find_topics(bag: BagReader, choice: Choice = Choice()) -> BagTopics:
+    """The chosen camera, or the first one in colour that has a camera info.
+
+    Raises `BagError` saying what is missing.
+    """
+    infos = bag.topics_of(CameraInfo)
+    camera, notes = _find_camera(bag, choice.image, infos)
+    info = _chosen("--camera-info", choice.camera_info, infos) or camera.info
     if info is None:
-        raise BagError(f"the bag has images on {image} but no sensor_msgs/CameraInfo")
-    _, _, first = next(bag.messages(image))
-    frame_id = first.header.frame_id
-    return BagTopics(image, info, compressed, frame_id, _find_world(bag, frame_id))
+        raise BagError(f"the bag has images on {camera.topic} but no sensor_msgs/CameraInfo")
+    tf = _find_tf(bag, choice.tf)
+    world, gap = _find_world(bag, tf, camera.frame_id, choice.world_frame)
+    if not (world or gap):
+        notes.append(NO_TRANSFORMS)
+    return BagTopics(
+        image=camera.topic,
+        camera_info=info,
+        compressed=camera.compressed,
+        frame_id=camera.frame_id,
+        world_frame=world,
+        tf=tf,
+        gap=gap,
+        size=camera.size,
+        notes=tuple(notes),
+    )
 
 
-def _find_image(bag: BagReader) -> tuple[str, bool]:
-    for topic in bag.topics_of(Image):
-        _, _, first = next(bag.messages(topic))
-        if first.encoding in ENCODINGS or first.encoding in PLANAR:
-            return topic, False
-    for topic in bag.topics_of(CompressedImage):
-        _, _, first = next(bag.messages(topic))
-        if "compressedDepth" not in first.format:
-            return topic, True
-    raise BagError("the bag has no colour images (sensor_msgs/Image or CompressedImage)")
+def is_static(topic: str) -> bool:
+    """Whether a topic of transforms holds those that never change."""
+    return topic.endswith("tf_static")
+
+
+def _find_camera(bag: BagReader, chosen: str, infos: list[str]) -> tuple[_Camera, list[str]]:
+    topics = [*bag.topics_of(Image), *bag.topics_of(CompressedImage)]
+    if chosen and chosen not in topics and f"{chosen}/compressed" in topics:
+        chosen = f"{chosen}/compressed"
+    if chosen:
+        topics = [_chosen("--image", chosen, topics)]
+    cameras, no_pictures = [], []
+    for topic in topics:
+        try:
+            cameras.append(_look_at(bag, topic, infos))
+        except (NoPictureError, BagError) as error:
+            no_pictures.append(f"{topic}: {error}")
+    if not cameras:
+        why = f"; {'; '.join(no_pictures)}" if no_pictures else ""
+        what = "no colour images" if not chosen else "no camera pictures there"
+        raise BagError(f"the bag has {what} (sensor_msgs/Image or CompressedImage){why}")
+    cameras.sort(key=lambda c: (c.kind, not _is_beside(c), c.compressed, c.topic))
+    return cameras[0], _notes(cameras)
+
+
+def _look_at(bag: BagReader, topic: str, infos: list[str]) -> _Camera:
+    """The camera of an image topic. Raises `NoPictureError` when it says that it is none."""
+    messages = [msg for _, _, msg in islice(bag.messages(topic), FIRST)]
+    if not messages:
+        raise BagError("no message of it can be read")
+    kind, size = min(map(_kind, messages), key=lambda k: k[0])
+    is_compressed, frame_id = _is_compressed(messages[0]), messages[0].header.frame_id
+    return _Camera(topic, kind, frame_id, is_compressed, _nearest(topic, infos), size)
+
+
+def _kind(msg: Image | CompressedImage) -> tuple[int, tuple[int, int]]:
+    """Kind and (height, width). Raises `NoPictureError` for what is no camera picture."""
+    name = msg.format if _is_compressed(msg) else msg.encoding
+    try:
+        rgb = compressed_to_rgb(msg) if _is_compressed(msg) else to_rgb(msg)
+    except NoPictureError:
+        raise
+    except ImageError:
+        return UNREADABLE, (0, 0)
+    is_unnamed = _is_compressed(msg) and ";" not in name
+    is_grey = name.startswith("mono8") or is_unnamed and (rgb == rgb[..., :1]).all()
+    kind = DEEP_GREY if name.startswith("mono16") else GREY if is_grey else COLOR
+    return kind, rgb.shape[:2]
+
+
+def _is_compressed(msg: Image | CompressedImage) -> bool:
+    return isinstance(msg, CompressedImage)
+
+
+def _notes(cameras: list[_Camera]) -> list[str]:
+    taken, *others = cameras
+    notes = []
+    if taken.kind in (GREY, DEEP_GREY):
+        notes.append(f"no camera is in colour: the grey images of {taken.topic} are taken")
+    rivals = [c.topic for c in others if c.kind == taken.kind and c.info != taken.info]
+    if rivals:
+        listed = ", ".join(rivals[:6])
+        notes.append(f"takes {taken.topic}; other cameras, for --image: {listed}")
+    return notes
+
+
+def _chosen(option: str, topic: str, topics: list[str]) -> str:
+    """The topic. Raises `BagError` when it is not among those there."""
+    if topic and topic not in topics:
+        raise BagError(f"{option} {topic}: there are {', '.join(topics) or 'none of this kind'}")
+    return topic
+
+
+def _folder(topic: str) -> str:
+    return topic.removesuffix("/compressed").rpartition("/")[0]
+
+
+def _is_beside(camera: _Camera) -> bool:
+    return camera.info is not None and _folder(camera.topic) == _folder(camera.info)
 
 
 def _nearest(image: str, infos: list[str]) -> str | None:
@@ -66,18 +191,41 @@ def _nearest(image: str, infos: list[str]) -> str | None:
     return max(infos, key=shared, default=None)
 
 
-def _find_world(bag: BagReader, frame_id: str) -> str | None:
-    """A fixed frame above the camera: a usual name, else the root of the tree."""
-    parents = {}
-    topics = [t for t in bag.topics_of(TFMessage) if t in ("/tf", "/tf_static")]
-    for topic in topics:
-        for _, _, msg in islice(bag.messages(topic), ENOUGH_TF):
-            for transform in msg.transforms:
-                parent, child = transform.header.frame_id, transform.child_frame_id
-                parents[child.lstrip("/")] = parent.lstrip("/")
-    ancestors, frame = [], frame_id.lstrip("/")
-    while frame in parents and parents[frame] not in ancestors:
-        frame = parents[frame]
-        ancestors.append(frame)
+def _find_tf(bag: BagReader, chosen: tuple[str, ...]) -> tuple[str, ...]:
+    """Topics of transforms; a chosen .../tf brings its .../tf_static along."""
+    there = bag.topics_of(TFMessage)
+    for topic in chosen:
+        _chosen("--tf", topic, there)
+    wanted = chosen or ("/tf", "/tf_static")
+    wanted = dict.fromkeys((*wanted, *(f"{topic}_static" for topic in wanted)))
+    return tuple(sorted((t for t in wanted if t in there), key=is_static))
+
+
+def _find_world(
+    bag: BagReader, topics: tuple[str, ...], frame_id: str, wanted: str
+) -> tuple[str | None, str]:
+    """A fixed frame above the camera: the wanted one, a usual name, or the root of the tree;
+    and where there is none, why.
+    """
+    frame, wanted = frame_id.lstrip("/"), wanted.lstrip("/")
+    tree = TfTree()
+    for topic, _, msg in bag.messages(*topics):
+        if tree.add(msg, static=is_static(topic)) and _is_found(tree, frame, wanted):
+            break
+    if not tree.parents:
+        others = [t for t in bag.topics_of(TFMessage) if t not in topics]
+        listed = f"there are no transforms on /tf, but on {', '.join(others)}: choose with --tf"
+        return None, listed if others else ""
+    gap = tree.why_not(frame, USUAL_WORLDS, wanted)
+    if gap:
+        static = "" if any(map(is_static, topics)) else "; was /tf_static recorded?"
+        return None, f"TF does not reach the camera: {gap}{static}"
+    ancestors = tree.ancestors(frame)
     usual = [name for name in USUAL_WORLDS if name in ancestors]
-    return (usual or ancestors[-1:] or [None])[0]
+    return (wanted or (usual or ancestors[-1:])[0]), ""
+
+
+def _is_found(tree: TfTree, frame: str, wanted: str) -> bool:
+    if wanted:
+        return wanted in tree.connected(frame)
+    return any(name in USUAL_WORLDS for name in tree.ancestors(frame))

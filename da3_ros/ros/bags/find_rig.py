@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sensor_msgs.msg import CompressedImage, Image
 
 from da3_ros.ros.bags.bag import BagError, BagReader
-from da3_ros.ros.bags.find_camera import BagTopics, find_topics
+from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
 
 
 class NamedCamera:
@@ -31,17 +31,23 @@ class NamedCamera:
         return self._bag.messages(*topics)
 
 
-def find_cameras(bag: BagReader, names: Sequence[str]) -> dict[str, BagTopics]:
+def find_cameras(
+    bag: BagReader,
+    names: Sequence[str],
+    choice: Choice = Choice(),
+) -> dict[str, BagTopics]:
     """Topics by the name of the camera; a single camera may have any topic.
 
-    Raises `BagError` saying what is missing.
+    choice: of the user; image and camera info are those of a single camera. Raises `BagError` saying what is missing.
     """
     if len(names) == 1:
-        return {names[0]: find_topics(bag)}
+        return {names[0]: find_topics(bag, choice)}
+    if choice.image or choice.camera_info:
+        raise BagError("input.cameras names a rig; --image and --camera-info are for one camera")
     found = {}
     for name in names:
         try:
-            found[name] = find_topics(NamedCamera(bag, name))
+            found[name] = find_topics(NamedCamera(bag, name), choice)
         except BagError as error:
             raise BagError(f"input.cameras names a rig; camera '{name}': {error}") from error
     return found

@@ -11,15 +11,15 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from sensor_msgs.msg import CameraInfo
 
 from da3_ros.core.config import Config, from_dict
-from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import export_running, split_all_formats, window_metadata
+from da3_ros.core.files.staging import new_folder
 from da3_ros.core.frame_counts import Counts, Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.load_model import load_model
@@ -30,9 +30,10 @@ from da3_ros.core.scene.scene import Scene
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
+from da3_ros.ros.bags.bag_files import COMPRESSED, SUFFIXES
 from da3_ros.ros.bags.bag_node import BagNode
 from da3_ros.ros.bags.bag_poses import BagPoses
-from da3_ros.ros.bags.find_camera import BagTopics
+from da3_ros.ros.bags.find_camera import BagTopics, Choice
 from da3_ros.ros.bags.find_rig import find_cameras
 from da3_ros.ros.health.rates import Statistics
 from da3_ros.ros.health.throttled_log import ThrottledLog
@@ -49,7 +50,7 @@ class Job:
 
     out: folder of results; this one will be `out`/`name`. parameters: dotted names and
     values, as in the parameter file. formats: exports of the end, joined with ``-``.
-    leave_out: output topics that are not written.
+    leave_out: output topics that are not written. choice: input topics.
     """
 
     bag: Path
@@ -57,12 +58,18 @@ class Job:
     parameters: dict = field(default_factory=dict)
     formats: str = ""
     leave_out: tuple[str, ...] = ()
+    choice: Choice = field(default_factory=Choice)
 
     @property
     def name(self) -> str:
         """Name of the bag and of its result."""
-        is_file = self.bag.suffix in (".mcap", ".db3")
-        return self.bag.stem if is_file else self.bag.resolve().name
+        file = Path(self.bag.name.removesuffix(COMPRESSED))
+        return file.stem if file.suffix in SUFFIXES else self.bag.resolve().name
+
+    @property
+    def wanted(self) -> Choice:
+        """The choice, with the fixed frame that the parameters name."""
+        return replace(self.choice, world_frame=self.parameters.get("pose.world_frame", ""))
 
     @property
     def cameras(self) -> list[str]:
@@ -95,8 +102,8 @@ def process_bag(job: Job, progress: Callable[[int], None] = lambda images: None)
     if job.result.exists():
         raise BagError(f"{job.result} exists already; remove it or choose another folder")
     with BagReader(job.bag) as bag, BagReader(job.bag) as pose_bag:
-        topics = find_cameras(bag, job.cameras)
-        config = offline_config(job, next(iter(topics.values())))
+        topics = find_cameras(bag, job.cameras, job.wanted)
+        config = offline_config(job, *topics.values())
         if config.scene.mesh:
             Mesh.load(config.scene.mesh)  # or it says why not, before the weights
         check_folder(job.out)
@@ -104,15 +111,36 @@ def process_bag(job: Job, progress: Callable[[int], None] = lambda images: None)
         config = with_process_res(config, network.weights.size)
         make_deterministic()
         with _partial(job.result) as folder, BagWriter(folder) as out:
-            run = _Run(job, config, network, BagPoses(pose_bag, config.pose), out)
+            run = _Run(job, config, network, _poses(pose_bag, job, config, topics), out)
+            run.note(*bag.notes, *(note for t in topics.values() for note in t.notes))
             run.warn(size_warning(network.weights, config.model.process_res))
             run.process(_images_and_infos(bag, topics), progress)
             failure = run.export(folder / EXPORTS) if job.formats else ""
         return run.report(failure)
 
 
-def offline_config(job: Job, topics: BagTopics) -> Config:
-    """The parameters of the job; what it leaves open is taken from the bag."""
+def _poses(bag: BagReader, job: Job, config: Config, cameras: dict[str, BagTopics]) -> BagPoses:
+    return BagPoses(
+        bag,
+        config.pose,
+        dict.fromkeys(topic for camera in cameras.values() for topic in camera.tf),
+        odometry=job.choice.odometry,
+        ahead_ns=round(1e9 * job.parameters.get("pose.timeout", 0)),
+    )
+
+
+def offline_config(job: Job, *cameras: BagTopics) -> Config:
+    """The parameters of the job; what it leaves open is taken from the bag.
+
+    Raises `BagError` when the bag has transforms that do not lead to every camera, and nobody
+    said that it is to be processed without poses.
+    """
+    topics = next((c for c in cameras if not c.world_frame), cameras[0])
+    is_asked = topics.gap or job.wanted.world_frame
+    wants_tf = job.parameters.get("pose.source", "tf" if is_asked else "") == "tf"
+    if wants_tf and not topics.world_frame:
+        why = topics.gap or "the bag has no transforms"
+        raise BagError(f"{why} (pose.source: none processes it without poses, not in metres)")
     found = {
         "pose.source": "tf" if topics.world_frame else "none",
         "pose.world_frame": topics.world_frame or "odom",
@@ -200,7 +228,7 @@ class _Run:
             live,
             self._counts,
             self._log,
-            poses.source,
+            poses,
             self._runner.take,
             self._start_over,
             now_ns=lambda: 0,  # nothing waits
@@ -227,6 +255,11 @@ class _Run:
         self._runner.finish()
         self._node.close()
 
+    def note(self, *sentences: str) -> None:
+        """Put sentences into the report."""
+        for sentence in sentences:
+            self._notes.warning(sentence)
+
     def report(self, failure: str) -> Report:
         """What became of the bag."""
         warnings = (*dict.fromkeys(self._poses.refused), *self._notes.sentences)
@@ -242,15 +275,16 @@ class _Run:
         """Write the exports of the end; returns why not, or nothing."""
         newest = self._runner.newest()
         try:
-            export_running(
-                self._job.formats,
-                folder,
-                {},
-                newest=newest,
-                scene=self._scene,
-                runner=self._runner,
-                metadata=window_metadata(newest, self._config.pose.world_frame),
-            )
-        except ExportError as error:
+            with new_folder(folder) as stage:
+                export_running(
+                    self._job.formats,
+                    stage.path,
+                    {},
+                    newest=newest,
+                    scene=self._scene,
+                    runner=self._runner,
+                    metadata=window_metadata(newest, self._config.pose.world_frame),
+                )
+        except ValueError as error:  # of the export, or of the network that is asked once more
             return f"export: {error}"
         return ""

@@ -10,14 +10,18 @@ from sensor_msgs.msg import CompressedImage
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.config import Config
 from da3_ros.core.preprocess import PreprocessError, plan_resize
+from da3_ros.net.model_folder import OFFICIAL_RES, CheckpointError, picture_size
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.doctor.recording import Observation
+from da3_ros.ros.health.clock_watch import FAR_NS
 from da3_ros.ros.images import ImageError, compressed_to_rgb, to_rgb
 from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
 from da3_ros.ros.messages import rectifier
+from da3_ros.ros.transport import FAST_DDS_LIMIT, LARGE_IMAGES_ARE_LOST, use_profile
 
 ENOUGH = 0.95
-FAR_NS = 10_000_000_000
+FEW, MOST = 5, 0.8
+"""Camera infos from which on they are compared, and the share of images that is enough."""
 
 
 def decode(msg) -> np.ndarray:
@@ -37,21 +41,59 @@ def check_camera(seen: Observation, config: Config) -> list[Finding]:
     ]
 
 
+def check_choice(seen: Observation) -> list[Finding]:
+    """Which camera was taken, where others could be meant."""
+    return [ok("camera", note) for note in seen.topics.notes]
+
+
 def check_images(seen: Observation, config: Config) -> Finding:
     """Readable, all of one size, large enough for the network."""
     sizes = Counter(decoded_size(event.msg) for event in seen.images)
     try:
         height, width = decode(seen.images[0].msg).shape[:2]
-        plan_resize(height, width, config.model.process_res)
+        plan_resize(height, width, _process_res(config))
     except (ImageError, PreprocessError) as problem:
         return error("images", str(problem), "choose another topic or encoding of the camera")
+    if lost := _lost(seen):
+        return lost
     if len(sizes) > 1:
         listed = ", ".join(f"{w}x{h}" for w, h in sizes if w)
         return warn("images", f"their size changes: {listed}", "fix the size in the camera driver")
-    times = [stamp_to_ns(event.msg.header.stamp) for event in seen.images]
-    rate = (len(times) - 1) / max((times[-1] - times[0]) / 1e9, 1e-9)
-    what = f"{len(times)} on {seen.topics.image}, {width}x{height}, {rate:.1f} Hz"
+    what = f"{len(seen.images)} on {seen.topics.image}, {width}x{height}, {_rate(seen)}"
+    if seen.is_live and seen.topics.compressed != config.input.compressed:
+        kind = "compressed" if seen.topics.compressed else "raw"
+        mend = f"set input.compressed: {str(seen.topics.compressed).lower()}"
+        return error("images", f"{what}; only these {kind} ones come", mend)
     return ok("images", what)
+
+
+def _process_res(config: Config) -> int:
+    """Longest side in px in the network; what is wrong with the model, its own check says."""
+    try:
+        return config.model.process_res or picture_size(config.model.name).process_res
+    except CheckpointError:
+        return OFFICIAL_RES
+
+
+def _rate(seen: Observation) -> str:
+    """Of images, between neighbours: a bag that is played in a loop goes back once."""
+    times = [stamp_to_ns(event.msg.header.stamp) for event in seen.images]
+    steps = [b - a for a, b in zip(times, times[1:]) if b > a]
+    return f"{1e9 / np.median(steps):.1f} Hz" if steps else "at unknown rate"
+
+
+def _lost(seen: Observation) -> Finding | None:
+    """Camera infos are small and arrive: many more of them than images say that those are lost."""
+    images, infos = len(seen.images), len(seen.infos)
+    if infos < FEW or images >= MOST * infos:
+        return None
+    size = len(seen.images[0].msg.data)
+    what = f"{infos} camera infos came, but {images} images of {size >> 10} kB"
+    if not seen.is_live:
+        return warn("images", what, "images were lost before or while they were recorded")
+    if size < FAST_DDS_LIMIT:
+        return warn("images", what, "is the network too slow, or are the images throttled?")
+    return error("images", f"{what}: {LARGE_IMAGES_ARE_LOST}", use_profile())
 
 
 def decoded_size(msg) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import rclpy
 from rclpy.context import Context
@@ -14,10 +15,11 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import Config
-from da3_ros.ros.bags.bag import type_name
-from da3_ros.ros.bags.find_camera import find_topics
+from da3_ros.ros.bags.bag import BagError, type_name
+from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics, is_static
 from da3_ros.ros.doctor.findings import Finding, error, ok
 from da3_ros.ros.doctor.recording import Event, Observation
+from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST, use_profile
 
 DISCOVERY = 2.0
 OURS = "/da3/"
@@ -41,13 +43,20 @@ class Heard:
             if event.topic in topics:
                 yield event.topic, event.time_ns, event.msg
 
+    def name_publishers(self, node: Node) -> None:
+        """Put the names of nodes where the identifiers of their publishers were."""
+        topics = {event.topic for event in self.events if isinstance(event.msg, TFMessage)}
+        infos = [info for topic in topics for info in node.get_publishers_info_by_topic(topic)]
+        names = {bytes(info.endpoint_gid).hex(): info.node_name for info in infos}
+        self.events = [replace(e, publisher=names.get(e.publisher, "")) for e in self.events]
+
 
 def observe_graph(
-    seconds: float, config: Config, image: str = ""
+    seconds: float, config: Config, choice: Choice
 ) -> tuple[Observation, list[Finding]]:
     """Listen; returns what was heard of one camera, and the finding about QoS.
 
-    image: its topic; the first colour camera if empty. Raises `BagError` when there is none.
+    choice: its topics; the first colour camera if empty. Raises `BagError` when there is none.
     """
     context = Context()
     rclpy.init(context=context)
@@ -57,17 +66,36 @@ def observe_graph(
     try:
         _spin(executor, DISCOVERY)
         heard = Heard()
-        _subscribe(node, heard, image)
+        _subscribe(node, heard, choice)
         _spin(executor, seconds)
-        topics = find_topics(heard)
-        wanted = {topics.image, topics.camera_info, "/tf", "/tf_static"}
+        heard.name_publishers(node)
+        topics = _find_topics(node, heard, choice)
+        wanted = {topics.image, topics.camera_info, *topics.tf}
         events = [event for event in heard.events if event.topic in wanted]
         clock = node.count_publishers("/clock") > 0
-        return Observation(topics, events, clock), [check_qos(node, wanted, config)]
+        seen = Observation(topics, events, clock, is_live=True)
+        return seen, [check_qos(node, wanted, config)]
     finally:
         executor.shutdown()
         node.destroy_node()
         rclpy.shutdown(context=context)
+
+
+def _find_topics(node: Node, heard: Heard, choice: Choice) -> BagTopics:
+    """Raises `BagError`, naming the topics that somebody publishes although nothing came."""
+    try:
+        return find_topics(heard, choice)
+    except BagError as error:
+        kinds = {type_name(Image), type_name(CompressedImage)}
+        silent = [
+            topic
+            for topic, types in node.get_topic_names_and_types()
+            if kinds & {*types} and not topic.startswith(OURS) and node.count_publishers(topic)
+        ]
+        if not silent or heard.topics_of(Image) or heard.topics_of(CompressedImage):
+            raise
+        what = f"{error}, but a publisher of {', '.join(silent)}, of which nothing arrives"
+        raise BagError(f"{what}: {LARGE_IMAGES_ARE_LOST}; {use_profile()}") from error
 
 
 def _spin(executor: SingleThreadedExecutor, seconds: float) -> None:
@@ -76,20 +104,23 @@ def _spin(executor: SingleThreadedExecutor, seconds: float) -> None:
         executor.spin_once(timeout_sec=left)
 
 
-def _subscribe(node: Node, heard: Heard, image: str) -> None:
+def _subscribe(node: Node, heard: Heard, choice: Choice) -> None:
     kinds = {type_name(cls): cls for cls in (Image, CompressedImage, CameraInfo)}
+    chosen = {choice.image, f"{choice.image}/compressed"} if choice.image else None
     for topic, types in node.get_topic_names_and_types():
         cls = kinds.get(types[0])
-        is_other_image = image and topic != image and cls is not CameraInfo
+        is_other_image = chosen and topic not in chosen and cls is not CameraInfo
         if cls and not topic.startswith(OURS) and not is_other_image:
             _listen(node, heard, cls, topic, BEST_EFFORT)
-    _listen(node, heard, TFMessage, "/tf", QoSProfile(depth=100))
-    _listen(node, heard, TFMessage, "/tf_static", LATCHED)
+    for topic in (*(choice.tf or ["/tf"]), *(f"{t}_static" for t in choice.tf or ["/tf"])):
+        qos = LATCHED if is_static(topic) else QoSProfile(depth=100)
+        _listen(node, heard, TFMessage, topic, qos)
 
 
 def _listen(node: Node, heard: Heard, cls: type, topic: str, qos: QoSProfile) -> None:
-    def keep(msg) -> None:
-        heard.events.append(Event(topic, time.time_ns(), msg))
+    def keep(msg, info: dict) -> None:
+        gid = info.get("publisher_gid") or {}  # older releases have none
+        heard.events.append(Event(topic, time.time_ns(), msg, bytes(gid.get("data", b"")).hex()))
 
     node.create_subscription(cls, topic, keep, qos)
 
@@ -100,11 +131,11 @@ def check_qos(node: Node, topics: set[str], config: Config) -> Finding:
     for topic in sorted(topics):
         for publisher in node.get_publishers_info_by_topic(topic):
             qos, who = publisher.qos_profile, f"{publisher.node_name} publishes {topic}"
-            wants_all = reliable or topic in ("/tf", "/tf_static")
+            wants_all = reliable or publisher.topic_type == type_name(TFMessage)
             if wants_all and qos.reliability == ReliabilityPolicy.BEST_EFFORT:
                 mend = "set input.reliability: best_effort, or make the publisher reliable"
                 return error("qos", f"{who} best effort, the node asks for reliable", mend)
-            if topic == "/tf_static" and qos.durability != DurabilityPolicy.TRANSIENT_LOCAL:
+            if topic.endswith("/tf_static") and qos.durability != DurabilityPolicy.TRANSIENT_LOCAL:
                 what = f"{who} without transient_local: a node that starts later gets nothing"
                 mend = "for bags: ros2 bag play --qos-profile-overrides-path, or da3_play"
                 return error("qos", what, mend)

@@ -7,6 +7,8 @@ import numpy as np
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError
 from da3_ros.core.config import Config
+from da3_ros.ros.bags.find_camera import is_static
+from da3_ros.ros.bags.tf_tree import TfTree
 from da3_ros.ros.doctor.camera import decode
 from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, PosedPicture, agreement
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
@@ -47,14 +49,46 @@ def check_poses(seen: Observation, config: Config, given_world: str | None) -> l
     """All checks of this file. given_world: pose.world_frame where the user has set it."""
     if config.pose.source == "none":
         return [ok("tf", "not used: pose.source is none")]
-    world = given_world or seen.topics.world_frame
+    parents = check_parents(seen)
+    if config.pose.source == "odometry":
+        what = "not judged: the poses come from odometry"
+        return [*parents, warn("tf", what, "see frames, or set pose.source: tf to have TF judged")]
+    world = seen.topics.world_frame
     if world is None:
-        what = f"no transforms lead to '{seen.topics.frame_id}'"
+        what = seen.topics.gap or f"no transforms lead to '{seen.topics.frame_id}'"
         mend = "publish or record /tf and /tf_static, or set pose.source: none"
-        return [error("tf", what, mend)]
+        return [*parents, error("tf", what, mend)]
     seen.locate(world)
-    findings = [check_world(world, given_world), check_tf(seen, world, config)]
+    findings = [*parents, check_world(world, given_world), check_tf(seen, world, config)]
     return [*findings, check_static(seen), check_axes(seen, config)]
+
+
+def check_parents(seen: Observation) -> list[Finding]:
+    """A frame has one parent, and each transform one publisher: else it jumps between them."""
+    tree, publishers = TfTree(), {}
+    for event in seen.tf_events:
+        tree.add(event.msg, static=is_static(event.topic))
+        for t in event.msg.transforms:
+            edge = t.header.frame_id.lstrip("/"), t.child_frame_id.lstrip("/")
+            publishers.setdefault(edge, set()).add(event.publisher or event.topic)
+    camera = seen.topics.frame_id.lstrip("/")
+    way = [camera, *tree.ancestors(camera)]
+    findings = []
+    for child, parents in tree.parents.items():
+        say = error if child in way else warn
+        if len(parents) > 1:
+            by = " and ".join(
+                f"'{p}' (from {', '.join(sorted(publishers[p, child]))})" for p in parents
+            )
+            what = f"'{child}' has {len(parents)} parents: {by}; it jumps between them"
+            findings.append(
+                say("tf parents", what, "let one of the nodes not publish its transform")
+            )
+        elif len(publishers[parents[0], child]) > 1:
+            who = " and ".join(sorted(publishers[parents[0], child]))
+            what = f"'{parents[0]}' -> '{child}' comes from {who}"
+            findings.append(warn("tf parents", what, "let only one of them publish it"))
+    return findings
 
 
 def check_world(world: str, given: str | None) -> Finding:

@@ -12,7 +12,7 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
 from da3_ros.ros.bags.bag import BagReader
-from da3_ros.ros.bags.find_camera import BagTopics, find_topics
+from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics, is_static
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, stamp_to_ns
 
@@ -23,11 +23,12 @@ ENDED_NS = 1_000_000_000
 
 @dataclass(frozen=True)
 class Event:
-    """A message and when it arrived, or was recorded."""
+    """A message and when it arrived, or was recorded. publisher: node, where that is known."""
 
     topic: str
     time_ns: int
     msg: object
+    publisher: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,16 @@ class Pose:
 
 @dataclass
 class Observation:
-    """All messages of a bag, or of a few seconds of a graph. `clock`: /clock was there."""
+    """All messages of a bag, or of a few seconds of a graph.
+
+    clock: /clock was there. is_live: of a graph. notes: what is odd about the bag's files.
+    """
 
     topics: BagTopics
     events: list[Event]
     clock: bool = False
+    is_live: bool = False
+    notes: tuple[str, ...] = ()
     poses: dict[int, Pose] = field(default_factory=dict)
     missing: dict[int, str] = field(default_factory=dict)
 
@@ -57,23 +63,28 @@ class Observation:
         return [e.msg for e in self.events if isinstance(e.msg, CameraInfo)]
 
     @property
+    def tf_events(self) -> list[Event]:
+        """Every TFMessage."""
+        return [e for e in self.events if isinstance(e.msg, TFMessage)]
+
+    @property
     def transforms(self) -> Iterator:
         """Every geometry_msgs/TransformStamped."""
-        for event in self.events:
-            if isinstance(event.msg, TFMessage):
-                yield from event.msg.transforms
+        for event in self.tf_events:
+            yield from event.msg.transforms
 
     def locate(self, world: str) -> None:
         """Fill `poses` and `missing` (stamp_ns -> pose or reason), as the node would."""
         source = PoseSource(PoseConfig(world_frame=world))
         waiting: list[tuple[Event, str]] = []
         # Static transforms reach the node whenever it starts.
-        for event in self.events:
-            if event.topic == "/tf_static":
+        for event in self.tf_events:
+            if is_static(event.topic):
                 source.take_transforms(event.msg, static=True)
         for event in self.events:
-            if event.topic == "/tf":
-                source.take_transforms(event.msg, static=False)
+            if isinstance(event.msg, TFMessage):
+                if not is_static(event.topic):
+                    source.take_transforms(event.msg, static=False)
             elif isinstance(event.msg, (Image, CompressedImage)):
                 waiting.append((event, ""))
             else:
@@ -96,31 +107,11 @@ class Observation:
         return ""
 
 
-class OneCamera:
-    """A bag of which `find_topics` sees one image topic only."""
-
-    def __init__(self, bag: BagReader, image: str):
-        self._bag = bag
-        self._image = image
-
-    def topics_of(self, cls: type) -> list[str]:
-        """Topics of a message class; of images the chosen one."""
-        topics = self._bag.topics_of(cls)
-        return topics if cls not in (Image, CompressedImage) else list({self._image} & {*topics})
-
-    def messages(self, *topics: str) -> Iterator:
-        """Those of the bag."""
-        return self._bag.messages(*topics)
-
-
-def observe_bag(path: str | Path, image: str = "") -> Observation:
-    """The first images of a bag and all that belongs to them. Raises `BagError`.
-
-    image: the topic; the first colour camera if empty.
-    """
+def observe_bag(path: str | Path, choice: Choice) -> Observation:
+    """The first images of a bag and all that belongs to them. Raises `BagError`."""
     with BagReader(path) as bag:
-        topics = find_topics(OneCamera(bag, image) if image else bag)
-        names = {topics.image, topics.camera_info, "/tf", "/tf_static"}
+        topics = find_topics(bag, choice)
+        names = {topics.image, topics.camera_info, *topics.tf}
         events, count = [], 0
         for topic, time_ns, msg in bag.messages(*names):
             events.append(Event(topic, time_ns, msg))
@@ -128,4 +119,4 @@ def observe_bag(path: str | Path, image: str = "") -> Observation:
             if count > MOST_IMAGES:
                 break
         clock = any(c.topic == "/clock" for c in bag.connections)
-    return Observation(topics, events, clock)
+        return Observation(topics, events, clock, notes=tuple(bag.notes))

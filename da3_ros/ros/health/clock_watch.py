@@ -15,6 +15,26 @@ PATIENCE = 5.0
 LONGEST_GAP = 2.0
 """Seconds between two questions beyond which the node was busy and heard nothing: no waiting."""
 
+DAY = 86_400
+FAR_NS = 10_000_000_000
+"""Stamps farther from the clock than this are not late, but of another clock."""
+
+
+def far_from_clock(stamp_ns: int, now_ns: int) -> str:
+    """What is wrong, in a sentence, when stamps and the node's clock are not of one time; else
+    empty. now_ns: 0 while a simulated clock has not begun.
+    """
+    behind_ns = now_ns - stamp_ns
+    if not now_ns or abs(behind_ns) <= FAR_NS:
+        return ""
+    seconds = abs(behind_ns) / 1e9
+    how_far = f"{seconds:.0f} s" if seconds < DAY else f"{seconds / DAY:.0f} days"
+    return (
+        f"image stamps are {how_far} {'behind' if behind_ns > 0 else 'ahead of'} the node's clock: "
+        "with a replayed bag (--clock) or a simulation start it with use_sim_time:=true; else "
+        "synchronise the clocks"
+    )
+
 
 class ClockWatch:
     """start_over: called when time jumps back, with that in words and by how many seconds."""

@@ -9,6 +9,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+LONGEST_LATENCY = 3600.0
+"""Seconds; what is longer is no latency, but stamps and a clock that are not of one time."""
+
 
 class Rate:
     """Events per second over the last `span` seconds."""
@@ -69,4 +72,6 @@ class Statistics:
     def note(self, stamp_ns: int) -> None:
         """A window was published whose newest image has this stamp."""
         self.window_rate.tick()
-        self.latency.add((self._now_ns() - stamp_ns) / 1e9)
+        latency = (self._now_ns() - stamp_ns) / 1e9
+        if abs(latency) < LONGEST_LATENCY:
+            self.latency.add(latency)

@@ -16,6 +16,7 @@ from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.poses import PoseError, compose
 from da3_ros.core.preprocess import PreprocessError
 from da3_ros.core.rectify import Rectifier
+from da3_ros.ros.health.clock_watch import far_from_clock
 from da3_ros.ros.health.rates import Rate
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.images import ImageError, compressed_to_rgb, to_rgb
@@ -80,7 +81,10 @@ class CameraInput:
             sentence = f"image without a {missing} is dropped; set it in the camera driver"
             self._warn((Drop.BAD_HEADER, missing), sentence)
             return
-        self._newest_ns = max(self._newest_ns, stamp_to_ns(msg.header.stamp))
+        stamp_ns = stamp_to_ns(msg.header.stamp)
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+        if far := far_from_clock(stamp_ns, self._now_ns()):
+            self._warn("far from the clock", far)
         if not self._counts.receive(_key(msg)):
             sentence = "two images have the same stamp; the second is dropped"
             self._warn(Drop.DUPLICATE_STAMP, sentence)

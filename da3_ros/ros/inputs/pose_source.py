@@ -12,8 +12,8 @@ from geometry_msgs.msg import TransformStamped
 from da3_ros.core.config import PoseConfig
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
+    TransformBuffer,
     TransformUnavailable,
-    create_buffer,
     stamp_to_ns,
 )
 from da3_ros.ros.inputs.time_jump import jump_back
@@ -38,7 +38,7 @@ class PoseSource:
 
     def __init__(self, config: PoseConfig):
         self._config = config
-        self._buffer = create_buffer()
+        self._buffer = TransformBuffer()
         self._odometry_child: str | None = None
         self._newest_ns: dict[str, int] = {}
         self._parent_of: dict[str, str] = {}
@@ -58,11 +58,7 @@ class PoseSource:
 
     def take_odometry(self, msg) -> list[Refused]:
         """Take a nav_msgs/Odometry. Returns what was refused, or jumped back."""
-        transform = TransformStamped(header=msg.header, child_frame_id=msg.child_frame_id)
-        p, t = msg.pose.pose.position, transform.transform.translation
-        t.x, t.y, t.z = p.x, p.y, p.z
-        transform.transform.rotation = msg.pose.pose.orientation
-        refused = self._insert(transform, static=False)
+        refused = self._insert(odometry_transform(msg), static=False)
         if not refused:
             self._odometry_child = msg.child_frame_id.lstrip("/")
         return refused
@@ -137,3 +133,12 @@ class PoseSource:
             way.add(frame)
             frame = self._parent_of[frame]
         return way
+
+
+def odometry_transform(msg) -> TransformStamped:
+    """The edge of the transform tree that a nav_msgs/Odometry states."""
+    transform = TransformStamped(header=msg.header, child_frame_id=msg.child_frame_id)
+    p, t = msg.pose.pose.position, transform.transform.translation
+    t.x, t.y, t.z = p.x, p.y, p.z
+    transform.transform.rotation = msg.pose.pose.orientation
+    return transform

@@ -28,6 +28,7 @@ from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.inputs.camera_input import CameraInput
 from da3_ros.ros.inputs.cameras import Cameras
 from da3_ros.ros.inputs.pose_source import Refused
+from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST
 
 POLL_PERIOD = 0.02
 
@@ -57,7 +58,10 @@ class Inputs:
         topic = self._image_topics[camera.name]
         sentence = f"no image on {topic} for {SILENCE:.0f} s"
         if self._entities.node.count_publishers(topic):
-            return f"{sentence}: it has a publisher, which sends nothing or with another QoS"
+            return (
+                f"{sentence}: it has a publisher, which sends nothing, or with another QoS, or "
+                f"large images: {LARGE_IMAGES_ARE_LOST}"
+            )
         return f"{sentence}: nobody publishes it; start the camera, or remap the topic"
 
     def _subscribe(self, camera: CameraInput, config: Config) -> None:

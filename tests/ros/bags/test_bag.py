@@ -166,7 +166,7 @@ def play(path, *arguments):
 def test_plays_every_message(robot, bag_path):
     images = robot.listen(Image, "/camera/image")
     clock = robot.listen(Clock, "/clock")
-    player = play(bag_path, "--clock", "--wait", "30", "--rate", "2")
+    player = play(bag_path, "--clock", "--wait", "60", "--rate", "2")
     player.wait_for("played 23 messages")
     assert player.wait(20) == 0
     assert [m.header.stamp for m in images] == [head(k).stamp for k in range(10)]
@@ -178,7 +178,12 @@ def test_plays_every_message(robot, bag_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_static_transforms_reach_late_subscribers(robot, bag_path, number):
-    player = play(bag_path, "--loop", "--rate", "0.05")
+    """And both signals end it, also in the background of a script: a shell starts such a job
+    with SIGINT ignored, and Python leaves it so.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    player = play(bag_path, "--loop", "--rate", "0.05", "--wait", "0")
+    signal.signal(signal.SIGINT, before)
     robot.wait_until(lambda: robot.node.count_publishers("/camera/image"), 60, "the player")
     robot.received.clear()
     latched = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -190,9 +195,32 @@ def test_static_transforms_reach_late_subscribers(robot, bag_path, number):
     assert (code, player.matching("Traceback")) == (0, []) and seconds < 10
 
 
+def test_waits_for_those_who_come_while_it_starts(robot, bag_path):
+    """Nobody asked it to: without a wait the first images are lost."""
+    player = play(bag_path, "--rate", "5")
+    robot.wait_until(lambda: robot.node.count_publishers("/camera/image"), 60, "the player")
+    images = robot.listen(Image, "/camera/image")
+    player.wait_for("played 23 messages")
+    assert player.wait(20) == 0
+    assert [m.header.stamp for m in images] == [head(k).stamp for k in range(10)]
+
+
+def test_waits_for_nobody_for_ever(bag_path, tmp_path):
+    """The bag is a recording that was cut off, too."""
+    (file,) = bag_path.glob("*.mcap")
+    cut = tmp_path / "cut.mcap"
+    cut.write_bytes(file.read_bytes()[: int(0.5 * file.stat().st_size)])
+    player = play(cut, "--wait", "0.5", "--rate", "50")
+    assert player.wait(60) == 0
+    assert player.matching("nobody has subscribed; playing all the same")
+    assert player.matching("is cut off or damaged at byte")
+    (line,) = player.matching("played")
+    assert 0 < int(line.split("played ")[1].split()[0]) < 23
+
+
 def test_skips_types_that_are_not_installed(robot, sqlite_path):
     texts = robot.listen(String, "/text")
-    player = play(sqlite_path, "--start-delay", "10")
+    player = play(sqlite_path, "--wait", "60")
     player.wait_for("/foreign is skipped: acme_msgs/msg/Rocket is not installed")
     assert player.wait(60) == 0
     robot.wait_until(lambda: len(texts) == 5, what="all texts")
@@ -204,6 +232,7 @@ def test_skips_types_that_are_not_installed(robot, sqlite_path):
     [
         (("nowhere",), "da3_play: cannot open bag nowhere"),
         (("x", "--rate", "0"), "must be above 0"),
+        (("x", "--wait", "-1"), "must be 0 or more"),
     ],
 )
 def test_says_what_is_wrong(arguments, sentence):

@@ -15,7 +15,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CameraInfo
 
-from da3_ros.commands.process import count_images, main, parse_arguments, process_all
+from da3_ros.commands.process import main, parse_arguments, process_all, survey
 from da3_ros.core.config import ConfigError
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
 from da3_ros.ros.bags.process_bag import Job
@@ -23,6 +23,8 @@ from da3_ros.ros.demo.bag import DEMO_CAMERA, write_demo_bag
 from da3_ros.ros.parameter_file import read_parameter_file
 
 FRAMES = 6
+MESSAGES = 49
+"""Of all topics of a demo bag with so many frames."""
 PARAMETERS = {
     "model.name": "da3-demo",
     "model.device": "cpu",
@@ -247,41 +249,48 @@ def test_after_a_jump_in_time_it_starts_over_without_losing_poses(room, tmp_path
     assert any("jumped back by" in sentence for sentence in report.warnings)
 
 
-def test_one_corrupt_bag_among_good_ones(room, tmp_path):
+def test_corrupt_bags_among_good_ones(room, tmp_path):
+    """What is no bag any more is listed; one that was cut off is processed up to there."""
     for name in ("first", "last"):
         copy(room, tmp_path / name)
-    shutil.copytree(tmp_path / "first", tmp_path / "cut")
-    (file,) = (tmp_path / "cut").glob("*.mcap")
-    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    for name, keep in (("cut", 0.6), ("broken", 0.0)):
+        shutil.copytree(tmp_path / "first", tmp_path / name)
+        (file,) = (tmp_path / name).glob("*.mcap")
+        file.write_bytes(file.read_bytes()[: int(keep * file.stat().st_size)] + bytes(300))
     params = tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump({"da3": {"ros__parameters": PARAMETERS}}))
-    bags = [str(tmp_path / name) for name in ("first", "cut", "last")]
+    bags = [str(tmp_path / name) for name in ("first", "cut", "broken", "last")]
     out = tmp_path / "out"
     arguments = ("--out", str(out), "--params", str(params), "--jobs", "2")
     run = Process("da3_ros.commands.process", *bags, *arguments)
     assert run.wait(200) == 1
     assert run.matching(r"^first +6 +5 +5 +1 ") and run.matching(r"^last +6 +5 +5 +1 ")
-    assert run.matching(r"^cut .*FAILED: cannot open bag")
+    assert run.matching(r"^broken .*FAILED: cannot open bag")
+    assert run.matching(r"^cut +[345] .*/cut$") and run.matching("is cut off or damaged at byte")
     assert len(read(out / "first")["/da3/depth/image"]) == 5
-    assert {path.name for path in out.iterdir()} == {"first", "last"}
+    assert 2 <= len(read(out / "cut")["/da3/depth/image"]) < 5
+    assert {path.name for path in out.iterdir()} == {"first", "last", "cut"}
 
 
 def test_bytes_gone_bad_are_never_more_than_a_bag_error(room, tmp_path):
     """Cut off, and overwritten in the head, the messages and the index."""
     (source,) = room.glob("*.mcap")
     whole, random = source.read_bytes(), np.random.default_rng(0)
-    file, refused = tmp_path / "bad.mcap", 0
+    file, refused, said = tmp_path / "bad.mcap", 0, 0
     for start, end in ((0, 4000), (0, len(whole)), (len(whole) - 3000, len(whole))) * 25:
         data, at = bytearray(whole), int(random.integers(start, end))
         data[at : at + 30] = random.bytes(min(30, len(data) - at))
-        file.write_bytes(data if random.random() < 0.7 else data[:at])
+        is_cut = random.random() >= 0.7
+        file.write_bytes(data[:at] if is_cut else data)
         try:
-            count_images(file)
+            survey(Job(file, tmp_path / "out"))
             with BagReader(file) as bag:
-                list(bag.messages(*(c.topic for c in bag.connections)))
+                count = len(list(bag.messages(*(c.topic for c in bag.connections))))
+                said += bool(bag.notes)
+                assert count == MESSAGES or bag.notes or not is_cut
         except BagError:
             refused += 1
-    assert 25 < refused < 75
+    assert 10 < refused < 60 and said > 5
 
 
 @pytest.mark.parametrize(
@@ -296,7 +305,7 @@ def test_a_bag_that_fails_says_why(room, tmp_path, capsys, monkeypatch, argument
     monkeypatch.setattr(sys, "argv", ["da3_process", *given, "--out", str(tmp_path / "out")])
     assert main() == 1
     assert sentence in capsys.readouterr().out
-    assert not list(tmp_path.rglob("*"))
+    assert not list((tmp_path / "out").rglob("*"))
 
 
 def test_results_are_never_overwritten(result):

@@ -150,6 +150,22 @@ def test_mesh_and_rendered_depth(robot, node, tmp_path):
     assert not answer.success and "nowhere" in answer.message
 
 
+def test_time_zero_renders_from_where_the_frame_is_now(robot, node, tmp_path):
+    """The camera is inside a ball, and sees it in every pixel."""
+    drive(robot)
+    path = tmp_path / "ball.ply"
+    trimesh.creation.icosphere(radius=50.0).export(path)
+    assert robot.call(LoadMesh, "/da3/load_mesh", LoadMesh.Request(path=str(path))).success
+    request = RenderDepth.Request(cull_faces=False)
+    request.camera_pose = PoseStamped(header=messages.header("camera_optical_frame", 0))
+    request.camera_pose.pose.orientation.w = 1.0
+    request.camera_info = messages.camera_info_message(CAMERA, messages.header("", 0))
+    answer = robot.call(RenderDepth, "/da3/render_depth", request)
+    assert answer.success, answer.message
+    depth = np.frombuffer(answer.depth.data, np.float32)
+    assert np.isfinite(depth).all() and depth.min() > 1
+
+
 def test_a_missing_mesh_file_is_named(robot, node):
     answer = robot.call(LoadMesh, "/da3/load_mesh", LoadMesh.Request(path="/no/such/mesh.ply"))
     assert not answer.success and "/no/such/mesh.ply" in answer.message

@@ -1,0 +1,103 @@
+"""Which files a bag consists of, also where its recording was cut off or its folder is incomplete."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+SUFFIXES = (".mcap", ".db3")
+COMPRESSED = ".zstd"
+"""Second suffix of a file that was compressed as a whole."""
+METADATA = "metadata.yaml"
+
+
+class BagError(RuntimeError):
+    """A bag that is missing, broken, or holds nothing of use."""
+
+
+@dataclass(frozen=True)
+class BagFiles:
+    """Files of one bag in the order they were written. notes: what is odd, in sentences."""
+
+    paths: tuple[Path, ...]
+    notes: tuple[str, ...] = ()
+
+
+def find_files(path: Path) -> BagFiles:
+    """The files of a bag. path: its folder, or one of its files alone.
+
+    Raises `BagError` when there is nothing to read.
+    """
+    if not path.exists():
+        raise BagError(f"cannot open bag {path}: it does not exist")
+    if path.is_file():
+        if not _is_storage(path):
+            raise BagError(f"cannot open bag {path}: a bag is a folder, a .mcap or a .db3 file")
+        return BagFiles((path,))
+    present = sorted((p for p in path.iterdir() if _is_storage(p)), key=_natural)
+    if not present:
+        raise BagError(f"cannot open bag {path}: the folder holds no .mcap or .db3 file")
+    listed = _listed(path / METADATA)
+    if listed is None:
+        return BagFiles(tuple(present), (_no_metadata(path, len(present)),))
+    return _compare(path, listed, present)
+
+
+def _compare(folder: Path, listed: list[str], present: list[Path]) -> BagFiles:
+    """The files that metadata.yaml lists, as far as they are there."""
+    by_name = {_plain(p.name): p for p in present}
+    found = {name: by_name[_plain(name)] for name in listed if _plain(name) in by_name}
+    if not found:
+        raise BagError(
+            f"cannot open bag {folder}: none of the files in its {METADATA} is there "
+            f"({', '.join(listed) or 'it lists none'}); ros2 bag reindex {folder} lists what is"
+        )
+    notes = [
+        f"{METADATA} of {folder} lists {name}, which is not there: its part of the bag is missing"
+        for name in listed
+        if name not in found
+    ]
+    notes += [
+        f"{p.name} lies in {folder} but its {METADATA} does not list it: it is not read "
+        f"(ros2 bag reindex {folder} adds it)"
+        for p in present
+        if p not in found.values()
+    ]
+    return BagFiles(tuple(found.values()), tuple(notes))
+
+
+def _listed(metadata: Path) -> list[str] | None:
+    """File names; None where there is no metadata.yaml, or one that was cut off."""
+    try:
+        content = YAML(typ="safe").load(metadata.read_text())
+        names = content["rosbag2_bagfile_information"]["relative_file_paths"]
+        return [PurePath(name).name for name in names]
+    except FileNotFoundError:
+        return None
+    except (YAMLError, UnicodeDecodeError, LookupError, TypeError):
+        return None
+
+
+def _no_metadata(folder: Path, count: int) -> str:
+    what = f"the {count} files" if count > 1 else "the file"
+    return (
+        f"{folder} has no complete {METADATA}: {what} in it are read as one bag "
+        f"(ros2 bag reindex {folder} writes it)"
+    ).replace("the file in it are", "the file in it is")
+
+
+def _is_storage(path: Path) -> bool:
+    return Path(_plain(path.name)).suffix in SUFFIXES
+
+
+def _plain(name: str) -> str:
+    return name.removesuffix(COMPRESSED)
+
+
+def _natural(path: Path) -> list:
+    """Sorts run_2 before run_10."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]

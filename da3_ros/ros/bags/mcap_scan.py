@@ -1,0 +1,227 @@
+"""An MCAP file read from its beginning to its end, without its index.
+
+rosbags needs the index at the end of a file, which a recording that was cut off does not have,
+and one behind each chunk, which the format does not demand. Here the records themselves say
+what is there (https://mcap.dev/spec). What is cut off in mid-record is lost, nothing else.
+"""
+
+from __future__ import annotations
+
+import heapq
+import struct
+import sys
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from io import BytesIO
+from operator import itemgetter
+from pathlib import Path
+from zlib import crc32
+
+from lz4.frame import LZ4FrameDecompressor
+from rosbags.interfaces import (
+    Connection,
+    ConnectionExtRosbag2,
+    MessageDefinition,
+    MessageDefinitionFormat,
+)
+from rosbags.rosbag2.storage_mcap import get_qos, read_bytes, read_string
+
+from da3_ros.ros.bags.bag_files import BagError
+
+if sys.version_info >= (3, 14):
+    from compression.zstd import ZstdDecompressor, ZstdError
+else:
+    from backports.zstd import ZstdDecompressor, ZstdError
+
+MAGIC = b"\x89MCAP0\r\n"
+FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, DATA_END = 0x02, 0x03, 0x04, 0x05, 0x06, 0x0F
+HEAD = struct.Struct("<BQ")
+"""Kind and length of a record."""
+CHUNK_HEAD = struct.Struct("<QQQI")
+"""First and last time, size when unpacked, checksum."""
+MESSAGE_HEAD = struct.Struct("<HIQQ")
+"""Channel, sequence number, log time and publish time."""
+RUN_BYTES = 4 << 20
+"""Records outside chunks are taken together up to this size."""
+MOST_BYTES = 1 << 30
+"""Largest chunk that is unpacked; recorders write a few megabytes."""
+UNPACKERS = {"": None, "zstd": ZstdDecompressor, "lz4": LZ4FrameDecompressor}
+"""By the names of the format; each gives as much as there is of what was cut off."""
+NO_DEFINITION = MessageDefinition(MessageDefinitionFormat.NONE, "")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Bytes of the file that hold whole records, once unpacked.
+
+    offset, length: where in the file. size, checksum: of the unpacked bytes, 0 where unknown.
+    """
+
+    offset: int
+    length: int
+    compression: str
+    size: int
+    checksum: int
+    start_ns: int = 0
+    channels: frozenset[int] = frozenset()
+
+
+class McapScan:
+    """One file with the attributes of a `rosbags.rosbag2.Reader`.
+
+    cut_at: byte where the file ends or first makes no sense; None where it is whole.
+    Raises `BagError` for a file that is no MCAP.
+    """
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._pieces: list[Piece] = []
+        self._schemas: dict[int, str] = {}
+        self._channels: dict[int, Connection] = {}
+        self._counts: Counter[int] = Counter()
+        self.start_time, self.end_time = 2**63 - 1, 0
+        self._file = path.open("rb")
+        try:
+            self._size = path.stat().st_size
+            self.cut_at = self._scan()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Channels with the number of messages that were found."""
+        return [c._replace(msgcount=self._counts[i]) for i, c in self._channels.items()]
+
+    @property
+    def message_count(self) -> int:
+        """Of all channels."""
+        return self._counts.total()
+
+    def messages(
+        self, connections: Collection[Connection]
+    ) -> Iterator[tuple[Connection, int, bytes]]:
+        """Connection, log time in ns and serialized message, in order of time."""
+        wanted = {c.id: c for c in connections}
+        pieces = [self._messages_of(p, wanted) for p in self._pieces if p.channels & wanted.keys()]
+        for time_ns, connection, data in heapq.merge(*pieces, key=itemgetter(0)):
+            if connection:
+                yield connection, time_ns, data
+
+    def _messages_of(self, piece: Piece, wanted: dict[int, Connection]) -> Iterator[tuple]:
+        yield piece.start_ns, None, b""  # so that a piece is not unpacked before its time
+        found = []
+        for kind, content in records(self._unpack(piece) or b""):
+            if kind == MESSAGE:
+                channel, _, time_ns, _ = MESSAGE_HEAD.unpack_from(content)
+                if channel in wanted:
+                    found.append((time_ns, wanted[channel], content[MESSAGE_HEAD.size :]))
+        yield from sorted(found, key=itemgetter(0))
+
+    def _scan(self) -> int | None:
+        """Find all pieces; returns where the file is cut off, if it is."""
+        if self._read(0, len(MAGIC)) != MAGIC:
+            raise BagError(f"cannot open bag {self._path}: it does not begin as an MCAP file")
+        at = run = len(MAGIC)
+        damage: list[int] = []
+        while at + HEAD.size <= self._size:
+            kind, length = HEAD.unpack(self._read(at, HEAD.size))
+            end = at + HEAD.size + length
+            is_plain = kind in (SCHEMA, CHANNEL, MESSAGE) and end <= self._size
+            if not is_plain or end - run > RUN_BYTES:
+                self._add_run(run, at)
+                run = at if is_plain else end
+            if kind in (FOOTER, DATA_END):
+                return min(damage, default=None)
+            if kind == CHUNK and not self._add(self._chunk(at + HEAD.size, min(end, self._size))):
+                damage.append(at)
+            if kind == 0 or end > self._size:
+                return min([at, *damage])
+            at = end
+        self._add_run(run, at)
+        return min([at, *damage])
+
+    def _add_run(self, start: int, end: int) -> None:
+        if end > start:
+            self._add(Piece(start, end - start, "", end - start, 0))
+
+    def _chunk(self, start: int, end: int) -> Piece | None:
+        """The piece of a chunk record between two offsets; None where its head is cut off."""
+        head = self._read(start, min(end - start, CHUNK_HEAD.size + 64))
+        try:
+            _, _, size, checksum = CHUNK_HEAD.unpack_from(head)
+            (name_bytes,) = struct.unpack_from("<I", head, CHUNK_HEAD.size)
+            records_at = CHUNK_HEAD.size + 4 + name_bytes
+            (length,) = struct.unpack_from("<Q", head, records_at)
+        except struct.error:
+            return None
+        compression = head[CHUNK_HEAD.size + 4 : records_at].decode("ascii", "replace")
+        offset = start + records_at + 8
+        if size > MOST_BYTES:
+            raise BagError(f"bag {self._path} is damaged: a chunk of it claims {size >> 20} MB")
+        if offset + length > end:
+            length, checksum = end - offset, 0
+        return Piece(offset, max(length, 0), compression, size, checksum)
+
+    def _add(self, piece: Piece | None) -> bool:
+        """Take what a piece holds; False where that cannot be unpacked."""
+        data = self._unpack(piece) if piece else None
+        if data is None:
+            return False
+        times, channels = [], set()
+        for kind, content in records(data):
+            if kind == SCHEMA:
+                self._schemas[content[0] | content[1] << 8] = read_string(BytesIO(content[2:]))
+            elif kind == CHANNEL:
+                self._add_channel(content)
+            elif kind == MESSAGE:
+                channel, _, time_ns, _ = MESSAGE_HEAD.unpack_from(content)
+                self._counts[channel] += 1
+                channels.add(channel)
+                times.append(time_ns)
+        if times:
+            self.start_time = min(self.start_time, *times)
+            self.end_time = max(self.end_time, *(t + 1 for t in times))
+            piece = replace(piece, start_ns=min(times), channels=frozenset(channels))
+            self._pieces.append(piece)
+        return True
+
+    def _add_channel(self, content: bytes) -> None:
+        number, schema = struct.unpack_from("<HH", content)
+        fields = BytesIO(content[4:])
+        topic, encoding, metadata = read_string(fields), read_string(fields), read_bytes(fields)
+        ext = ConnectionExtRosbag2(encoding, get_qos(metadata))
+        kind = self._schemas.get(schema, "")
+        self._channels[number] = Connection(number, topic, kind, NO_DEFINITION, "", 0, ext, None)
+
+    def _unpack(self, piece: Piece) -> bytes | None:
+        """The records of a piece; None where they are damaged."""
+        data = self._read(piece.offset, piece.length)
+        if piece.compression not in UNPACKERS:
+            raise BagError(f"bag {self._path} is compressed by '{piece.compression}'")
+        if unpacker := UNPACKERS[piece.compression]:
+            try:
+                data = unpacker().decompress(data, piece.size)
+            except (ZstdError, RuntimeError, EOFError):
+                return None
+        return None if piece.checksum and crc32(data) != piece.checksum else data
+
+    def _read(self, offset: int, length: int) -> bytes:
+        self._file.seek(offset)
+        return self._file.read(length)
+
+
+def records(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Kind and content of each whole record."""
+    at = 0
+    while at + HEAD.size <= len(data):
+        kind, length = HEAD.unpack_from(data, at)
+        start, at = at + HEAD.size, at + HEAD.size + length
+        if at > len(data):
+            return
+        yield kind, data[start:at]

@@ -1,0 +1,145 @@
+"""One file of a bag, opened: by rosbags, and where it cannot, as far as the file goes."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import struct
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import apsw
+from rosbags.rosbag2 import Reader, ReaderError
+
+from da3_ros.ros.bags.bag_files import COMPRESSED, BagError
+from da3_ros.ros.bags.mcap_scan import MOST_BYTES, McapScan
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+DAMAGE = (
+    *(ReaderError, OSError, ValueError, TypeError, LookupError, OverflowError, MemoryError),
+    *(AssertionError, RuntimeError, EOFError, struct.error),
+    *(zstd.ZstdError, apsw.Error, sqlite3.Error),
+)
+"""What is raised while bytes are read that were never a bag, or are one no more."""
+
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+UNFINISHED = ("-wal", "-journal")
+"""Files that sqlite leaves beside a database whose writer was killed."""
+
+
+@contextmanager
+def open_storage(path: Path, notes: list[str]) -> Iterator[Reader | McapScan]:
+    """A .mcap or .db3 file, also with .zstd behind it; `notes` gets what is odd, in sentences.
+
+    Raises `BagError`, saying what mends the file where something can.
+    """
+    with TemporaryDirectory(prefix="da3_bag_") as folder:
+        try:
+            storage = _open(path, Path(folder), notes)
+        except BagError:
+            raise
+        except DAMAGE as error:
+            raise BagError(f"cannot open bag {path}: {error}{mend(path)}") from error
+        with closing(storage):
+            yield storage
+
+
+def mend(path: Path) -> str:
+    """The command that may help with a damaged file, to be put behind a sentence."""
+    if path.suffix == ".mcap":
+        return f"; mcap recover {path} -o mended.mcap keeps what can be read"
+    if path.suffix == ".db3":
+        return f'; sqlite3 {path} ".recover" | sqlite3 mended.db3 keeps what can be read'
+    return ""
+
+
+def _open(path: Path, folder: Path, notes: list[str]) -> Reader | McapScan:
+    if path.suffix == COMPRESSED:
+        path = _unpack(path, folder)
+    if path.suffix == ".mcap":
+        return _open_mcap(path, notes)
+    return _open_reader(_finish(path, folder, notes))
+
+
+def _open_reader(path: Path) -> Reader:
+    reader = Reader(path)
+    reader.open()
+    return reader
+
+
+def _open_mcap(path: Path, notes: list[str]) -> Reader | McapScan:
+    try:
+        reader = _open_reader(path)
+    except DAMAGE:
+        reader = None
+    if reader and _has_index(reader):
+        return reader
+    if reader:
+        reader.close()
+    scan = McapScan(path)
+    if scan.cut_at is not None and not scan.message_count:
+        scan.close()
+        raise BagError(f"cannot open bag {path}: it was cut off before its first message")
+    if scan.cut_at is not None:
+        notes.append(
+            f"{path} is cut off or damaged at byte {scan.cut_at} of {path.stat().st_size}: "
+            f"{scan.message_count} messages of it are read, the rest is lost{mend(path)}"
+        )
+    return scan
+
+
+def _has_index(reader: Reader) -> bool:
+    """Whether rosbags can find every message: it looks for them in the index of each chunk, and
+    gives up where messages outside chunks are not in order.
+    """
+    known = {connection.id for connection in reader.connections}
+    chunks = reader.storage.chunks
+    indexed = {channel for chunk in chunks for channel in chunk.message_index_offsets}
+    empty = [c for c in chunks if c.uncompressed_size and not c.message_index_offsets]
+    is_chunked = bool(chunks) or not reader.message_count
+    return is_chunked and not empty and indexed <= known
+
+
+def _unpack(path: Path, folder: Path) -> Path:
+    unpacked = folder / path.stem
+    with zstd.open(path, "rb") as packed, unpacked.open("wb") as out:
+        shutil.copyfileobj(packed, out, 1 << 20)
+    return unpacked
+
+
+def _finish(path: Path, folder: Path, notes: list[str]) -> Path:
+    """A copy of a database with the messages that its killed recorder left in other files.
+
+    The original is not touched: sqlite would write into it, and it may be read-only.
+    """
+    left = [Path(f"{path}{suffix}") for suffix in UNFINISHED]
+    left = [file for file in left if file.is_file() and file.stat().st_size]
+    if not left:
+        return path
+    for file in (path, *left):
+        shutil.copyfile(file, folder / file.name)
+    with closing(sqlite3.connect(folder / path.name)) as database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.execute("PRAGMA journal_mode = DELETE")
+    notes.append(
+        f"the recorder of {path} was killed: the messages in {left[0].name} are read too "
+        f'(sqlite3 {path} "PRAGMA wal_checkpoint(TRUNCATE)" puts them into it)'
+    )
+    return folder / path.name
+
+
+def unpack_message(raw: bytes) -> bytes:
+    """A serialized message, also of a bag whose messages were compressed one by one: the first
+    byte of CDR is 0, so that there is no mistaking them.
+    """
+    if raw[:4] != ZSTD_MAGIC:
+        return raw
+    return zstd.ZstdDecompressor().decompress(raw, MOST_BYTES)

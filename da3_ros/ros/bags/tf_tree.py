@@ -1,0 +1,92 @@
+"""Which frame hangs below which, of all transforms that were seen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from tf2_msgs.msg import TFMessage
+
+
+@dataclass
+class TfTree:
+    """Frame names without the leading slash of ROS 1. A sound tree has one parent per frame.
+
+    parents: child -> its parents, in the order they were seen. moving: children of transforms
+    that are not static.
+    """
+
+    parents: dict[str, list[str]] = field(default_factory=dict)
+    moving: set[str] = field(default_factory=set)
+
+    def add(self, msg: TFMessage, *, static: bool) -> bool:
+        """Take a message; returns whether it held a connection that was not known yet."""
+        is_new = False
+        for transform in msg.transforms:
+            child = transform.child_frame_id.lstrip("/")
+            parent = transform.header.frame_id.lstrip("/")
+            known = self.parents.setdefault(child, [])
+            if parent not in known:
+                known.append(parent)
+                is_new = True
+            if not static:
+                self.moving.add(child)
+        return is_new
+
+    def ancestors(self, frame: str) -> list[str]:
+        """All frames above a frame, the nearest first."""
+        found = [frame]
+        for below in found:
+            found += [p for p in self.parents.get(below, ()) if p not in found]
+        return found[1:]
+
+    def connected(self, frame: str) -> set[str]:
+        """All frames of the tree that a frame belongs to, itself included."""
+        up: dict[str, set[str]] = {}
+        for child, parents in self.parents.items():
+            for parent in parents:
+                up.setdefault(child, set()).add(parent)
+                up.setdefault(parent, set()).add(child)
+        found = [frame]
+        seen = {frame}
+        for current in found:
+            new = up.get(current, set()) - seen
+            seen |= new
+            found += new
+        return seen
+
+    @property
+    def frames(self) -> set[str]:
+        """Every frame."""
+        return {*self.parents, *(p for parents in self.parents.values() for p in parents)}
+
+    def why_not(self, frame: str, worlds: Collection[str], wanted: str = "") -> str:
+        """Why no fixed frame is above a camera's frame; empty where one is.
+
+        wanted: the only one that will do. Else any of `worlds` will, or one that the camera
+        moves in; where nothing moves at all, any.
+        """
+        if wanted:
+            reached = self.connected(frame)
+            if wanted in reached:
+                return ""
+            if wanted not in self.frames:
+                there = _list("frames there", self.frames)
+                return f"frame '{wanted}' does not exist in TF ({there})"
+            return f"'{wanted}' is not connected with '{frame}' ({_list('that is', reached)})"
+        ancestors = self.ancestors(frame)
+        others = self.frames - self.connected(frame)
+        if not ancestors:
+            return f"nothing says where '{frame}' is mounted ({_list('frames there', others)})"
+        if set(worlds) & {*ancestors} or self.moving & {frame, *ancestors}:
+            return ""
+        if others and self.moving:
+            top = ancestors[-1]
+            return f"its way from '{frame}' ends at '{top}' ({_list('not connected', others)})"
+        return ""
+
+
+def _list(what: str, frames: set[str], most: int = 8) -> str:
+    names = sorted(frames)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{what}: {', '.join(names[:most]) or 'none'}{more}"

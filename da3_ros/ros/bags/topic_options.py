@@ -1,0 +1,27 @@
+"""Command line options that choose the topics of a bag, or of a graph."""
+
+from __future__ import annotations
+
+import argparse
+
+from da3_ros.ros.bags.find_camera import Choice
+
+
+def add_topic_options(parser: argparse.ArgumentParser) -> None:
+    """Add --image, --camera-info, --tf and --odometry."""
+    add = parser.add_argument
+    add("--image", default="", metavar="TOPIC", help="images; default: the first colour camera")
+    add("--camera-info", default="", metavar="TOPIC", help="default: the one named most alike")
+    add("--tf", nargs="+", default=[], metavar="TOPIC", help="transforms; default: /tf, /tf_static")
+    add("--odometry", default="", metavar="TOPIC", help="for pose.source odometry")
+
+
+def chosen_topics(options: argparse.Namespace, world_frame: str = "") -> Choice:
+    """What was read. world_frame: pose.world_frame where the user has set it."""
+    return Choice(
+        image=options.image,
+        camera_info=options.camera_info,
+        tf=tuple(options.tf),
+        odometry=options.odometry,
+        world_frame=world_frame,
+    )

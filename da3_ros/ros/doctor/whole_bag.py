@@ -1,0 +1,73 @@
+"""Whether every image of a bag can be processed: the other checks look at its beginning only."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from da3_ros.core.config import Config
+from da3_ros.ros.bags.bag import BagReader
+from da3_ros.ros.bags.bag_poses import BagPoses
+from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
+from da3_ros.ros.doctor.findings import Finding, ok, warn
+from da3_ros.ros.doctor.recording import Observation
+from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.inputs.time_jump import jump_back
+
+
+def check_files(seen: Observation) -> list[Finding]:
+    """What is odd about the files of a bag."""
+    return [warn("files", note, "da3_process reads the rest of the bag") for note in seen.notes]
+
+
+def check_frames(path: str | Path, choice: Choice, config: Config) -> Finding:
+    """Images without a camera info or a pose, in the whole bag. Raises `BagError`."""
+    with BagReader(path) as bag, BagReader(path) as pose_bag:
+        topics = find_topics(bag, choice)
+        pose = replace(config.pose, world_frame=topics.world_frame or config.pose.world_frame)
+        ahead_ns = round(1e9 * config.pose.timeout)
+        poses = BagPoses(pose_bag, pose, topics.tf, odometry=choice.odometry, ahead_ns=ahead_ns)
+        lost, count = _count_lost(bag, topics, poses)
+    if not lost:
+        return ok("frames", f"all {count} images of the bag have a camera_info and a pose")
+    listed = "; ".join(f"{number} {reason}" for reason, number in lost.most_common(3))
+    what = f"{lost.total()} of {count} images of the bag will not be processed: {listed}"
+    return warn("frames", what, "record camera_info and TF as long as the images, without loss")
+
+
+def _count_lost(bag: BagReader, topics: BagTopics, poses: BagPoses) -> tuple[Counter[str], int]:
+    """Images that are lost, by reason, and the number of all."""
+    no_pose: dict[int, str] = {}
+    images, infos, newest_ns, count = set(), set(), 0, 0
+    connections = [c for c in bag.connections if c.topic in (topics.image, topics.camera_info)]
+    for connection, time_ns, raw in bag.raw_messages(connections):
+        stamp_ns, frame_id = read_header(raw)
+        if connection.topic == topics.camera_info:
+            infos.add(stamp_ns)
+            continue
+        count += 1
+        images.add(stamp_ns)
+        poses.read_until(time_ns)
+        if jump_back(newest_ns, stamp_ns):
+            poses.start_over()
+            newest_ns = 0
+        newest_ns = max(newest_ns, stamp_ns)
+        try:
+            poses.locate(frame_id, stamp_ns)
+        except TransformUnavailable as error:
+            no_pose[stamp_ns] = f"have no pose ({error})"
+    lost = Counter(dict.fromkeys(["have no camera_info of their stamp"], len(images - infos)))
+    causes = [reason for stamp_ns, reason in no_pose.items() if stamp_ns in infos]
+    if causes:
+        lost[causes[0]] = len(causes)
+    return +lost, count
+
+
+def read_header(raw: bytes) -> tuple[int, str]:
+    """stamp_ns and frame_id of a serialized message that begins with a std_msgs/Header."""
+    order = "<" if raw[1] & 1 else ">"
+    sec, nanosec, length = struct.unpack_from(f"{order}iII", raw, 4)
+    frame_id = bytes(raw[16 : 16 + max(length - 1, 0)])
+    return sec * 1_000_000_000 + nanosec, frame_id.decode("utf-8", "replace")
