@@ -29,7 +29,12 @@ INTERFACES = sorted(ROOT.glob("msg/*.msg")) + sorted(ROOT.glob("srv/*.srv"))
 
 COMMANDS = ROOT / "cmake" / "commands.cmake"
 
-DISTRIBUTION = {"PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image", "yaml": "pyyaml"}
+DISTRIBUTION = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "skimage": "scikit-image",
+    "yaml": "pyyaml",
+}
 """Where the module is not named as its distribution."""
 
 UNNAMED = {"charset-normalizer"}
@@ -106,9 +111,7 @@ def test_one_version_everywhere():
 def test_the_same_commands_by_pip_and_by_colcon():
     by_colcon = re.search(r"ITEMS (.*)\)", COMMANDS.read_text()).group(1).split()
     by_pip = {e.name: e.value for e in distribution("da3_ros").entry_points}
-    assert by_pip == {
-        c: f"da3_ros.commands.{c.removeprefix('da3_')}:main" for c in by_colcon
-    }
+    assert by_pip == {c: f"da3_ros.commands.{c.removeprefix('da3_')}:main" for c in by_colcon}
 
 
 @pytest.mark.parametrize("command", sorted(e.name for e in distribution("da3_ros").entry_points))

@@ -31,7 +31,8 @@ class ModelConfig:
     )
     precision: str = parameter(
         "auto",
-        "`auto` takes bf16 where the device multiplies it faster than fp32; the last layers stay fp32",
+        "`auto` takes bf16 where the device multiplies it faster than fp32; "
+        "the last layers stay fp32",
         choices=("auto", "fp32", "bf16"),
     )
     process_res: int = parameter(
@@ -132,7 +133,8 @@ class WindowConfig:
     )
     reference: str = parameter(
         "middle",
-        "reference view of the network; `middle` is the most accurate, `newest` has the least delay",
+        "reference view of the network; `middle` is the most accurate, "
+        "`newest` has the least delay",
         choices=("middle", "newest", "first"),
     )
     publish: str = parameter(
@@ -194,7 +196,8 @@ class OutputConfig:
     )
     edge_ratio: float = parameter(
         0.0,
-        "pixels between surfaces whose depths differ by more than this share become NaN; 0 keeps them",
+        "pixels between surfaces whose depths differ by more than this share become NaN; "
+        "0 keeps them",
         low=0.0,
         high=10.0,
         live=True,

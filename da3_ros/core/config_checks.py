@@ -22,7 +22,8 @@ def check_together(config: Config) -> None:
     _check_cameras(config.input.cameras)
     if 0 < config.model.process_res < LEAST_RES:
         raise ConfigError(
-            f"model.process_res is {config.model.process_res}, must be at least {LEAST_RES} px, or 0 "
+            f"model.process_res is {config.model.process_res}, must be at least {LEAST_RES} px, "
+            "or 0 "
             "for the model's own size"
         )
     if not config.pose.world_frame.strip("/"):

@@ -70,7 +70,7 @@ class SceneBuilder:
         return True
 
     def build(self, *, boxes=None, cylinders=None, balls=None) -> Scene:
-        """The scene, each kind padded to the given number of places (None: as many as there are)."""
+        """The scene, each kind padded to the given number of places (None: as many as it has)."""
         wanted = {"box": boxes, "cylinder": cylinders, "ball": balls}
         counts = {k: len(v) if wanted[k] is None else wanted[k] for k, v in self.kinds.items()}
         parts = [p for k, v in self.kinds.items() for p in _padded(v, counts[k], k)]

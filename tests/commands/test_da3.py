@@ -28,7 +28,9 @@ def pictures(tmp_path):
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "da3_ros.commands.da3", *map(str, arguments)], capture_output=True, text=True
+        [sys.executable, "-m", "da3_ros.commands.da3", *map(str, arguments)],
+        capture_output=True,
+        text=True,
     )
 
 

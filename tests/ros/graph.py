@@ -122,7 +122,9 @@ class Process:
             self._process.wait(5)
 
 
-def start_node(folder, *ros_args: str, program: str = "da3_ros.commands.node", **parameters) -> Process:
+def start_node(
+    folder, *ros_args: str, program: str = "da3_ros.commands.node", **parameters
+) -> Process:
     """The node with the `TINY` parameters and `parameters` (dots as double underscores)."""
     values = {**TINY, **{name.replace("__", "."): v for name, v in parameters.items()}}
     path = folder / "parameters.yaml"

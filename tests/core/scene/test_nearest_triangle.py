@@ -108,5 +108,7 @@ def test_everything_starts_where_embree_cannot_be_imported():
         "import sys; sys.modules['embreex'] = None\n"
         "import da3_ros.api, da3_ros.core.scene.scene, da3_ros.core.scene.depth_recipes"
     )
-    told = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    told = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True
+    )
     assert told.returncode == 0, told.stderr
