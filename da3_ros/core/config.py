@@ -37,7 +37,8 @@ class ModelConfig(Block, together=check_model):
     )
     precision: str = parameter(
         "auto",
-        "`auto` takes bf16 where the device multiplies it faster than fp32; the last layers stay fp32",
+        "`auto` takes bf16 where the device multiplies it faster than fp32; "
+        "the last layers stay fp32",
         choices=("auto", "fp32", "bf16"),
     )
     process_res: int = parameter(
@@ -144,7 +145,8 @@ class WindowConfig(Block, together=check_window):
     )
     reference: str = parameter(
         "middle",
-        "reference view of the network; `middle` is the most accurate, `newest` has the least delay",
+        "reference view of the network; `middle` is the most accurate, "
+        "`newest` has the least delay",
         choices=("middle", "newest", "first"),
     )
     publish: str = parameter(
@@ -179,7 +181,8 @@ class OutputConfig(Block, together=check_output):
     )
     edge_ratio: float = parameter(
         0.0,
-        "pixels between surfaces whose depths differ by more than this share become NaN; 0 keeps them",
+        "pixels between surfaces whose depths differ by more than this share become NaN; "
+        "0 keeps them",
         low=0.0,
         high=10.0,
         live=True,

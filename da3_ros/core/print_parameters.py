@@ -63,7 +63,8 @@ def table_lines() -> Iterator[str]:
     yield "|---|---|---|---|"
     for parameter in parameters():
         facts = allowed(parameter).replace("|", "\\|")
-        yield f"| `{parameter.name}` | `{as_yaml(parameter.default)}` | {facts} | {parameter.meaning} |"
+        default = as_yaml(parameter.default)
+        yield f"| `{parameter.name}` | `{default}` | {facts} | {parameter.meaning} |"
 
 
 def main() -> None:

@@ -34,7 +34,10 @@ def network():
     return network
 
 
-def window_of(network, *, posed=True, world=np.eye(4), **values):
+HERE = np.eye(4)
+
+
+def window_of(network, *, posed=True, world=HERE, **values):
     """Pipeline and result of three frames; network poses of random weights agree with nothing."""
     rng = np.random.default_rng(0)
     spine = Pipeline(

@@ -71,7 +71,7 @@ def test_shapes_types_and_alpha():
 
 
 def test_the_quad_covers_exactly_its_pixel_centres():
-    """+-0.5 m at 2 m with f = 50 spans u = cx +- 12.5: 26 columns and rows of centres (cx = 31.5)."""
+    """+-0.5 m at 2 m with f = 50 spans u = cx +- 12.5: 26 columns, 26 rows (cx = 31.5)."""
     depth = quad().render_depth(IDENTITY, pinhole(cx=31.4, cy=23.4), add_alpha=False)
     v, u = np.nonzero(np.isfinite(depth))
     assert (u.min(), u.max(), v.min(), v.max()) == (19, 43, 11, 35)
