@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import av
 import numpy as np
@@ -13,6 +14,8 @@ from da3_ros.core.export import FORMATS
 from da3_ros.core.files.video import write_video
 from da3_ros.core.user_input.video import VideoError, read_video
 from da3_ros.net.presets import PRESETS
+
+PICTURE = str(Path(__file__).parents[2] / "docs" / "images" / "demo.jpg")
 
 
 @pytest.fixture
@@ -103,8 +106,11 @@ def test_help_has_examples(command, capsys):
         (["infer", "x.png", "--infer-gs"], "has no Gaussian head"),
         (["video", "nowhere.mp4"], "cannot read the video 'nowhere.mp4': No such file"),
         (["video", "x.mp4", "--fps", "0"], "--fps must be above 0"),
-        (["infer", "x.png", "--model", "da3-huge"], "unknown preset 'da3-huge'"),
-        (["infer", "x.png", "--model", "./no/such"], "no/such"),
+        (["infer", "x.png"], "cannot read 'x.png', there is no such file"),
+        (["infer", PICTURE, "--model", "da3-huge"], "unknown preset 'da3-huge'"),
+        (["infer", PICTURE, "--model", "./no/such"], "no/such"),
+        (["infer", __file__, "--model", "a/b"], "it is not a readable image"),
+        (["infer", PICTURE, "--model", "a/b", "--device", "tpu"], "--device is 'tpu'"),
     ],
 )
 def test_complaints_are_one_line(tmp_path, monkeypatch, capsys, arguments, said):

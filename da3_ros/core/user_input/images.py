@@ -12,7 +12,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,7 +138,18 @@ def picture_size(data: bytes | memoryview, name: str = "image") -> tuple[int, in
         return image.height, image.width
 
 
+def check_file(path: Path, name: str) -> None:
+    """Raise `ImageInputError` for a file that is no picture, without decoding it."""
+    with _open(path, name):
+        pass
+
+
 def _from_file(path: Path, name: str) -> np.ndarray:
+    with _open(path, name) as image:
+        return _from_pil(image, name)
+
+
+def _open(path: Path, name: str) -> AbstractContextManager[Image.Image]:
     called = f"{name}: cannot read {shown(str(path), longest=300)}"
     try:
         is_file = path.is_file()
@@ -148,8 +159,7 @@ def _from_file(path: Path, name: str) -> np.ndarray:
     if not is_file:
         reason = "it is no file" if path.exists() else "there is no such file"
         raise ImageInputError(f"{called}, {reason}")
-    with _read(path, called) as image:
-        return _from_pil(image, name)
+    return _read(path, called)
 
 
 @contextmanager
