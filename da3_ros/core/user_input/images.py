@@ -16,7 +16,6 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -35,6 +34,10 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.erro
 
 class ImageInputError(ValueError):
     """An image that cannot be read, or is not what the network takes."""
+
+
+class PictureTooLargeError(ImageInputError):
+    """A picture of more pixels than the bound, by its header."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,32 +144,6 @@ def check_file(path: Path, name: str) -> None:
         pass
 
 
-def decode_picture(
-    data: bytes | memoryview, size: tuple[int, int] | None = None, name: str = "image"
-) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an encoded picture, its pixels as stored: not turned by EXIF, alpha
-    dropped.
-
-    size: (height, width) that it has to have. Its header is compared with that and with the
-    bound before anything is decoded. Raises `ImageInputError`, also for grey of 16 bits: depth.
-    """
-    with _read(io.BytesIO(data), f"{name} of {len(data)} bytes") as image:
-        height, width = image.height, image.width
-        _check_mode(image, name)
-    if size is not None and (height, width) != tuple(size):
-        raise ImageInputError(
-            f"{name} has {width}x{height} px, where {size[1]}x{size[0]} px were announced"
-        )
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        bgr = None
-    if bgr is None:
-        raise ImageInputError(f"{name} of {len(data)} bytes, it is not a readable image")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-
-
 def _from_file(path: Path, name: str) -> np.ndarray:
     with _open(path, name) as image:
         return _from_pil(image, name)
@@ -200,7 +177,7 @@ def _named(called: str) -> Iterator[None]:
     except ImageInputError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageInputError(
+        raise PictureTooLargeError(
             f"{called}: it unpacks to more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; if it is "
             "meant to be that large, raise PIL.Image.MAX_IMAGE_PIXELS"
         ) from error
@@ -209,15 +186,11 @@ def _named(called: str) -> Iterator[None]:
 
 
 def _from_pil(image: Image.Image, name: str) -> np.ndarray:
-    _check_mode(image, name)
-    return np.array(image.convert("RGB"))
-
-
-def _check_mode(image: Image.Image, name: str) -> None:
     if image.mode.startswith(_DEEP_MODES):
         raise ImageInputError(
             f"{name} has values of more than 8 bits (PIL mode {image.mode}); convert it to 8 bits"
         )
+    return np.array(image.convert("RGB"))
 
 
 def _from_array(array: np.ndarray, name: str) -> np.ndarray:
