@@ -1,7 +1,10 @@
-"""CMake compiles attention and the interfaces of msg/ and srv/; pyproject.toml says the rest."""
+"""CMake compiles attention and the interfaces of action/, msg/ and srv/; pyproject.toml says more.
+
+Libraries of ROS that PyPI does not have are installed from pip/ under their own names, each
+only where nobody else has installed it.
+"""
 
 import importlib.metadata
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -9,11 +12,15 @@ import sys
 import sysconfig
 import tempfile
 from distutils.command.install_data import install_data
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from setuptools import Distribution, setup
 
 ROOT = Path(__file__).resolve().parent
+
+LIBRARIES = ("cv_bridge", "sensor_msgs_py", "tf2_py", "tf_transformations")
+"""In pip/: Python alone, with the parts of their namesakes that da3_ros uses."""
 
 # What CMake installs for C++ users, and what only builds need.
 LEFT_OUT = ("include", "*.c", "*.egg-info", "__pycache__")
@@ -34,15 +41,28 @@ def require_compiler() -> None:
         )
 
 
-def foreign_tf2_msgs() -> bool:
-    """Whether a tf2_msgs that we did not install is here; ours must not lie over it."""
-    if importlib.util.find_spec("tf2_msgs") is None:
+def search_path() -> list[str]:
+    """Where modules come from: an isolated build hides the environment that it is for."""
+    return [*sys.path, sysconfig.get_path("purelib"), sysconfig.get_path("platlib")]
+
+
+def foreign(package: str) -> bool:
+    """Whether a package that we did not install is here; ours must not lie over it."""
+    spec = PathFinder.find_spec(package, search_path())
+    if spec is None or spec.origin is None:
         return False
-    try:
-        ours = importlib.metadata.distribution("da3_ros").files or ()
-    except importlib.metadata.PackageNotFoundError:
-        return True
-    return not any(file.parts[0] == "tf2_msgs" for file in ours)
+    installed = importlib.metadata.distributions(name="da3_ros", path=search_path())
+    ours = {Path(d.locate_file(file)) for d in installed for file in d.files or ()}
+    return Path(spec.origin) not in ours
+
+
+def refuse_cv_bridge_of_ros_1() -> None:
+    for found in importlib.metadata.distributions(name="cv-bridge", path=search_path()):
+        if int(found.version.split(".")[0]) < 2:
+            sys.exit(
+                f"PyPI's cv-bridge {found.version} is of ROS 1 and does not work here: "
+                "pip uninstall cv-bridge"
+            )
 
 
 class InstallInterfaces(install_data):
@@ -57,6 +77,8 @@ class InstallInterfaces(install_data):
         with tempfile.TemporaryDirectory() as folder:
             staged = Path(folder, "packages"), Path(folder, "prefix")
             self.compile(Path(folder, "build"), *staged)
+            for library in filter(lambda name: not foreign(name), LIBRARIES):
+                shutil.copytree(ROOT / "pip" / library, staged[0] / library)
             (staged[0] / "da3_ros" / "__init__.py").unlink()  # generated, empty; we have one
             for source, target in zip(staged, (packages, Path(self.install_dir)), strict=True):
                 ignore = shutil.ignore_patterns(*LEFT_OUT)
@@ -69,7 +91,7 @@ class InstallInterfaces(install_data):
             "CMAKE_INSTALL_PREFIX": prefix,
             "CMAKE_PROJECT_INCLUDE": ROOT / "pip" / "wheels.cmake",
             "DA3_ROS_PIP": "ON",
-            "DA3_ROS_TF2_MSGS": "OFF" if foreign_tf2_msgs() else "ON",
+            "DA3_ROS_TF2_MSGS": "OFF" if foreign("tf2_msgs") else "ON",
             "PYTHON_INSTALL_DIR": packages,
             "Python3_EXECUTABLE": sys.executable,
         }
@@ -92,4 +114,5 @@ class CompiledDistribution(Distribution):
 
 
 require_compiler()
+refuse_cv_bridge_of_ros_1()
 setup(cmdclass={"install_data": InstallInterfaces}, distclass=CompiledDistribution)

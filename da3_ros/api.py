@@ -21,15 +21,13 @@ from torch import nn
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.export import write
-from da3_ros.core.export.gaussians import moved
+from da3_ros.core.export.gaussians import moved, with_gaussians_at_depth
 from da3_ros.core.inference_request import GivenCameras, InferenceRequest, check_request
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale import align
-from da3_ros.core.scale.align import Similarity
 from da3_ros.core.scene.mesh import Mesh
 from da3_ros.core.scene.render_depth import render_depth
 from da3_ros.net.checkpoint import load_network
-from da3_ros.net.gaussians import pose_scales
 from da3_ros.net.nested import METRIC_FOCAL, NestedNetwork
 from da3_ros.net.network import Cameras, NetOutput, Network
 from da3_ros.net.presets import PRESETS
@@ -132,7 +130,7 @@ class DepthAnything3(nn.Module):
                 ray_pose=options.use_ray_pose,
                 gaussians=options.infer_gs,
             )
-        return out if cameras is None else _with_gaussians_at_depth(out, cameras)
+        return out if cameras is None else with_gaussians_at_depth(out, cameras)
 
     def _to_prediction(self, out: NetOutput, request: InferenceRequest) -> Prediction:
         given, K = request.cameras, request.K
@@ -152,17 +150,6 @@ class DepthAnything3(nn.Module):
             aligned = request.options.align_to_input_ext_scale
             return _align(prediction, given) if aligned else prediction
         return prediction if K is None else _to_metres(prediction)
-
-
-def _with_gaussians_at_depth(out: NetOutput, cameras: Cameras) -> NetOutput:
-    """The network lays posed Gaussians out at another size than depth and poses."""
-    if out.gaussians is None:
-        return out
-    T_cam_ref = out.T_cam_ref.clone()
-    T_cam_ref[..., 3] /= 1.0 if out.scale_factor is None else out.scale_factor[0]
-    size = float(pose_scales(T_cam_ref, cameras.T_cam_ref)[0])
-    shrink = Similarity(np.eye(3), np.zeros(3), 1 / size)
-    return replace(out, gaussians=moved(out.gaussians, shrink))
 
 
 def _align(prediction: Prediction, given: GivenCameras) -> Prediction:

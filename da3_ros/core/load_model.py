@@ -19,7 +19,7 @@ from da3_ros.net.model_folder import CheckpointError, known_preset
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.net.precision import compile_stages, pack_weights, set_precision
-from da3_ros.net.presets import Preset
+from da3_ros.net.presets import PATCH, Preset
 
 
 class ModelError(RuntimeError):
@@ -40,6 +40,7 @@ def load_model(config: Config) -> Network | NestedNetwork:
         raise ModelError(f"model.name is '{name}': {error}") from error
     _check_views(config, network.preset)
     set_precision(network, config.model.precision)
+    _check_output(network, name)
     if config.model.compile:
         compile_stages(network)
     else:
@@ -80,6 +81,21 @@ def _check_views(config: Config, preset: Preset) -> None:
             f"window.size is 1, and {preset.name} measures metres by the distance between views of "
             f"one window: set window.size to 2 or more, {another}"
         )
+
+
+def _check_output(network: Network | NestedNetwork, name: str) -> None:
+    """Weights can be finite one by one and worthless together: look at a small grey picture."""
+    nested = isinstance(network, NestedNetwork)
+    device = next(network.parameters()).device
+    picture = torch.zeros(1, 1, 3, 4 * PATCH, 4 * PATCH, device=device)
+    for branch in (network.da3, network.da3_metric) if nested else (network,):
+        with torch.inference_mode():
+            depth = branch(picture).depth
+        if not depth.isfinite().all():
+            raise ModelError(
+                f"model.name is '{name}': its depth of a grey picture is NaN or infinite; the "
+                "weights are damaged, get them again"
+            )
 
 
 def _warm_up(network: Network | NestedNetwork, config: Config) -> None:

@@ -14,24 +14,32 @@ in another thread, one window at a time.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
+from da3_ros.core import poses
 from da3_ros.core.config import Config
+from da3_ros.core.export.gaussians import moved, of_views, with_gaussians_at_depth
 from da3_ros.core.frame import Frame
 from da3_ros.core.memory_limit import MemoryLimit, is_out_of_memory
 from da3_ros.core.network_input import WindowInput
-from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.preprocess import ResizePlan, centre_crop, relative_to_reference
 from da3_ros.core.process_res import process_res
+from da3_ros.core.scale.align import Similarity
+from da3_ros.core.scale.anchors import AnchorStore
 from da3_ros.core.scale.metric_scale import MetricScale
 from da3_ros.core.scale.network_scale import NetworkScale
 from da3_ros.core.scale.placement import DepthMaps, NetworkPoses, Placement, ScaleSource
+from da3_ros.core.scale.points import Residuals, ScenePoints
+from da3_ros.core.scale.scene_scale import SceneScale
 from da3_ros.core.scale.window_chain import WindowChain
 from da3_ros.core.sliding_window import SlidingWindow, Step, Window
+from da3_ros.net.gaussians import Gaussians
 from da3_ros.net.nested import METRIC_FOCAL, NestedNetwork, NestedViews
 from da3_ros.net.network import Cameras, EncodedViews, NetOutput, Network
 
@@ -48,18 +56,24 @@ class Pipeline:
         self._scale = MetricScale(config.scale, metric=metric)
         self._chain = WindowChain(config.scale, metric=metric)
         self._own_scale = NetworkScale(metric=metric)
+        any_view = network.preset.any_view
+        self._scene = SceneScale(
+            config.scale,
+            self._scale if any_view else self._own_scale,
+            keeps_unit=any_view or metric,
+        )
         self.clear()
 
     def configure(self, config: Config) -> None:
         """Take parameters that changed while running."""
         self.config = config
         self._window.config = config.window
-        self._scale.config = self._chain.config = config.scale
+        self._scale.config = self._chain.config = self._scene.config = config.scale
 
     def clear(self) -> None:
         """Forget frames, encodings, scale and chain, as after a jump back in time."""
         self._window.clear()
-        self._scale.clear()
+        self._scene.clear()
         self._chain.clear()
         self._limit = self._no_limit()
         # An encoding lives as long as its frame is in a window, here or with the caller.
@@ -71,6 +85,15 @@ class Pipeline:
     def push(self, *frames: Frame) -> Step:
         """Take the frames of one instant; says whether a window is due (see SlidingWindow)."""
         return self._window.push(*frames)
+
+    @property
+    def anchors(self) -> AnchorStore:
+        """Points from outside are added here, from any thread."""
+        return self._scene.anchors
+
+    def tracked_points(self, window: Window, view: int) -> tuple[ScenePoints, Residuals]:
+        """Points of one view of a posed window, as triangulated."""
+        return self._scene.tracked(window, view)
 
     def process(self, window: Window) -> WindowDepth:
         """Depth of the window's published views, in metres where that can be known.
@@ -92,6 +115,43 @@ class Pipeline:
                 raise
             self._limit = smaller
             return None
+
+    @torch.inference_mode()
+    def look_again(
+        self, result: WindowDepth, *, gaussians: bool = False, layers: Sequence[int] = ()
+    ) -> Prediction:
+        """All the network says of a window: Gaussians, features, depth of every view; where
+        `result` has placed it, in the same unit. layers: blocks whose features are wanted.
+        """
+        window, unit = result.window, result.placement.unit
+        prepared = WindowInput.of(window, self._limit.process_res)
+        positions = list(range(len(prepared.frames)))
+        cameras = self._poses(prepared, window)[0]
+        out = self.network(
+            prepared.images(positions, self._device),
+            cameras,
+            reference="first",
+            feature_layers=layers,
+            gaussians=gaussians,
+        )
+        out = out if cameras is None else with_gaussians_at_depth(out, cameras)
+        maps = self._maps(out, tuple(prepared.order), prepared).of(tuple(positions))
+        plans = tuple(prepared.plans[i] for i in prepared.positions(tuple(positions)))
+        back = np.argsort(prepared.order)
+        T_world_cam = result.T_world_cam if window.T_world_cam is None else window.T_world_cam
+        images = [plan.image(f.image) for plan, f in zip(plans, window.frames)]
+        return Prediction(
+            depth=_where_seen(maps.depth * np.float32(unit), window.frames, plans),
+            conf=maps.conf,
+            extrinsics=None if T_world_cam is None else poses.inverse(T_world_cam)[:, :3],
+            intrinsics=np.stack([c.K for c in maps.cameras]),
+            processed_images=np.stack([centre_crop(i, prepared.size) for i in images]),
+            aux={name: _numpy(values)[back] for name, values in out.aux.items()},
+            gaussians=_gaussians_in_world(out, result, prepared.order),
+            is_metric=result.is_metric,
+            sky=maps.sky,
+            scale_factor=result.scale.scale if result.is_metric else None,
+        )
 
     @torch.inference_mode()
     def _infer(self, window: Window) -> WindowDepth:
@@ -140,9 +200,9 @@ class Pipeline:
 
     def _source_of_scale(self, window: Window) -> ScaleSource:
         """Who says where this window is and how long its unit is."""
-        if not self.network.preset.any_view:
-            return self._own_scale
-        return self._chain if window.T_world_cam is None else self._scale
+        if window.T_world_cam is not None:
+            return self._scene
+        return self._chain if self.network.preset.any_view else self._own_scale
 
     def _maps(self, out: NetOutput, views: tuple[int, ...], prepared: WindowInput) -> DepthMaps:
         """What was decoded of the views; a one-view metric network speaks of a focal length."""
@@ -164,7 +224,11 @@ class Pipeline:
         plans = tuple(prepared.plans[i] for i in prepared.positions(window.views))
         return WindowDepth(
             window=window,
-            depth=_where_seen(published.depth * np.float32(placement.factor), window, plans),
+            depth=_where_seen(
+                published.depth * np.float32(placement.factor),
+                tuple(window.frames[i] for i in window.views),
+                plans,
+            ),
             conf=published.conf,
             sky=published.sky,
             cameras=published.cameras,
@@ -175,6 +239,19 @@ class Pipeline:
         )
 
 
+def _gaussians_in_world(out: NetOutput, result: WindowDepth, order: list[int]) -> Gaussians | None:
+    """Gaussians of the views in the window's order, beside the predicted poses in the world."""
+    if out.gaussians is None:
+        return None
+    reference, unit = result.window.reference, result.placement.unit
+    T_cam_network = np.eye(4)
+    T_cam_network[:3] = _in_window_order(out, order)[reference]
+    T_cam_network[:3, 3] *= unit
+    T = result.T_world_cam[reference] @ T_cam_network
+    into_world = Similarity(T[:3, :3], T[:3, 3], unit)
+    return moved(of_views(out.gaussians, np.argsort(order)), into_world)
+
+
 def _in_window_order(out: NetOutput, order: list[int]) -> np.ndarray | None:
     """Predicted poses (N, 3, 4) float64 in the order of the window's frames."""
     if out.T_cam_ref is None:
@@ -182,12 +259,13 @@ def _in_window_order(out: NetOutput, order: list[int]) -> np.ndarray | None:
     return out.T_cam_ref[0].double().cpu().numpy()[np.argsort(order)]
 
 
-def _where_seen(depth: np.ndarray, window: Window, plans: tuple[ResizePlan, ...]) -> np.ndarray:
-    """Depth (M, h, w) of the published views, NaN at pixels that their lens did not wholly see."""
-    for i, (view, plan) in enumerate(zip(window.views, plans)):
-        seen = window.frames[view].seen
-        if seen is not None:
-            white = np.repeat(seen[..., None] * np.uint8(255), 3, axis=2)
+def _where_seen(
+    depth: np.ndarray, frames: tuple[Frame, ...], plans: tuple[ResizePlan, ...]
+) -> np.ndarray:
+    """Depth (M, h, w) of frames, NaN at pixels that their lens did not wholly see."""
+    for i, (frame, plan) in enumerate(zip(frames, plans)):
+        if frame.seen is not None:
+            white = np.repeat(frame.seen[..., None] * np.uint8(255), 3, axis=2)
             depth[i][centre_crop(plan.image(white), depth.shape[1:])[..., 0] < 255] = np.nan
     return depth
 

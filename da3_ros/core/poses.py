@@ -7,9 +7,14 @@ cancel: ``T_world_cam @ T_cam_body``. Quaternions are ``xyzw`` (ROS order).
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation, Slerp
 
 ROTATION_TOLERANCE = 1e-3
 """Largest entry of R R^T - I taken for rounding (TF quaternions are often float32)."""
+
+
+LENGTH_TOLERANCE = 0.01
+"""Largest difference of a quaternion's length from 1 taken for rounding, as in ROS."""
 
 
 class PoseError(ValueError):
@@ -35,8 +40,7 @@ def rigid(T, name: str = "transform") -> np.ndarray:
     T = np.asarray(T, dtype=np.float64)
     if T.shape not in ((3, 4), (4, 4)):
         raise PoseError(f"{name}: expected shape (4, 4) or (3, 4), got {T.shape}")
-    if not np.isfinite(T).all():
-        raise PoseError(f"{name}: contains NaN or infinity")
+    require_finite(T, name)
     if T.shape == (4, 4) and np.abs(T[3] - (0, 0, 0, 1)).max() > 1e-6:
         raise PoseError(f"{name}: last row must be 0 0 0 1, got {T[3].tolist()}")
     R = T[:3, :3]
@@ -57,70 +61,47 @@ def compose(R: np.ndarray, t: np.ndarray) -> np.ndarray:
     return T
 
 
-def from_quat_xyzw(quat_xyzw, translation, name: str = "transform") -> np.ndarray:
-    """(4, 4) transform from a quaternion (x, y, z, w) and a translation in metres.
+def require_finite(numbers: np.ndarray, name: str) -> None:
+    """Raise `PoseError` for NaN and infinity."""
+    if not np.isfinite(numbers).all():
+        raise PoseError(f"{name}: contains NaN or infinity")
 
-    The quaternion is normalised when its length is within 1 % of one, as ROS
-    consumers do; otherwise `PoseError`.
+
+def unit_quaternion(quat_xyzw, name: str = "transform") -> np.ndarray:
+    """Quaternion (x, y, z, w) with length 1.
+
+    It is normalised when its length is within 1 % of one, as ROS consumers do; otherwise
+    `PoseError`.
     """
     q = np.asarray(quat_xyzw, dtype=np.float64)
-    t = np.asarray(translation, dtype=np.float64)
-    if not (np.isfinite(q).all() and np.isfinite(t).all()):
-        raise PoseError(f"{name}: contains NaN or infinity")
+    require_finite(q, name)
     length = np.linalg.norm(q)
-    if abs(length - 1.0) > 0.01:
+    if abs(length - 1.0) > LENGTH_TOLERANCE:
         raise PoseError(f"{name}: quaternion length is {length:.3g}, must be 1")
-    x, y, z, w = q / length
-    R = np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-    return compose(R, t)
+    return q / length
+
+
+def from_quat_xyzw(quat_xyzw, translation, name: str = "transform") -> np.ndarray:
+    """(4, 4) transform from a quaternion (x, y, z, w), see `unit_quaternion`, and a translation
+    in metres. Raises `PoseError`.
+    """
+    t = np.asarray(translation, dtype=np.float64)
+    require_finite(t, name)
+    return compose(Rotation.from_quat(unit_quaternion(quat_xyzw, name)).as_matrix(), t)
 
 
 def to_quat_xyzw(R: np.ndarray) -> np.ndarray:
     """Unit quaternion (x, y, z, w), w >= 0, of a rotation (3, 3)."""
-    # The largest of the four squared components is computed first: it never cancels.
-    squared = np.array(
-        [
-            1 + R[0, 0] - R[1, 1] - R[2, 2],
-            1 - R[0, 0] + R[1, 1] - R[2, 2],
-            1 - R[0, 0] - R[1, 1] + R[2, 2],
-            1 + R[0, 0] + R[1, 1] + R[2, 2],
-        ]
-    )
-    k = int(np.argmax(squared))
-    off_diagonal = np.array(
-        [
-            [squared[0], R[1, 0] + R[0, 1], R[0, 2] + R[2, 0], R[2, 1] - R[1, 2]],
-            [R[1, 0] + R[0, 1], squared[1], R[2, 1] + R[1, 2], R[0, 2] - R[2, 0]],
-            [R[0, 2] + R[2, 0], R[2, 1] + R[1, 2], squared[2], R[1, 0] - R[0, 1]],
-            [R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1], squared[3]],
-        ]
-    )
-    q = off_diagonal[k] / np.linalg.norm(off_diagonal[k])
-    return -q if q[3] < 0 else q
+    return Rotation.from_matrix(R).as_quat(canonical=True)
 
 
-def rotation_angle(R: np.ndarray) -> float:
-    """Angle of a rotation (3, 3) in radians, 0 to pi."""
-    sine = np.linalg.norm([R[2, 1] - R[1, 2], R[0, 2] - R[2, 0], R[1, 0] - R[0, 1]]) / 2
-    return float(np.arctan2(sine, (np.trace(R) - 1) / 2))
+def rotation_angle(R: np.ndarray) -> float | np.ndarray:
+    """Angle in radians, 0 to pi, of a rotation (3, 3), or angles (N,) of rotations (N, 3, 3)."""
+    return Rotation.from_matrix(R).magnitude()
 
 
 def interpolate(T_a: np.ndarray, T_b: np.ndarray, fraction: float) -> np.ndarray:
     """Pose between two poses: linear in translation, slerp in rotation (tf2's rule)."""
-    qa, qb = to_quat_xyzw(T_a[:3, :3]), to_quat_xyzw(T_b[:3, :3])
-    cosine = float(qa @ qb)
-    if cosine < 0:
-        qb, cosine = -qb, -cosine
-    angle = np.arccos(min(cosine, 1.0))
-    if angle < 1e-6:
-        q = (1 - fraction) * qa + fraction * qb
-    else:
-        q = (np.sin((1 - fraction) * angle) * qa + np.sin(fraction * angle) * qb) / np.sin(angle)
+    ends = Rotation.from_matrix(np.stack([T_a[:3, :3], T_b[:3, :3]]))
     t = (1 - fraction) * T_a[:3, 3] + fraction * T_b[:3, 3]
-    return from_quat_xyzw(q / np.linalg.norm(q), t)
+    return compose(Slerp([0, 1], ends)(fraction).as_matrix(), t)

@@ -5,6 +5,7 @@ python -m da3_ros.core.print_options
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 from da3_ros.core.export import FORMATS
@@ -36,4 +37,4 @@ def _cells(option: Option) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    print("\n".join(table_lines()))
+    sys.stdout.writelines(f"{line}\n" for line in table_lines())

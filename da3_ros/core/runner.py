@@ -8,7 +8,7 @@ what comes out of that is thrown away.
     thread      may call
     callbacks   take, clear, finish, start, stop
     worker      (own) _work
-    services    newest, infer, forget
+    services    newest, look_again, forget
     any         failure
 """
 
@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from da3_ros.core.config import Config
@@ -27,7 +26,7 @@ from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.outlet import Log, Outlet
 from da3_ros.core.pipeline import Pipeline
-from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.preprocess import plan_resize
 from da3_ros.core.process_res import process_res
 from da3_ros.core.rig_sync import RigSynchroniser
@@ -155,18 +154,19 @@ class Runner:
         job, newest = self._left_out, self._newest
         if job is None or (newest and newest.window.stamp_ns >= job.window.stamp_ns):
             return newest
-        with self.network_alone():
+        with self._in_network:
             result = job.pipeline.process(job.window)
         with self._going_out:
             if not self._is_stale(job):
                 self._newest = result
         return result
 
-    @contextmanager
-    def network_alone(self):
-        """While it lasts, nobody else uses the network."""
+    def look_again(
+        self, result: WindowDepth, *, gaussians: bool, layers: Sequence[int]
+    ) -> Prediction:
+        """Gaussians and features of a window, see `Pipeline.look_again`; it is processed alone."""
         with self._in_network:
-            yield
+            return self._pipeline.look_again(result, gaussians=gaussians, layers=layers)
 
     def _begin(self) -> None:
         self.failure = ""
@@ -254,7 +254,7 @@ class Runner:
             self._on_error(error)
 
     def _process(self, job: Job) -> WindowDepth:
-        with self.network_alone():
+        with self._in_network:
             return job.pipeline.process(job.window)
 
     def _publish(self, job: Job, result: WindowDepth) -> None:

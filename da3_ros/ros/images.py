@@ -1,7 +1,7 @@
 """sensor_msgs/Image and CompressedImage to RGB: every encoding that cameras really send.
 
-One table says how each encoding is laid out and which OpenCV conversion makes it RGB.
-`step` is honoured: padded rows are cut off, not read as pixels.
+The colours are cv_bridge's. What it leaves open is settled before: bytes that are missing, rows
+with padding and foreign byte order; and what it does not know is done here: nv12 and nv21.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ import sys
 
 import cv2
 import numpy as np
+from cv_bridge import CvBridge, CvBridgeError
+from sensor_msgs.msg import CompressedImage, Image
+
+BRIDGE = CvBridge()
 
 
 class ImageError(ValueError):
@@ -20,43 +24,39 @@ class NoPictureError(ImageError):
     """What the message says that it holds, depth for example, is no camera picture."""
 
 
-# encoding: (dtype of one channel, channels, OpenCV conversion to RGB or None).
-# OpenCV names a mosaic after its second row, second pixel on: ROS rggb is OpenCV BG.
+MOSAICS = ("bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")
+
+# encoding: (bytes of one channel, channels)
 ENCODINGS = {
-    "rgb8": (np.uint8, 3, None),
-    "bgr8": (np.uint8, 3, cv2.COLOR_BGR2RGB),
-    "rgba8": (np.uint8, 4, cv2.COLOR_RGBA2RGB),
-    "bgra8": (np.uint8, 4, cv2.COLOR_BGRA2RGB),
-    "mono8": (np.uint8, 1, cv2.COLOR_GRAY2RGB),
-    "rgb16": (np.uint16, 3, None),
-    "bgr16": (np.uint16, 3, cv2.COLOR_BGR2RGB),
-    "rgba16": (np.uint16, 4, cv2.COLOR_RGBA2RGB),
-    "bgra16": (np.uint16, 4, cv2.COLOR_BGRA2RGB),
-    "mono16": (np.uint16, 1, cv2.COLOR_GRAY2RGB),
-    "bayer_rggb8": (np.uint8, 1, cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr8": (np.uint8, 1, cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg8": (np.uint8, 1, cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg8": (np.uint8, 1, cv2.COLOR_BayerGB2RGB),
-    "bayer_rggb16": (np.uint16, 1, cv2.COLOR_BayerBG2RGB),
-    "bayer_bggr16": (np.uint16, 1, cv2.COLOR_BayerRG2RGB),
-    "bayer_gbrg16": (np.uint16, 1, cv2.COLOR_BayerGR2RGB),
-    "bayer_grbg16": (np.uint16, 1, cv2.COLOR_BayerGB2RGB),
-    "yuv422": (np.uint8, 2, cv2.COLOR_YUV2RGB_UYVY),
-    "uyvy": (np.uint8, 2, cv2.COLOR_YUV2RGB_UYVY),
-    "yuv422_yuy2": (np.uint8, 2, cv2.COLOR_YUV2RGB_YUY2),
-    "yuyv": (np.uint8, 2, cv2.COLOR_YUV2RGB_YUY2),
+    **{f"{name}{8 * size}": (size, 3) for size in (1, 2) for name in ("rgb", "bgr")},
+    **{f"{name}{8 * size}": (size, 4) for size in (1, 2) for name in ("rgba", "bgra")},
+    **{f"{name}{8 * size}": (size, 1) for size in (1, 2) for name in ("mono", *MOSAICS)},
+    **dict.fromkeys(("yuv422", "uyvy", "yuv422_yuy2", "yuyv"), (1, 2)),
 }
+
+# The newer names of two encodings, which cv_bridge knows by their older ones.
+OLDER_NAMES = {"uyvy": "yuv422", "yuyv": "yuv422_yuy2"}
 
 # Luma plane over half-size interleaved chroma: 3/2 as many rows of one byte per pixel.
 PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 
 DEPTH_ENCODINGS = ("16UC1", "32FC1")
 
+NAMELESS = {
+    "8UC1": "mono8 or a bayer pattern",
+    "8UC2": "yuv422 or yuv422_yuy2",
+    "8UC3": "bgr8 (as OpenCV has it) or rgb8",
+    "8UC4": "bgra8 or rgba8",
+    "16UC3": "bgr16 or rgb16",
+    "16UC4": "bgra16 or rgba16",
+}
+"""OpenCV's types, which tell no colours apart, and the encodings that may be meant."""
+
 # What OpenCV decodes by the number of channels; False: one.
 OF_CHANNELS = {False: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
 
 
-def to_rgb(msg) -> np.ndarray:
+def to_rgb(msg: Image) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a sensor_msgs/Image. rgb8 is a view of the message, not a copy.
 
     16-bit images are scaled from their full range to 8 bits, as cv_bridge does.
@@ -68,16 +68,24 @@ def to_rgb(msg) -> np.ndarray:
         return _planar_to_rgb(msg)
     if msg.encoding not in ENCODINGS:
         raise _unsupported(msg.encoding)
-    dtype, channels, conversion = ENCODINGS[msg.encoding]
+    size, channels = ENCODINGS[msg.encoding]
     if channels == 2 and msg.width % 2:
         raise ImageError(f"{msg.encoding} image has odd width {msg.width}; pixels come in pairs")
-    pixels = _rows(msg, msg.height, np.dtype(dtype), channels)
-    if pixels.dtype == np.uint16:
-        pixels = cv2.convertScaleAbs(pixels, alpha=255 / 65535)
-    return pixels if conversion is None else _convert(pixels, conversion, msg.encoding)
+    rows = _rows(msg, msg.height, size * channels)
+    packed = _packed(msg, rows, size)
+    wanted = "passthrough" if msg.encoding == "rgb8" else "rgb8"  # nothing to convert: no copy
+    try:
+        rgb = BRIDGE.imgmsg_to_cv2(packed, wanted)
+    except CvBridgeError as error:
+        raise ImageError(
+            f"{msg.encoding} image {msg.width}x{msg.height} cannot be converted to RGB: "
+            f"{' '.join(str(error).split())}"
+        ) from error
+    rgb.flags.writeable = False  # the message's own pixels
+    return rgb
 
 
-def compressed_to_rgb(msg) -> np.ndarray:
+def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a sensor_msgs/CompressedImage (JPEG, PNG, WebP).
 
     Its format begins with the encoding that was compressed, where a driver says it: a mosaic is
@@ -89,6 +97,7 @@ def compressed_to_rgb(msg) -> np.ndarray:
         raise NoPictureError(f"compressed image holds depth ({msg.format}), not a camera picture")
     data = np.frombuffer(msg.data, np.uint8)
     # The camera's pixels are wanted, not turned by an EXIF tag: its intrinsics belong to them.
+    # cv_bridge up to Kilted turns them.
     pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if pixels is None:
         raise ImageError(
@@ -116,7 +125,8 @@ def _mosaic_to_rgb(pixels: np.ndarray, encoding: str) -> np.ndarray:
     """pixels: (H, W)."""
     if encoding not in ENCODINGS:
         raise _unsupported(encoding)
-    return _convert(_to_8_bits(pixels), ENCODINGS[encoding][2], encoding)
+    name = next(mosaic for mosaic in MOSAICS if encoding.startswith(mosaic))
+    return to_rgb(BRIDGE.cv2_to_imgmsg(_to_8_bits(pixels), f"{name}8"))
 
 
 def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
@@ -127,9 +137,9 @@ def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _rows(msg, rows: int, dtype: np.dtype, channels: int) -> np.ndarray:
-    """(rows, width[, channels]) view of the message's pixels in the machine's byte order."""
-    wanted = msg.width * channels * dtype.itemsize
+def _rows(msg: Image, rows: int, pixel_size: int) -> np.ndarray:
+    """(rows, width * pixel_size) uint8 view of the message without the padding of its rows."""
+    wanted = msg.width * pixel_size
     if msg.step < wanted:
         raise ImageError(
             f"{msg.encoding} image of width {msg.width} has step {msg.step}, needs {wanted}"
@@ -142,38 +152,37 @@ def _rows(msg, rows: int, dtype: np.dtype, channels: int) -> np.ndarray:
             f"{msg.encoding} image {msg.width}x{msg.height} has {data.size} bytes, needs {needed}"
         )
     strides = (msg.step, 1)
-    pixels = np.lib.stride_tricks.as_strided(data, (rows, wanted), strides, writeable=False)
-    if dtype.itemsize > 1:
-        pixels = _native(np.ascontiguousarray(pixels).view(dtype), msg.is_bigendian)
-    shape = (rows, msg.width) if channels == 1 else (rows, msg.width, channels)
-    return pixels.reshape(shape)
+    return np.lib.stride_tricks.as_strided(data, (rows, wanted), strides, writeable=False)
 
 
-def _native(pixels: np.ndarray, is_bigendian: int) -> np.ndarray:
-    if bool(is_bigendian) == (sys.byteorder == "big"):
-        return pixels
-    return pixels.byteswap()
+def _packed(msg: Image, rows: np.ndarray, channel_size: int) -> Image:
+    """The image as cv_bridge reads it right: no padding, native byte order, a name it knows."""
+    big = sys.byteorder == "big"
+    encoding = OLDER_NAMES.get(msg.encoding, msg.encoding)
+    if msg.is_bigendian == big and rows.size == len(msg.data) and encoding == msg.encoding:
+        return msg
+    if channel_size == 2 and bool(msg.is_bigendian) != big:
+        rows = np.ascontiguousarray(rows).view(np.uint16).byteswap().view(np.uint8)
+    packed = Image(width=msg.width, height=msg.height, encoding=encoding, step=rows.shape[1])
+    packed.is_bigendian = int(big)
+    packed.data = rows.tobytes()
+    return packed
 
 
-def _convert(pixels: np.ndarray, conversion: int, encoding: str) -> np.ndarray:
-    try:
-        return cv2.cvtColor(pixels, conversion)
-    except cv2.error as error:
-        height, width = pixels.shape[:2]
-        raise ImageError(
-            f"{encoding} image {width}x{height} cannot be converted to RGB: {error.err}"
-        ) from error
-
-
-def _planar_to_rgb(msg) -> np.ndarray:
+def _planar_to_rgb(msg: Image) -> np.ndarray:
     if msg.width % 2 or msg.height % 2:
         raise ImageError(f"{msg.encoding} image {msg.width}x{msg.height} must have even sizes")
-    pixels = _rows(msg, msg.height * 3 // 2, np.dtype(np.uint8), 1)
+    pixels = _rows(msg, msg.height * 3 // 2, 1)
     return cv2.cvtColor(np.ascontiguousarray(pixels), PLANAR[msg.encoding])
 
 
 def _unsupported(encoding: str) -> NoPictureError:
     hint = "; that is a depth image" if encoding in DEPTH_ENCODINGS else ""
+    if encoding in NAMELESS:
+        hint = (
+            f": it does not say what its channels are; let whoever publishes it say so, "
+            f"{NAMELESS[encoding]} (with cv_bridge: cv2_to_imgmsg(image, encoding='bgr8'))"
+        )
     return NoPictureError(
         f"encoding '{encoding}' is not supported{hint}; send one of "
         f"{', '.join([*ENCODINGS, *PLANAR])}"

@@ -1,27 +1,61 @@
 """Messages to the core's types and back. Nothing here waits, looks up or publishes.
 
-Pixel arrays enter a message without a copy: rclpy's C side reads any buffer, while its
-public setter would copy the array item by item. The array must then stay as it is.
+Messages hold copies of the pixels and points given to them.
 """
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 from builtin_interfaces.msg import Time
-from geometry_msgs.msg import Pose, PoseStamped, Transform, TransformStamped
+from geometry_msgs.msg import (
+    Point,
+    Pose,
+    PoseStamped,
+    Quaternion,
+    Transform,
+    TransformStamped,
+    Vector3,
+)
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from sensor_msgs_py import point_cloud2
 from std_msgs.msg import Header
+from tf_transformations import quaternion_from_matrix, quaternion_matrix
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
-from da3_ros.core.point_cloud import POINT
+from da3_ros.core.far_world import float32_origin
+from da3_ros.core.point_cloud import FAR_POINT, POINT
 from da3_ros.core.rectify import Rectifier
+from da3_ros.ros.images import BRIDGE
 
 MILLIMETRES_MAX = 65535
 STRAIGHT_WHEN_ZERO = ("none", "plumb_bob", "rational_polynomial")
 """Lens models whose coefficients of zero (or none at all) leave a pinhole."""
+
+FIELDS = [
+    PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
+    for name, offset in (("x", 0), ("y", 4), ("z", 8), ("rgb", 16))
+]
+"""Of a cloud of `point_cloud.POINT`; by convention the four bytes of a colour are a float32."""
+
+PADDED = [*FIELDS, PointField(name="padding", offset=28, datatype=PointField.FLOAT32, count=1)]
+"""The same up to the last byte of a point: Humble's create_cloud takes no point_step."""
+
+FAR_FIELDS = [
+    *(
+        PointField(name=name, offset=offset, datatype=PointField.FLOAT64, count=1)
+        for name, offset in (("x", 0), ("y", 8), ("z", 16))
+    ),
+    PointField(name="rgb", offset=24, datatype=PointField.FLOAT32, count=1),
+]
+"""Of a cloud of `point_cloud.FAR_POINT`."""
+
+FAR_PADDED = [*FAR_FIELDS, PADDED[-1]]
+
+
+def stamp_to_ns(stamp: Time) -> int:
+    """builtin_interfaces/Time to int nanoseconds."""
+    return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 def ns_to_stamp(stamp_ns: int) -> Time:
@@ -122,14 +156,8 @@ def camera_info_message(
 
 
 def image_message(pixels: np.ndarray, encoding: str, head: Header) -> Image:
-    """sensor_msgs/Image of pixels (H, W) or (H, W, C); their memory is shared, not copied."""
-    pixels = np.ascontiguousarray(pixels)
-    height, width = pixels.shape[:2]
-    msg = Image(header=head, width=width, height=height, encoding=encoding)
-    msg.is_bigendian = int(sys.byteorder == "big")
-    msg.step = pixels.nbytes // height
-    msg._data = pixels.reshape(-1).view(np.uint8)
-    return msg
+    """sensor_msgs/Image of pixels (H, W) or (H, W, C)."""
+    return BRIDGE.cv2_to_imgmsg(pixels, encoding, head)
 
 
 def depth_message(depth: np.ndarray, encoding: str, head: Header) -> Image:
@@ -147,24 +175,31 @@ def to_millimetres(depth: np.ndarray) -> np.ndarray:
 
 
 def cloud_message(points: np.ndarray, head: Header) -> PointCloud2:
-    """Organised cloud of points (H, W) of dtype `point_cloud.POINT`; their memory is shared."""
-    height, width = points.shape
-    msg = PointCloud2(header=head, height=height, width=width, is_dense=False)
-    msg.fields = [
-        PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
-        for name, (_, offset) in POINT.fields.items()
-    ]
-    msg.point_step = POINT.itemsize
-    msg.row_step = POINT.itemsize * width
-    msg._data = points.reshape(-1).view(np.uint8)
+    """Organised cloud of points (H, W) of dtype `point_cloud.POINT` or `FAR_POINT`."""
+    fields, padded = (FAR_FIELDS, FAR_PADDED) if points.dtype == FAR_POINT else (FIELDS, PADDED)
+    flat = points.ravel().view(point_cloud2.dtype_from_fields(padded))
+    msg = point_cloud2.create_cloud(head, padded, flat)
+    # Of two dimensions create_cloud would take the first one for the width.
+    msg.height, msg.width = points.shape
+    msg.row_step = msg.point_step * msg.width
+    msg.fields = fields
     return msg
 
 
+def cloud_points(msg: PointCloud2) -> np.ndarray:
+    """Points (H, W) of a cloud as a structured array with its fields. May raise `ValueError`."""
+    # Flat, for the same reason: read_points, too, would swap rows and columns.
+    return point_cloud2.read_points(msg).reshape(msg.height, msg.width)
+
+
 def map_message(points: np.ndarray, colours: np.ndarray, head: Header) -> PointCloud2:
-    """Cloud of points (N, 3) float32 and colours (N, 3) uint8: unorganised, all valid."""
+    """Cloud of points (N, 3) and colours (N, 3) uint8: unorganised, all valid.
+
+    x, y, z are float32, or float64 where the world is far from its origin (UTM, say).
+    """
     r, g, b = colours.astype(np.uint32).T
-    packed = np.zeros((1, len(points)), POINT)
-    for axis, values in zip("xyz", points.T):
+    packed = np.zeros((1, len(points)), FAR_POINT if float32_origin(points).any() else POINT)
+    for axis, values in zip("xyz", points.T, strict=True):
         packed[axis] = values
     packed["rgb"] = (r << 16) | (g << 8) | b
     msg = cloud_message(packed, head)
@@ -175,9 +210,7 @@ def map_message(points: np.ndarray, colours: np.ndarray, head: Header) -> PointC
 def pose_message(T: np.ndarray) -> Pose:
     """geometry_msgs/Pose of a (4, 4) transform."""
     pose = Pose()
-    pose.position.x, pose.position.y, pose.position.z = map(float, T[:3, 3])
-    q = pose.orientation
-    q.x, q.y, q.z, q.w = map(float, poses.to_quat_xyzw(T[:3, :3]))
+    _fill(pose.position, pose.orientation, T)
     return pose
 
 
@@ -188,14 +221,29 @@ def pose_stamped(T: np.ndarray, head: Header) -> PoseStamped:
 
 def pose_matrix(pose: Pose, name: str = "pose") -> np.ndarray:
     """(4, 4) transform of a geometry_msgs/Pose. Raises `poses.PoseError`."""
-    p, q = pose.position, pose.orientation
-    return poses.from_quat_xyzw((q.x, q.y, q.z, q.w), (p.x, p.y, p.z), name)
+    return _matrix(pose.position, pose.orientation, name)
+
+
+def transform_matrix(transform: Transform, name: str = "transform") -> np.ndarray:
+    """(4, 4) transform of a geometry_msgs/Transform. Raises `poses.PoseError`."""
+    return _matrix(transform.translation, transform.rotation, name)
 
 
 def transform_message(T: np.ndarray, head: Header, child_frame_id: str) -> TransformStamped:
     """geometry_msgs/TransformStamped: `head.frame_id` is the parent."""
     transform = Transform()
-    t, q = transform.translation, transform.rotation
-    t.x, t.y, t.z = map(float, T[:3, 3])
-    q.x, q.y, q.z, q.w = map(float, poses.to_quat_xyzw(T[:3, :3]))
+    _fill(transform.translation, transform.rotation, T)
     return TransformStamped(header=head, child_frame_id=child_frame_id, transform=transform)
+
+
+def _matrix(t: Point | Vector3, q: Quaternion, name: str) -> np.ndarray:
+    # quaternion_matrix would take NaN and quaternions of any length.
+    T = quaternion_matrix(poses.unit_quaternion((q.x, q.y, q.z, q.w), name))
+    T[:3, 3] = t.x, t.y, t.z
+    poses.require_finite(T, name)
+    return T
+
+
+def _fill(t: Point | Vector3, q: Quaternion, T: np.ndarray) -> None:
+    t.x, t.y, t.z = map(float, T[:3, 3])
+    q.x, q.y, q.z, q.w = map(float, quaternion_from_matrix(T))

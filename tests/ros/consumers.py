@@ -13,6 +13,7 @@ from rclpy.qos import (
     qos_profile_system_default,
 )
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs_py.point_cloud2 import read_points
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
@@ -83,16 +84,7 @@ def pixels(msg: Image, kind: type, channels: int = 1) -> np.ndarray:
 
 def coordinates(msg: PointCloud2) -> np.ndarray:
     """(H, W, 3), read by the offsets of the message, as PCL and nav2 do."""
-    names = [f.name for f in msg.fields]
-    kind = np.dtype(
-        {
-            "names": names,
-            "formats": ["<f4"] * len(names),
-            "offsets": [f.offset for f in msg.fields],
-            "itemsize": msg.point_step,
-        }
-    )
-    points = np.frombuffer(msg.data, kind).reshape(msg.height, msg.width)
+    points = read_points(msg, ["x", "y", "z"]).reshape(msg.height, msg.width)
     return np.stack([points[axis] for axis in "xyz"], axis=-1)
 
 

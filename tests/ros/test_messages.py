@@ -9,7 +9,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel
-from da3_ros.core.point_cloud import PointCloudWriter
+from da3_ros.core.point_cloud import POINT, PointCloudWriter
 from da3_ros.ros import messages
 
 K = np.array([[300.0, 0, 160], [0, 310, 120], [0, 0, 1]])
@@ -132,9 +132,14 @@ def field_of(data, offset):
     return np.ascontiguousarray(data[..., offset : offset + 4]).view(np.float32)[..., 0]
 
 
-def test_filling_an_image_shares_memory():
-    depth = np.zeros((10, 10), np.float32)
-    assert np.shares_memory(messages.depth_message(depth, "32FC1", HEAD).data, depth)
+def test_messages_keep_what_they_were_given():
+    """The depth and the buffer of the cloud are written again for the next frame."""
+    depth, points = np.ones((10, 12), np.float32), np.ones((10, 12), POINT)
+    image = messages.depth_message(depth, "32FC1", HEAD)
+    cloud = messages.cloud_message(points, HEAD)
+    depth[:], points["z"] = 2, 2
+    assert set(np.frombuffer(image.data, np.float32)) == {1}
+    assert set(messages.cloud_points(cloud)["z"].ravel()) == {1}
 
 
 def test_images_survive_the_wire_at_full_size():

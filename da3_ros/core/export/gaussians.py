@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
 import torch
 from torch.nn import functional as F
 
 from da3_ros.core.scale.align import Similarity
-from da3_ros.net.camera import quaternion, rotation_matrix
-from da3_ros.net.gaussians import Gaussians
+from da3_ros.net.camera import Cameras, quaternion, rotation_matrix
+from da3_ros.net.gaussians import Gaussians, pose_scales
+from da3_ros.net.network import NetOutput
 from da3_ros.net.spherical_harmonics import rotate_harmonics
 
 
@@ -37,3 +42,26 @@ def moved(gaussians: Gaussians, similarity: Similarity) -> Gaussians:
         harmonics=rotate_harmonics(gaussians.harmonics, R),
         opacities=gaussians.opacities,
     )
+
+
+def of_views(gaussians: Gaussians, order: Sequence[int]) -> Gaussians:
+    """Those (1, N * pixels, ...) of N views, view after view in another order."""
+    return Gaussians(
+        **{
+            name: values.unflatten(1, (len(order), -1))[:, list(order)].flatten(1, 2)
+            for name, values in vars(gaussians).items()
+        }
+    )
+
+
+def with_gaussians_at_depth(out: NetOutput, cameras: Cameras) -> NetOutput:
+    """The network lays Gaussians out in the size of the given poses, not of depth and its own
+    poses; the output with Gaussians that lie where its depth does.
+    """
+    if out.gaussians is None:
+        return out
+    T_cam_ref = out.T_cam_ref.clone()
+    T_cam_ref[..., 3] /= 1.0 if out.scale_factor is None else out.scale_factor[0]
+    size = float(pose_scales(T_cam_ref, cameras.T_cam_ref)[0])
+    shrink = Similarity(np.eye(3), np.zeros(3), 1 / size)
+    return replace(out, gaussians=moved(out.gaussians, shrink))

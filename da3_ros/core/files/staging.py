@@ -91,7 +91,7 @@ def _move(stage: Stage, folder: Path) -> None:
     kinds = {(path.parent, path.suffix) for path in targets if path.parent != folder}
     beside = {p for f, suffix in kinds if f.is_dir() for p in f.iterdir() if p.suffix == suffix}
     stage.left = len(beside - set(targets))
-    for source, target in zip(sources, targets):
+    for source, target in zip(sources, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(source, target)
 

@@ -135,7 +135,7 @@ def pose_residuals(T_world_a: np.ndarray, T_world_b: np.ndarray) -> tuple[np.nda
     """Distance (N,) in metres and angle (N,) in radians between poses (N, 4, 4)."""
     R_a_b = np.swapaxes(T_world_a[:, :3, :3], 1, 2) @ T_world_b[:, :3, :3]
     distances = np.linalg.norm(T_world_a[:, :3, 3] - T_world_b[:, :3, 3], axis=1)
-    return distances, np.array([poses.rotation_angle(R) for R in R_a_b])
+    return distances, poses.rotation_angle(R_a_b)
 
 
 def camera_positions(T_cam_ref: np.ndarray) -> np.ndarray:

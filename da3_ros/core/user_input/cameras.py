@@ -35,7 +35,8 @@ def check_intrinsics(
     if values.ndim != 3 or values.shape[1:] != (3, 3) or not len(values):
         raise ValueError(f"{name} has shape {values.shape}, must be (N, 3, 3)")
     _check_count(values, name, None if sizes is None else len(sizes))
-    for i, (K, (height, width)) in enumerate(zip(values, sizes or [(1, 1)] * len(values))):
+    sizes = [(1, 1)] * len(values) if sizes is None else sizes
+    for i, (K, (height, width)) in enumerate(zip(values, sizes, strict=True)):
         try:
             check_plausible(CameraModel(width, height, K))
         except CameraError as error:

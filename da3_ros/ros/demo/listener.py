@@ -7,12 +7,11 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from sensor_msgs.msg import Image, PointCloud2
 
-from da3_ros.core.point_cloud import POINT
 from da3_ros.msg import Status
 from da3_ros.ros.background_node import SpunNode
 from da3_ros.ros.images import to_rgb
 from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
-from da3_ros.ros.messages import pose_matrix
+from da3_ros.ros.messages import cloud_points, pose_matrix
 
 CLOUD_STEP = 3
 """Every n-th pixel and row goes into the picture from above."""
@@ -62,10 +61,9 @@ class Listener(SpunNode):
         self.rgb = to_rgb(msg)
 
     def _on_points(self, msg: PointCloud2) -> None:
-        points = np.frombuffer(msg.data, POINT).reshape(msg.height, msg.width)
-        points = points[::CLOUD_STEP, ::CLOUD_STEP].ravel()
+        points = cloud_points(msg)[::CLOUD_STEP, ::CLOUD_STEP].ravel()
         xyz = np.stack([points[axis] for axis in "xyz"], axis=-1)
-        packed = points["rgb"]
+        packed = points["rgb"].view(np.uint32)
         colours = np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=-1)
         self._clouds[stamp_to_ns(msg.header.stamp)] = xyz, colours.astype(np.uint8)
 

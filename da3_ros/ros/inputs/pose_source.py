@@ -12,8 +12,8 @@ from geometry_msgs.msg import TransformStamped
 from da3_ros.core.config import PoseConfig
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
+    TransformBuffer,
     TransformUnavailable,
-    create_buffer,
     stamp_to_ns,
 )
 from da3_ros.ros.inputs.time_jump import jump_back
@@ -38,7 +38,7 @@ class PoseSource:
 
     def __init__(self, config: PoseConfig):
         self._config = config
-        self._buffer = create_buffer()
+        self._buffer = TransformBuffer()
         self._odometry_child: str | None = None
         self._newest_ns: dict[str, int] = {}
         self._parent_of: dict[str, str] = {}

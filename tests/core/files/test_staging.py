@@ -55,11 +55,11 @@ def test_links_that_lead_out_are_refused_and_links_in_the_place_of_a_file_replac
     (tmp_path / "outside" / "mine.txt").write_text("mine")
     (tmp_path / "out" / "deep").symlink_to(tmp_path / "outside")
     (tmp_path / "out" / "a.txt").symlink_to(tmp_path / "outside" / "mine.txt")
-    with pytest.raises(OSError, match="deep' is a link that leads out of"):
-        with staged(tmp_path / "out") as stage:
-            (stage.path / "a.txt").write_text("new")
-            (stage.path / "deep").mkdir()
-            (stage.path / "deep" / "mine.txt").write_text("new")
+    refused = pytest.raises(OSError, match="deep' is a link that leads out of")
+    with refused, staged(tmp_path / "out") as stage:
+        (stage.path / "a.txt").write_text("new")
+        (stage.path / "deep").mkdir()
+        (stage.path / "deep" / "mine.txt").write_text("new")
     assert (tmp_path / "out" / "a.txt").is_symlink()
     with staged(tmp_path / "out") as stage:
         (stage.path / "a.txt").write_text("new")
@@ -69,10 +69,10 @@ def test_links_that_lead_out_are_refused_and_links_in_the_place_of_a_file_replac
 
 def test_a_folder_in_the_place_of_a_file_is_named_before_anything_moves(tmp_path):
     (tmp_path / "b.txt").mkdir()
-    with pytest.raises(OSError, match="b.txt' is a folder, where a file has to be"):
-        with staged(tmp_path) as stage:
-            (stage.path / "a.txt").write_text("new")
-            (stage.path / "b.txt").write_text("new")
+    refused = pytest.raises(OSError, match="b.txt' is a folder, where a file has to be")
+    with refused, staged(tmp_path) as stage:
+        (stage.path / "a.txt").write_text("new")
+        (stage.path / "b.txt").write_text("new")
     assert tree(tmp_path) == []
 
 

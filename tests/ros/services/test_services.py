@@ -100,6 +100,7 @@ def test_trigger_exports_the_newest_window(robot, node, folder):
     assert list(folder.glob("*/scene.glb"))
     answer = robot.call(Trigger, "/da3/export_gs_ply", Trigger.Request())
     assert not answer.success and "no Gaussian head" in answer.message
+    assert "set model.name to depth-anything/DA3-GIANT" in answer.message
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,22 @@ def test_mesh_and_rendered_depth(robot, node, tmp_path):
     request.camera_info.k[0] = 40.0
     answer = robot.call(RenderDepth, "/da3/render_depth", request)
     assert not answer.success and "nowhere" in answer.message
+
+
+def test_time_zero_renders_from_where_the_frame_is_now(robot, node, tmp_path):
+    """The camera is inside a ball, and sees it in every pixel."""
+    drive(robot)
+    path = tmp_path / "ball.ply"
+    trimesh.creation.icosphere(radius=50.0).export(path)
+    assert robot.call(LoadMesh, "/da3/load_mesh", LoadMesh.Request(path=str(path))).success
+    request = RenderDepth.Request(cull_faces=False)
+    request.camera_pose = PoseStamped(header=messages.header("camera_optical_frame", 0))
+    request.camera_pose.pose.orientation.w = 1.0
+    request.camera_info = messages.camera_info_message(CAMERA, messages.header("", 0))
+    answer = robot.call(RenderDepth, "/da3/render_depth", request)
+    assert answer.success, answer.message
+    depth = np.frombuffer(answer.depth.data, np.float32)
+    assert np.isfinite(depth).all() and depth.min() > 1
 
 
 def test_a_missing_mesh_file_is_named(robot, node):
