@@ -8,8 +8,10 @@ import sys
 import time
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
+from da3_ros.api import DepthAnything3
 from da3_ros.core.export import FORMATS
 from da3_ros.core.inference_request import InferenceOptions
 from da3_ros.core.print_options import plain_lines
@@ -159,11 +161,6 @@ def _video(options: argparse.Namespace) -> int:
 
 
 def _run(images: list, options: argparse.Namespace) -> int:
-    # Imported here: `da3 --help` need not wait for torch.
-    import torch
-
-    from da3_ros.api import DepthAnything3
-
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
