@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "da3_ros"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 ARROWS = ("commands", "ros", "api", "synthetic", "core", "net")
-"""Each may import itself and what stands behind it; api and synthetic know nothing of each other."""
+"""Each may import itself and what stands behind it; api and synthetic do not know each other."""
 
 MAY_IMPORT = {room: set(ARROWS[place:]) for place, room in enumerate(ARROWS)}
 MAY_IMPORT["api"] -= {"synthetic"}
@@ -36,7 +36,7 @@ ROS_MODULES = {
     "tf2_ros",
     "tf_transformations",
 }
-OUR_INTERFACES = ("da3_ros.msg", "da3_ros.srv")
+OUR_INTERFACES = ("da3_ros.action", "da3_ros.msg", "da3_ros.srv")
 
 
 def imports(file: Path) -> Iterator[str]:

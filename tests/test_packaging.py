@@ -26,7 +26,7 @@ from da3_ros.core.print_parameters import as_yaml
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
-INTERFACES = sorted(ROOT.glob("msg/*.msg")) + sorted(ROOT.glob("srv/*.srv"))
+INTERFACES = [f for kind in ("action", "msg", "srv") for f in sorted(ROOT.glob(f"{kind}/*.{kind}"))]
 
 COMMANDS = ROOT / "cmake" / "commands.cmake"
 
@@ -99,7 +99,7 @@ def test_tf_messages_have_the_hash_of_the_real_type():
 
 
 def test_every_interface_is_listed_for_cmake():
-    listed = re.findall(r'"((?:msg|srv)/\w+\.(?:msg|srv))"', (ROOT / "CMakeLists.txt").read_text())
+    listed = re.findall(r'"((?:action|msg|srv)/\w+\.\w+)"', (ROOT / "CMakeLists.txt").read_text())
     assert listed == [str(f.relative_to(ROOT)) for f in INTERFACES]
 
 

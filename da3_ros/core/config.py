@@ -20,8 +20,9 @@ from da3_ros.core.config_checks import (
     check_window,
 )
 from da3_ros.core.parameter import Block, ConfigError, Parameter, build, declared, parameter
+from da3_ros.core.scale_config import ScaleConfig
 
-__all__ = ["Config", "ConfigError", "Parameter", "from_dict", "parameters"]
+__all__ = ["Config", "ConfigError", "Parameter", "ScaleConfig", "from_dict", "parameters"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class ModelConfig(Block, together=check_model):
     )
     precision: str = parameter(
         "auto",
-        "`auto` takes bf16 where the device multiplies it faster than fp32; the last layers stay fp32",
+        "`auto` takes bf16 where the device multiplies it faster than fp32; "
+        "the last layers stay fp32",
         choices=("auto", "fp32", "bf16"),
     )
     process_res: int = parameter(
@@ -79,6 +81,12 @@ class InputConfig(Block, together=check_input):
         True,
         "images come straight from the lens and are rectified with their camera info; false: they "
         "are rectified already (`image_rect`) and its P describes them",
+    )
+    mask: str = parameter(
+        "",
+        "picture (PNG) of what the camera sees of its own robot, black: those pixels get no depth "
+        "and no points; as the image comes, before it is rectified; `{camera}` in it stands for "
+        "the name of a rig's camera",
     )
 
 
@@ -137,7 +145,8 @@ class WindowConfig(Block, together=check_window):
     )
     reference: str = parameter(
         "middle",
-        "reference view of the network; `middle` is the most accurate, `newest` has the least delay",
+        "reference view of the network; `middle` is the most accurate, "
+        "`newest` has the least delay",
         choices=("middle", "newest", "first"),
     )
     publish: str = parameter(
@@ -147,33 +156,6 @@ class WindowConfig(Block, together=check_window):
     )
     drop_when_busy: bool = parameter(
         True, "newest window wins while the network is busy; false processes every window (offline)"
-    )
-
-
-@dataclass(frozen=True)
-class ScaleConfig(Block):
-    min_baseline: float = parameter(
-        0.05,
-        "camera distances below this say nothing about scale",
-        unit="m",
-        low=0.0,
-        high=100.0,
-        live=True,
-    )
-    max_spread: float = parameter(
-        0.3,
-        "a window whose pairs disagree by more than this keeps the last good scale",
-        low=0.0,
-        high=10.0,
-        live=True,
-    )
-    max_age: float = parameter(
-        30.0,
-        "a held scale older than this is not trusted: depth becomes NaN",
-        unit="s",
-        low=0.0,
-        high=86400.0,
-        live=True,
     )
 
 
@@ -199,7 +181,8 @@ class OutputConfig(Block, together=check_output):
     )
     edge_ratio: float = parameter(
         0.0,
-        "pixels between surfaces whose depths differ by more than this share become NaN; 0 keeps them",
+        "pixels between surfaces whose depths differ by more than this share become NaN; "
+        "0 keeps them",
         low=0.0,
         high=10.0,
         live=True,

@@ -19,6 +19,16 @@ POINT = np.dtype(
 )
 """One point: the layout of depth_image_proc. `rgb` is 0x00RRGGBB; ROS calls it float32."""
 
+FAR_POINT = np.dtype(
+    {
+        "names": ["x", "y", "z", "rgb"],
+        "formats": ["<f8", "<f8", "<f8", "<u4"],
+        "offsets": [0, 8, 16, 24],
+        "itemsize": 32,
+    }
+)
+"""One point of a world so far from its origin that float32 would lose its millimetres."""
+
 
 class PointCloudWriter:
     """Writes clouds into one buffer, which the next call overwrites."""

@@ -94,7 +94,7 @@ class SceneBuilder:
     def build(
         self, *, boxes: int | None = None, cylinders: int | None = None, balls: int | None = None
     ) -> Scene:
-        """The scene, each kind padded to the given number of places (None: as many as there are)."""
+        """The scene, each kind padded to the given number of places (None: as many as it has)."""
         wanted = {"box": boxes, "cylinder": cylinders, "ball": balls}
         counts = {k: len(v) if wanted[k] is None else wanted[k] for k, v in self.kinds.items()}
         parts = [p for k, v in self.kinds.items() for p in _padded(v, counts[k], k)]

@@ -83,7 +83,7 @@ def export_colmap(prediction: Prediction, folder: Path, options: ColmapOptions) 
     """
     images = options.images
     mask = points.chosen_pixels(prediction, options)
-    cloud, colors = points.unproject(prediction, mask), prediction.processed_images[mask]
+    cloud, colors = points.world_points(prediction, mask), prediction.processed_images[mask]
     paths = [] if images else _write_images(prediction, folder / "images")
     views = _views(prediction, mask, images or _network_images(prediction))
     target = folder / "sparse" / "0"
@@ -200,7 +200,7 @@ def _image_lines(index: int, view: _View) -> str:
 
 def _point_lines(table: np.ndarray) -> Iterator[str]:
     for number, (x, y, z), (r, g, b), _, _, image, point2d in table.tolist():
-        yield f"{number} {x:.9g} {y:.9g} {z:.9g} {r} {g} {b} 0 {image} {point2d}"
+        yield f"{number} {x:.12g} {y:.12g} {z:.12g} {r} {g} {b} 0 {image} {point2d}"
 
 
 def _write(path: Path, chunks) -> Path:

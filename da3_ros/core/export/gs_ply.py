@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from da3_ros.core.export.gaussians import unbatched
-from da3_ros.core.export.ply import write_ply
+from da3_ros.core.files.ply import write_ply
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.options import Flag, Maybe, Number, Options, Whole, option
 from da3_ros.net.gaussians import Gaussians

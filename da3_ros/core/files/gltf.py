@@ -12,6 +12,9 @@ from da3_ros.core.files.atomic_file import atomic_path
 
 POINTS, LINES, TRIANGLES = 0, 1, 4
 
+Z_UP_TO_Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+"""World axes (z up, REP-103) to glTF's (y up)."""
+
 _FLOAT, _UINT = 5126, 5125
 _ARRAY_BUFFER, _ELEMENT_ARRAY_BUFFER = 34962, 34963
 

@@ -54,7 +54,7 @@ class Scene:
             self._frames += 1
 
     def cloud(self) -> tuple[np.ndarray, np.ndarray]:
-        """Points (n, 3) float32 of the fused surface, metres, and colours (n, 3) uint8."""
+        """Points (n, 3) float64 of the fused surface, metres, and colours (n, 3) uint8."""
         return surface_points(self._snapshot())
 
     def build_mesh(self) -> Mesh:

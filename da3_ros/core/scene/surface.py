@@ -21,7 +21,7 @@ MIN_ISLAND = 60
 
 @one_thread()
 def surface_points(volume: TsdfVolume) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 3) float32 points, world frame, metres, and their (n, 3) uint8 colours.
+    """(n, 3) float64 points, world frame, metres, and their (n, 3) uint8 colours.
 
     One point for each voxel edge that the surface crosses, so the density is the voxel's.
     """
@@ -37,7 +37,7 @@ def surface_points(volume: TsdfVolume) -> tuple[np.ndarray, np.ndarray]:
         position[:, axis] += share
         points.append(position * volume.voxel_size)
         colours.append(blocks.colour[row, voxel])
-    points = torch.cat(points).float().cpu().numpy()
+    points = torch.cat(points).cpu().numpy()
     return points, torch.cat(colours).float().round().byte().cpu().numpy()
 
 

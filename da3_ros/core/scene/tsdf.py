@@ -10,14 +10,7 @@ import torch
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.scene.one_thread import one_thread
-from da3_ros.core.scene.voxel_blocks import (
-    SIDE,
-    VOXELS,
-    VoxelBlocks,
-    block_coords,
-    block_keys,
-    local_voxels,
-)
+from da3_ros.core.scene.voxel_blocks import SIDE, VOXELS, VoxelBlocks, local_voxels
 
 MAX_WEIGHT = 255.0
 """Summed confidence beyond which old observations fade: the map follows slow change."""
@@ -56,19 +49,20 @@ class TsdfVolume:
         image: np.ndarray | None = None,
         confidence: np.ndarray | None = None,
     ) -> None:
-        """Fuse one depth image (H, W), metres along z; NaN unknown, +Inf farther than the sensor sees.
+        """Fuse one depth image (H, W), metres along z; NaN unknown, +Inf beyond the sensor's range.
 
         camera: pinhole model of these pixels. T_world_cam: (4, 4). image: (H, W, 3) uint8
-        RGB or None (grey). confidence: (H, W) weights, NaN and negative count as 0; None means 1 everywhere.
+        RGB or None (grey). confidence: (H, W) weights, NaN and negative count as 0; None means 1
+        everywhere.
         Raises ValueError when sizes differ or the camera has a lens.
         """
         with one_thread():
             self._fuse(_View(depth, T_world_cam, camera, image, confidence, self.blocks.device))
 
     def _fuse(self, view: _View) -> None:
-        near = self._touched(view)
         centre = view.T_world_cam[:3, 3] / (SIDE * self.voxel_size)
-        self.blocks.allocate(near, centre)
+        self.blocks.recentre(centre)
+        self.blocks.allocate(self._touched(view), centre)
         if self.blocks.count == 0:
             return
         for rows in torch.split(self._visible(view), _BLOCKS_AT_ONCE):
@@ -87,11 +81,11 @@ class TsdfVolume:
         ).double()
         rays = view.K_inverse @ pixels
         samples = math.ceil(2 * self.truncation / (0.5 * edge)) + 1
-        keys = []
+        touched = []
         for offset in np.linspace(-self.truncation, self.truncation, samples):
             points = view.T_world_cam[:3, :3] @ (rays * (z + offset)) + view.T_world_cam[:3, 3:]
-            keys.append(block_keys(torch.floor(points.T / edge)))
-        return block_coords(torch.unique(torch.cat(keys)))
+            touched.append(torch.floor(points.T / edge).to(torch.int64))
+        return self.blocks.unique(torch.cat(touched))
 
     def _visible(self, view: _View) -> torch.Tensor:
         """Rows of the blocks that can project into the image, nearer than the range."""

@@ -23,7 +23,12 @@ from da3_ros.core.config import PoseConfig
 from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.find_camera import is_static
 from da3_ros.ros.inputs.pose_source import odometry_transform
-from da3_ros.ros.inputs.tf_buffer import BadTransform, TransformBuffer, check_transform
+from da3_ros.ros.inputs.tf_buffer import (
+    BadTransform,
+    TransformBuffer,
+    TransformUnavailable,
+    check_transform,
+)
 from da3_ros.ros.messages import stamp_to_ns
 
 AHEAD_NS = 4_000_000_000
@@ -154,6 +159,10 @@ class BagPoses:
         for sample in itertools.chain.from_iterable(moving.values()):
             buffer.insert(sample.transform, static=False)
         return buffer.lookup(target, source, stamp_ns)
+
+    def explain(self, error: TransformUnavailable) -> str:
+        """Why there is no pose; which frames there are, the search for the camera has said."""
+        return str(error)
 
     def _newest(self, samples: list[_Sample]) -> _Sample:
         """The static transform that counts now: they are sent only once, however late."""
