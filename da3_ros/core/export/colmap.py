@@ -21,7 +21,7 @@ from da3_ros.core.user_input.images import ImageBatch
 from da3_ros.core.user_input.options import Choice, Maybe, Of, option
 
 PINHOLE = 1
-MODELS = ("binary", "text", "both")
+FILE_KINDS = ("binary", "text", "both")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ class _View:
 class ColmapOptions(CloudOptions):
     """Options of the format colmap."""
 
-    model: str = option("binary", Choice(MODELS), "files of the model")
+    model: str = option("binary", Choice(FILE_KINDS), "files of the model")
     images: SourceImages | None = option(
         None, Maybe(Of(SourceImages)), "files that the model refers to; from file names by itself"
     )

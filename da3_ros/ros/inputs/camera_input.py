@@ -22,9 +22,8 @@ from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.images import ImageError, compressed_size, compressed_to_rgb, to_rgb
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
 from da3_ros.ros.inputs.time_jump import jump_back
-from da3_ros.ros.messages import rectifier
+from da3_ros.ros.messages import rectifier, stamp_to_ns
 
 FAULTS = (
     (ImageError, Drop.BAD_IMAGE, ""),
