@@ -332,7 +332,8 @@ def test_one_failing_bag_gets_the_table_whatever_fails(room, tmp_path, monkeypat
 
 def test_a_large_result_is_announced(room, tmp_path, monkeypatch, capsys):
     with_points, without = (
-        survey(BagJob(room, tmp_path / "out", PARAMETERS, leave_out=out)) for out in ((), ("points",))
+        survey(BagJob(room, tmp_path / "out", PARAMETERS, leave_out=out))
+        for out in ((), ("points",))
     )
     assert with_points.images == without.images == FRAMES
     assert (with_points.size, without.size) == (FRAMES * 320 * 240 * 43, FRAMES * 320 * 240 * 11)
