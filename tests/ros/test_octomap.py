@@ -12,7 +12,7 @@ import pytest
 from test_stack_files import da3, of_node
 
 from da3_ros.core.config import OutputConfig
-from da3_ros.core.depth_view import view
+from da3_ros.core.depth_view import DepthView
 from da3_ros.core.frame import Frame
 from da3_ros.core.load_model import load_model
 from da3_ros.core.pipeline import Pipeline
@@ -56,8 +56,8 @@ def octree(clouds):
 
 def of_network(output: OutputConfig):
     for result in results():
-        seen = view(result, 0, output)
-        yield points_of(seen.depth, seen.camera), seen.frame.T_world_cam
+        seen = DepthView(result, 0, output)
+        yield points_of(seen.depth, seen.camera), result.frames[0].T_world_cam
 
 
 def points_of(depth, camera):
