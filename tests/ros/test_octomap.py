@@ -4,14 +4,13 @@ The real OctoMap fills its octree as octomap_server does, with clouds of the bui
 is wrong by a quarter of the depth, and for comparison with exact ones.
 """
 
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 from test_stack_files import da3, of_node
 
-from da3_ros.core.config import OutputConfig
+from da3_ros.core.config import OutputConfig, from_dict
 from da3_ros.core.depth_view import DepthView
 from da3_ros.core.frame import Frame
 from da3_ros.core.load_model import load_model
@@ -36,7 +35,9 @@ def views():
 
 @cache
 def results() -> list[WindowDepth]:
-    config = replace(da3("octomap"), model=replace(da3("octomap").model, name="da3-demo"))
+    """With the scale as the network says it: where pictures show too little for parallax."""
+    values = of_node("octomap", "da3") | {"model.name": "da3-demo"}
+    config = from_dict(values | {"scale.source": "cameras", "scale.correction": "none"})
     pipeline = Pipeline(load_model(config), config)
     frames = [Frame("c", i + 1, v.image, SMALL, v.T_world_cam) for i, v in enumerate(views())]
     windows = [pipeline.push(frame).window for frame in frames]
