@@ -315,6 +315,7 @@ def test_gaussians_lie_where_depth_and_cameras_say(giant):
     ):
         found = bare.inference(pictures(3), infer_gs=True, process_res=56, **given)
         out_K = found.intrinsics if not given else None
+        assert found.aux["gaussians"] is found.gaussians
         means = found.gaussians.means[0].numpy().reshape(*found.depth.shape, 3)
         T_world_cam = to_camera_poses(found.extrinsics)
         distance = np.linalg.norm(means - T_world_cam[:, None, None, :3, 3], axis=-1)

@@ -44,7 +44,9 @@ def resolve(file: str, distro: str, machine: str, folder: Path) -> subprocess.Co
         "--constraint", constraints, ROOT / file,
     ]  # fmt: skip
     # A folder of wheels is for this machine only, and uv does not look at whose they are.
-    environment = {k: v for k, v in os.environ.items() if k not in ("PIP_FIND_LINKS", "UV_FIND_LINKS")}
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("PIP_FIND_LINKS", "UV_FIND_LINKS")
+    }
     return subprocess.run(
         command, env=environment, timeout=DEADLINE, check=False, capture_output=True, text=True
     )

@@ -31,9 +31,12 @@ from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.preprocess import ResizePlan, centre_crop, relative_to_reference
 from da3_ros.core.process_res import process_res
 from da3_ros.core.scale.align import Similarity
+from da3_ros.core.scale.anchors import AnchorStore
 from da3_ros.core.scale.metric_scale import MetricScale
 from da3_ros.core.scale.network_scale import NetworkScale
 from da3_ros.core.scale.placement import DepthMaps, NetworkPoses, Placement, ScaleSource
+from da3_ros.core.scale.points import Residuals, ScenePoints
+from da3_ros.core.scale.scene_scale import SceneScale
 from da3_ros.core.scale.window_chain import WindowChain
 from da3_ros.core.sliding_window import SlidingWindow, Step, Window
 from da3_ros.net.gaussians import Gaussians
@@ -53,18 +56,24 @@ class Pipeline:
         self._scale = MetricScale(config.scale, metric=metric)
         self._chain = WindowChain(config.scale, metric=metric)
         self._own_scale = NetworkScale(metric=metric)
+        any_view = network.preset.any_view
+        self._scene = SceneScale(
+            config.scale,
+            self._scale if any_view else self._own_scale,
+            keeps_unit=any_view or metric,
+        )
         self.clear()
 
     def configure(self, config: Config) -> None:
         """Take parameters that changed while running."""
         self.config = config
         self._window.config = config.window
-        self._scale.config = self._chain.config = config.scale
+        self._scale.config = self._chain.config = self._scene.config = config.scale
 
     def clear(self) -> None:
         """Forget frames, encodings, scale and chain, as after a jump back in time."""
         self._window.clear()
-        self._scale.clear()
+        self._scene.clear()
         self._chain.clear()
         self._limit = self._no_limit()
         # An encoding lives as long as its frame is in a window, here or with the caller.
@@ -76,6 +85,15 @@ class Pipeline:
     def push(self, *frames: Frame) -> Step:
         """Take the frames of one instant; says whether a window is due (see SlidingWindow)."""
         return self._window.push(*frames)
+
+    @property
+    def anchors(self) -> AnchorStore:
+        """Points from outside are added here, from any thread."""
+        return self._scene.anchors
+
+    def tracked_points(self, window: Window, view: int) -> tuple[ScenePoints, Residuals]:
+        """Points of one view of a posed window, as triangulated."""
+        return self._scene.tracked(window, view)
 
     def process(self, window: Window) -> WindowDepth:
         """Depth of the window's published views, in metres where that can be known.
@@ -182,9 +200,9 @@ class Pipeline:
 
     def _source_of_scale(self, window: Window) -> ScaleSource:
         """Who says where this window is and how long its unit is."""
-        if not self.network.preset.any_view:
-            return self._own_scale
-        return self._chain if window.T_world_cam is None else self._scale
+        if window.T_world_cam is not None:
+            return self._scene
+        return self._chain if self.network.preset.any_view else self._own_scale
 
     def _maps(self, out: NetOutput, views: tuple[int, ...], prepared: WindowInput) -> DepthMaps:
         """What was decoded of the views; a one-view metric network speaks of a focal length."""

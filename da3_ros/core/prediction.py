@@ -12,7 +12,7 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.memory_limit import MemoryLimit
 from da3_ros.core.preprocess import ResizePlan, centre_crop
-from da3_ros.core.scale.placement import ChainLink, Placement, ScaleEstimate
+from da3_ros.core.scale.placement import ChainLink, Evidence, Placement, ScaleEstimate
 from da3_ros.core.sliding_window import Window
 from da3_ros.net.gaussians import Gaussians
 
@@ -101,6 +101,11 @@ class WindowDepth:
     def is_metric(self) -> bool:
         """Whether lengths are metres."""
         return self.placement.is_metric
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """What the metres rest on; None without given poses."""
+        return self.placement.evidence
 
     @property
     def T_world_cam(self) -> np.ndarray | None:

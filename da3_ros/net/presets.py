@@ -111,5 +111,6 @@ def find_preset(name: str) -> Preset:
     key = name.lower()
     key = ALIASES.get(key, key)
     if key not in PRESETS:
-        raise ValueError(f"unknown preset '{name[:80]}'; there are {', '.join([*PRESETS, *ALIASES])}")
+        known = ", ".join([*PRESETS, *ALIASES])
+        raise ValueError(f"unknown preset '{name[:80]}'; there are {known}")
     return PRESETS[key]

@@ -42,6 +42,16 @@ PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 
 DEPTH_ENCODINGS = ("16UC1", "32FC1")
 
+NAMELESS = {
+    "8UC1": "mono8 or a bayer pattern",
+    "8UC2": "yuv422 or yuv422_yuy2",
+    "8UC3": "bgr8 (as OpenCV has it) or rgb8",
+    "8UC4": "bgra8 or rgba8",
+    "16UC3": "bgr16 or rgb16",
+    "16UC4": "bgra16 or rgba16",
+}
+"""OpenCV's types, which tell no colours apart, and the encodings that may be meant."""
+
 # What OpenCV decodes by the number of channels; False: one.
 OF_CHANNELS = {False: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
 
@@ -168,6 +178,11 @@ def _planar_to_rgb(msg: Image) -> np.ndarray:
 
 def _unsupported(encoding: str) -> NoPictureError:
     hint = "; that is a depth image" if encoding in DEPTH_ENCODINGS else ""
+    if encoding in NAMELESS:
+        hint = (
+            f": it does not say what its channels are; let whoever publishes it say so, "
+            f"{NAMELESS[encoding]} (with cv_bridge: cv2_to_imgmsg(image, encoding='bgr8'))"
+        )
     return NoPictureError(
         f"encoding '{encoding}' is not supported{hint}; send one of "
         f"{', '.join([*ENCODINGS, *PLANAR])}"

@@ -73,7 +73,7 @@ def parts():
 
 
 def test_parts_of_the_robot_are_killed_and_started_again(parts, tmp_path):
-    node = start_node(tmp_path)
+    node = start_node(tmp_path, "--log-level", "da3:=debug")
     node.wait_for("active: waiting for images")
     for name, missing in MISSING.items():
         parts.wait_for_depth(time.time_ns())

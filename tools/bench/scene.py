@@ -160,7 +160,8 @@ def compare(depths: dict[str, np.ndarray]) -> None:
             mask = np.isnan(ours) != np.isnan(depths[name])
             print(
                 f"  ours against {name[8:]}: median {np.nanmedian(error):.1e} m, "
-                f"p99.9 {np.nanpercentile(error, 99.9):.1e} m, hit or miss differs at {mask.sum()} px"
+                f"p99.9 {np.nanpercentile(error, 99.9):.1e} m, "
+                f"hit or miss differs at {mask.sum()} px"
             )
 
 

@@ -14,12 +14,12 @@ FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "7scen
 
 
 def kitchen_windows(views: int, count: int, height: int, width: int, *, gap: int = 1) -> Windows:
-    """`count` windows of `views` frames, `gap` apart, the middle one first, spread over the file."""
+    """`count` windows of `views` frames, `gap` apart, the middle one first, all over the file."""
     names = sorted(p.stem for p in (FOLDER / "rgb").iterdir())
     span = (views - 1) * gap
     starts = np.linspace(0, len(names) - 1 - span, count).astype(int)
     groups = [[names[s + k * gap] for k in _middle_first(views)] for s in starts]
-    views_read = [[_read(name, height, width) for name in group] for group in groups]
+    views_read = [[read_view(name, height, width) for name in group] for group in groups]
     columns = zip(*(zip(*group) for group in views_read))
     image, depth, T, K = (np.stack([np.stack(v) for v in column]) for column in columns)
     return Windows(
@@ -33,7 +33,7 @@ def _middle_first(views):
     return [middle, *(k for k in range(views) if k != middle)]
 
 
-def _read(name, height, width):
+def read_view(name: str, height: int, width: int):
     """Image, depth (inf where unknown), pose and K at the given size."""
     image = cv2.imread(str(FOLDER / "rgb" / f"{name}.jpg"))[..., ::-1]
     depth = cv2.imread(str(FOLDER / "depth" / f"{name}.png"), cv2.IMREAD_UNCHANGED) / 1000.0

@@ -6,10 +6,10 @@ Whoever answers it is a `ScaleSource`:
     window_chain.WindowChain     none are given: one unit and one world for all windows
     network_scale.NetworkScale   the network itself knows no poses: one view at a time
 
-Another source (tracked points, a point cloud from outside) is a file beside these with a class
-of the same three methods; `Pipeline._source_of_scale` is the one place that chooses. It may hold
-another source and correct its answer: `replace(placement, factor=...)`, with one number, or a
-smooth field that also mends the depth's shape.
+    scene_scale.SceneScale       points of the scene correct the answer of one of these
+
+Another source is a file beside these with a class of the same three methods;
+`Pipeline._source_of_scale` is the one place that chooses.
 """
 
 from __future__ import annotations
@@ -71,6 +71,39 @@ class ChainLink:
     broken: str = ""
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What the metres of a window rest on, and how well that fits.
+
+    source: `anchors`, `parallax` (points of the scene), `cameras` (distances between the given
+    poses), `network` (it speaks metres), `held` (an earlier window), or `none`.
+    correction: the kind that made depth agree with the points (correction.py); `none` without.
+    points: how many were used. spread: weighted median of their deviation from one scale, ln.
+    depth_error: mean relative error of the published depth at points left out of the fit.
+    across, along: medians of what is left between tracks and epipolar lines, px at working size
+    (tracks.py), over `sightings`. change: ln of the scale over that of the window before;
+    doubt: what their uncertainties allow. NaN where nothing was measured.
+    fault: why points that there were are not used, in words; else empty.
+    """
+
+    source: str
+    correction: str = "none"
+    points: int = 0
+    spread: float = np.nan
+    depth_error: float = np.nan
+    across: float = np.nan
+    along: float = np.nan
+    sightings: int = 0
+    change: float = np.nan
+    doubt: float = np.nan
+    fault: str = ""
+
+    @property
+    def has_jumped(self) -> bool:
+        """The scale changed by more than its own uncertainty."""
+        return abs(self.change) > self.doubt
+
+
 @dataclass(frozen=True, eq=False)
 class NetworkPoses:
     """Camera poses as the network predicted them, in its own unit.
@@ -116,7 +149,7 @@ class Placement:
     T_world_cam: (N, 4, 4) poses as predicted: moved onto the given ones and scaled, or without
     given poses in the chain's world; None of a one-view network.
     position_residuals (N,) m, rotation_residuals (N,) rad: predicted against given poses.
-    link: how a window without given poses was placed.
+    link: how a window without given poses was placed. evidence: what the metres rest on.
     """
 
     scale: ScaleEstimate
@@ -126,6 +159,7 @@ class Placement:
     position_residuals: np.ndarray | None = None
     rotation_residuals: np.ndarray | None = None
     link: ChainLink | None = None
+    evidence: Evidence | None = None
 
     @property
     def unit(self) -> float:

@@ -49,10 +49,11 @@ class TsdfVolume:
         image: np.ndarray | None = None,
         confidence: np.ndarray | None = None,
     ) -> None:
-        """Fuse one depth image (H, W), metres along z; NaN unknown, +Inf farther than the sensor sees.
+        """Fuse one depth image (H, W), metres along z; NaN unknown, +Inf beyond the sensor's range.
 
         camera: pinhole model of these pixels. T_world_cam: (4, 4). image: (H, W, 3) uint8
-        RGB or None (grey). confidence: (H, W) weights, NaN and negative count as 0; None means 1 everywhere.
+        RGB or None (grey). confidence: (H, W) weights, NaN and negative count as 0; None means 1
+        everywhere.
         Raises ValueError when sizes differ or the camera has a lens.
         """
         with one_thread():

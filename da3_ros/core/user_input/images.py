@@ -13,7 +13,7 @@ import struct
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,7 +136,8 @@ def read_rgb(source, name: str = "image") -> np.ndarray:
     if isinstance(source, (str, os.PathLike)):
         return _from_file(Path(source), name, upright=True)[0]
     if isinstance(source, Image.Image):
-        return _from_pil(source, name)
+        with _named(name):  # Pillow decodes it only now
+            return _from_pil(source, name)
     if isinstance(source, np.ndarray):
         return _from_array(source, name)
     raise ImageInputError(
@@ -153,16 +154,24 @@ def picture_size(data: bytes | memoryview, name: str = "image") -> tuple[int, in
         return image.height, image.width
 
 
+def check_file(path: Path, name: str) -> None:
+    """Raise `ImageInputError` for a file that is no picture, without decoding it."""
+    with _open(path, name):
+        pass
+
+
 def decode_picture(
     data: bytes | memoryview, size: tuple[int, int] | None = None, name: str = "image"
 ) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an encoded picture, its pixels as stored: not turned by EXIF, 16 bits
-    cut to the upper 8, alpha dropped.
+    """(H, W, 3) uint8 RGB of an encoded picture, its pixels as stored: not turned by EXIF, alpha
+    dropped.
 
     size: (height, width) that it has to have. Its header is compared with that and with the
-    bound before anything is decoded. Raises `ImageInputError`.
+    bound before anything is decoded. Raises `ImageInputError`, also for grey of 16 bits: depth.
     """
-    height, width = picture_size(data, name)
+    with _read(io.BytesIO(data), f"{name} of {len(data)} bytes") as image:
+        height, width = image.height, image.width
+        _check_mode(image, name)
     if size is not None and (height, width) != tuple(size):
         raise ImageInputError(
             f"{name} has {width}x{height} px, where {size[1]}x{size[0]} px were announced"
@@ -179,6 +188,14 @@ def decode_picture(
 
 def _from_file(path: Path, name: str, upright: bool) -> tuple[np.ndarray, bool]:
     """Pixels of a picture, and whether its EXIF orientation asks to turn it."""
+    with _open(path, name) as image:
+        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+        if is_turned and upright:
+            return _from_pil(ImageOps.exif_transpose(image), name), True
+        return _from_pil(image, name), is_turned
+
+
+def _open(path: Path, name: str) -> AbstractContextManager[Image.Image]:
     called = f"{name}: cannot read {shown(str(path), longest=300)}"
     try:
         is_file = path.is_file()
@@ -188,19 +205,21 @@ def _from_file(path: Path, name: str, upright: bool) -> tuple[np.ndarray, bool]:
     if not is_file:
         reason = "it is no file" if path.exists() else "there is no such file"
         raise ImageInputError(f"{called}, {reason}")
-    with _read(path, called) as image:
-        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
-        if is_turned and upright:
-            return _from_pil(ImageOps.exif_transpose(image), name), True
-        return _from_pil(image, name), is_turned
+    return _read(path, called)
 
 
 @contextmanager
 def _read(source: Path | io.BytesIO, called: str) -> Iterator[Image.Image]:
     """A picture whose header is read; what is wrong with it, there or inside, is named."""
+    with _named(called), Image.open(source) as image:
+        yield image
+
+
+@contextmanager
+def _named(called: str) -> Iterator[None]:
+    """Whatever Pillow raises on opening or decoding becomes one sentence."""
     try:
-        with Image.open(source) as image:
-            yield image
+        yield
     except ImageInputError:
         raise
     except Image.DecompressionBombError as error:
@@ -213,11 +232,15 @@ def _read(source: Path | io.BytesIO, called: str) -> Iterator[Image.Image]:
 
 
 def _from_pil(image: Image.Image, name: str) -> np.ndarray:
+    _check_mode(image, name)
+    return np.array(image.convert("RGB"))
+
+
+def _check_mode(image: Image.Image, name: str) -> None:
     if image.mode.startswith(_DEEP_MODES):
         raise ImageInputError(
             f"{name} has values of more than 8 bits (PIL mode {image.mode}); convert it to 8 bits"
         )
-    return np.array(image.convert("RGB"))
 
 
 def _from_array(array: np.ndarray, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which files a bag consists of, also where its recording was cut off or its folder is incomplete."""
+"""Which files a bag consists of, also where it was cut off or its folder is incomplete."""
 
 from __future__ import annotations
 

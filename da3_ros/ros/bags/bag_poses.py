@@ -24,15 +24,18 @@ from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.find_camera import is_static
 from da3_ros.ros.inputs.pose_source import odometry_transform
 from da3_ros.ros.inputs.tf_buffer import (
-    CACHE_NS,
     BadTransform,
+    TransformBuffer,
+    TransformUnavailable,
     check_transform,
-    create_buffer,
-    stamp_to_ns,
 )
+from da3_ros.ros.messages import stamp_to_ns
 
 AHEAD_NS = 4_000_000_000
 """How far transforms are read ahead, in recording time: more than most are late."""
+
+CACHE_NS = 10_000_000_000
+"""How far apart tf2 interpolates: as long as it keeps transforms, by default."""
 
 SAME_CLOCK_NS = 1_000_000_000
 """Stamps whose distance from the recording time differs by less are of one clock."""
@@ -145,7 +148,7 @@ class BagPoses:
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         """T_target_source (4, 4). Raises `TransformUnavailable`."""
-        buffer = create_buffer()
+        buffer = TransformBuffer()
         moving = {c: t.around(self._now_ns, stamp_ns) for c, t in self._tracks.items()}
         for child, samples in self._static.items():
             static = self._newest(samples)
@@ -156,6 +159,10 @@ class BagPoses:
         for sample in itertools.chain.from_iterable(moving.values()):
             buffer.insert(sample.transform, static=False)
         return buffer.lookup(target, source, stamp_ns)
+
+    def explain(self, error: TransformUnavailable) -> str:
+        """Why there is no pose; which frames there are, the search for the camera has said."""
+        return str(error)
 
     def _newest(self, samples: list[_Sample]) -> _Sample:
         """The static transform that counts now: they are sent only once, however late."""

@@ -77,13 +77,13 @@ def check_parents(seen: Observation) -> list[Finding]:
     for child, parents in tree.parents.items():
         say = error if child in way else warn
         if len(parents) > 1:
-            by = " and ".join(
-                f"'{p}' (from {', '.join(sorted(publishers[p, child]))})" for p in parents
+            names = " and ".join(f"'{parent}'" for parent in parents)
+            who = " and ".join(", ".join(sorted(publishers[p, child])) for p in parents)
+            what = (
+                f"'{child}' has more than one parent, {names} (from {who}): it jumps between them"
             )
-            what = f"'{child}' has {len(parents)} parents: {by}; it jumps between them"
-            findings.append(
-                say("tf parents", what, "let one of the nodes not publish its transform")
-            )
+            mend = "let one of the nodes not publish its transform"
+            findings.append(say("tf parents", what, mend))
         elif len(publishers[parents[0], child]) > 1:
             who = " and ".join(sorted(publishers[parents[0], child]))
             what = f"'{parents[0]}' -> '{child}' comes from {who}"

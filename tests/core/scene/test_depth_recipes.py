@@ -166,7 +166,7 @@ def test_stereo_needs_a_rectified_camera():
 
 
 def room():
-    """A floor at 0 with a 1 x 1 x 0.5 m table, under a ceiling at 2.5 m that shows its front down."""
+    """A floor at 0 with a 1 x 1 x 0.5 m table, under a ceiling at 2.5 m that faces down."""
     parts = [
         (quad(0.0, 3.0)[::-1], [[0, 1, 2], [0, 2, 3]]),
         (quad(2.5, 3.0), [[0, 1, 2], [0, 2, 3]]),

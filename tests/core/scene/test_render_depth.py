@@ -71,7 +71,7 @@ def test_shapes_types_and_alpha():
 
 
 def test_the_quad_covers_exactly_its_pixel_centres():
-    """+-0.5 m at 2 m with f = 50 spans u = cx +- 12.5: 26 columns and rows of centres (cx = 31.5)."""
+    """+-0.5 m at 2 m with f = 50 spans u = cx +- 12.5: 26 columns, 26 rows (cx = 31.5)."""
     depth = quad().render_depth(IDENTITY, pinhole(cx=31.4, cy=23.4), add_alpha=False)
     v, u = np.nonzero(np.isfinite(depth))
     assert (u.min(), u.max(), v.min(), v.max()) == (19, 43, 11, 35)
@@ -233,7 +233,12 @@ def test_a_fisheye_sees_behind_its_image_plane():
 WIDE = {
     "barrel": ("plumb_bob", [-0.25, 0.06, 1e-3, -1e-3, 0.0], 220.0, 0.0),
     "skewed": ("plumb_bob", [-0.25, 0.06, 1e-3, -1e-3, 0.0], 220.0, 9.0),
-    "tilted": ("rational_polynomial", [0.3, -0.02, 0, 0, 0, 0.5, 0, 0, 0, 0, 0, 0, 0.1, -0.05], 220.0, 0.0),
+    "tilted": (
+        "rational_polynomial",
+        [0.3, -0.02, 0, 0, 0, 0.5, 0, 0, 0, 0, 0, 0, 0.1, -0.05],
+        220.0,
+        0.0,
+    ),
     "folding": ("plumb_bob", [-0.3, 0, 0, 0], 90.0, 0.0),
     "metashape": ("metashape", [-0.1, 0.02, -0.003, 4e-4, 1e-4, 2e-4], 220.0, 1.0),
     "fisheye": ("equidistant", [-0.02, 0.01, 0, 0], 140.0, 2.0),

@@ -89,6 +89,13 @@ def test_a_picture_of_the_announced_size_is_decoded_and_no_other(tmp_path, forma
         decode_picture(data[:-60] if format in ("BMP", "WEBP") else data[:45])
 
 
+def test_depth_is_no_picture():
+    file = io.BytesIO()
+    Image.fromarray(np.full((30, 40), 3000, np.uint16)).save(file, "PNG")
+    with pytest.raises(ImageInputError, match="front has values of more than 8 bits"):
+        decode_picture(file.getvalue(), name="front")
+
+
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP"])
 def test_a_header_that_promises_too_much_is_named(tmp_path, format):
     data = with_size(encoded(format), format, 40000, 40000)
@@ -128,6 +135,15 @@ def test_broken_bytes_are_a_picture_or_named(tmp_path_factory, format, data):
         assert read_rgb(path).dtype == np.uint8
     except ImageInputError as error:
         assert "\n" not in str(error)
+
+
+def test_an_opened_picture_that_is_cut_off_is_named(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encoded("JPEG")[:-300])
+    with (
+        Image.open(tmp_path / "a.jpg") as image,
+        pytest.raises(ImageInputError, match=r"image\[2\], it is not a readable image"),
+    ):
+        read_rgb(image, "image[2]")
 
 
 @pytest.mark.parametrize(

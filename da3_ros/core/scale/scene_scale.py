@@ -1,0 +1,281 @@
+"""Metres from points of the scene: followed through posed pictures, or known from outside.
+
+Another source has placed the window by what the network says of its cameras. Here the points
+have the last word: their depth is known in metres whatever the network thinks, and what makes
+the network's depth agree with them is the correction. In this order, the first that there is:
+
+    anchors    points from outside
+    parallax   points followed from frame to frame
+    cameras    the other source, as it measured this window
+    held       the scale of the newest window that measured one, with its age
+
+Points that contradict each other (a person fills the picture), or poses that do not fit the
+pictures, are worse than none: the held scale then comes before the cameras.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from da3_ros.core.config import ScaleConfig
+from da3_ros.core.frame import Frame
+from da3_ros.core.scale.anchors import AnchorStore
+from da3_ros.core.scale.correction import FEWEST, KINDS, Choice, Scale, choose
+from da3_ros.core.scale.placement import (
+    DepthMaps,
+    Evidence,
+    NetworkPoses,
+    Placement,
+    ScaleEstimate,
+    ScaleSource,
+)
+from da3_ros.core.scale.points import Residuals, ScenePoints, Sightings, triangulate
+from da3_ros.core.scale.samples import Samples, pooled, sample_depth
+from da3_ros.core.scale.tracks import Tracker
+from da3_ros.core.sliding_window import Window
+
+FEWEST_POINTS = 12
+FEWEST_CELLS = 4
+"""Of 4 x 4 cells of the picture, how many must hold points: one corner speaks for no picture."""
+
+ENOUGH_SIGHTINGS = 40
+"""Fewer say nothing of the poses."""
+
+MEDIAN_SIGMA = 1.86
+"""Standard deviation of a median of n values, in their median deviation over sqrt(n)."""
+
+SURE = 3.0
+"""Standard deviations that count as uncertainty."""
+
+KINDS_OF = {"auto": KINDS, "scale": ("scale",), "field": ("scale", "field"), "none": ("none",)}
+
+
+@dataclass(frozen=True)
+class _Measurement:
+    """log_ratio: ln of metres per network unit, per metre of divisor; doubt: its deviation."""
+
+    log_ratio: float
+    doubt: float
+    spread: float
+    stamp_ns: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Points:
+    """The points of all published views. samples: one per view, in the maps' unit.
+
+    fault: why they cannot be used; empty when they can.
+    """
+
+    source: str
+    samples: tuple[Samples, ...]
+    residuals: Residuals
+    fault: str
+
+    @property
+    def count(self) -> int:
+        return sum(map(len, self.samples))
+
+
+class SceneScale:
+    """Corrects the answer of `base` by points of the scene.
+
+    keeps_unit: the network's unit follows its input from window to window, so that a scale can
+    be held; false of a one-view network without metres.
+    """
+
+    def __init__(self, config: ScaleConfig, base: ScaleSource, *, keeps_unit: bool):
+        self.config = config
+        self.anchors = AnchorStore()
+        self._base = base
+        self._keeps_unit = keeps_unit
+        self._tracker = Tracker()
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget points, held scale and the base's, as after a jump back in time."""
+        self._base.clear()
+        self._tracker.clear()
+        self.anchors.clear()
+        self._held: _Measurement | None = None
+        self._before: _Measurement | None = None
+
+    def views(self, window: Window) -> tuple[int, ...]:
+        """The views to decode: as the base asks for."""
+        return self._base.views(window)
+
+    def place(self, window: Window, output: NetworkPoses, maps: DepthMaps) -> Placement:
+        """The base's placement, its depth corrected where enough points agree."""
+        base = self._base.place(window, output, maps)
+        if self.config.source == "cameras":
+            return self._unaided(base, window, output.divisor, None)
+        points = self._points(window, maps.of(window.views))
+        if points.fault:
+            return self._unaided(base, window, output.divisor, points)
+        return self._corrected(base, window, output.divisor, points, maps.of(window.views))
+
+    def _points(self, window: Window, maps: DepthMaps) -> _Points:
+        """Those of the first source that has enough; of the last one otherwise."""
+        points = None
+        for source in ("anchors", "parallax"):
+            if self.config.source in ("auto", source):
+                points = self._points_of(source, window, maps)
+                if not points.fault:
+                    break
+        return points
+
+    def _points_of(self, source: str, window: Window, maps: DepthMaps) -> _Points:
+        seen = [
+            self._anchors(window.frames[i]) if source == "anchors" else self.tracked(window, i)
+            for i in maps.views
+        ]
+        frames = [window.frames[i] for i in maps.views]
+        samples = tuple(
+            sample_depth(points, frame.camera, maps.cameras[m], maps.depth[m])
+            for m, (frame, (points, _)) in enumerate(zip(frames, seen))
+        )
+        residuals = _median_of([r for _, r in seen])
+        return _Points(source, samples, residuals, self._fault(samples, residuals))
+
+    def _anchors(self, frame: Frame) -> tuple[ScenePoints, Residuals]:
+        return self.anchors.seen_by(frame, self.config.anchor_age), Residuals(np.nan, np.nan, 0)
+
+    def tracked(self, window: Window, view: int) -> tuple[ScenePoints, Residuals]:
+        """Points of one view of a posed window that were followed, and what fits them not."""
+        self._tracker.follow(window.frames)
+        sightings = Sightings.of(window, view, self._tracker)
+        points, residuals = triangulate(sightings)
+        if sightings.baseline < self.config.min_baseline:
+            points = points[:0]  # given poses are not known to the millimetre
+        return points, residuals
+
+    def _fault(self, samples: tuple[Samples, ...], residuals: Residuals) -> str:
+        """Why the points cannot be used; empty when they can."""
+        if residuals.sightings >= ENOUGH_SIGHTINGS and residuals.across > self.config.max_residual:
+            return "poses, calibration or time stamps do not fit the pictures"
+        cells = max(s.cells for s in samples)
+        if len(pooled(samples)) < FEWEST_POINTS or cells < FEWEST_CELLS:
+            return "too few points"
+        if pooled(samples).spread > self.config.max_spread:
+            return "the points contradict each other"
+        return ""
+
+    def _corrected(
+        self, base: Placement, window: Window, divisor: float, points: _Points, maps: DepthMaps
+    ) -> Placement:
+        together = pooled(points.samples)
+        log_scale, spread = together.median, together.spread
+        doubt = MEDIAN_SIGMA * spread / np.sqrt(together.cells)
+        start = base.scale.scale if np.isfinite(base.scale.scale) else None
+        choices = [self._choose(s, maps.depth[0].shape, start, log_scale) for s in points.samples]
+        factor = np.stack([_factor(c, d, start or 1.0) for c, d in zip(choices, maps.depth)])
+        if self.config.correction == "none":
+            log_scale = np.log(start) if start else np.nan
+        now = _Measurement(log_scale - np.log(divisor), doubt, spread, window.stamp_ns)
+        evidence = self._evidence(points, choices, now)
+        self._remember(now)
+        self._held = now if self._keeps_unit else None
+        scale = ScaleEstimate(float(np.exp(log_scale)), spread, 0.0, True, spread)
+        return replace(base, scale=scale, factor=factor, evidence=evidence, is_metric=True)
+
+    def _choose(self, samples: Samples, size, start: float | None, log_scale: float) -> Choice:
+        """Correction of depth that is multiplied with `start` (nothing, when unknown)."""
+        if len(samples) < FEWEST["scale"]:
+            return Choice("scale", Scale(log_scale - np.log(start or 1.0)), np.nan)
+        kinds = KINDS_OF[self.config.correction]
+        if start is None:
+            kinds = tuple(k for k in kinds if k != "none")
+        return choose(samples.times(start or 1.0), size[0] / size[1], kinds)
+
+    def _evidence(self, points: _Points, choices: list[Choice], now: _Measurement) -> Evidence:
+        errors = [c.error for c in choices if np.isfinite(c.error)]
+        return Evidence(
+            points.source,
+            max((c.kind for c in choices), key=KINDS.index),
+            points.count,
+            now.spread,
+            float(np.mean(errors)) if errors else np.nan,
+            points.residuals.across,
+            points.residuals.along,
+            points.residuals.sightings,
+            *self._change(now),
+        )
+
+    def _unaided(
+        self, base: Placement, window: Window, divisor: float, points: _Points | None
+    ) -> Placement:
+        """Without usable points: the base, or what was held."""
+        distrusted = points is not None and points.fault != "too few points"
+        held = self._hold(window, divisor)
+        if held and (distrusted or not base.scale.measured) and not _is_younger(base.scale, held):
+            base = replace(base, scale=held, factor=held.scale)
+            source = "held"
+        else:
+            source = _source_of(base.scale)
+        now = _Measurement(
+            np.log(base.scale.scale) - np.log(divisor), base.scale.spread,
+            base.scale.spread, window.stamp_ns,
+        )  # fmt: skip
+        found = Evidence(source, fault=points.fault if points else "")
+        if points:
+            r = points.residuals
+            found = replace(
+                found, points=points.count, across=r.across, along=r.along, sightings=r.sightings
+            )
+        change, doubt = self._change(now)
+        self._remember(now)
+        return replace(base, evidence=replace(found, change=change, doubt=doubt))
+
+    def _hold(self, window: Window, divisor: float) -> ScaleEstimate | None:
+        if self._held is None:
+            return None
+        age = (window.stamp_ns - self._held.stamp_ns) * 1e-9
+        if age > self.config.max_age:
+            return None
+        scale = float(np.exp(self._held.log_ratio) * divisor)
+        return ScaleEstimate(scale, self._held.spread, age, measured=False)
+
+    def _change(self, now: _Measurement) -> tuple[float, float]:
+        if self._before is None or not self._keeps_unit:
+            return np.nan, np.nan
+        return (
+            float(now.log_ratio - self._before.log_ratio),
+            float(SURE * np.hypot(now.doubt, self._before.doubt)),
+        )
+
+    def _remember(self, now: _Measurement) -> None:
+        if np.isfinite(now.log_ratio):
+            self._before = now
+
+
+def _factor(choice: Choice, depth: np.ndarray, start: float) -> np.ndarray:
+    """(h, w) float32 that the network's depth is multiplied with."""
+    height, width = depth.shape
+    x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / width)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log = np.log(depth) + np.log(start)
+        factor = start * np.exp(choice.correction(log, np.stack([x, y], axis=-1)))
+    return factor.astype(np.float32)
+
+
+def _median_of(residuals: list[Residuals]) -> Residuals:
+    known = [r for r in residuals if r.sightings] or residuals
+    return Residuals(
+        float(np.median([r.across for r in known])),
+        float(np.median([r.along for r in known])),
+        sum(r.sightings for r in residuals),
+    )
+
+
+def _is_younger(base: ScaleEstimate, held: ScaleEstimate) -> bool:
+    return not base.measured and np.isfinite(base.spread) and base.age < held.age
+
+
+def _source_of(scale: ScaleEstimate) -> str:
+    if scale.measured:
+        return "cameras"
+    if not np.isfinite(scale.scale):
+        return "none"
+    return "held" if np.isfinite(scale.spread) else "network"

@@ -1,0 +1,169 @@
+"""How right the published metres are: from camera distances alone, and corrected by the scene.
+
+    python -m tools.eval_metres                  # prints markdown tables
+    python -m tools.eval_metres --windows 10     # fewer windows per line
+
+Windows of the demo room (exact poses), of held-out rendered scenes and, where the data lies
+beside the project, of the real kitchen (7-Scenes RedKitchen, poses of KinectFusion). Everything
+is of the reference view, nothing is fitted to ground truth.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+
+from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.config import from_dict
+from da3_ros.core.frame import Frame
+from da3_ros.core.pipeline import Pipeline
+from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.sliding_window import Window
+from da3_ros.net.checkpoint import load_network
+from da3_ros.ros.demo.bag import DEMO_CAMERA
+from da3_ros.synthetic.room import demo_path, render_room
+from tools.training.eval_demo import SEED
+from tools.training.kitchen import FOLDER, read_view
+from tools.training.windows import random_windows, training_atlas
+
+VIEWS = (2, 4, 6)
+WAYS = {
+    "cameras": {"scale.source": "cameras"},
+    "scale": {"scale.source": "parallax", "scale.correction": "scale"},
+    "field": {"scale.source": "parallax", "scale.correction": "field"},
+    "auto": {},
+}
+SIZE = (480, 640)
+FARTHEST = 50.0
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A frame and its true depth (H, W), m; not finite where unknown."""
+
+    frame: Frame
+    depth: np.ndarray
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="da3-demo")
+    parser.add_argument("--windows", type=int, default=30, help="windows per line of the tables")
+    args = parser.parse_args()
+    torch.set_num_threads(2)
+    network = load_network(args.model, "cpu")
+    print(table("demo room", network, demo_room(args.windows)), flush=True)
+    print(table("held-out scenes", network, held_out(args.windows)), flush=True)
+    if FOLDER.exists():
+        print(table("kitchen", network, kitchen(args.windows)))
+    else:
+        print(f"\nThe kitchen is not measured: {FOLDER.name} is not beside the project.")
+
+
+def demo_room(count: int) -> list[list[Shot]]:
+    """Six successive views each, of a loop of 60."""
+    path = demo_path(60)
+    starts = np.linspace(0, len(path) - max(VIEWS), count).astype(int)
+    shots: dict[int, Shot] = {}
+    for i in sorted({int(s) + k for s in starts for k in range(max(VIEWS))}):
+        view = render_room(path[i], DEMO_CAMERA)
+        shots[i] = Shot(Frame("demo", i, view.image, view.camera, view.T_world_cam), view.depth)
+    return [[shots[s + k] for k in range(max(VIEWS))] for s in starts]
+
+
+def held_out(count: int) -> list[list[Shot]]:
+    """Scenes, textures and paths of seeds that training never draws."""
+    rng = np.random.default_rng(SEED)
+    atlas = training_atlas(rng, 160)
+    groups = []
+    for _ in range(count):
+        windows = random_windows(rng, atlas, 1, max(VIEWS), *SIZE)
+        groups.append([_shot(windows, k) for k in range(max(VIEWS))])
+    return groups
+
+
+def _shot(windows, k: int) -> Shot:
+    camera = CameraModel(SIZE[1], SIZE[0], windows.K[0, k].double().numpy())
+    T_world_cam = windows.T_world_cam[0, k].numpy()
+    image = windows.images[0, k].numpy()
+    return Shot(Frame("scene", k, image, camera, T_world_cam), windows.depth[0, k].float().numpy())
+
+
+def kitchen(count: int) -> list[list[Shot]]:
+    """Six successive frames each (every fifth of the recording)."""
+    names = sorted(p.stem for p in (FOLDER / "rgb").iterdir())
+    starts = np.linspace(0, len(names) - max(VIEWS), count).astype(int)
+    return [[_kitchen_shot(names[s + k], int(s + k)) for k in range(max(VIEWS))] for s in starts]
+
+
+def _kitchen_shot(name: str, stamp_ns: int) -> Shot:
+    image, depth, T_world_cam, K = read_view(name, *SIZE)
+    camera = CameraModel(SIZE[1], SIZE[0], K)
+    return Shot(Frame("kitchen", stamp_ns, image, camera, T_world_cam), depth)
+
+
+def table(name: str, network, groups: list[list[Shot]]) -> str:
+    """Markdown: one line per number of views and way to metres."""
+    columns = ("abs_rel", "scale_error", "scale of the points", "held-out", "windows corrected by")
+    lines = [f"\n| {name} | views | " + " | ".join(columns) + " |", "|---" * 7 + "|"]
+    for views in VIEWS:
+        for way, values in WAYS.items():
+            rows = [measure(network, shots[:views], values) for shots in groups]
+            lines.append(f"| {way} | {views} | {_cells(rows)} |")
+    return "\n".join(lines)
+
+
+def measure(network, shots: list[Shot], values: dict) -> dict:
+    """Errors of one window. scale_error: |ln| of the factor that a median fit would still apply;
+    of the points: |ln| of the same, of their own depth."""
+    middle = len(shots) // 2
+    pipeline = Pipeline(network, from_dict({"model.process_res": 168, **values}))
+    result = pipeline.process(Window(tuple(s.frame for s in shots), middle, (middle,)))
+    true = _at_network_size(shots[middle].depth, result)
+    known = (true > 0) & (true < FARTHEST) & np.isfinite(result.depth[0])
+    if not known.any():
+        return {"way": "none"}
+    said, true = result.depth[0][known], true[known]
+    evidence = result.evidence
+    return {
+        "way": evidence.correction if evidence.source == "parallax" else evidence.source,
+        "abs_rel": float(np.mean(np.abs(said - true) / true)),
+        "scale_error": float(abs(np.log(np.median(true) / np.median(said)))),
+        "points": _scale_of_points(pipeline, result, shots[middle]),
+        "held_out": evidence.depth_error,
+    }
+
+
+def _at_network_size(depth: np.ndarray, result: WindowDepth) -> np.ndarray:
+    height, width = result.depth.shape[1:]
+    return cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+
+
+def _scale_of_points(pipeline: Pipeline, result: WindowDepth, shot: Shot) -> float:
+    """|ln| of true over triangulated depth, median over the points; NaN without."""
+    if result.evidence.source != "parallax":
+        return np.nan
+    points, _ = pipeline.tracked_points(result.window, result.window.views[0])
+    columns, rows = np.rint(points.pixels).astype(int).T
+    true = shot.depth[rows, columns]
+    known = (true > 0) & (true < FARTHEST)
+    return float(abs(np.median(np.log(true[known] / points.depth[known]))))
+
+
+def _cells(rows: list[dict]) -> str:
+    names = ("abs_rel", "scale_error", "points", "held_out")
+    values = [np.array([r.get(n, np.nan) for r in rows], float) for n in names]
+    means = [np.nanmean(v) if np.isfinite(v).any() else np.nan for v in values]
+    means[2] = np.nanmedian(values[2]) if np.isfinite(values[2]).any() else np.nan
+    numbers = " | ".join("" if np.isnan(v) else f"{v:.3f}" for v in means)
+    counted = ", ".join(f"{n} {way}" for way, n in Counter(r["way"] for r in rows).most_common())
+    return f"{numbers} | {counted}"
+
+
+if __name__ == "__main__":
+    main()
