@@ -16,10 +16,10 @@ from da3_ros.api import DepthAnything3
 from da3_ros.core import poses
 from da3_ros.core.scale.align import to_camera_poses
 from da3_ros.net.checkpoint import load_checkpoint, random_network
-from da3_ros.net.presets import Head, find_preset
+from da3_ros.net.presets import HeadConfig, find_preset
 from tools import upstream
 
-NARROW_HEAD = Head(32, (16, 24, 32, 48))
+NARROW_HEAD = HeadConfig(32, (16, 24, 32, 48))
 RES = 98
 LAST = find_preset("da3-demo").backbone.depth - 1
 

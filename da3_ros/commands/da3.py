@@ -10,8 +10,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from da3_ros.api import DepthAnything3
 from da3_ros.core.export import FORMATS
-from da3_ros.core.inference_request import InferenceOptions
+from da3_ros.core.inference_request import InferenceOptions, check_options
+from da3_ros.core.load_model import ModelError, find_device
 from da3_ros.core.print_options import plain_lines
 from da3_ros.core.user_input.images import check_file
 from da3_ros.core.user_input.options import Flag, Option, OptionError
@@ -160,11 +162,6 @@ def _video(options: argparse.Namespace) -> int:
 
 
 def _run(images: list, options: argparse.Namespace) -> int:
-    # Imported here: `da3 --help` need not wait for them.
-    from da3_ros.api import DepthAnything3
-    from da3_ros.core.inference_request import check_options
-    from da3_ros.core.load_model import ModelError, find_device
-
     arguments = _inference_arguments(options)
     try:
         device = find_device(options.device)

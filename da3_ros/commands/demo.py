@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from da3_ros.net.model_folder import MODELS, WEIGHTS
+from da3_ros.net.model_folder import MODELS_FOLDER, WEIGHTS
 from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.find_camera import BagTopics, find_topics
 from da3_ros.ros.demo.bag import write_demo_bag
@@ -54,7 +54,7 @@ def main() -> int:
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Command line of da3_demo."""
-    trained = (MODELS / "da3-demo" / WEIGHTS).is_file()
+    trained = (MODELS_FOLDER / "da3-demo" / WEIGHTS).is_file()
     parser = argparse.ArgumentParser("da3_demo", description=__doc__.splitlines()[0])
     parser.add_argument("bag", nargs="?", help="rosbag2 to replay; default: a synthetic room")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results")

@@ -28,7 +28,7 @@ class Permute(nn.Module):
 class DualDPT(DPT):
     """Depth with confidence, and rays with confidence, through separate fusion chains."""
 
-    def __init__(self, dim: int, config: presets.Head):
+    def __init__(self, dim: int, config: presets.HeadConfig):
         super().__init__(dim, config, uv=True, norm=True)
         features, scratch = config.features, self.scratch
         scratch.output_conv2 = output_layers(features // 2, 2)

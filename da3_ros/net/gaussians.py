@@ -50,7 +50,7 @@ class Gaussians:
 class GaussianHead(DPT):
     """Per-pixel parameters of one Gaussian, with the image mixed in."""
 
-    def __init__(self, dim: int, config: presets.Head):
+    def __init__(self, dim: int, config: presets.HeadConfig):
         super().__init__(dim, config, uv=True, norm=False)
         self.scratch.output_conv2 = output_layers(config.features // 2, CHANNELS + 1)
         width = config.features // 2

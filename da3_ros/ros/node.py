@@ -229,6 +229,6 @@ class DepthNode(LifecycleNode):
 
     def _report_status(self) -> None:
         silent = self._active.inputs.silent() if self._active else []
-        lasting = [*self._clock_watch.silent(), *self._namesakes.complaints(), *silent]
+        lasting = [*self._clock_watch.warnings(), *self._namesakes.warnings(), *silent]
         self.log.last(lasting + [self._bad_size] * bool(self._bad_size))
         self._report.publish(self.state, self._configured)

@@ -158,6 +158,7 @@ def diagnostics_message(
         hardware_id=str(configured.device) if configured else "cpu",
     )
     values = {"lifecycle": state, **_values(msg), **_stages(newest.seconds if newest else {})}
+    values["scene blocks dropped"] = configured.scene.dropped_blocks if configured else 0
     entry.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
     array = DiagnosticArray(status=[entry])
     array.header.stamp = msg.stamp

@@ -116,9 +116,6 @@ def poster(rng: np.random.Generator) -> np.ndarray:
 KINDS = (noise, photograph, plaster, wood, checker, bricks, stripes, poster)
 """Every generator: rng -> (SIZE, SIZE, 3) linear albedo in 0..1."""
 
-PLAIN = (plaster, noise, wood)
-"""What walls, floors and furniture mostly look like."""
-
 
 @dataclass(frozen=True)
 class Atlas:

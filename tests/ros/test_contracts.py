@@ -34,7 +34,7 @@ from rclpy.qos import (
 )
 from sensor_msgs.msg import PointField
 
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.ros.messages import stamp_to_ns
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,8 +13,8 @@ from graph import Process, Robot, start_node
 from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import Image
 
-from da3_ros.net.model_folder import MODELS
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.net.model_folder import MODELS_FOLDER
+from da3_ros.ros.messages import stamp_to_ns
 from da3_ros.ros.transport import profile_variable
 
 PARTS = ("camera", "poses", "listener")
@@ -99,7 +99,7 @@ def folder(tmp_path_factory):
     """Of the exports, the model and the node's parameters."""
     folder = tmp_path_factory.mktemp("node")
     (folder / "exports").mkdir()
-    shutil.copytree(MODELS / "da3-demo", folder / "model")
+    shutil.copytree(MODELS_FOLDER / "da3-demo", folder / "model")
     return folder
 
 

@@ -182,7 +182,7 @@ def test_a_busy_node_has_not_waited_for_the_clock(bare_node):
 
     def ask(after):
         now[0] += after
-        return watch.complaints()
+        return watch.warnings()
 
     assert not any(ask(1.0) for _ in range(4))
     assert not ask(30.0), "a model was loaded"

@@ -114,11 +114,6 @@ class Scene:
         return self._volume.blocks.nbytes
 
     @property
-    def block_count(self) -> int:
-        """Blocks of 8x8x8 voxels in the map."""
-        return self._volume.blocks.count
-
-    @property
     def dropped_blocks(self) -> int:
         """Blocks given up to the memory bound since the last reset."""
         return self._volume.blocks.dropped

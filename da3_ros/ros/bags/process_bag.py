@@ -45,7 +45,7 @@ EXPORTS = "exports"
 
 
 @dataclass(frozen=True)
-class Job:
+class BagJob:
     """A bag to process. Plain values only, so that it can be sent to another process.
 
     out: folder of results; this one will be `out`/`name`. parameters: dotted names and
@@ -87,13 +87,13 @@ class Report:
     """What became of one bag. warnings: in sentences. failure: why there is no result, or no
     export; else empty."""
 
-    job: Job
+    job: BagJob
     counts: Counts | None = None
     warnings: tuple[str, ...] = ()
     failure: str = ""
 
 
-def process_bag(job: Job, progress: Callable[[int], None] = lambda images: None) -> Report:
+def process_bag(job: BagJob, progress: Callable[[int], None] = lambda images: None) -> Report:
     """Write the result of one bag; whole, or nothing. progress: called with images done.
 
     Raises `BagError`, `ConfigError`, `ModelError` and `OSError` in one sentence. An export
@@ -117,7 +117,7 @@ def process_bag(job: Job, progress: Callable[[int], None] = lambda images: None)
         return run.report(failure)
 
 
-def _poses(bag: BagReader, job: Job, config: Config, cameras: dict[str, BagTopics]) -> BagPoses:
+def _poses(bag: BagReader, job: BagJob, config: Config, cameras: dict[str, BagTopics]) -> BagPoses:
     return BagPoses(
         bag,
         config.pose,
@@ -127,7 +127,7 @@ def _poses(bag: BagReader, job: Job, config: Config, cameras: dict[str, BagTopic
     )
 
 
-def offline_config(job: Job, *cameras: BagTopics) -> Config:
+def offline_config(job: BagJob, *cameras: BagTopics) -> Config:
     """The parameters of the job; what it leaves open is taken from the bag.
 
     Raises `BagError` when the bag has transforms that do not lead to every camera, and nobody
@@ -199,7 +199,7 @@ class _Run:
 
     def __init__(
         self,
-        job: Job,
+        job: BagJob,
         config: Config,
         network: Network | NestedNetwork,
         poses: BagPoses,

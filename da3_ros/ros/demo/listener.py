@@ -10,8 +10,7 @@ from sensor_msgs.msg import Image, PointCloud2
 from da3_ros.msg import Status
 from da3_ros.ros.background_node import SpunNode
 from da3_ros.ros.images import to_rgb
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
-from da3_ros.ros.messages import cloud_points, pose_matrix
+from da3_ros.ros.messages import cloud_points, pose_matrix, stamp_to_ns
 
 CLOUD_STEP = 3
 """Every n-th pixel and row goes into the picture from above."""

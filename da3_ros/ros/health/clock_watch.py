@@ -55,7 +55,7 @@ class ClockWatch:
         # The handle unregisters the callback when it is garbage collected.
         self._handle = self._clock.create_jump_callback(backwards, post_callback=self._on_jump)
 
-    def silent(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What is wrong with the clock now, in sentences; to be asked regularly."""
         now = self._wall_clock()
         gap, self._asked_at = now - self._asked_at, now

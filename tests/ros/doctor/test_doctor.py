@@ -24,7 +24,7 @@ from da3_ros.core.config import from_dict
 from da3_ros.net.attention import has_bf16_tiles, kernel
 from da3_ros.ros import messages
 from da3_ros.ros.bags.bag import BagReader, BagWriter
-from da3_ros.ros.bags.process_bag import Job
+from da3_ros.ros.bags.process_bag import BagJob
 from da3_ros.ros.demo.bag import T_BASE_CAMERA, write_demo_bag
 from da3_ros.ros.doctor import machine, recording
 from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, T_OPENGL_OPTICAL
@@ -268,14 +268,14 @@ def test_what_is_lost_after_the_first_images(room, tmp_path, monkeypatch, change
     finding = diagnose(path)["frames"]
     assert finding.verdict is Verdict.WARN and sentence in finding.seen
     lost = int(finding.seen.split()[0])
-    (report,) = process_all([Job(path, tmp_path / "out", {**TINY, "scale.max_spread": 10.0})])
+    (report,) = process_all([BagJob(path, tmp_path / "out", {**TINY, "scale.max_spread": 10.0})])
     dropped = report.counts.dropped
     assert lost == dropped["no_pose"] + dropped["no_camera_info"] > 0
 
 
 def test_a_healthy_bag_is_processed_whole(room, tmp_path):
     assert wrong(diagnose(room)) == set()
-    (report,) = process_all([Job(room, tmp_path / "out", {**TINY, "scale.max_spread": 10.0})])
+    (report,) = process_all([BagJob(room, tmp_path / "out", {**TINY, "scale.max_spread": 10.0})])
     lost = {reason for reason, count in report.counts.dropped.items() if count}
     assert report.failure == "" and lost <= {"neighbour_only"}
 
