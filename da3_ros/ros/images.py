@@ -187,7 +187,7 @@ def _packed(msg: Image, rows: np.ndarray, channel_size: int) -> Image:
         rows = np.ascontiguousarray(rows).view(np.uint16).byteswap().view(np.uint8)
     packed = Image(width=msg.width, height=msg.height, encoding=encoding, step=rows.shape[1])
     packed.is_bigendian = int(big)
-    packed.data = rows.tobytes()
+    packed.data.frombytes(np.ascontiguousarray(rows))
     return packed
 
 
