@@ -70,11 +70,11 @@ PLAIN = [("/camera/image", raw()), ("/camera/camera_info", info())]
         ("/a/image", Image(header=head(), width=16, height=12, encoding="rgb8", step=48)),
         ("/a/image/compressed", CompressedImage(header=head(), format="h264", data=b"\0\0\1")),
         ("/a/unknown", raw("float_of_mine", COLOR)),
-        ("/a/overlay", raw()),  # in colour, without a camera info beside it
+        ("/a/overlay", raw()),  # in color, without a camera info beside it
         ("/camera/image/compressed", compressed("rgb8; jpeg compressed bgr8", COLOR, ".jpg")),
     ],
 )
-def test_the_colour_camera_is_taken(tmp_path, other):
+def test_the_color_camera_is_taken(tmp_path, other):
     topics = find(tmp_path, [other, *PLAIN])
     assert (topics.image, topics.compressed, topics.size) == ("/camera/image", False, (12, 16))
     assert topics.camera_info == "/camera/camera_info"
