@@ -108,7 +108,8 @@ def edge_files() -> list[Path]:
 
 def table() -> Iterator[str]:
     """One row for each folder."""
-    yield "| folder | files | lines | longest | functions | median / p90 / longest | most arguments |"
+    titles = "folder", "files", "lines", "longest", "functions", "median / p90 / longest"
+    yield f"| {' | '.join(titles)} | most arguments |"
     yield "|---|---:|---:|---:|---:|---:|---:|"
     folders = sorted({f.parent for f in files_of("da3_ros")}) + [ROOT / "tools", ROOT / "tests"]
     for folder in folders:

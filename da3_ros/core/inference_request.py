@@ -19,7 +19,7 @@ from da3_ros.core.export import (
     plan_exports,
     split_formats,
 )
-from da3_ros.core.export.colmap import source_images
+from da3_ros.core.export.colmap import check_names, source_images
 from da3_ros.core.export.feat_vis import FPS
 from da3_ros.core.export.gs_video import LARGEST_SIDE
 from da3_ros.core.export.points import PERCENT
@@ -145,7 +145,8 @@ def check_request(arguments: dict, network: Network | NestedNetwork) -> Inferenc
     if "gs_video" in exports:
         exports["gs_video"].check_views(len(images))
     res = chosen_res(options.process_res, network.weights)
-    batch = read_batch(images, res, options.process_res_method)
+    has_K = arguments["intrinsics"] is not None
+    batch = read_batch(images, res, options.process_res_method, upright=not has_K)
     cameras, K = _check_cameras(arguments["extrinsics"], arguments["intrinsics"], batch, preset)
     return InferenceRequest(options, batch, cameras, K, _with_sources(exports, images, batch))
 
@@ -224,4 +225,6 @@ def _with_sources(exports: ExportPlan, images: Sequence, batch: ImageBatch) -> E
     """COLMAP refers to the given files, unless its options say otherwise."""
     if "colmap" not in exports or exports["colmap"].images is not None:
         return exports
-    return exports | {"colmap": replace(exports["colmap"], images=source_images(images, batch))}
+    colmap = replace(exports["colmap"], images=source_images(images, batch))
+    check_names(colmap)
+    return exports | {"colmap": colmap}

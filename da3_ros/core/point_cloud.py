@@ -79,7 +79,7 @@ class PointCloudWriter:
 
 @lru_cache(maxsize=32)
 def _rays(width: int, height: int, K: bytes, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """x and y at z = 1 of every n-th pixel; keyed by value: equal cameras may be different objects."""
+    """x and y at z = 1 of every n-th pixel; keyed by value, not by the camera object."""
     camera = CameraModel(width, height, np.frombuffer(K).reshape(3, 3))
     rays = camera.rays()[::step, ::step].astype(np.float32)
     return np.ascontiguousarray(rays[..., 0]), np.ascontiguousarray(rays[..., 1])

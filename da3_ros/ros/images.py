@@ -13,6 +13,12 @@ import numpy as np
 from cv_bridge import CvBridge, CvBridgeError
 from sensor_msgs.msg import CompressedImage, Image
 
+from da3_ros.core.user_input.images import (
+    ImageInputError,
+    PictureTooLargeError,
+    picture_size,
+)
+
 BRIDGE = CvBridge()
 
 
@@ -95,14 +101,12 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
     encoding = msg.format.partition(";")[0].strip()
     if "compressedDepth" in msg.format or encoding in DEPTH_ENCODINGS:
         raise NoPictureError(f"compressed image holds depth ({msg.format}), not a camera picture")
-    data = np.frombuffer(msg.data, np.uint8)
+    compressed_size(msg)
     # The camera's pixels are wanted, not turned by an EXIF tag: its intrinsics belong to them.
     # cv_bridge up to Kilted turns them.
-    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    pixels = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise ImageError(
-            f"compressed image of {data.size} bytes, format '{msg.format}', cannot be decoded"
-        )
+        raise ImageError(_undecodable(msg))
     if encoding.startswith("bayer_") and (mosaic := _one_channel(pixels)) is not None:
         return _mosaic_to_rgb(mosaic, encoding)
     if pixels.ndim == 2 and pixels.dtype != np.uint8 and encoding != "mono16":
@@ -111,6 +115,24 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
             "depth, mostly; a camera of 16 bits says so: 'mono16; png compressed '"
         )
     return cv2.cvtColor(_to_8_bits(pixels), OF_CHANNELS[pixels.ndim == 3 and pixels.shape[2]])
+
+
+def compressed_size(msg: CompressedImage) -> tuple[int, int]:
+    """(height, width) of a compressed image by its header: a few bytes may unpack to gigabytes.
+
+    Raises `ImageError` for bytes that are no picture, and for more pixels than Pillow's bound.
+    """
+    try:
+        return picture_size(memoryview(msg.data), "compressed image")
+    except PictureTooLargeError as error:
+        raise ImageError(str(error)) from error
+    except ImageInputError as error:
+        raise ImageError(_undecodable(msg)) from error
+
+
+def _undecodable(msg: CompressedImage) -> str:
+    count = len(msg.data)
+    return f"compressed image of {count} bytes, format '{msg.format}', cannot be decoded"
 
 
 def _one_channel(pixels: np.ndarray) -> np.ndarray | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import struct
 import sys
+import zlib
 
 import numpy as np
 from sensor_msgs.msg import Image
@@ -78,3 +80,16 @@ def expected(rgb: np.ndarray, encoding: str) -> np.ndarray:
 def tolerance(encoding: str) -> int:
     """Largest difference that the encoding itself makes, but at the border."""
     return 6 if encoding.startswith(("bayer", "yuv", "uyvy", "yuyv")) else 0
+
+
+def huge_png(width, height):
+    """A few bytes that say they are a picture of that size; there are no pixels in them."""
+
+    def chunk(kind, data):
+        crc = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + crc
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    packed = zlib.compress(b"\0" * 1000)
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", packed), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

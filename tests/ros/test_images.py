@@ -10,6 +10,7 @@ from picture_messages import (
     WIDTH,
     encoded,
     expected,
+    huge_png,
     message,
     smooth_picture,
     tolerance,
@@ -22,6 +23,7 @@ from da3_ros.ros.images import (
     PLANAR,
     ImageError,
     NoPictureError,
+    compressed_size,
     compressed_to_rgb,
     to_rgb,
 )
@@ -127,6 +129,15 @@ def test_compressed_images(suffix, fmt, tolerance):
 def test_broken_compressed_images(data):
     with pytest.raises(ImageError, match=f"of {len(data)} bytes"):
         compressed_to_rgb(CompressedImage(format="jpeg", data=data))
+
+
+def test_a_compressed_image_that_unpacks_to_gigabytes_is_refused_by_its_header():
+    for side in (20_000, 40_000):
+        msg = CompressedImage(format="png", data=huge_png(side, side))
+        with pytest.raises(ImageError, match="it unpacks to more than 178,956,970 pixels"):
+            compressed_to_rgb(msg)
+    small = CompressedImage(format="png", data=huge_png(6000, 4000))
+    assert compressed_size(small) == (4000, 6000)
 
 
 def test_compressed_depth_is_named():

@@ -13,6 +13,7 @@ import numpy as np
 
 from da3_ros.core import poses
 from da3_ros.core.export import points
+from da3_ros.core.export.folder import ExportError
 from da3_ros.core.export.points import CloudOptions
 from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.prediction import Prediction
@@ -37,8 +38,11 @@ class SourceImages:
 
 
 def source_images(image: Sequence, batch: ImageBatch) -> SourceImages | None:
-    """Names and sizes of the given files, for a COLMAP model of them; None for arrays."""
-    if not all(isinstance(source, (str, os.PathLike)) for source in image):
+    """Names and sizes of the given files, for a COLMAP model of them.
+
+    None for arrays, and where a file was turned upright: COLMAP sees its pixels as stored.
+    """
+    if not all(isinstance(source, (str, os.PathLike)) for source in image) or any(batch.turned):
         return None
     paths = [Path(source) for source in image]
     names = [path.name for path in paths]
@@ -74,6 +78,18 @@ class ColmapOptions(CloudOptions):
     )
 
 
+def check_names(options: ColmapOptions) -> None:
+    """Raises `ExportError` for a name that COLMAP's text files cannot hold."""
+    if options.images is None or options.model == "binary":
+        return
+    for name in options.images.names:
+        if any(c.isspace() for c in name):
+            raise ExportError(
+                f"colmap: the image name '{name}' has a space, at which readers of COLMAP's text "
+                "files end it; rename the image, or write the option model: binary"
+            )
+
+
 def export_colmap(prediction: Prediction, folder: Path, options: ColmapOptions) -> list[Path]:
     """Write cameras, images and points3D.
 
@@ -82,6 +98,7 @@ def export_colmap(prediction: Prediction, folder: Path, options: ColmapOptions) 
     that the network saw are written to ``images/``.
     """
     images = options.images
+    check_names(options)
     mask = points.chosen_pixels(prediction, options)
     cloud, colors = points.world_points(prediction, mask), prediction.processed_images[mask]
     paths = [] if images else _write_images(prediction, folder / "images")

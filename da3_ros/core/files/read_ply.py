@@ -103,10 +103,8 @@ def _read_binary(body, at: int, element: _Element, order: str):
         table = np.frombuffer(body, row, element.count, at)
         lists = [p for p in element.properties if p.count_type]
         if all((table[f"#{p.name}"] == table.dtype[p.name].shape).all() for p in lists):
-            columns = {
-                p.name: (table[f"#{p.name}"], table[p.name].reshape(-1)) if p.count_type else table[p.name]
-                for p in element.properties
-            }  # fmt: skip
+            columns = {p.name: table[p.name] for p in element.properties}
+            columns |= {p.name: (table[f"#{p.name}"], table[p.name].reshape(-1)) for p in lists}
             return columns, at + element.count * row.itemsize
     return _read_rows(body, at, element, order)
 

@@ -198,6 +198,28 @@ def nadir_height_field(
     return HeightField(height.astype(np.float32), x_min, y_max, cell)
 
 
+def nadir_camera(mesh: Mesh, cell: float, height: float) -> tuple[np.ndarray, CameraModel]:
+    """Transform and calibration of a pinhole camera that looks straight down on the whole mesh.
+
+    cell: m that a pixel covers at the lowest point. height: m of the camera above the highest
+    point; the higher, the nearer to a map. Rows run south, columns east (world z up, y north).
+    Raises ValueError for an empty mesh, or sizes that are not positive.
+    """
+    if len(mesh.faces) == 0:
+        raise ValueError("the mesh is empty: nothing to look down on")
+    if not (cell > 0 and height > 0):
+        raise ValueError(f"cell {cell} and height {height} must be positive")
+    low, high = mesh.bounds
+    f = (high[2] + height - low[2]) / cell
+    # What reaches up stands nearer, and is seen larger.
+    width, depth = (int(np.ceil((high - low)[i] * f / height)) + 1 for i in (0, 1))
+    K = np.array([[f, 0, (width - 1) / 2], [0, f, (depth - 1) / 2], [0, 0, 1]])
+    middle = (low + high) / 2
+    down = np.diag([1.0, -1.0, -1.0])
+    centre = np.array([middle[0], middle[1], high[2] + height])
+    return poses.compose(down, centre), CameraModel(width, depth, K)
+
+
 def render_sequence(
     mesh: Mesh, views: Iterable[tuple[np.ndarray, CameraModel]], cull_faces: bool = True
 ) -> Iterator[np.ndarray]:

@@ -172,6 +172,42 @@ def test_colmap_refers_to_the_source_images_at_their_own_size(found, tmp_path):
     assert reconstruction.compute_mean_reprojection_error() < 1e-3
 
 
+FAR = {"UTM": (512345.37, 5404321.62, 431.18), "ECEF": (4177423.1, 855213.7, 4728911.9)}
+
+
+@pytest.mark.parametrize("place", FAR.values(), ids=FAR)
+def test_far_worlds_keep_their_millimetres(found, tmp_path, place):
+    """The same scene there and at home: PLY, COLMAP and GLB differ by the place alone."""
+    pycolmap = pytest.importorskip("pycolmap", reason="pycolmap is a test-only reader")
+    extrinsics = np.stack([poses.rigid(T)[:3] for T in found.extrinsics])
+    home = replace(found, extrinsics=extrinsics.copy())
+    extrinsics[:, :, 3] -= extrinsics[:, :, :3] @ place
+    clouds = {}
+    for name, scene in (("home", home), ("far", replace(found, extrinsics=extrinsics))):
+        folder = tmp_path / name
+        options = {"colmap": {"model": "both"}, "glb": {"frame": "world"}}
+        export(scene, "ply-colmap-glb", folder, options)
+        vertices = plyfile.PlyData.read(folder / "points.ply")["vertex"].data
+        shown, cloud = load_cloud(folder / "scene.glb")
+        T_world_gltf = np.array(shown.metadata["T_world_gltf"])
+        text = np.loadtxt(folder / "sparse/0/points3D.txt", usecols=(0, 1, 2, 3))
+        (folder / "binary").mkdir()
+        for part in (folder / "sparse" / "0").glob("*.bin"):
+            shutil.copy(part, folder / "binary")
+        points = pycolmap.Reconstruction(folder / "binary").points3D
+        clouds[name] = {
+            "ply": np.stack([np.float64(vertices[a]) for a in "xyz"], axis=-1),
+            "text": text[np.argsort(text[:, 0]), 1:],
+            "binary": np.stack([points[i].xyz for i in sorted(points)]),
+            "glb": trimesh.transform_points(
+                cloud.vertices, T_world_gltf @ shown.graph[shown.graph.nodes_geometry[0]][0]
+            ),
+        }
+    for kind in clouds["home"]:
+        error = clouds["far"][kind] - clouds["home"][kind] - place
+        assert np.abs(error).max() < 1e-4, kind
+
+
 # ---- glb ----
 
 

@@ -11,12 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from da3_ros.core.user_input.images import (
-    ImageInputError,
-    decode_picture,
-    picture_size,
-    read_rgb,
-)
+from da3_ros.core.user_input.images import ImageInputError, picture_size, read_rgb
 
 
 def png(width, height):
@@ -75,25 +70,6 @@ def test_a_small_file_of_a_huge_picture_is_not_decoded(tmp_path):
     tracemalloc.stop()
     with pytest.raises(ImageInputError, match="raise PIL.Image.MAX_IMAGE_PIXELS"):
         picture_size(path.read_bytes())
-
-
-@pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF"] + ["WEBP"] * features.check("webp"))
-def test_a_picture_of_the_announced_size_is_decoded_and_no_other(tmp_path, format):
-    data = encoded(format)
-    (tmp_path / "a").write_bytes(data)
-    np.testing.assert_array_equal(decode_picture(data, (30, 40)), read_rgb(tmp_path / "a"))
-    with pytest.raises(ImageInputError, match="front has 40x30 px, where 30x40 px were announced"):
-        decode_picture(memoryview(data), (40, 30), "front")
-    with pytest.raises(ImageInputError, match="not a readable image"):
-        decode_picture(data[:-60] if format in ("BMP", "WEBP") else data[:45])
-
-
-def test_depth_is_no_picture():
-    file = io.BytesIO()
-    Image.fromarray(np.full((30, 40), 3000, np.uint16)).save(file, "PNG")
-    with pytest.raises(ImageInputError, match="front has values of more than 8 bits"):
-        decode_picture(file.getvalue(), name="front")
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP"])

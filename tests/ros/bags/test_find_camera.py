@@ -69,7 +69,10 @@ PLAIN = [("/camera/image", raw()), ("/camera/camera_info", info())]
         ("/a/infra/compressed", compressed("jpeg", COLOR[..., 0], ".jpg")),
         ("/a/image", Image(header=head(), width=16, height=12, encoding="rgb8", step=48)),
         ("/a/image/compressed", CompressedImage(header=head(), format="h264", data=b"\0\0\1")),
-        ("/a/unknown", raw("float_of_mine", COLOR)),
+        (
+            "/a/unknown",
+            Image(header=head(), width=16, height=12, encoding="mine", step=48, data=bytes(576)),
+        ),
         ("/a/overlay", raw()),  # in color, without a camera info beside it
         ("/camera/image/compressed", compressed("rgb8; jpeg compressed bgr8", COLOR, ".jpg")),
     ],

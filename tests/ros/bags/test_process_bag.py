@@ -15,10 +15,12 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CameraInfo
 
-from da3_ros.commands.process import main, parse_arguments, process_all, survey
+from da3_ros.commands import process
+from da3_ros.commands.process import main, parse_arguments, process_all
 from da3_ros.core.config import ConfigError
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
-from da3_ros.ros.bags.process_bag import BagJob
+from da3_ros.ros.bags.process_bag import BagJob, Report
+from da3_ros.ros.bags.survey import survey
 from da3_ros.ros.demo.bag import DEMO_CAMERA, write_demo_bag
 from da3_ros.ros.parameter_file import read_parameter_file
 
@@ -61,6 +63,10 @@ def copy(source, path, *, until=np.inf, change=lambda topic, k, msg: msg):
             if time_ns < bag.start_ns + until * 1e9 and (msg := change(topic, k, msg)):
                 out.write(topic, time_ns, msg)
     return path
+
+
+def without_tf(topic, k, msg):
+    return None if topic in ("/tf", "/tf_static") else msg
 
 
 def files(folder):
@@ -308,6 +314,61 @@ def test_a_bag_that_fails_says_why(room, tmp_path, capsys, monkeypatch, argument
     assert main() == 1
     assert sentence in capsys.readouterr().out
     assert not list((tmp_path / "out").rglob("*"))
+
+
+def test_one_failing_bag_gets_the_table_whatever_fails(room, tmp_path, monkeypatch, capsys):
+    def fail(*_):
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr(process, "process_bag", fail)
+    monkeypatch.setattr(sys, "argv", ["da3_process", str(room), "--out", str(tmp_path / "out")])
+    assert main() == 1
+    said = capsys.readouterr()
+    assert (
+        "room " in said.out and "FAILED: internal error, see above: ZeroDivisionError" in said.out
+    )
+    assert "Traceback" in said.err
+
+
+def test_a_large_result_is_announced(room, tmp_path, monkeypatch, capsys):
+    with_points, without = (
+        survey(BagJob(room, tmp_path / "out", PARAMETERS, leave_out=out))
+        for out in ((), ("points",))
+    )
+    assert with_points.images == without.images == FRAMES
+    assert (with_points.size, without.size) == (FRAMES * 320 * 240 * 43, FRAMES * 320 * 240 * 11)
+    monkeypatch.setattr(process, "LARGE", 10_000_000)
+    monkeypatch.setattr(process, "process_bag", lambda job, progress: Report(job))
+    process_all([BagJob(room, tmp_path / "out", PARAMETERS)])
+    assert "room: up to 0.0 GB of 6 images will be written to" in capsys.readouterr().out
+
+
+def test_the_written_topics_are_not_larger_than_announced(result, room):
+    (file,) = result.job.result.glob("*.mcap")
+    announced = survey(BagJob(room, result.job.out, PARAMETERS)).size
+    assert announced * 0.5 < file.stat().st_size < announced * 1.05
+
+
+def test_a_robot_with_a_name_and_a_bag_without_poses(room, tmp_path):
+    with BagReader(room) as bag, BagWriter(tmp_path / "named") as out:
+        for topic, time_ns, msg in bag.messages(*(c.topic for c in bag.connections)):
+            out.write(f"/r1{topic}", time_ns, msg)
+    blind = copy(room, tmp_path / "blind", change=without_tf)
+    params = tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump({"da3": {"ros__parameters": PARAMETERS}}))
+    common = ("--out", str(tmp_path / "out"), "--params", str(params))
+    runs = [
+        parse_arguments([str(tmp_path / "named"), *common]),
+        parse_arguments([str(tmp_path / "named"), *common, "--tf", "/r1/tf"]),
+        parse_arguments([str(blind), *common]),
+    ]
+    refused, named, without = (process_all(jobs)[0] for jobs, _ in runs)
+    assert "no transforms on /tf, but on /r1/tf, /r1/tf_static: choose with --tf" in refused.failure
+    assert named.failure == "" and named.counts.published == 5
+    assert {m.header.frame_id for _, m in read(named.job.result)["/da3/camera_pose"]} == {"odom"}
+    assert without.failure == "" and any("no transforms" in text for text in without.warnings)
+    with BagReader(without.job.result) as bag:
+        assert [len(m.poses) for _, _, m in bag.messages("/da3/camera_poses")]
 
 
 def test_results_are_never_overwritten(result):
