@@ -108,7 +108,9 @@ def edge_files() -> list[Path]:
 
 def table() -> Iterator[str]:
     """One row for each folder."""
-    yield "| folder | files | lines | longest | functions | median / p90 / longest | most arguments |"
+    yield (
+        "| folder | files | lines | longest | functions | median / p90 / longest | most arguments |"
+    )
     yield "|---|---:|---:|---:|---:|---:|---:|"
     folders = sorted({f.parent for f in files_of("da3_ros")}) + [ROOT / "tools", ROOT / "tests"]
     for folder in folders:

@@ -10,7 +10,7 @@ from rclpy.node import Node
 
 
 class Entities:
-    """Creates publishers, subscriptions, services, actions and timers on a node; `close` destroys them.
+    """Makes publishers, subscriptions, services, actions, timers on a node; `close` destroys them.
 
     Whatever goes wrong half way: what was created is known here, and nothing stays behind.
     """

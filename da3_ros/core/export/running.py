@@ -167,7 +167,7 @@ def _export_mesh(name: str, folder: Path, mesh: Mesh, source: Source) -> Path:
 
 
 def _origin(mesh: Mesh, newest: WindowDepth | None) -> np.ndarray:
-    """In a far world the origin of the newest window's points, for the mesh to lie where they do."""
+    """In a far world the origin of the newest window's points, so that the mesh lies there too."""
     origin = float32_origin(mesh.vertices)
     if newest is None or not newest.is_metric or newest.window.T_world_cam is None:
         return origin

@@ -124,7 +124,7 @@ class _Scene:
         parts.append((positions @ T_world_node[:3, :3].T + T_world_node[:3, 3], faces, linear))
 
     def _accessor(self, index: int, is_share: bool = False) -> np.ndarray:
-        """(n, width) float64 values; integers that are normalised, or `is_share`, as shares of 1."""
+        """(n, width) float64 values; normalised integers, or `is_share`, as shares of 1."""
         accessor = self.tree["accessors"][index]
         kind, width = np.dtype(_TYPES[accessor["componentType"]]), _WIDTHS[accessor["type"]]
         count = int(accessor["count"])

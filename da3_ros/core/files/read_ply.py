@@ -104,7 +104,11 @@ def _read_binary(body, at: int, element: _Element, order: str):
         lists = [p for p in element.properties if p.count_type]
         if all((table[f"#{p.name}"] == table.dtype[p.name].shape).all() for p in lists):
             columns = {
-                p.name: (table[f"#{p.name}"], table[p.name].reshape(-1)) if p.count_type else table[p.name]
+                p.name: (
+                    (table[f"#{p.name}"], table[p.name].reshape(-1))
+                    if p.count_type
+                    else table[p.name]
+                )
                 for p in element.properties
             }  # fmt: skip
             return columns, at + element.count * row.itemsize

@@ -56,7 +56,7 @@ def draw(q: np.ndarray, faces: np.ndarray, size: tuple[int, int], cull_faces: bo
 
 
 def _project(vertices: np.ndarray, P: np.ndarray) -> np.ndarray:
-    """(V, 3) float32 homogeneous pixels q = P (p, 1), summed in float64: P may hold a far origin."""
+    """(V, 3) float32 homogeneous pixels q = P (p, 1), summed in float64: P may be far off."""
     # Not a matrix product: threads of BLAS cost more than they bring for three columns.
     x, y, z = vertices.T
     q = np.empty(vertices.shape, np.float32)

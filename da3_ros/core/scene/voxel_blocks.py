@@ -76,7 +76,7 @@ class VoxelBlocks:
         return torch.stack(parts, dim=-1) - _REACH + self.base
 
     def recentre(self, centre: torch.Tensor) -> None:
-        """Keep the base near `centre` (3,), in block units; blocks out of reach then are dropped."""
+        """Keep the base near `centre` (3,), in block units; blocks then out of reach go."""
         centre = torch.floor(centre).to(torch.int64)
         if (centre - self.base).abs().max() < _REACH // 2:
             return

@@ -163,7 +163,7 @@ def test_what_trimesh_exports_is_read_alike(tmp_path):
 @pytest.mark.parametrize("kind", ["i1", "u1", "i2", "u2"])
 @pytest.mark.parametrize("normalized", [True, False])
 def test_quantised_positions(tmp_path, kind, normalized):
-    """KHR_mesh_quantization: integers, as shares of their largest or as they are, padded to 4 bytes."""
+    """KHR_mesh_quantization: integers, as shares of the largest or as is, padded to 4 bytes."""
     full = np.iinfo(kind).max
     shares = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1]])
     quantised = (shares * (full if normalized else 100)).astype(kind)

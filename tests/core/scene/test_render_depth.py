@@ -233,7 +233,12 @@ def test_a_fisheye_sees_behind_its_image_plane():
 WIDE = {
     "barrel": ("plumb_bob", [-0.25, 0.06, 1e-3, -1e-3, 0.0], 220.0, 0.0),
     "skewed": ("plumb_bob", [-0.25, 0.06, 1e-3, -1e-3, 0.0], 220.0, 9.0),
-    "tilted": ("rational_polynomial", [0.3, -0.02, 0, 0, 0, 0.5, 0, 0, 0, 0, 0, 0, 0.1, -0.05], 220.0, 0.0),
+    "tilted": (
+        "rational_polynomial",
+        [0.3, -0.02, 0, 0, 0, 0.5, 0, 0, 0, 0, 0, 0, 0.1, -0.05],
+        220.0,
+        0.0,
+    ),
     "folding": ("plumb_bob", [-0.3, 0, 0, 0], 90.0, 0.0),
     "metashape": ("metashape", [-0.1, 0.02, -0.003, 4e-4, 1e-4, 2e-4], 220.0, 1.0),
     "fisheye": ("equidistant", [-0.02, 0.01, 0, 0], 140.0, 2.0),
