@@ -11,7 +11,7 @@ DISTROS := $(filter-out test robot,$(patsubst requirements-%.txt,%,$(wildcard re
 VENV := .venv/$(ROS)
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check
-COMPILED := $(wildcard da3_ros/net/*.cpp msg/*.msg srv/*.srv pip/*.cmake pip/*/*.py $(foreach f,* */*,pip/tf2_msgs/$(f)))
+COMPILED := $(wildcard da3_ros/net/*.cpp msg/*.msg srv/*.srv action/*.action pip/*.cmake pip/*/*.py $(foreach f,* */*,pip/tf2_msgs/$(f)))
 
 # The environment is complete in itself: a sourced ROS installation would break it, and the
 # compilation finds CMake and Ninja there.

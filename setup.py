@@ -1,4 +1,4 @@
-"""CMake compiles attention and the interfaces of msg/ and srv/; pyproject.toml says the rest.
+"""CMake compiles attention and the interfaces of action/, msg/ and srv/; pyproject.toml says more.
 
 Libraries of ROS that PyPI does not have are installed from pip/ under their own names, each
 only where nobody else has installed it.

@@ -2,54 +2,37 @@
 
     ros2 launch da3_ros nvblox.launch.py image:=/camera/image_raw camera_info:=/camera/camera_info
 
-Takes the arguments of da3.launch.py; world_frame and use_sim_time hold for both nodes.
+Takes the arguments of da3.launch.py; world_frame, tf and use_sim_time hold for both nodes.
 """
 
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import Node
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 
-HERE = Path(__file__).parent
-TOPICS = [
-    ("camera_0/depth/image", "da3/depth/image"),
-    ("camera_0/depth/camera_info", "da3/depth/camera_info"),
-    ("camera_0/color/image", "da3/image_rect"),
-    ("camera_0/color/camera_info", "da3/depth/camera_info"),
-]
+from da3_ros.ros.launching import ARGUMENTS, Stack, with_stack
+from da3_ros.ros.transport import use_large_message_profile
+
+PARAMS = Path(__file__).parents[1] / "config" / "nvblox.yaml"
+STACK = Stack(
+    package="nvblox_ros",
+    executable="nvblox_node",
+    name="nvblox_node",
+    topics=(
+        ("camera_0/depth/image", "depth/image"),
+        ("camera_0/depth/camera_info", "depth/camera_info"),
+        ("camera_0/color/image", "image_rect"),
+        ("camera_0/color/camera_info", "depth/camera_info"),
+    ),
+    world_frame="global_frame",
+    install="add NVIDIA's Isaac ROS repository, then sudo apt install ros-DISTRO-isaac-ros-nvblox",
+)
 
 
 def generate_launch_description() -> LaunchDescription:
-    # Declared here, so that da3.launch.py finds them set and keeps them.
-    ours = [
-        DeclareLaunchArgument(
-            "params",
-            default_value=str(HERE.parent / "config" / "nvblox.yaml"),
-            description="YAML file of the parameters of da3 and nvblox_node",
-        ),
-        DeclareLaunchArgument("world_frame", default_value="odom", description="frame of the map"),
-        DeclareLaunchArgument("use_sim_time", default_value="false", choices=["true", "false"]),
-    ]
-    da3 = PythonLaunchDescriptionSource(str(HERE / "da3.launch.py"))
-    return LaunchDescription([*ours, IncludeLaunchDescription(da3), nvblox()])
-
-
-def nvblox() -> Node:
-    return Node(
-        package="nvblox_ros",
-        executable="nvblox_node",
-        name="nvblox_node",
-        namespace=LaunchConfiguration("namespace"),
-        parameters=[
-            LaunchConfiguration("params"),
-            {
-                "global_frame": LaunchConfiguration("world_frame"),
-                "use_sim_time": LaunchConfiguration("use_sim_time"),
-            },
-        ],
-        remappings=TOPICS,
-        output="screen",
+    use_large_message_profile()  # every process of this launch inherits it
+    params = DeclareLaunchArgument(
+        "params", default_value=str(PARAMS), description="the same; our own if neither is given"
     )
+    arguments = [params if a.name == "params" else a for a in ARGUMENTS]
+    return LaunchDescription([*arguments, OpaqueFunction(function=with_stack, args=[STACK])])

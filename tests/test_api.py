@@ -16,16 +16,16 @@ from da3_ros.api import DepthAnything3
 from da3_ros.core import poses
 from da3_ros.core.scale.align import to_camera_poses
 from da3_ros.net.checkpoint import load_checkpoint, random_network
-from da3_ros.net.presets import Head, find_preset
+from da3_ros.net.presets import HeadConfig, find_preset
 from tools import upstream
 
-NARROW_HEAD = Head(32, (16, 24, 32, 48))
+NARROW_HEAD = HeadConfig(32, (16, 24, 32, 48))
 RES = 98
 LAST = find_preset("da3-demo").backbone.depth - 1
 
 
 def picture(seed, height=75, width=100):
-    """Smooth random colours: resizing then has something to get right."""
+    """Smooth random colors: resizing then has something to get right."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
@@ -315,6 +315,7 @@ def test_gaussians_lie_where_depth_and_cameras_say(giant):
     ):
         found = bare.inference(pictures(3), infer_gs=True, process_res=56, **given)
         out_K = found.intrinsics if not given else None
+        assert found.aux["gaussians"] is found.gaussians
         means = found.gaussians.means[0].numpy().reshape(*found.depth.shape, 3)
         T_world_cam = to_camera_poses(found.extrinsics)
         distance = np.linalg.norm(means - T_world_cam[:, None, None, :3, 3], axis=-1)

@@ -1,21 +1,26 @@
-"""The shape of the code: arrows point one way, files stay short."""
+"""The shape of the code: arrows point one way and in no circle, files and functions stay short."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tools.house import LONGEST_FUNCTION, MOST_ARGUMENTS, arrows, circles, functions
+
 PACKAGE = Path(__file__).parents[1] / "da3_ros"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 ARROWS = ("commands", "ros", "api", "synthetic", "core", "net")
-"""Each may import itself and what stands behind it; api and synthetic know nothing of each other."""
+"""Each may import itself and what stands behind it; api and synthetic do not know each other."""
 
 MAY_IMPORT = {room: set(ARROWS[place:]) for place, room in enumerate(ARROWS)}
 MAY_IMPORT["api"] -= {"synthetic"}
 KNOW_ROS = ("ros/", "commands/")
 LONGEST_FILE = 300
+PUBLIC_SIGNATURES = {("api.py", "inference")}
+"""Functions whose arguments somebody else has laid down."""
 
 # What only a ROS installation, or its wheels, can provide.
 ROS_MODULES = {
@@ -32,7 +37,7 @@ ROS_MODULES = {
     "tf2_ros",
     "tf_transformations",
 }
-OUR_INTERFACES = ("da3_ros.msg", "da3_ros.srv")
+OUR_INTERFACES = ("da3_ros.action", "da3_ros.msg", "da3_ros.srv")
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -85,6 +90,39 @@ def test_only_the_ros_layer_knows_ros(file):
 def test_no_file_is_too_long(file):
     lines = len(file.read_text().splitlines())
     assert lines <= LONGEST_FILE, f"{lines} lines; split it where its names differ"
+
+
+@pytest.mark.parametrize("file", FILES, ids=name)
+def test_functions_are_short_and_take_few_arguments(file):
+    for f in functions(file):
+        assert f.lines <= LONGEST_FUNCTION, f"{f.name}: {f.lines} lines; name its parts"
+        if (name(file), f.name) not in PUBLIC_SIGNATURES:
+            assert f.arguments <= MOST_ARGUMENTS, f"{f.name}: {f.arguments} arguments; group them"
+
+
+def test_no_file_needs_itself():
+    assert circles(arrows(FILES)) == []
+
+
+def test_circles_are_found():
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"d"}, "f": {"a"}}
+    assert circles(graph) == [["a", "b", "c"], ["d", "e"]]
+
+
+def test_every_file_has_a_layer():
+    """The face of the package is one, too: nothing behind it may import it."""
+    modules = {name(f): ".".join(("da3_ros", *Path(name(f)).with_suffix("").parts)) for f in FILES}
+    assert [f for f, module in modules.items() if layer(module) is None] == ["__init__.py"]
+    assert [room for room in ARROWS if "api" in MAY_IMPORT[room]] == ["commands", "ros", "api"]
+
+
+def test_the_guide_names_rooms_that_are_there():
+    """docs/architecture.md: every file of the walk and of the places for new things."""
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]*\.?[a-z]*)`", text))
+    places = (PACKAGE, PACKAGE.parent)
+    assert len(named) > 20
+    assert [n for n in named if not any((place / n).exists() for place in places)] == []
 
 
 def test_the_walk_sees_every_kind_of_import(tmp_path, monkeypatch):

@@ -22,14 +22,20 @@ from tf2_msgs.msg import TF2Error, TFMessage
 
 from da3_ros import __version__
 from da3_ros.core.config import from_dict, parameters
+from da3_ros.core.print_parameters import as_yaml
 
 ROOT = Path(__file__).parents[1]
 PYPROJECT = (ROOT / "pyproject.toml").read_text()
-INTERFACES = sorted(ROOT.glob("msg/*.msg")) + sorted(ROOT.glob("srv/*.srv"))
+INTERFACES = [f for kind in ("action", "msg", "srv") for f in sorted(ROOT.glob(f"{kind}/*.{kind}"))]
 
 COMMANDS = ROOT / "cmake" / "commands.cmake"
 
-DISTRIBUTION = {"PIL": "pillow", "cv2": "opencv-python-headless", "skimage": "scikit-image", "yaml": "pyyaml"}
+DISTRIBUTION = {
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "skimage": "scikit-image",
+    "yaml": "pyyaml",
+}
 """Where the module is not named as its distribution."""
 
 UNNAMED = {"charset-normalizer"}
@@ -93,7 +99,7 @@ def test_tf_messages_have_the_hash_of_the_real_type():
 
 
 def test_every_interface_is_listed_for_cmake():
-    listed = re.findall(r'"((?:msg|srv)/\w+\.(?:msg|srv))"', (ROOT / "CMakeLists.txt").read_text())
+    listed = re.findall(r'"((?:action|msg|srv)/\w+\.\w+)"', (ROOT / "CMakeLists.txt").read_text())
     assert listed == [str(f.relative_to(ROOT)) for f in INTERFACES]
 
 
@@ -106,9 +112,7 @@ def test_one_version_everywhere():
 def test_the_same_commands_by_pip_and_by_colcon():
     by_colcon = re.search(r"ITEMS (.*)\)", COMMANDS.read_text()).group(1).split()
     by_pip = {e.name: e.value for e in distribution("da3_ros").entry_points}
-    assert by_pip == {
-        c: f"da3_ros.commands.{c.removeprefix('da3_')}:main" for c in by_colcon
-    }
+    assert by_pip == {c: f"da3_ros.commands.{c.removeprefix('da3_')}:main" for c in by_colcon}
 
 
 @pytest.mark.parametrize("command", sorted(e.name for e in distribution("da3_ros").entry_points))
@@ -218,7 +222,7 @@ def test_the_parameter_file_is_the_one_printed_from_the_code():
 def test_the_parameter_file_says_the_defaults():
     tree = yaml.safe_load((ROOT / "config" / "da3.yaml").read_text())["/**"]["ros__parameters"]
     values = dict(flatten(tree))
-    assert values == {p.name: p.default for p in parameters()}
+    assert values == {p.name: json.loads(as_yaml(p.default)) for p in parameters()}
     from_dict(values)
 
 

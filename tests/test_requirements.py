@@ -44,7 +44,9 @@ def resolve(file: str, distro: str, machine: str, folder: Path) -> subprocess.Co
         "--constraint", constraints, ROOT / file,
     ]  # fmt: skip
     # A folder of wheels is for this machine only, and uv does not look at whose they are.
-    environment = {k: v for k, v in os.environ.items() if k not in ("PIP_FIND_LINKS", "UV_FIND_LINKS")}
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("PIP_FIND_LINKS", "UV_FIND_LINKS")
+    }
     return subprocess.run(
         command, env=environment, timeout=DEADLINE, check=False, capture_output=True, text=True
     )
@@ -67,6 +69,6 @@ def test_requirements_resolve(resolved, file, distro, machine):
     result = resolved[file, distro, machine]
     assert result.returncode == 0, result.stderr
     found = dict(line.split("==") for line in result.stdout.splitlines() if "==" in line)
-    assert ("embreex" in found) == (machine == "x86_64"), "it has wheels for x86_64 only"
+    assert "embreex" not in found, "it has wheels for x86_64 only; the tests alone use it"
     assert {"torch", "trimesh", "charset-normalizer"} <= set(found)
     assert found["numpy"].startswith("2.3." if distro == "lyrical" else "1.26.")

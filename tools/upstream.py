@@ -18,7 +18,7 @@ from safetensors.torch import save_model
 from torch import nn
 
 from da3_ros.net.camera import Cameras, rotation_matrix
-from da3_ros.net.presets import Head, Preset, find_preset
+from da3_ros.net.presets import HeadConfig, Preset, find_preset
 
 TOLERANCE = 1e-5
 """Largest difference relative to the largest value of a map."""
@@ -69,7 +69,7 @@ def import_upstream():
     return cfg
 
 
-def build(name: str, dim: int | None = None, head: Head | None = None) -> nn.Module:
+def build(name: str, dim: int | None = None, head: HeadConfig | None = None) -> nn.Module:
     """Upstream's network of a preset; with `dim` and `head`, at reduced width."""
     cfg = import_upstream()
     from depth_anything_3.registry import MODEL_REGISTRY
@@ -83,18 +83,18 @@ def build(name: str, dim: int | None = None, head: Head | None = None) -> nn.Mod
         return cfg.create_object(config).eval()
 
 
-def reduced(name: str, dim: int, head: Head) -> Preset:
+def reduced(name: str, dim: int, head: HeadConfig) -> Preset:
     """Our preset at the same reduced width: depth, layers and wiring stay."""
     return _reduce(find_preset(name), dim, head)
 
 
-def _reduce(preset: Preset, dim: int, head: Head) -> Preset:
+def _reduce(preset: Preset, dim: int, head: HeadConfig) -> Preset:
     backbone = replace(preset.backbone, dim=dim, heads=dim // 64)
     metric = preset.metric_branch and _reduce(preset.metric_branch, dim, head)
     return replace(preset, backbone=backbone, head=head, metric_branch=metric)
 
 
-def _shrink(config, dim: int, head: Head) -> None:
+def _shrink(config, dim: int, head: HeadConfig) -> None:
     width = 2 * dim if config.net.cat_token else dim
     for part in ("head", "gs_head"):
         if part in config:

@@ -10,12 +10,15 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from da3_ros.api import DepthAnything3
 from da3_ros.core.export import FORMATS
-from da3_ros.core.inference_request import InferenceOptions
+from da3_ros.core.inference_request import InferenceOptions, check_options
+from da3_ros.core.load_model import ModelError, find_device
 from da3_ros.core.print_options import plain_lines
+from da3_ros.core.user_input.images import check_file
 from da3_ros.core.user_input.options import Flag, Option, OptionError
 from da3_ros.core.user_input.video import VideoError, read_video
-from da3_ros.net.model_folder import CheckpointError
+from da3_ros.net.model_folder import CheckpointError, known_preset
 from da3_ros.net.presets import PRESETS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -159,21 +162,23 @@ def _video(options: argparse.Namespace) -> int:
 
 
 def _run(images: list, options: argparse.Namespace) -> int:
-    # Imported here: `da3 --help` need not wait for torch.
-    import torch
-
-    from da3_ros.api import DepthAnything3
-
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    arguments = _inference_arguments(options)
+    try:
+        device = find_device(options.device)
+    except ModelError as error:
+        raise ValueError(str(error).replace("model.device", "--device")) from error
+    # Now, and not after the model has come from the hub.
+    check_options(arguments, known_preset(options.model))
+    for image in images:
+        if isinstance(image, str):
+            check_file(Path(image), "image")
     with tqdm(total=2, unit=" steps") as progress:
         progress.set_description(f"loading {options.model}")
         model = DepthAnything3(options.model).to(device)
         progress.update()
         progress.set_description(f"{len(images)} pictures on {device}")
         started = time.monotonic()
-        prediction = model.inference(images, **_inference_arguments(options))
+        prediction = model.inference(images, **arguments)
         progress.update()
     count, height, width = prediction.depth.shape
     seconds = time.monotonic() - started

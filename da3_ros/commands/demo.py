@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from da3_ros.net.model_folder import MODELS, WEIGHTS
+from da3_ros.net.model_folder import MODELS_FOLDER, WEIGHTS
 from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.find_camera import BagTopics, find_topics
 from da3_ros.ros.demo.bag import write_demo_bag
@@ -54,7 +54,7 @@ def main() -> int:
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Command line of da3_demo."""
-    trained = (MODELS / "da3-demo" / WEIGHTS).is_file()
+    trained = (MODELS_FOLDER / "da3-demo" / WEIGHTS).is_file()
     parser = argparse.ArgumentParser("da3_demo", description=__doc__.splitlines()[0])
     parser.add_argument("bag", nargs="?", help="rosbag2 to replay; default: a synthetic room")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results")
@@ -219,11 +219,11 @@ def show(listener: Listener, out: Path, peak_memory: int) -> int:
     print_table(listener, peak_memory)
     if listener.depth is None or listener.rgb is None:
         raise DemoError(f"no depth was published: {listener.status.reason or 'see the table'}")
-    points, colours = listener.cloud()
+    points, colors = listener.cloud()
     pictures = {
         "depth.png": draw_depth(listener.depth),
         "rgb.png": listener.rgb,
-        "cloud_from_above.png": draw_from_above(points, colours, listener.path()),
+        "cloud_from_above.png": draw_from_above(points, colors, listener.path()),
     }
     for name, rgb in pictures.items():
         cv2.imwrite(str(out / name), rgb[..., ::-1])

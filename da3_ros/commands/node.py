@@ -35,7 +35,8 @@ publishes
   ~/status, /diagnostics      how it is doing
 
 services
-  ~/export                    da3_ros/Export: files of the newest window, or of the scene
+  ~/export                    da3_ros/Export: files of the newest window, or of the scene; also as
+                              an action, with feedback
   ~/export_glb, ~/export_gs_ply, ~/build_mesh, ~/reset   std_srvs/Trigger
   ~/load_mesh                 da3_ros/LoadMesh
   ~/render_depth              da3_ros/RenderDepth: depth of the mesh from any pose

@@ -30,7 +30,7 @@ CLOCK_PERIOD = 0.025
 that waits, and on a slow core a node does little else."""
 
 WAIT = 10.0
-"""Seconds: without a wait the first images are lost while subscribers and player find each other."""
+"""Seconds: without a wait the first images are lost while subscribers and player meet."""
 
 SETTLE = 1.0
 """Seconds without a new subscriber after which all are taken to be there."""

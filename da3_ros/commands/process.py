@@ -25,7 +25,7 @@ from da3_ros.core.export.running import split_all_formats
 from da3_ros.core.load_model import ModelError
 from da3_ros.core.scene.mesh import MeshError
 from da3_ros.ros.bags.bag import BagError
-from da3_ros.ros.bags.process_bag import Job, Report, process_bag
+from da3_ros.ros.bags.process_bag import BagJob, Report, process_bag
 from da3_ros.ros.bags.survey import survey
 from da3_ros.ros.bags.topic_options import add_topic_options, chosen_topics
 from da3_ros.ros.parameter_file import read_parameter_file
@@ -56,7 +56,7 @@ def main() -> int:
     return int(any(report.failure for report in reports))
 
 
-def parse_arguments(arguments: list[str]) -> tuple[list[Job], int]:
+def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], int]:
     """One job per bag, and how many run at once. Raises `ConfigError` and `ExportError`."""
     parser = argparse.ArgumentParser("da3_process", description=__doc__.splitlines()[0])
     add = parser.add_argument
@@ -82,7 +82,8 @@ def parse_arguments(arguments: list[str]) -> tuple[list[Job], int]:
         split_all_formats(options.export)
     leave_out, choice = tuple(options.leave_out), chosen_topics(options)
     jobs = [
-        Job(bag, options.out, parameters, options.export, leave_out, choice) for bag in options.bags
+        BagJob(bag, options.out, parameters, options.export, leave_out, choice)
+        for bag in options.bags
     ]
     names = Counter(job.name for job in jobs)
     twice = [name for name, count in names.items() if count > 1]
@@ -100,7 +101,7 @@ def read_parameters(path: Path) -> dict:
     return {name: value for name, value in values.items() if name not in foreign}
 
 
-def process_all(jobs: list[Job], at_once: int = 1) -> list[Report]:
+def process_all(jobs: list[BagJob], at_once: int = 1) -> list[Report]:
     """Process every bag; the failure of one is reported and the others go on."""
     reports: dict[int, Report] = {}
     total = 0
@@ -122,7 +123,7 @@ def process_all(jobs: list[Job], at_once: int = 1) -> list[Report]:
     return [reports[index] for index in range(len(jobs))]
 
 
-def try_bag(job: Job, progress=lambda images: None) -> Report:
+def try_bag(job: BagJob, progress=lambda images: None) -> Report:
     """`process_bag`, with a failure as a report."""
     try:
         return process_bag(job, progress)
@@ -133,7 +134,7 @@ def try_bag(job: Job, progress=lambda images: None) -> Report:
         return Report(job, failure=f"internal error, see above: {type(error).__name__}: {error}")
 
 
-def _process_apart(jobs: dict[int, Job], at_once: int, bar: tqdm) -> dict[int, Report]:
+def _process_apart(jobs: dict[int, BagJob], at_once: int, bar: tqdm) -> dict[int, Report]:
     """One process per bag: what kills one leaves the others alone."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([process_bag.__module__])  # torch is imported once
@@ -160,7 +161,7 @@ def _process_apart(jobs: dict[int, Job], at_once: int, bar: tqdm) -> dict[int, R
     return reports
 
 
-def _work(job: Job, threads: int, images, sender: Connection) -> None:
+def _work(job: BagJob, threads: int, images, sender: Connection) -> None:
     """What the process of one bag runs."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     torch.set_num_threads(min(threads, torch.get_num_threads()))
@@ -175,7 +176,7 @@ def _work(job: Job, threads: int, images, sender: Connection) -> None:
         sys.exit(130)
 
 
-def _receive(receiver: Connection, process, job: Job) -> Report:
+def _receive(receiver: Connection, process, job: BagJob) -> Report:
     try:
         report = receiver.recv()
     except EOFError:

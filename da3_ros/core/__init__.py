@@ -1,1 +1,1 @@
-"""Robotics without ROS: frames, windows, metres, scenes. numpy; torch where it calls net."""
+"""Robotics without ROS: frames, windows, metres, maps, files. numpy and torch."""

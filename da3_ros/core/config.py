@@ -7,21 +7,26 @@ README table are all read from here.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from da3_ros.core.config_checks import check_together
-from da3_ros.core.parameter import ConfigError, Parameter, parameter
+from da3_ros.core.config_checks import (
+    check_input,
+    check_model,
+    check_output,
+    check_pose,
+    check_window,
+)
+from da3_ros.core.parameter import Block, ConfigError, Parameter, build, declared, parameter
 from da3_ros.core.scale_config import ScaleConfig
 
 __all__ = ["Config", "ConfigError", "Parameter", "ScaleConfig", "from_dict", "parameters"]
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class ModelConfig(Block, together=check_model):
     name: str = parameter(
         "depth-anything/DA3-SMALL",
         "preset with random weights (`da3-small`), the built-in trained model (`da3-demo`), "
@@ -32,7 +37,8 @@ class ModelConfig:
     )
     precision: str = parameter(
         "auto",
-        "`auto` takes bf16 where the device multiplies it faster than fp32; the last layers stay fp32",
+        "`auto` takes bf16 where the device multiplies it faster than fp32; "
+        "the last layers stay fp32",
         choices=("auto", "fp32", "bf16"),
     )
     process_res: int = parameter(
@@ -49,9 +55,9 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class InputConfig:
-    cameras: list[str] = parameter(
-        [""],
+class InputConfig(Block, together=check_input):
+    cameras: tuple[str, ...] = parameter(
+        ("",),
         "names of the cameras of a rig; one camera with an empty name uses `image` and "
         "`camera_info`, the others `<name>/image` and `<name>/camera_info`",
     )
@@ -85,7 +91,7 @@ class InputConfig:
 
 
 @dataclass(frozen=True)
-class PoseConfig:
+class PoseConfig(Block, together=check_pose):
     source: str = parameter(
         "tf", "where camera poses come from", choices=("tf", "odometry", "none")
     )
@@ -101,7 +107,7 @@ class PoseConfig:
 
 
 @dataclass(frozen=True)
-class WindowConfig:
+class WindowConfig(Block, together=check_window):
     size: int = parameter(4, "frames of one window", low=1, high=64)
     stride: int = parameter(1, "new frames from one window to the next", low=1, high=64)
     min_baseline: float = parameter(
@@ -139,7 +145,8 @@ class WindowConfig:
     )
     reference: str = parameter(
         "middle",
-        "reference view of the network; `middle` is the most accurate, `newest` has the least delay",
+        "reference view of the network; `middle` is the most accurate, "
+        "`newest` has the least delay",
         choices=("middle", "newest", "first"),
     )
     publish: str = parameter(
@@ -153,7 +160,7 @@ class WindowConfig:
 
 
 @dataclass(frozen=True)
-class OutputConfig:
+class OutputConfig(Block, together=check_output):
     size: str = parameter("camera", "size of depth and cloud", choices=("camera", "network"))
     encoding: str = parameter(
         "32FC1", "depth in metres, or millimetres with 0 unknown", choices=("32FC1", "16UC1")
@@ -174,7 +181,8 @@ class OutputConfig:
     )
     edge_ratio: float = parameter(
         0.0,
-        "pixels between surfaces whose depths differ by more than this share become NaN; 0 keeps them",
+        "pixels between surfaces whose depths differ by more than this share become NaN; "
+        "0 keeps them",
         low=0.0,
         high=10.0,
         live=True,
@@ -185,7 +193,7 @@ class OutputConfig:
 
 
 @dataclass(frozen=True)
-class SceneConfig:
+class SceneConfig(Block):
     enabled: bool = parameter(
         False, "fuse every published depth into a map; exports then hold the whole scene"
     )
@@ -211,7 +219,7 @@ class SceneConfig:
 
 
 @dataclass(frozen=True)
-class ExportConfig:
+class ExportConfig(Block):
     directory: str = parameter(
         "", "exports are written below this folder; empty means ~/.ros/da3_ros"
     )
@@ -221,8 +229,8 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
-class Config:
-    """All parameters. Build it with `Config()` or `from_dict`; both check every value."""
+class Config(Block):
+    """All parameters: every value is checked at birth. Raises `ConfigError`."""
 
     model: ModelConfig = field(default_factory=ModelConfig)
     input: InputConfig = field(default_factory=InputConfig)
@@ -237,13 +245,9 @@ class Config:
     )
 
 
-def parameters(config: type = Config, prefix: str = "") -> Iterator[Parameter]:
+def parameters() -> Iterator[Parameter]:
     """Every parameter in declaration order, with its dotted name."""
-    for f in dataclasses.fields(config):
-        if "about" in f.metadata:
-            yield dataclasses.replace(f.metadata["about"], name=prefix + f.name)
-        else:
-            yield from parameters(f.default_factory, f"{prefix}{f.name}.")
+    return declared(Config)
 
 
 def from_dict(values: dict[str, Any]) -> Config:
@@ -251,28 +255,13 @@ def from_dict(values: dict[str, Any]) -> Config:
 
     Raises `ConfigError` naming the parameter, the value and the bound.
     """
-    known = {p.name: p for p in parameters()}
-    unknown = sorted(set(values) - set(known))
+    unknown = sorted(set(values) - {p.name for p in parameters()})
     if unknown:
         raise ConfigError("; ".join(map(unknown_parameter, unknown)))
-    checked = {name: known[name].check(value) for name, value in values.items()}
-    config = _build(Config, checked, "")
-    check_together(config)
-    return config
+    return build(Config, values)
 
 
 def unknown_parameter(name: str) -> str:
     """That there is no such parameter, and which one may be meant, in a sentence."""
     near = difflib.get_close_matches(name, [p.name for p in parameters()], 1, cutoff=0.75)
     return f"unknown parameter {name}" + (f"; is {near[0]} meant?" if near else "")
-
-
-def _build(cls: type, values: dict[str, Any], prefix: str) -> Any:
-    arguments = {}
-    for f in dataclasses.fields(cls):
-        name = prefix + f.name
-        if "about" not in f.metadata:
-            arguments[f.name] = _build(f.default_factory, values, f"{name}.")
-        elif name in values:
-            arguments[f.name] = values[name]
-    return cls(**arguments)

@@ -1,14 +1,14 @@
-"""What a parameter's own bounds cannot say: names of cameras, and parameters that go together."""
+"""What a parameter's own bounds cannot say: each function looks at one block of the config.
+
+All raise `ConfigError` in one sentence when values contradict each other.
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-from da3_ros.core.parameter import ConfigError
-
-if TYPE_CHECKING:
-    from da3_ros.core.config import Config
+from da3_ros.core.parameter import Block, ConfigError
 
 LEAST_RES = 14
 """One patch of the network."""
@@ -17,32 +17,48 @@ _ROS_NAME = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 """Part of a topic: names of letters, digits and _, joined with /; none begins with a digit."""
 
 
-def check_together(config: Config) -> None:
-    """Raise `ConfigError` in one sentence when values contradict each other."""
-    _check_cameras(config.input.cameras)
-    if 0 < config.model.process_res < LEAST_RES:
+def check_model(model: Block) -> None:
+    """`process_res` is 0, or at least one patch."""
+    if 0 < model.process_res < LEAST_RES:
         raise ConfigError(
-            f"model.process_res is {config.model.process_res}, must be at least {LEAST_RES} px, or 0 "
+            f"model.process_res is {model.process_res}, must be at least {LEAST_RES} px, or 0 "
             "for the model's own size"
         )
-    if not config.pose.world_frame.strip("/"):
+
+
+def check_input(block: Block) -> None:
+    """Names of cameras make topics, each once."""
+    _check_cameras(block.cameras)
+
+
+def check_pose(pose: Block) -> None:
+    """The world has a name."""
+    if not pose.world_frame.strip("/"):
         raise ConfigError("pose.world_frame is empty, must name a frame, for example odom")
-    if config.window.stride > config.window.size:
+
+
+def check_window(window: Block) -> None:
+    """No frame is left out between two windows."""
+    if window.stride > window.size:
         raise ConfigError(
-            f"window.stride is {config.window.stride}, must be at most window.size "
-            f"({config.window.size}): frames in between would never be seen"
-        )
-    if config.output.min_depth >= config.output.max_depth:
-        raise ConfigError(
-            f"output.min_depth is {config.output.min_depth}, must be below output.max_depth "
-            f"({config.output.max_depth})"
+            f"window.stride is {window.stride}, must be at most window.size ({window.size}): "
+            "frames in between would never be seen"
         )
 
 
-def _check_cameras(names: list[str]) -> None:
+def check_output(output: Block) -> None:
+    """There is a range of depth."""
+    if output.min_depth >= output.max_depth:
+        raise ConfigError(
+            f"output.min_depth is {output.min_depth}, must be below output.max_depth "
+            f"({output.max_depth})"
+        )
+
+
+def _check_cameras(names: Sequence[str]) -> None:
     if not names:
         raise ConfigError("input.cameras is empty, must name a camera; [''] for a single one")
-    if names == [""]:
+    if tuple(names) == ("",):
         return
     for name in names:
         if not isinstance(name, str) or not _ROS_NAME.fullmatch(name):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -82,6 +81,5 @@ def _masked(
     """Depth of one published view by the output parameters, and its confidence."""
     conf = None if result.conf is None else result.conf[index]
     sky = None if result.sky is None else result.sky[index]
-    if not result.is_metric:
-        output = replace(output, min_depth=0.0, max_depth=np.inf)
-    return mask_depth(result.depth[index], conf, sky, output), conf
+    depth = mask_depth(result.depth[index], conf, sky, output, is_metric=result.is_metric)
+    return depth, conf

@@ -19,7 +19,7 @@ from da3_ros.core.export import (
     plan_exports,
     split_formats,
 )
-from da3_ros.core.export.colmap import source_images
+from da3_ros.core.export.colmap import check_names, source_images
 from da3_ros.core.export.feat_vis import FPS
 from da3_ros.core.export.gs_video import LARGEST_SIDE
 from da3_ros.core.export.points import PERCENT
@@ -140,23 +140,34 @@ def check_request(arguments: dict, network: Network | NestedNetwork) -> Inferenc
     Raises `ValueError` naming the argument, what was given and what is wanted.
     """
     preset = network.preset
-    names = [known.name for known in InferenceOptions.declared()]
-    options = InferenceOptions(**{name: arguments[name] for name in names})
-    _check_abilities(options, preset)
-    formats = split_formats(arguments["export_format"])
-    exports = plan_exports(formats, arguments["export_kwargs"], options.export_defaults())
-    if arguments["export_dir"] is None:
-        exports = {}
-    else:
-        check_exports_folder(arguments["export_dir"], exports)
-    _check_formats(exports, options, preset)
+    options, exports = check_options(arguments, preset)
     images = image_list(arguments["image"])
     if "gs_video" in exports:
         exports["gs_video"].check_views(len(images))
     res = chosen_res(options.process_res, network.weights)
-    batch = read_batch(images, res, options.process_res_method)
+    has_K = arguments["intrinsics"] is not None
+    batch = read_batch(images, res, options.process_res_method, upright=not has_K)
     cameras, K = _check_cameras(arguments["extrinsics"], arguments["intrinsics"], batch, preset)
     return InferenceRequest(options, batch, cameras, K, _with_sources(exports, images, batch))
+
+
+def check_options(arguments: dict, preset: Preset | None) -> tuple[InferenceOptions, ExportPlan]:
+    """The options, and what is to be written, for a network of that preset (None: not known yet).
+
+    arguments: of `DepthAnything3.inference` by name. Raises `ValueError` as `check_request`.
+    """
+    names = [known.name for known in InferenceOptions.declared() if known.name in arguments]
+    options = InferenceOptions(**{name: arguments[name] for name in names})
+    if preset:
+        _check_abilities(options, preset)
+    formats = split_formats(arguments["export_format"])
+    exports = plan_exports(formats, arguments["export_kwargs"], options.export_defaults())
+    if arguments["export_dir"] is None:
+        return options, {}
+    check_exports_folder(arguments["export_dir"], exports)
+    if preset:
+        _check_formats(exports, options, preset)
+    return options, exports
 
 
 def _check_abilities(options: InferenceOptions, preset: Preset) -> None:
@@ -214,4 +225,6 @@ def _with_sources(exports: ExportPlan, images: Sequence, batch: ImageBatch) -> E
     """COLMAP refers to the given files, unless its options say otherwise."""
     if "colmap" not in exports or exports["colmap"].images is not None:
         return exports
-    return exports | {"colmap": replace(exports["colmap"], images=source_images(images, batch))}
+    colmap = replace(exports["colmap"], images=source_images(images, batch))
+    check_names(colmap)
+    return exports | {"colmap": colmap}

@@ -10,21 +10,28 @@ from da3_ros.net.sky import SKY_SCORE
 
 
 def mask_depth(
-    depth: np.ndarray, conf: np.ndarray | None, sky: np.ndarray | None, config: OutputConfig
+    depth: np.ndarray,
+    conf: np.ndarray | None,
+    sky: np.ndarray | None,
+    config: OutputConfig,
+    *,
+    is_metric: bool = True,
 ) -> np.ndarray:
-    """Depth (h, w) float32 metres by the rules of the output parameters; the input is kept.
+    """Depth (h, w) float32 by the rules of the output parameters; the input is kept.
 
     NaN: sky, the least confident pixels, pixels between two surfaces, nearer than
-    `min_depth`. +Inf: farther than `max_depth` (REP-117). conf, sky: (h, w) or None.
+    `min_depth`. +Inf: farther than `max_depth` (REP-117); these two are metres, and do not
+    apply to depth that is not. conf, sky: (h, w) or None.
     """
-    unknown = ~(depth >= config.min_depth)
+    nearest, farthest = (config.min_depth, config.max_depth) if is_metric else (0.0, np.inf)
+    unknown = ~(depth >= nearest)
     if sky is not None:
         unknown |= sky >= SKY_SCORE
     if conf is not None and config.min_confidence > 0:
         unknown |= conf < np.percentile(conf, config.min_confidence)
     if config.edge_ratio > 0:
         unknown |= between_surfaces(depth, config.edge_ratio)
-    masked = np.where(depth > config.max_depth, np.float32(np.inf), depth)
+    masked = np.where(depth > farthest, np.float32(np.inf), depth)
     masked[unknown] = np.nan
     return masked
 

@@ -10,7 +10,7 @@ from da3_ros.core.sliding_window import Window
 from da3_ros.net.presets import PATCH
 
 FEWEST_VIEWS = 2
-"""One view alone has no parallax, and its metric scale is nobody's."""
+"""One view alone has no parallax, and nothing then measures the scale."""
 
 LEAST_RES = 8 * PATCH
 

@@ -1,9 +1,11 @@
-"""What can be said of one parameter: meaning, unit, bounds; and the check of a value."""
+"""Parameters: meaning, unit, bounds and the check of a value; and blocks of them."""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 
 class ConfigError(ValueError):
@@ -26,8 +28,6 @@ def parameter(
     (deactivate, cleanup, configure).
     """
     about = Parameter("", default, meaning, unit, low, high, choices, live)
-    if isinstance(default, list):
-        return field(default_factory=default.copy, metadata={"about": about})
     return field(default=default, metadata={"about": about})
 
 
@@ -46,12 +46,12 @@ class Parameter:
 
     def check(self, value: Any) -> Any:
         """Return the value in the default's type, or raise `ConfigError` in one sentence."""
-        if isinstance(self.default, float) and type(value) is int:
-            value = float(value)
-        if type(value) is not type(self.default):
-            raise ConfigError(
-                f"{self.name} is {value!r}, must be of type {type(self.default).__name__}"
-            )
+        kind = type(self.default)
+        if (kind, type(value)) in ((float, int), (tuple, list)):
+            value = kind(value)
+        if type(value) is not kind:
+            wanted = "list" if kind is tuple else kind.__name__
+            raise ConfigError(f"{self.name} is {value!r}, must be of type {wanted}")
         if self.choices and value not in self.choices:
             raise ConfigError(f"{self.name} is '{value}', must be one of {', '.join(self.choices)}")
         # Written so that NaN fails too.
@@ -64,3 +64,46 @@ class Parameter:
                 f"{self.name} is {value}, must be at most {self.high} {self.unit}".rstrip()
             )
         return value
+
+
+class Block:
+    """Base of the dataclasses of parameters: every value is checked at birth, in the default's
+    type afterwards. `size` of WindowConfig is the parameter `window.size`.
+
+    together: called with the new block; raises `ConfigError` when values contradict each other.
+    """
+
+    _together: ClassVar[Callable[[Block], None]] = staticmethod(lambda block: None)
+
+    def __init_subclass__(cls, together: Callable[[Block], None] | None = None):
+        if together:
+            cls._together = staticmethod(together)
+
+    def __post_init__(self):
+        name = type(self).__name__.removesuffix("Config").lower()
+        for f in dataclasses.fields(self):
+            if about := f.metadata.get("about"):
+                about = dataclasses.replace(about, name=f"{name}.{f.name}".lstrip("."))
+                object.__setattr__(self, f.name, about.check(getattr(self, f.name)))
+        self._together(self)
+
+
+def declared(config: type, prefix: str = "") -> Iterator[Parameter]:
+    """Every parameter of a block and the blocks in it, with its dotted name."""
+    for f in dataclasses.fields(config):
+        if "about" in f.metadata:
+            yield dataclasses.replace(f.metadata["about"], name=prefix + f.name)
+        else:
+            yield from declared(f.default_factory, f"{prefix}{f.name}.")
+
+
+def build(config: type, values: dict[str, Any], prefix: str = "") -> Any:
+    """A block with the blocks in it, from dotted names. Raises `ConfigError`."""
+    arguments = {}
+    for f in dataclasses.fields(config):
+        name = prefix + f.name
+        if "about" not in f.metadata:
+            arguments[f.name] = build(f.default_factory, values, f"{name}.")
+        elif name in values:
+            arguments[f.name] = values[name]
+    return config(**arguments)

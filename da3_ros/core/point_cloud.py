@@ -1,4 +1,4 @@
-"""Organised coloured point cloud of one depth map, in the bytes of a PointCloud2."""
+"""Organised colored point cloud of one depth map, in the bytes of a PointCloud2."""
 
 from __future__ import annotations
 
@@ -18,6 +18,16 @@ POINT = np.dtype(
     }
 )
 """One point: the layout of depth_image_proc. `rgb` is 0x00RRGGBB; ROS calls it float32."""
+
+FAR_POINT = np.dtype(
+    {
+        "names": ["x", "y", "z", "rgb"],
+        "formats": ["<f8", "<f8", "<f8", "<u4"],
+        "offsets": [0, 8, 16, 24],
+        "itemsize": 32,
+    }
+)
+"""One point of a world so far from its origin that float32 would lose its millimetres."""
 
 
 class PointCloudWriter:
@@ -69,7 +79,7 @@ class PointCloudWriter:
 
 @lru_cache(maxsize=32)
 def _rays(width: int, height: int, K: bytes, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """x and y at z = 1 of every n-th pixel; keyed by value, since cameras come with messages."""
+    """x and y at z = 1 of every n-th pixel; keyed by value, not by the camera object."""
     camera = CameraModel(width, height, np.frombuffer(K).reshape(3, 3))
     rays = camera.rays()[::step, ::step].astype(np.float32)
     return np.ascontiguousarray(rays[..., 0]), np.ascontiguousarray(rays[..., 1])

@@ -46,11 +46,20 @@ def rigid(T, name: str = "transform") -> np.ndarray:
     R = T[:3, :3]
     error = np.abs(R @ R.T - np.eye(3)).max()
     if error > ROTATION_TOLERANCE:
-        raise PoseError(f"{name}: rotation is not orthonormal (off by {error:.2g})")
+        scale = np.cbrt(abs(np.linalg.det(R)))
+        is_scaled = scale > 0 and np.abs(R @ R.T / scale**2 - np.eye(3)).max() < ROTATION_TOLERANCE
+        hint = f"; it is scaled by {scale:.6g}: divide its 3x3 part by that" if is_scaled else ""
+        raise PoseError(f"{name}: rotation is not orthonormal (off by {error:.2g}){hint}")
     if np.linalg.det(R) < 0:
         raise PoseError(f"{name}: rotation is a reflection (determinant -1)")
-    U, _, Vt = np.linalg.svd(R)
-    return compose(U @ Vt, T[:3, 3])
+    return compose(nearest_rotation(R), T[:3, 3])
+
+
+def nearest_rotation(M: np.ndarray) -> np.ndarray:
+    """The rotation nearest to each of M (..., 3, 3), never a reflection (Kabsch 1976)."""
+    U, _, Vt = np.linalg.svd(M)
+    U[..., :, 2] *= np.linalg.det(U @ Vt)[..., None]
+    return U @ Vt
 
 
 def compose(R: np.ndarray, t: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from da3_ros.core.config import Parameter, parameters
 HEADER = """\
 # The parameters of da3_node with their defaults, printed by da3_ros.core.print_parameters.
 # Copy this file, keep the lines that you change, and give it to the launch file:
-#   ros2 launch da3_ros da3.launch.py params:=my_robot.yaml
+#   ros2 launch da3_ros da3.launch.py params_file:=my_robot.yaml
 # "live" parameters may change while the node is active.
 /**:
   ros__parameters:
@@ -63,7 +63,8 @@ def table_lines() -> Iterator[str]:
     yield "|---|---|---|---|"
     for parameter in parameters():
         facts = allowed(parameter).replace("|", "\\|")
-        yield f"| `{parameter.name}` | `{as_yaml(parameter.default)}` | {facts} | {parameter.meaning} |"
+        default = as_yaml(parameter.default)
+        yield f"| `{parameter.name}` | `{default}` | {facts} | {parameter.meaning} |"
 
 
 def main() -> None:

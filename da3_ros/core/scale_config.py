@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from da3_ros.core.parameter import parameter
+from da3_ros.core.parameter import Block, parameter
 
 
 @dataclass(frozen=True)
-class ScaleConfig:
+class ScaleConfig(Block):
     source: str = parameter(
         "auto",
         "what metres rest on: points from outside (`anchors`), points followed through the "

@@ -50,7 +50,7 @@ class Aggregated:
 class Backbone(nn.Module):
     """The transformer. Token 0 of a view is its class token, later its camera token."""
 
-    def __init__(self, config: presets.Backbone):
+    def __init__(self, config: presets.BackboneConfig):
         super().__init__()
         self.config = config
         dim = config.dim

@@ -140,7 +140,8 @@ def _find_folder(name: str) -> Path | None:
     except HubError as error:
         raise CheckpointError(
             f"could not get '{short(name)}' from the Hugging Face hub ({error}); give a local "
-            f"folder with {CONFIG} and {WEIGHTS}, or use the built-in model da3-demo (model:=da3-demo, "
+            f"folder with {CONFIG} and {WEIGHTS}, or use the built-in model da3-demo "
+            "(model:=da3-demo, "
             "-p model.name:=da3-demo, --model da3-demo)"
         ) from error
 
@@ -159,7 +160,7 @@ def _read_tensors(folder: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{folder} has no {WEIGHTS}; only safetensors checkpoints are loaded")
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: _read_tensor(file, name, path) for name in file.keys()}
+            return {name: _read_tensor(file, name, path) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read: {first_line(error)}") from error
 

@@ -58,7 +58,7 @@ class DPT(nn.Module):
     uv: add an embedding of the pixel position at every level. norm: of the tokens.
     """
 
-    def __init__(self, dim: int, config: presets.Head, *, uv: bool, norm: bool):
+    def __init__(self, dim: int, config: presets.HeadConfig, *, uv: bool, norm: bool):
         super().__init__()
         self.uv = uv
         channels = config.out_channels
@@ -115,7 +115,7 @@ class DPT(nn.Module):
 class DepthSkyHead(DPT):
     """Depth and sky of one-view networks."""
 
-    def __init__(self, dim: int, config: presets.Head):
+    def __init__(self, dim: int, config: presets.HeadConfig):
         super().__init__(dim, config, uv=False, norm=False)
         self.scratch.output_conv2 = output_layers(config.features // 2, 1)
         self.scratch.sky_output_conv2 = output_layers(config.features // 2, 1)

@@ -11,7 +11,7 @@ from da3_ros.net.presets import PATCH, PRESETS, Preset, find_preset
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
-MODELS = Path(__file__).parent.parent / "models"
+MODELS_FOLDER = Path(__file__).parent.parent / "models"
 """Trained weights that ship with the package, one folder each."""
 
 OFFICIAL_RES = 504
@@ -36,8 +36,8 @@ class PictureSize:
 
 def find_local_folder(name: str) -> Path | None:
     """The checkpoint folder that is on this machine under that name; None where there is none."""
-    if name.lower() in PRESETS and (MODELS / name.lower() / WEIGHTS).is_file():
-        return MODELS / name.lower()
+    if name.lower() in PRESETS and (MODELS_FOLDER / name.lower() / WEIGHTS).is_file():
+        return MODELS_FOLDER / name.lower()
     return Path(name) if os.path.isdir(name) else None
 
 

@@ -79,7 +79,7 @@ class Network(nn.Module):
         return out
 
     def encode(self, images: Tensor, feature_layers: Sequence[int] = ()) -> EncodedViews:
-        """Stage 1, per frame: images (B, N, 3, h, w), ImageNet-normalised, sides multiples of 14."""
+        """Stage 1, per frame: images (B, N, 3, h, w), ImageNet-normalised, sides n * 14."""
         B, N, _, height, width = images.shape
         if height % PATCH or width % PATCH:
             raise ValueError(f"image sides must be multiples of {PATCH}, got {height}x{width}")

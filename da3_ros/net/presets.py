@@ -12,7 +12,7 @@ NON_COMMERCIAL = "CC BY-NC 4.0"
 
 
 @dataclass(frozen=True)
-class Backbone:
+class BackboneConfig:
     """A ViT. Blocks from `alternate_from` on attend locally (even) and globally (odd)."""
 
     dim: int
@@ -24,7 +24,7 @@ class Backbone:
 
 
 @dataclass(frozen=True)
-class Head:
+class HeadConfig:
     """A DPT decoder: width of its fusion chain and of its four input levels."""
 
     features: int
@@ -40,8 +40,8 @@ class Preset:
     """
 
     name: str
-    backbone: Backbone
-    head: Head
+    backbone: BackboneConfig
+    head: HeadConfig
     license: str
     repository: str
     any_view: bool = True
@@ -51,17 +51,17 @@ class Preset:
     metric_branch: Preset | None = None
 
 
-_SMALL = Backbone(384, 12, 6, (5, 7, 9, 11), alternate_from=4)
-_BASE = Backbone(768, 12, 12, (5, 7, 9, 11), alternate_from=4)
-_LARGE = Backbone(1024, 24, 16, (11, 15, 19, 23), alternate_from=8)
-_GIANT = Backbone(1536, 40, 24, (19, 27, 33, 39), alternate_from=13, swiglu=True)
-_ONE_VIEW = Backbone(1024, 24, 16, (4, 11, 17, 23), alternate_from=None)
-_WIDE = Head(256, (256, 512, 1024, 1024))
+_SMALL = BackboneConfig(384, 12, 6, (5, 7, 9, 11), alternate_from=4)
+_BASE = BackboneConfig(768, 12, 12, (5, 7, 9, 11), alternate_from=4)
+_LARGE = BackboneConfig(1024, 24, 16, (11, 15, 19, 23), alternate_from=8)
+_GIANT = BackboneConfig(1536, 40, 24, (19, 27, 33, 39), alternate_from=13, swiglu=True)
+_ONE_VIEW = BackboneConfig(1024, 24, 16, (4, 11, 17, 23), alternate_from=None)
+_WIDE = HeadConfig(256, (256, 512, 1024, 1024))
 
 _DEMO = Preset(
     "da3-demo",
-    Backbone(192, 8, 3, (2, 3, 5, 7), alternate_from=2),
-    Head(32, (24, 48, 96, 192)),
+    BackboneConfig(192, 8, 3, (2, 3, 5, 7), alternate_from=2),
+    HeadConfig(32, (24, 48, 96, 192)),
     APACHE,
     "",
     camera_blocks=1,
@@ -81,8 +81,12 @@ _METRIC = Preset(
 
 _ALL = (
     _DEMO,
-    Preset("da3-small", _SMALL, Head(64, (48, 96, 192, 384)), APACHE, "depth-anything/DA3-SMALL"),
-    Preset("da3-base", _BASE, Head(128, (96, 192, 384, 768)), APACHE, "depth-anything/DA3-BASE"),
+    Preset(
+        "da3-small", _SMALL, HeadConfig(64, (48, 96, 192, 384)), APACHE, "depth-anything/DA3-SMALL"
+    ),
+    Preset(
+        "da3-base", _BASE, HeadConfig(128, (96, 192, 384, 768)), APACHE, "depth-anything/DA3-BASE"
+    ),
     Preset("da3-large", _LARGE, _WIDE, NON_COMMERCIAL, "depth-anything/DA3-LARGE"),
     _GIANT_PRESET,
     Preset(
@@ -111,5 +115,6 @@ def find_preset(name: str) -> Preset:
     key = name.lower()
     key = ALIASES.get(key, key)
     if key not in PRESETS:
-        raise ValueError(f"unknown preset '{name[:80]}'; there are {', '.join([*PRESETS, *ALIASES])}")
+        known = ", ".join([*PRESETS, *ALIASES])
+        raise ValueError(f"unknown preset '{name[:80]}'; there are {known}")
     return PRESETS[key]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from rclpy.action import ActionServer
 from rclpy.node import Node
 
 
 class Entities:
-    """Creates publishers, subscriptions, services and timers on a node; `close` destroys them.
+    """Creates all that is on the graph, and timers, on a node; `close` destroys them.
 
     Whatever goes wrong half way: what was created is known here, and nothing stays behind.
     """
@@ -35,6 +36,10 @@ class Entities:
     def create_service(self, *args, **options):
         """See `rclpy.node.Node.create_service`."""
         return self._keep(self.node.create_service(*args, **options), self.node.destroy_service)
+
+    def create_action_server(self, *args, **options) -> ActionServer:
+        """See `rclpy.action.ActionServer`; without the node."""
+        return self._keep(ActionServer(self.node, *args, **options), ActionServer.destroy)
 
     def create_timer(self, *args, **options):
         """See `rclpy.node.Node.create_timer`."""

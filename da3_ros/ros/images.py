@@ -1,6 +1,6 @@
 """sensor_msgs/Image and CompressedImage to RGB: every encoding that cameras really send.
 
-The colours are cv_bridge's. What it leaves open is settled before: bytes that are missing, rows
+The colors are cv_bridge's. What it leaves open is settled before: bytes that are missing, rows
 with padding and foreign byte order; and what it does not know is done here: nv12 and nv21.
 """
 
@@ -12,6 +12,12 @@ import cv2
 import numpy as np
 from cv_bridge import CvBridge, CvBridgeError
 from sensor_msgs.msg import CompressedImage, Image
+
+from da3_ros.core.user_input.images import (
+    ImageInputError,
+    PictureTooLargeError,
+    picture_size,
+)
 
 BRIDGE = CvBridge()
 
@@ -41,6 +47,16 @@ OLDER_NAMES = {"uyvy": "yuv422", "yuyv": "yuv422_yuy2"}
 PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
 
 DEPTH_ENCODINGS = ("16UC1", "32FC1")
+
+NAMELESS = {
+    "8UC1": "mono8 or a bayer pattern",
+    "8UC2": "yuv422 or yuv422_yuy2",
+    "8UC3": "bgr8 (as OpenCV has it) or rgb8",
+    "8UC4": "bgra8 or rgba8",
+    "16UC3": "bgr16 or rgb16",
+    "16UC4": "bgra16 or rgba16",
+}
+"""OpenCV's types, which tell no colors apart, and the encodings that may be meant."""
 
 # What OpenCV decodes by the number of channels; False: one.
 OF_CHANNELS = {False: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
@@ -85,14 +101,12 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
     encoding = msg.format.partition(";")[0].strip()
     if "compressedDepth" in msg.format or encoding in DEPTH_ENCODINGS:
         raise NoPictureError(f"compressed image holds depth ({msg.format}), not a camera picture")
-    data = np.frombuffer(msg.data, np.uint8)
+    compressed_size(msg)
     # The camera's pixels are wanted, not turned by an EXIF tag: its intrinsics belong to them.
     # cv_bridge up to Kilted turns them.
-    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    pixels = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
-        raise ImageError(
-            f"compressed image of {data.size} bytes, format '{msg.format}', cannot be decoded"
-        )
+        raise ImageError(_undecodable(msg))
     if encoding.startswith("bayer_") and (mosaic := _one_channel(pixels)) is not None:
         return _mosaic_to_rgb(mosaic, encoding)
     if pixels.ndim == 2 and pixels.dtype != np.uint8 and encoding != "mono16":
@@ -103,8 +117,26 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
     return cv2.cvtColor(_to_8_bits(pixels), OF_CHANNELS[pixels.ndim == 3 and pixels.shape[2]])
 
 
+def compressed_size(msg: CompressedImage) -> tuple[int, int]:
+    """(height, width) of a compressed image by its header: a few bytes may unpack to gigabytes.
+
+    Raises `ImageError` for bytes that are no picture, and for more pixels than Pillow's bound.
+    """
+    try:
+        return picture_size(memoryview(msg.data), "compressed image")
+    except PictureTooLargeError as error:
+        raise ImageError(str(error)) from error
+    except ImageInputError as error:
+        raise ImageError(_undecodable(msg)) from error
+
+
+def _undecodable(msg: CompressedImage) -> str:
+    count = len(msg.data)
+    return f"compressed image of {count} bytes, format '{msg.format}', cannot be decoded"
+
+
 def _one_channel(pixels: np.ndarray) -> np.ndarray | None:
-    """(H, W) of pixels with one channel, or with equal ones; None where there is colour."""
+    """(H, W) of pixels with one channel, or with equal ones; None where there is color."""
     if pixels.ndim == 2:
         return pixels
     is_grey = (pixels == pixels[..., :1]).all()
@@ -155,7 +187,7 @@ def _packed(msg: Image, rows: np.ndarray, channel_size: int) -> Image:
         rows = np.ascontiguousarray(rows).view(np.uint16).byteswap().view(np.uint8)
     packed = Image(width=msg.width, height=msg.height, encoding=encoding, step=rows.shape[1])
     packed.is_bigendian = int(big)
-    packed.data = rows.tobytes()
+    packed.data.frombytes(np.ascontiguousarray(rows))
     return packed
 
 
@@ -168,6 +200,11 @@ def _planar_to_rgb(msg: Image) -> np.ndarray:
 
 def _unsupported(encoding: str) -> NoPictureError:
     hint = "; that is a depth image" if encoding in DEPTH_ENCODINGS else ""
+    if encoding in NAMELESS:
+        hint = (
+            f": it does not say what its channels are; let whoever publishes it say so, "
+            f"{NAMELESS[encoding]} (with cv_bridge: cv2_to_imgmsg(image, encoding='bgr8'))"
+        )
     return NoPictureError(
         f"encoding '{encoding}' is not supported{hint}; send one of "
         f"{', '.join([*ENCODINGS, *PLANAR])}"

@@ -23,7 +23,8 @@ from tf_transformations import quaternion_from_matrix, quaternion_matrix
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
-from da3_ros.core.point_cloud import POINT
+from da3_ros.core.far_world import float32_origin
+from da3_ros.core.point_cloud import FAR_POINT, POINT
 from da3_ros.core.rectify import Rectifier
 from da3_ros.ros.images import BRIDGE
 
@@ -35,10 +36,21 @@ FIELDS = [
     PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
     for name, offset in (("x", 0), ("y", 4), ("z", 8), ("rgb", 16))
 ]
-"""Of a cloud of `point_cloud.POINT`; by convention the four bytes of a colour are a float32."""
+"""Of a cloud of `point_cloud.POINT`; by convention the four bytes of a color are a float32."""
 
 PADDED = [*FIELDS, PointField(name="padding", offset=28, datatype=PointField.FLOAT32, count=1)]
 """The same up to the last byte of a point: Humble's create_cloud takes no point_step."""
+
+FAR_FIELDS = [
+    *(
+        PointField(name=name, offset=offset, datatype=PointField.FLOAT64, count=1)
+        for name, offset in (("x", 0), ("y", 8), ("z", 16))
+    ),
+    PointField(name="rgb", offset=24, datatype=PointField.FLOAT32, count=1),
+]
+"""Of a cloud of `point_cloud.FAR_POINT`."""
+
+FAR_PADDED = [*FAR_FIELDS, PADDED[-1]]
 
 
 def stamp_to_ns(stamp: Time) -> int:
@@ -163,13 +175,14 @@ def to_millimetres(depth: np.ndarray) -> np.ndarray:
 
 
 def cloud_message(points: np.ndarray, head: Header) -> PointCloud2:
-    """Organised cloud of points (H, W) of dtype `point_cloud.POINT`."""
-    flat = points.ravel().view(point_cloud2.dtype_from_fields(PADDED))
-    msg = point_cloud2.create_cloud(head, PADDED, flat)
+    """Organised cloud of points (H, W) of dtype `point_cloud.POINT` or `FAR_POINT`."""
+    fields, padded = (FAR_FIELDS, FAR_PADDED) if points.dtype == FAR_POINT else (FIELDS, PADDED)
+    flat = points.ravel().view(point_cloud2.dtype_from_fields(padded))
+    msg = point_cloud2.create_cloud(head, padded, flat)
     # Of two dimensions create_cloud would take the first one for the width.
     msg.height, msg.width = points.shape
     msg.row_step = msg.point_step * msg.width
-    msg.fields = FIELDS
+    msg.fields = fields
     return msg
 
 
@@ -179,10 +192,13 @@ def cloud_points(msg: PointCloud2) -> np.ndarray:
     return point_cloud2.read_points(msg).reshape(msg.height, msg.width)
 
 
-def map_message(points: np.ndarray, colours: np.ndarray, head: Header) -> PointCloud2:
-    """Cloud of points (N, 3) float32 and colours (N, 3) uint8: unorganised, all valid."""
-    r, g, b = colours.astype(np.uint32).T
-    packed = np.zeros((1, len(points)), POINT)
+def map_message(points: np.ndarray, colors: np.ndarray, head: Header) -> PointCloud2:
+    """Cloud of points (N, 3) and colors (N, 3) uint8: unorganised, all valid.
+
+    x, y, z are float32, or float64 where the world is far from its origin (UTM, say).
+    """
+    r, g, b = colors.astype(np.uint32).T
+    packed = np.zeros((1, len(points)), FAR_POINT if float32_origin(points).any() else POINT)
     for axis, values in zip("xyz", points.T, strict=True):
         packed[axis] = values
     packed["rgb"] = (r << 16) | (g << 8) | b

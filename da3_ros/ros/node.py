@@ -113,7 +113,7 @@ class DepthNode(LifecycleNode):
         res = process_res(self.config, network)
         self._bad_size = size_warning(network.weights, res)
         self.get_logger().info(
-            f"inactive: model {network.weights.source} is ready on {configured.device}, {res} px"
+            f"configured: model {network.weights.source} is ready on {configured.device}, {res} px"
         )
         return SUCCESS
 
@@ -140,7 +140,7 @@ class DepthNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Unsubscribe, stop working."""
         self.stop()
-        self.get_logger().info("inactive: unsubscribed")
+        self.get_logger().info("deactivated: unsubscribed")
         return SUCCESS
 
     @logged
@@ -152,7 +152,7 @@ class DepthNode(LifecycleNode):
         self._configured = None
         self._bad_size = ""
         free_memory()
-        self.get_logger().info("unconfigured: the model is freed")
+        self.get_logger().info("cleaned up: the model is freed")
         return SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -196,10 +196,10 @@ class DepthNode(LifecycleNode):
     def reset(self) -> None:
         """Forget window, poses, scale and scene. Raises `MeshError` when scene.mesh is gone."""
         self._forget()
-        self.get_logger().info("reset: window, poses, scale and scene are forgotten")
         self._configured.runner.forget()
         # Last: a window from before may be going into the scene until here.
         self._configured.scene.reset()
+        self.get_logger().info("reset: window, poses, scale and scene are forgotten")
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
         """Drop whatever waits, end the worker; it has `timeout` seconds for its last window."""
@@ -230,6 +230,6 @@ class DepthNode(LifecycleNode):
 
     def _report_status(self) -> None:
         silent = self._active.inputs.silent() if self._active else []
-        lasting = [*self._clock_watch.silent(), *self._namesakes.complaints(), *silent]
+        lasting = [*self._clock_watch.warnings(), *self._namesakes.warnings(), *silent]
         self.log.last(lasting + [self._bad_size] * bool(self._bad_size))
         self._report.publish(self.state, self._configured)

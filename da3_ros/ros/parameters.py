@@ -104,7 +104,7 @@ def as_dict(config: Config) -> dict:
         value = config
         for part in name.split("."):
             value = getattr(value, part)
-        values[name] = value
+        values[name] = list(value) if isinstance(value, tuple) else value
     return values
 
 

@@ -183,12 +183,23 @@ def diagnostics_message(
 
     name: of the node with its namespace, by which monitors tell the nodes of a team apart.
     """
-    dropped = _counted("dropped", msg.dropped_reasons, msg.dropped_counts)
     newest = configured.runner.newest_published if configured else None
-    seconds = newest.seconds if newest else {}
-    stages = {f"{stage} [ms]": f"{s * 1e3:.1f}" for stage, s in seconds.items()}
-    values = {
-        "lifecycle": state,
+    entry = DiagnosticStatus(
+        level=bytes([msg.level]),
+        name=f"{name}: depth",
+        message=msg.reason or state,
+        hardware_id=str(configured.device) if configured else "cpu",
+    )
+    values = {"lifecycle": state, **_values(msg), **_stages(newest.seconds if newest else {})}
+    values["scene blocks dropped"] = configured.scene.dropped_blocks if configured else 0
+    entry.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+    array = DiagnosticArray(status=[entry])
+    array.header.stamp = msg.stamp
+    return array
+
+
+def _values(msg: Status) -> dict[str, object]:
+    return {
         "model": msg.model,
         "license": msg.license,
         "input rates [Hz]": ", ".join(f"{rate:.1f}" for rate in msg.input_rates),
@@ -198,11 +209,10 @@ def diagnostics_message(
         "frames received": msg.frames_received,
         "frames published": msg.frames_published,
         "frames pending": msg.frames_pending,
-        **dropped,
+        **_counted("dropped", msg.dropped_reasons, msg.dropped_counts),
         **_counted("no pose", msg.pose_misses, msg.pose_miss_counts),
         **_counted("transform refused", msg.transforms_refused, msg.transforms_refused_counts),
         "transform age [s]": f"{msg.transform_age:.3f}",
-        **stages,
         "scale": f"{msg.scale:.4g}",
         "scale spread": f"{msg.scale_spread:.3f}",
         "scale spread of the window": f"{msg.window_scale_spread:.3f}",
@@ -218,13 +228,7 @@ def diagnostics_message(
         "device memory [MB]": msg.device_memory >> 20,
         "scene memory [MB]": msg.scene_memory >> 20,
     }
-    entry = DiagnosticStatus(
-        level=bytes([msg.level]),
-        name=f"{name}: depth",
-        message=msg.reason or state,
-        hardware_id=str(configured.device) if configured else "cpu",
-        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
-    )
-    array = DiagnosticArray(status=[entry])
-    array.header.stamp = msg.stamp
-    return array
+
+
+def _stages(seconds: dict[str, float]) -> dict[str, str]:
+    return {f"{stage} [ms]": f"{s * 1e3:.1f}" for stage, s in seconds.items()}

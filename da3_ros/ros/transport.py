@@ -26,7 +26,8 @@ USERS_CHOICE = (PROFILE_VARIABLE, FAST_DDS_2_PROFILE_VARIABLE, "FASTDDS_BUILTIN_
 FAST_DDS_LIMIT = 512 << 10
 """Bytes from which on Fast DDS loses best-effort messages unless told otherwise."""
 LARGE_IMAGES_ARE_LOST = (
-    "Fast DDS loses best-effort messages over 512 kB unless the process that sends them has another "
+    "Fast DDS loses best-effort messages over 512 kB unless the process that sends them has "
+    "another "
     "transport profile"
 )
 
@@ -48,9 +49,9 @@ def use_large_message_profile(
     free = shutil.disk_usage(shared_memory).free
     if free < 1.25 * SEGMENT_BYTES:  # the profile's segment could not be made, nor any other
         rclpy.logging.get_logger("da3_ros").warning(
-            f"{shared_memory} has {free >> 20} MB free, images and clouds need {SEGMENT_BYTES >> 20} "
-            "MB per process: best-effort messages over 512 kB will be lost. Give the container "
-            "more (docker run --shm-size=1g or --ipc=host)."
+            f"{shared_memory} has {free >> 20} MB free, images and clouds need "
+            f"{SEGMENT_BYTES >> 20} MB per process: best-effort messages over 512 kB will be lost. "
+            "Give the container more (docker run --shm-size=1g or --ipc=host)."
         )
         return
     environment[profile_variable(environment)] = str(find_profile())

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import av
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 from PIL import Image
 
 from da3_ros.commands import da3
+from da3_ros.core.export import FORMATS
 from da3_ros.core.files.video import write_video
 from da3_ros.core.user_input.video import VideoError, read_video
 from da3_ros.net.presets import PRESETS
+
+PICTURE = str(Path(__file__).parents[2] / "docs" / "images" / "demo.jpg")
 
 
 @pytest.fixture
@@ -28,7 +32,9 @@ def pictures(tmp_path):
 
 def run(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "da3_ros.commands.da3", *map(str, arguments)], capture_output=True, text=True
+        [sys.executable, "-m", "da3_ros.commands.da3", *map(str, arguments)],
+        capture_output=True,
+        text=True,
     )
 
 
@@ -63,8 +69,8 @@ def test_infer_hands_its_options_on(pictures, tmp_path, capsys):
 
 def test_video_takes_frames_at_the_rate_asked_for(tmp_path, capsys):
     rng = np.random.default_rng(0)
-    colours = [np.full((64, 96, 3), c, np.uint8) for c in np.linspace(0, 250, 30)]
-    film = write_video(tmp_path / "drive.mp4", colours, fps=10, quality="high")
+    colors = [np.full((64, 96, 3), c, np.uint8) for c in np.linspace(0, 250, 30)]
+    film = write_video(tmp_path / "drive.mp4", colors, fps=10, quality="high")
     frames = list(read_video(film, fps=2))
     assert [round(f.mean() / 250 * 29) for f in frames] == [0, 5, 10, 15, 20, 25]
     assert len(list(read_video(film, fps=100))) == 30
@@ -100,8 +106,11 @@ def test_help_has_examples(command, capsys):
         (["infer", "x.png", "--infer-gs"], "has no Gaussian head"),
         (["video", "nowhere.mp4"], "cannot read the video 'nowhere.mp4': No such file"),
         (["video", "x.mp4", "--fps", "0"], "--fps must be above 0"),
-        (["infer", "x.png", "--model", "da3-huge"], "unknown preset 'da3-huge'"),
-        (["infer", "x.png", "--model", "./no/such"], "no/such"),
+        (["infer", "x.png"], "cannot read 'x.png', there is no such file"),
+        (["infer", PICTURE, "--model", "da3-huge"], "unknown preset 'da3-huge'"),
+        (["infer", PICTURE, "--model", "./no/such"], "no/such"),
+        (["infer", __file__, "--model", "a/b"], "it is not a readable image"),
+        (["infer", PICTURE, "--model", "a/b", "--device", "tpu"], "--device is 'tpu'"),
     ],
 )
 def test_complaints_are_one_line(tmp_path, monkeypatch, capsys, arguments, said):
@@ -112,6 +121,29 @@ def test_complaints_are_one_line(tmp_path, monkeypatch, capsys, arguments, said)
     (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("da3: ")]
     assert said in line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "said"),
+    [
+        ("--process-res", "inf", "process_res is 'inf', must be a whole number from 1 to 8192 px"),
+        ("--num-max-points", "-1", "num_max_points is -1, must be at least 0"),
+        ("--ref-view-strategy", "best", "ref_view_strategy is 'best', must be one of first"),
+        ("--conf-thresh-percentile", "150", "conf_thresh_percentile is 150, must be at least 0 %"),
+    ],
+)
+def test_arguments_are_checked_as_inference_checks_them(flag, value, said, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        da3.main(["infer", "x.png", flag, value])
+    assert said in capsys.readouterr().err
+
+
+def test_formats_lists_every_option(capsys):
+    assert da3.main(["formats"]) == 0
+    said = capsys.readouterr().out
+    for name, format in FORMATS.items():
+        assert name in said.splitlines()
+        assert all(f"    {o.name} ({o.default!r}; " in said for o in format.options.declared())
 
 
 @pytest.mark.parametrize("text", ["{", "[1]"])

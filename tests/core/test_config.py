@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from da3_ros.core.config import Config, ConfigError, from_dict, parameters
+from da3_ros.core.config import (
+    Config,
+    ConfigError,
+    InputConfig,
+    ModelConfig,
+    OutputConfig,
+    PoseConfig,
+    WindowConfig,
+    from_dict,
+    parameters,
+)
 
 ALL = {p.name: p for p in parameters()}
 
@@ -78,16 +88,49 @@ def test_bad_values_are_refused_in_words(values, words):
 
 @pytest.mark.parametrize("names", [[""], ["front"], ["left", "right_2"], ["rig/left", "_x"]])
 def test_names_of_cameras_that_make_topics(names):
-    assert from_dict({"input.cameras": names}).input.cameras == names
+    assert from_dict({"input.cameras": names}).input.cameras == tuple(names)
 
 
 def test_integers_are_taken_for_floats():
     assert value(from_dict({"output.max_depth": 8}), "output.max_depth") == 8.0
 
 
-def test_configs_do_not_share_their_lists():
-    a, b = from_dict({}), from_dict({})
-    a.input.cameras.append("left")
-    assert b.input.cameras == Config().input.cameras == [""]
+def test_nothing_of_a_config_changes():
+    config = from_dict({"input.cameras": ["left"]})
+    assert isinstance(config.input.cameras, tuple) and Config().input.cameras == ("",)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        a.window.size = 3
+        config.window.size = 3
+
+
+@pytest.mark.parametrize(
+    "build, words",
+    [
+        (lambda: WindowConfig(size=-3), "window.size is -3, must be at least 1"),
+        (lambda: Config(window=WindowConfig(reference="banana")), "'banana', must be one of"),
+        (lambda: WindowConfig(size=2, stride=3), "must be at most window.size"),
+        (lambda: OutputConfig(min_depth=np.nan), "output.min_depth is nan"),
+        (lambda: OutputConfig(min_depth=60.0), "must be below output.max_depth"),
+        (lambda: InputConfig(cameras=("left", "left")), "names 'left' twice"),
+        (lambda: InputConfig(cameras="left"), "input.cameras is 'left', must be of type list"),
+        (lambda: PoseConfig(world_frame="/"), "pose.world_frame is empty"),
+        (lambda: Config(autostart=1), "autostart is 1, must be of type bool"),
+        (lambda: dataclasses.replace(ModelConfig(), process_res=3), "must be at least 14 px, or 0"),
+    ],
+)
+def test_every_way_to_a_config_checks_it(build, words):
+    with pytest.raises(ConfigError, match=words):
+        build()
+
+
+@given(st.sampled_from([p for p in numbers if "." in p.name]), st.integers(-10, 10**6))
+def test_a_block_takes_what_from_dict_takes(p, number):
+    """Whoever builds a block directly meets the same checks and the same words."""
+    block, field = p.name.split(".")
+    kind, bad = type(getattr(Config(), block)), type(p.default)(number)
+    outcomes = []
+    for build in (lambda: kind(**{field: bad}), lambda: getattr(from_dict({p.name: bad}), block)):
+        try:
+            outcomes.append(build())
+        except ConfigError as error:
+            outcomes.append(str(error))
+    assert outcomes[0] == outcomes[1]

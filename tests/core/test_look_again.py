@@ -13,7 +13,7 @@ from test_runner import Bench
 from da3_ros.core import poses
 from da3_ros.core.config import from_dict
 from da3_ros.core.export import ExportError
-from da3_ros.core.export.running import export_running, window_metadata
+from da3_ros.core.export.running import Source, export_running
 from da3_ros.core.frame import Frame
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.scale.align import align_cameras
@@ -34,7 +34,10 @@ def network():
     return network
 
 
-def window_of(network, *, posed=True, world=np.eye(4), **values):
+HERE = np.eye(4)
+
+
+def window_of(network, *, posed=True, world=HERE, **values):
     """Pipeline and result of three frames; network poses of random weights agree with nothing."""
     rng = np.random.default_rng(0)
     spine = Pipeline(
@@ -107,10 +110,7 @@ def test_exports_wait_for_the_window_in_the_network_and_have_its_size(network, t
                     "gs_ply-feat_vis",
                     tmp_path,
                     {"export_feat_layers": [3], "prune_border_gs": False},
-                    newest=newest,
-                    scene=None,
-                    runner=bench.runner,
-                    metadata=window_metadata(newest, "odom"),
+                    Source(newest, None, bench.runner, "odom"),
                 )
             )
 
@@ -150,9 +150,6 @@ def test_what_cannot_be_exported_is_said_before_the_network_runs(
             formats,
             tmp_path / "out",
             options,
-            newest=bench.runner.newest(),
-            scene=None,
-            runner=bench.runner,
-            metadata={},
+            Source(bench.runner.newest(), None, bench.runner, "odom"),
         )
     assert not (tmp_path / "out").exists()

@@ -73,7 +73,8 @@ maps = hnp.arrays(
     np.float32,
     st.tuples(st.integers(1, 9), st.integers(1, 9)),
     elements=st.one_of(
-        st.floats(0.125, 100, width=32), st.sampled_from([np.nan, np.inf, 1.0, 1.05, 1.09])
+        st.floats(0.125, 100, width=32),
+        st.sampled_from([np.nan, np.inf, 1.0, *np.float32([1.05, 1.09]).tolist()]),
     ),
 )
 

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 
 from da3_ros.net.checkpoint import load_checkpoint, load_network, random_network, save_checkpoint
 from da3_ros.net.model_folder import CheckpointError
-from da3_ros.net.presets import PRESETS, Head, find_preset
+from da3_ros.net.presets import PRESETS, HeadConfig, find_preset
 from tools import upstream
 
-TINY = Head(16, (8, 8, 8, 8))
+TINY = HeadConfig(16, (8, 8, 8, 8))
 
 
 @pytest.fixture

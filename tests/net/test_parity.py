@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from da3_ros.net.checkpoint import load_checkpoint
-from da3_ros.net.presets import PRESETS, Head
+from da3_ros.net.presets import PRESETS, HeadConfig
 from da3_ros.net.ray_pose import pose_from_rays
 from da3_ros.net.reference_view import STRATEGIES
 from da3_ros.net.sky import is_sky
 from tools import upstream
 
 SIZE = (42, 70)
-NARROW, NARROW_HEAD = 128, Head(32, (16, 24, 32, 48))
+NARROW, NARROW_HEAD = 128, HeadConfig(32, (16, 24, 32, 48))
 TRUE_SIZE = ("da3-small", "da3-base")
 NAMES = [name for name in PRESETS if name != "da3-demo"]
 ANY_VIEW = [name for name in NAMES if PRESETS[name].any_view]

@@ -10,7 +10,7 @@ import torch
 
 from da3_ros.net.checkpoint import load_network, random_network
 from da3_ros.net.network import EncodedViews
-from da3_ros.net.presets import PRESETS, Head
+from da3_ros.net.presets import PRESETS, HeadConfig
 from tools.upstream import random_cameras, reduced
 
 SIZE = (42, 70)
@@ -29,7 +29,7 @@ def assert_same(found, expected, tolerance=ROUNDING):
 def network(request):
     if request.param == "da3-small":
         return load_network(request.param)
-    return random_network(reduced(request.param, 128, Head(32, (16, 24, 32, 48))))
+    return random_network(reduced(request.param, 128, HeadConfig(32, (16, 24, 32, 48))))
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The node with a network that is busy as long as the file $BUSY exists: a program for the tests."""
+"""The node with a network that is busy as long as the file $BUSY exists: run by the tests."""
 
 import os
 import time

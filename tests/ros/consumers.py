@@ -16,7 +16,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from sensor_msgs_py.point_cloud2 import read_points
 
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.ros.messages import stamp_to_ns
 
 WIDE = CameraModel(84, 56, np.array([[60.0, 0, 40.5], [0, 61.0, 28.5], [0, 0, 1]]))
 """Not a whole multiple of the network's 56x42: the size that RTAB-Map stumbles over."""

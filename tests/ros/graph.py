@@ -86,6 +86,10 @@ class Process:
         code = self.wait(20)
         return code, time.monotonic() - begin
 
+    def send(self, number: int) -> None:
+        """A signal."""
+        self._process.send_signal(number)
+
     def wait(self, timeout: float) -> int:
         """The exit code."""
         code = self._process.wait(timeout)
@@ -122,7 +126,9 @@ class Process:
             self._process.wait(5)
 
 
-def start_node(folder, *ros_args: str, program: str = "da3_ros.commands.node", **parameters) -> Process:
+def start_node(
+    folder, *ros_args: str, program: str = "da3_ros.commands.node", **parameters
+) -> Process:
     """The node with the `TINY` parameters and `parameters` (dots as double underscores)."""
     values = {**TINY, **{name.replace("__", "."): v for name, v in parameters.items()}}
     path = folder / "parameters.yaml"

@@ -1,8 +1,10 @@
-"""A picture whose colours are known, as an image message of every encoding."""
+"""A picture whose colors are known, as an image message of every encoding."""
 
 from __future__ import annotations
 
+import struct
 import sys
+import zlib
 
 import numpy as np
 from sensor_msgs.msg import Image
@@ -34,8 +36,8 @@ def message(pixels: np.ndarray, encoding: str, *, padding=0, width=WIDTH, bigend
 
 def mosaic(rgb: np.ndarray, pattern: str) -> np.ndarray:
     out = np.zeros(rgb.shape[:2], rgb.dtype)
-    for k, colour in enumerate(pattern):
-        out[k // 2 :: 2, k % 2 :: 2] = rgb[k // 2 :: 2, k % 2 :: 2, "rgb".index(colour)]
+    for k, color in enumerate(pattern):
+        out[k // 2 :: 2, k % 2 :: 2] = rgb[k // 2 :: 2, k % 2 :: 2, "rgb".index(color)]
     return out
 
 
@@ -78,3 +80,16 @@ def expected(rgb: np.ndarray, encoding: str) -> np.ndarray:
 def tolerance(encoding: str) -> int:
     """Largest difference that the encoding itself makes, but at the border."""
     return 6 if encoding.startswith(("bayer", "yuv", "uyvy", "yuyv")) else 0
+
+
+def huge_png(width, height):
+    """A few bytes that say they are a picture of that size; there are no pixels in them."""
+
+    def chunk(kind, data):
+        crc = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + crc
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    packed = zlib.compress(b"\0" * 1000)
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", packed), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)

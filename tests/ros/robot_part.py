@@ -15,7 +15,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.ros.messages import stamp_to_ns
 
 
 def camera(node: Node) -> None:

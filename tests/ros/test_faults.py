@@ -13,8 +13,8 @@ from graph import Process, Robot, start_node
 from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import Image
 
-from da3_ros.net.model_folder import MODELS
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.net.model_folder import MODELS_FOLDER
+from da3_ros.ros.messages import stamp_to_ns
 from da3_ros.ros.transport import profile_variable
 
 PARTS = ("camera", "poses", "listener")
@@ -73,7 +73,7 @@ def parts():
 
 
 def test_parts_of_the_robot_are_killed_and_started_again(parts, tmp_path):
-    node = start_node(tmp_path)
+    node = start_node(tmp_path, "--log-level", "da3:=debug")
     node.wait_for("active: waiting for images")
     for name, missing in MISSING.items():
         parts.wait_for_depth(time.time_ns())
@@ -99,7 +99,7 @@ def folder(tmp_path_factory):
     """Of the exports, the model and the node's parameters."""
     folder = tmp_path_factory.mktemp("node")
     (folder / "exports").mkdir()
-    shutil.copytree(MODELS / "da3-demo", folder / "model")
+    shutil.copytree(MODELS_FOLDER / "da3-demo", folder / "model")
     return folder
 
 

@@ -10,7 +10,7 @@ from da3_ros.msg import Status
 from graph import Robot, start_node
 from sensor_msgs.msg import Image
 
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.ros.messages import stamp_to_ns
 from tools.soak.fuzz import PARAMETERS, FuzzSender, unsaid
 from tools.soak.fuzz_messages import Parts
 

@@ -1,4 +1,4 @@
-"""Image messages to RGB: every encoding against a picture whose colours are known."""
+"""Image messages to RGB: every encoding against a picture whose colors are known."""
 
 import cv2
 import numpy as np
@@ -10,6 +10,7 @@ from picture_messages import (
     WIDTH,
     encoded,
     expected,
+    huge_png,
     message,
     smooth_picture,
     tolerance,
@@ -22,6 +23,7 @@ from da3_ros.ros.images import (
     PLANAR,
     ImageError,
     NoPictureError,
+    compressed_size,
     compressed_to_rgb,
     to_rgb,
 )
@@ -129,6 +131,15 @@ def test_broken_compressed_images(data):
         compressed_to_rgb(CompressedImage(format="jpeg", data=data))
 
 
+def test_a_compressed_image_that_unpacks_to_gigabytes_is_refused_by_its_header():
+    for side in (20_000, 40_000):
+        msg = CompressedImage(format="png", data=huge_png(side, side))
+        with pytest.raises(ImageError, match="it unpacks to more than 178,956,970 pixels"):
+            compressed_to_rgb(msg)
+    small = CompressedImage(format="png", data=huge_png(6000, 4000))
+    assert compressed_size(small) == (4000, 6000)
+
+
 def test_compressed_depth_is_named():
     with pytest.raises(ImageError, match="compressedDepth"):
         compressed_to_rgb(CompressedImage(format="16UC1; compressedDepth png", data=b"\0" * 20))
@@ -179,7 +190,7 @@ def test_compressed_images_that_are_no_pictures(fmt, dtype, words):
 
 @pytest.mark.parametrize("shape", [(), (3,), (4,)])
 def test_compressed_pictures_of_16_bits(shape):
-    """Grey, colour and with alpha; as raw ones, scaled from their full range."""
+    """Grey, color and with alpha; as raw ones, scaled from their full range."""
     data = cv2.imencode(".png", np.full((6, 8, *shape), 200 * 257, np.uint16))[1].tobytes()
     out = compressed_to_rgb(CompressedImage(format="mono16; png compressed ", data=data))
     assert out.shape == (6, 8, 3) and (out == 200).all()

@@ -22,7 +22,7 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.ros import messages
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.ros.messages import stamp_to_ns
 
 FOLDER = FilePath(__file__).parent
 

@@ -14,7 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.ros.messages import stamp_to_ns
 
 robot = pytest.fixture(a_robot, scope="module")
 

@@ -71,7 +71,7 @@ def test_equals_what_a_node_gets(tmp_path, namespace, name, text):
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("/a/da3: {%s}\n/b/da3: {%s}" % (ONE, TWO), "for /a/da3 and /b/da3"),
+        (f"/a/da3: {{{ONE}}}\n/b/da3: {{{TWO}}}", "for /a/da3 and /b/da3"),
         ("/**: {ros__parameters: {scene: {mesh: }}}", "scene.mesh has no value"),
         ("ros__parameters: {a: 1}", "is not a ROS parameter file"),
         ("/**: {ros__parameters: 3}", "is not a ROS parameter file"),

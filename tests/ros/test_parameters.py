@@ -51,14 +51,14 @@ def create_node(context):
 def test_defaults_are_those_of_the_config(create_node):
     node = create_node()
     assert declare_parameters(node) == Config()
-    for about in parameters():
-        assert node.get_parameter(about.name).value == about.default
+    for name, value in as_dict(Config()).items():
+        assert node.get_parameter(name).value == value
 
 
 def test_values_given_at_start(create_node):
     node = create_node(window__size=7, output__max_depth=10, input__cameras=["left", "right"])
     config = declare_parameters(node)
-    assert config.window.size == 7 and config.input.cameras == ["left", "right"]
+    assert config.window.size == 7 and config.input.cameras == ("left", "right")
     assert config.output.max_depth == 10.0
     assert node.get_parameter("output.max_depth").value == 10.0
 

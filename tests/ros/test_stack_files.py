@@ -115,9 +115,10 @@ def test_rtabmap_takes_only_exact_triples_of_whole_multiples():
     assert own and all(isinstance(value, str) for value in own.values())
 
 
-def test_octomap_sees_far_enough_to_clear():
+def test_octomap_gets_no_point_that_clears_unseen_space():
+    """Points beyond the server's range clear all the way up to it."""
     values = of_node("octomap", "octomap_server")
-    assert da3("octomap").output.max_depth > values["sensor_model.max_range"]
+    assert da3("octomap").output.max_depth < values["sensor_model.max_range"]
     assert values["sensor_model.miss"] < 0.5 < values["sensor_model.hit"]
 
 

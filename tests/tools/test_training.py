@@ -235,7 +235,9 @@ def test_finishing_the_cameras_teaches_the_decoder_and_nothing_else(arguments, t
     torch.manual_seed(0)
     network = train.Network(train.PRESETS["da3-demo"]).eval()
     source = train.PoolSource(tmp_path / "pool", "cpu")
-    images = samples.make_sample(source.sample(3, torch.Generator().manual_seed(0)), posed=True).images
+    images = samples.make_sample(
+        source.sample(3, torch.Generator().manual_seed(0)), posed=True
+    ).images
     train.initialise(network, images.flatten(0, 1), seed=0)
     before = {k: v.clone() for k, v in network.state_dict().items()}
     windows = source.sample(8, torch.Generator().manual_seed(3))

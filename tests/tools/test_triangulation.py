@@ -59,7 +59,7 @@ def test_the_reference_view_neither_turns_nor_moves(room):
 def test_the_truth_costs_nothing(room):
     losses = triangulation_losses(true_readings(room), true_matches(room), room)
     posed = {"turn", "lever", "parallax"} if room.cameras else set()
-    assert set(losses) == {"flow", "distance", "place"} | posed, "without poses nothing is known of them"
+    assert set(losses) == {"flow", "distance", "place"} | posed, "nothing is known without poses"
     assert max(losses.values()) < 1e-5
 
 

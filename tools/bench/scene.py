@@ -31,6 +31,8 @@ from da3_ros.core.scene.tsdf import TsdfVolume
 
 CAMERA = CameraModel(1280, 960, np.array([[1050.0, 0, 639.5], [0, 1050, 479.5], [0, 0, 1]]))
 LENS = CameraModel(1280, 960, CAMERA.K, "plumb_bob", np.array([-0.2, 0.05, 0, 0, 0]))
+LARGE = CAMERA.scaled(width=4000, height=3000)
+LARGE_LENS = CameraModel(4000, 3000, LARGE.K, "plumb_bob", LENS.D)
 HELD_OUT = 10
 """Every tenth frame is kept from fusion, and rendered."""
 MAX_RANGE = 4.0
@@ -102,11 +104,11 @@ class Open3dFusion:
 
     def __call__(self, depth, T_world_cam, camera, image) -> None:
         depth = self.image(np.nan_to_num(depth))
-        colour = self.image((image / np.float32(255)).astype(np.float32))
+        color = self.image((image / np.float32(255)).astype(np.float32))
         extrinsic = self.core.Tensor(poses.inverse(T_world_cam))
         where = (self.K, extrinsic, 1.0, MAX_RANGE)
         blocks = self.grid.compute_unique_block_coordinates(depth, *where, 4.0)
-        self.grid.integrate(blocks, depth, colour, self.K, *where, 4.0)
+        self.grid.integrate(blocks, depth, color, self.K, *where, 4.0)
 
 
 def held_out_error(sequence: Sequence, mesh: Mesh) -> None:
@@ -128,13 +130,19 @@ def render(sequence: Sequence, mesh: Mesh, repeats: int, timings: Timings) -> No
         "render, ours (culled)": lambda T: mesh.render_depth(T, CAMERA, True, False),
         "render, ours": lambda T: mesh.render_depth(T, CAMERA, False, False),
         "render, ours through a lens (culled)": lambda T: mesh.render_depth(T, LENS, True, False),
+        "render, ours at 4000x3000": lambda T: mesh.render_depth(T, LARGE, True, False),
+        "render, ours through a lens at 4000x3000": lambda T: mesh.render_depth(
+            T, LARGE_LENS, True, False
+        ),
         "render, trimesh.ray": timings.measure("build, trimesh.ray", trimesh_rays, mesh),
     }
     if HAVE_OPEN3D:
         engines["render, Open3D RaycastingScene"] = timings.measure(
             "build, Open3D RaycastingScene", open3d_rays, mesh
         )
-    mesh.render_depth(np.eye(4), LENS)  # the lens is inverted once
+        engines["render, Open3D through a lens"] = open3d_rays(mesh, LENS)
+    for lens in (LENS, LARGE_LENS):  # inverted once, and kept
+        timings.measure("rays of a lens", mesh.render_depth, np.eye(4), lens)
     views = sequence.names[:: max(1, len(sequence.names) // repeats)][:repeats]
     for name in views:
         depths = {
@@ -152,7 +160,8 @@ def compare(depths: dict[str, np.ndarray]) -> None:
             mask = np.isnan(ours) != np.isnan(depths[name])
             print(
                 f"  ours against {name[8:]}: median {np.nanmedian(error):.1e} m, "
-                f"p99.9 {np.nanpercentile(error, 99.9):.1e} m, hit or miss differs at {mask.sum()} px"
+                f"p99.9 {np.nanpercentile(error, 99.9):.1e} m, "
+                f"hit or miss differs at {mask.sum()} px"
             )
 
 
@@ -172,13 +181,14 @@ def trimesh_rays(mesh: Mesh):
     return depth
 
 
-def open3d_rays(mesh: Mesh):
+def open3d_rays(mesh: Mesh, camera: CameraModel = CAMERA):
     import open3d as o3d
 
     tensor = o3d.core.Tensor
     scene = o3d.t.geometry.RaycastingScene()
-    scene.add_triangles(tensor(mesh.vertices), tensor(mesh.faces.astype(np.uint32)))
-    rays = CAMERA.rays().reshape(-1, 3).astype(np.float32)
+    vertices = mesh.vertices.astype(np.float32)
+    scene.add_triangles(tensor(vertices), tensor(mesh.faces.astype(np.uint32)))
+    rays = camera.rays().reshape(-1, 3).astype(np.float32)
     both = np.empty((len(rays), 6), np.float32)
     scene.cast_rays(tensor(both[:1]))  # builds its tree
 
@@ -187,7 +197,7 @@ def open3d_rays(mesh: Mesh):
         np.matmul(rays, T_world_cam[:3, :3].T.astype(np.float32), out=both[:, 3:])
         z = scene.cast_rays(tensor(both))["t_hit"].numpy()
         z[np.isinf(z)] = np.nan
-        return z.reshape(CAMERA.height, CAMERA.width)
+        return z.reshape(camera.height, camera.width)
 
     return depth
 

@@ -8,7 +8,7 @@ from da3_ros.msg import Status
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from da3_ros.ros.background_node import SpunNode
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.ros.messages import stamp_to_ns
 
 QUEUE = 100
 LEAP_NS = 60_000_000_000

@@ -39,7 +39,10 @@ from tools.training.kitchen import FOLDER
 STRETCH = 1.0
 """m; over which the error per metre is taken."""
 
-COLUMNS = ("frames", "path m", "segments", "drift %", "per metre %", "rotation deg", "largest deg", "standing %")  # fmt: skip
+COLUMNS = (
+    "frames", "path m", "segments", "drift %", "per metre %", "rotation deg", "largest deg",
+    "standing %",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -100,7 +103,7 @@ def follow(network, views: list, values: dict) -> tuple[list, list, int]:
     """Poses found and given, (N, 4, 4) of each segment, and how many segments there are."""
     pipeline = Pipeline(network, from_dict({"pose.source": "none", **values}))
     segments: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for number, (image, camera, T_true) in enumerate(views):
+    for number, (image, camera, _) in enumerate(views):
         frame = Frame("camera", (number + 1) * 100_000_000, image, camera, None)
         window = pipeline.push(frame).window
         if window is None:

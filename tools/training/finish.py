@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from da3_ros.net.checkpoint import save_checkpoint
-from da3_ros.net.model_folder import MODELS, PictureSize
+from da3_ros.net.model_folder import MODELS_FOLDER, PictureSize
 from da3_ros.net.network import Network
 from da3_ros.net.presets import PRESETS
 from tools.training.camera_stage import finish_cameras
@@ -26,7 +26,7 @@ def main():
     parser.add_argument("--windows", type=int, default=1000, help="for the camera decoder")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--to", type=Path, default=MODELS / "da3-demo")
+    parser.add_argument("--to", type=Path, default=MODELS_FOLDER / "da3-demo")
     args = parser.parse_args()
     if args.device == "cpu":
         torch.set_num_threads(1)

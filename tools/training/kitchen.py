@@ -14,7 +14,7 @@ FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "7scen
 
 
 def kitchen_windows(views: int, count: int, height: int, width: int, *, gap: int = 1) -> Windows:
-    """`count` windows of `views` frames, `gap` apart, the middle one first, spread over the file."""
+    """`count` windows of `views` frames, `gap` apart, the middle one first, all over the file."""
     names = sorted(p.stem for p in (FOLDER / "rgb").iterdir())
     span = (views - 1) * gap
     starts = np.linspace(0, len(names) - 1 - span, count).astype(int)

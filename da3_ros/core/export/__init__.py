@@ -67,16 +67,23 @@ def export(
     return write(prediction, plan_exports(split_formats(formats), options), folder)
 
 
-def write(prediction: Prediction, plan: ExportPlan, folder: str | Path) -> list[Path]:
+def write(
+    prediction: Prediction,
+    plan: ExportPlan,
+    folder: str | Path,
+    tell: Callable[[str], None] = lambda name: None,
+) -> list[Path]:
     """Write all formats of a plan, or none: they appear when the last one is complete.
 
-    Files of an earlier export are replaced, which a warning says. Raises `ExportError`.
+    tell: called with each format before it is written. Files of an earlier export are replaced,
+    which a warning says. Raises `ExportError`, and what `tell` raises.
     """
     for name in plan:
         _check_contents(name, prediction)
     check_exports_folder(folder, plan)
     with staged(Path(folder)) as stage:
         for name, options in plan.items():
+            tell(name)
             FORMATS[name].write(prediction, stage.path, options)
     if stage.replaced:
         _log.warning(

@@ -58,8 +58,7 @@ def smooth(views: CameraPath) -> CameraPath:
     padded = np.pad(views.T_world_cam, ((window // 2, window // 2), (0, 0), (0, 0)), mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0)
     mean = frames @ (weights / weights.sum())
-    U, _, Vt = np.linalg.svd(mean[:, :3, :3])
-    mean[:, :3, :3] = U @ Vt
+    mean[:, :3, :3] = poses.nearest_rotation(mean[:, :3, :3])
     return CameraPath(mean, views.K)
 
 
@@ -139,7 +138,10 @@ MODES = {
 
 
 def follow(views: CameraPath, mode: str, focus: float) -> CameraPath:
-    """The path of that mode; focus: distance that wander and dolly_zoom turn around."""
+    """The path of that mode; focus: distance that wander and dolly_zoom turn around.
+
+    Raises `ValueError` for an unknown mode, and for a path between fewer than two views.
+    """
     if mode not in MODES:
         raise ValueError(f"trj_mode is '{mode}', must be one of {', '.join(MODES)}")
     return MODES[mode](views, focus)

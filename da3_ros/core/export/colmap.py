@@ -13,6 +13,7 @@ import numpy as np
 
 from da3_ros.core import poses
 from da3_ros.core.export import points
+from da3_ros.core.export.folder import ExportError
 from da3_ros.core.export.points import CloudOptions
 from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.prediction import Prediction
@@ -20,7 +21,7 @@ from da3_ros.core.user_input.images import ImageBatch
 from da3_ros.core.user_input.options import Choice, Maybe, Of, option
 
 PINHOLE = 1
-MODELS = ("binary", "text", "both")
+FILE_KINDS = ("binary", "text", "both")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +38,11 @@ class SourceImages:
 
 
 def source_images(image: Sequence, batch: ImageBatch) -> SourceImages | None:
-    """Names and sizes of the given files, for a COLMAP model of them; None for arrays."""
-    if not all(isinstance(source, (str, os.PathLike)) for source in image):
+    """Names and sizes of the given files, for a COLMAP model of them.
+
+    None for arrays, and where a file was turned upright: COLMAP sees its pixels as stored.
+    """
+    if not all(isinstance(source, (str, os.PathLike)) for source in image) or any(batch.turned):
         return None
     paths = [Path(source) for source in image]
     names = [path.name for path in paths]
@@ -68,10 +72,22 @@ class _View:
 class ColmapOptions(CloudOptions):
     """Options of the format colmap."""
 
-    model: str = option("binary", Choice(MODELS), "files of the model")
+    model: str = option("binary", Choice(FILE_KINDS), "files of the model")
     images: SourceImages | None = option(
         None, Maybe(Of(SourceImages)), "files that the model refers to; from file names by itself"
     )
+
+
+def check_names(options: ColmapOptions) -> None:
+    """Raises `ExportError` for a name that COLMAP's text files cannot hold."""
+    if options.images is None or options.model == "binary":
+        return
+    for name in options.images.names:
+        if any(c.isspace() for c in name):
+            raise ExportError(
+                f"colmap: the image name '{name}' has a space, at which readers of COLMAP's text "
+                "files end it; rename the image, or write the option model: binary"
+            )
 
 
 def export_colmap(prediction: Prediction, folder: Path, options: ColmapOptions) -> list[Path]:
@@ -82,8 +98,9 @@ def export_colmap(prediction: Prediction, folder: Path, options: ColmapOptions) 
     that the network saw are written to ``images/``.
     """
     images = options.images
+    check_names(options)
     mask = points.chosen_pixels(prediction, options)
-    cloud, colors = points.unproject(prediction, mask), prediction.processed_images[mask]
+    cloud, colors = points.world_points(prediction, mask), prediction.processed_images[mask]
     paths = [] if images else _write_images(prediction, folder / "images")
     views = _views(prediction, mask, images or _network_images(prediction))
     target = folder / "sparse" / "0"
@@ -200,7 +217,7 @@ def _image_lines(index: int, view: _View) -> str:
 
 def _point_lines(table: np.ndarray) -> Iterator[str]:
     for number, (x, y, z), (r, g, b), _, _, image, point2d in table.tolist():
-        yield f"{number} {x:.9g} {y:.9g} {z:.9g} {r} {g} {b} 0 {image} {point2d}"
+        yield f"{number} {x:.12g} {y:.12g} {z:.12g} {r} {g} {b} 0 {image} {point2d}"
 
 
 def _write(path: Path, chunks) -> Path:

@@ -12,8 +12,9 @@ import numpy as np
 from da3_ros.core.export import depth_vis, points
 from da3_ros.core.export.depth_vis import DepthVisOptions
 from da3_ros.core.export.points import CloudOptions
+from da3_ros.core.far_world import float32_origin
 from da3_ros.core.files.atomic_file import atomic_path
-from da3_ros.core.files.gltf import LINES, POINTS, Primitive, write_glb
+from da3_ros.core.files.gltf import LINES, POINTS, Z_UP_TO_Y_UP, Primitive, write_glb
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale import align
 from da3_ros.core.user_input.options import Choice, Flag, JsonObject, Maybe, Number, option
@@ -21,13 +22,7 @@ from da3_ros.core.user_input.options import Choice, Flag, JsonObject, Maybe, Num
 _FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
 """Optical axes (y down, z forward) to glTF's (y up, z backward)."""
 
-_Z_UP_TO_Y_UP = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
-"""World axes (z up, REP-103) to glTF's (y up)."""
-
 FRAMES = ("first_camera", "world")
-
-FAR_WORLD = 1e4
-"""A world whose cameras are farther out than this is moved home; float32 ends at millimetres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,10 +75,9 @@ def _at_first_camera(prediction, mask):
 
 def _in_world(prediction, mask):
     T_local_world = np.eye(4)
-    centre = align.to_camera_poses(prediction.extrinsics)[0, :3, 3]
-    if np.abs(centre).max() > FAR_WORLD:
-        T_local_world[:3, 3] = -np.round(centre)
-    return points.unproject(prediction, mask, T_local_world), T_local_world, _Z_UP_TO_Y_UP
+    centres = align.to_camera_poses(prediction.extrinsics)[:, :3, 3]
+    T_local_world[:3, 3] = -float32_origin(centres)
+    return points.unproject(prediction, mask, T_local_world), T_local_world, Z_UP_TO_Y_UP
 
 
 def _extras(prediction: Prediction, frame: str, T_gltf_world: np.ndarray) -> dict:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from da3_ros.core.export.gaussians import unbatched
-from da3_ros.core.export.ply import write_ply
+from da3_ros.core.files.ply import write_ply
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.options import Flag, Maybe, Number, Options, Whole, option
 from da3_ros.net.gaussians import Gaussians
@@ -19,7 +19,7 @@ BORDER = 8 / 256
 """Share of the image along each edge whose Gaussians are of low quality."""
 
 REST = 15
-"""f_rest columns per colour: degree three, which all viewers read. Lower degrees end in zeros."""
+"""f_rest columns per color: degree three, which all viewers read. Lower degrees end in zeros."""
 
 BLOCK = 8192
 """Gaussians written at a time: a block and its columns fit the processor's cache."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from da3_ros.core import poses
+from da3_ros.core.far_world import float32_origin
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale import align
 from da3_ros.core.user_input.options import Flag, Number, Options, Whole, option
@@ -92,6 +94,14 @@ def unproject(prediction: Prediction, mask: np.ndarray, T_out_world=None) -> np.
         for depth, K, T, chosen in zip(prediction.depth, prediction.intrinsics, T_out_cam, mask)
     ]
     return np.concatenate(points)
+
+
+def world_points(prediction: Prediction, mask: np.ndarray) -> np.ndarray:
+    """(M, 3) points of the masked pixels in the world frame: float32, or float64 far out."""
+    origin = float32_origin(align.to_camera_poses(prediction.extrinsics)[:, :3, 3])
+    if not origin.any():
+        return unproject(prediction, mask)
+    return unproject(prediction, mask, poses.compose(np.eye(3), -origin)) + origin
 
 
 def _unproject_view(depth, K, T_out_cam, chosen) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,10 @@ from da3_ros.core.export import (
     write,
 )
 from da3_ros.core.export.folder import check_directory
+from da3_ros.core.far_world import FAR, float32_origin
 from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.runner import Runner
-from da3_ros.core.scene.mesh import MeshError
+from da3_ros.core.scene.mesh import Mesh, MeshError
 from da3_ros.core.scene.scene import Scene
 from da3_ros.core.user_input.options import ListOf, Whole
 from da3_ros.net.presets import Preset
@@ -53,67 +55,86 @@ def check_export(config: ExportConfig) -> None:
         raise ExportError(f"export.formats is '{config.formats}': {error}") from error
 
 
+def check_network(formats: str, preset: Preset) -> None:
+    """Raise `ExportError` for window formats that a network of that preset cannot fill."""
+    lacking = [name for name in split_all_formats(formats)[0] if name in NEED_GAUSSIANS]
+    if lacking and not preset.gaussians:
+        raise ExportError(
+            f"export format '{lacking[0]}' needs Gaussians, but {preset.name} has no Gaussian "
+            "head: set model.name to depth-anything/DA3-GIANT-1.1 or "
+            "depth-anything/DA3NESTED-GIANT-LARGE-1.1 (both not for commercial use)"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What there is to export.
+
+    newest: the result to show, None before the first. scene: for the mesh formats. runner: for
+    what the network has to look at once more. world_frame: of poses and scene.
+    """
+
+    newest: WindowDepth | None
+    scene: Scene | None
+    runner: Runner
+    world_frame: str
+
+    def metadata(self) -> dict:
+        """What a glb file says of the window it shows."""
+        if self.newest is None:
+            return {}
+        return {
+            "frame_id": self.world_frame,
+            "stamp_ns": self.newest.window.stamp_ns,
+            "is_metric": self.newest.is_metric,
+            "metres_per_network_unit": float(self.newest.scale.scale),
+        }
+
+
 def export_running(
     formats: str,
     folder: Path,
     options: dict,
-    *,
-    newest: WindowDepth | None,
-    scene: Scene | None,
-    runner: Runner,
-    metadata: dict,
+    source: Source,
+    tell: Callable[[str], None] = lambda name: None,
 ) -> list[Path]:
     """Write `formats` below `folder`; returns the files.
 
-    newest: the result to show. scene: for the mesh formats. runner: for what the network has
-    to look at once more. metadata: added to glb files (frame, stamp, scale). Raises
-    `ExportError` before anything is written.
+    tell: called with each format before it is written. Raises `ExportError` before anything is
+    written, and what `tell` raises.
     """
     window_formats, mesh_formats = split_all_formats(formats)
-    if mesh_formats and scene is None:
+    if mesh_formats and source.scene is None:
         raise ExportError(f"{mesh_formats[0]} needs the scene: set scene.enabled, or load a mesh")
+    mesh = _mesh(source.scene) if mesh_formats else None
     layers = options.get("export_feat_layers", ())
     options = {name: value for name, value in options.items() if name != "export_feat_layers"}
-    defaults = {"glb": {"frame": "world", "metadata": metadata, "export_depth_vis": False}}
-    plan = plan_exports(window_formats, options, defaults)
+    defaults = {"frame": "world", "metadata": source.metadata(), "export_depth_vis": False}
+    plan = plan_exports(window_formats, options, {"glb": defaults})
     check_exports_folder(folder, plan)
     paths = []
     if plan:
-        paths += write(_world_prediction(plan, newest, layers, runner), plan, folder)
-    return paths + [_export_mesh(name, folder, scene) for name in mesh_formats]
+        paths += write(_world_prediction(plan, layers, source), plan, folder, tell)
+    for name in mesh_formats:
+        tell(name)
+        paths.append(_export_mesh(name, folder, mesh, source))
+    return paths
 
 
-def window_metadata(newest: WindowDepth | None, frame_id: str) -> dict:
-    """What a glb file says of the window it shows; frame_id: the world frame."""
-    if newest is None:
-        return {}
-    return {
-        "frame_id": frame_id,
-        "stamp_ns": newest.window.stamp_ns,
-        "is_metric": newest.is_metric,
-        "metres_per_network_unit": float(newest.scale.scale),
-    }
-
-
-def _world_prediction(
-    plan: ExportPlan, newest: WindowDepth | None, layers: Sequence[int], runner: Runner
-) -> Prediction:
+def _world_prediction(plan: ExportPlan, layers: Sequence[int], source: Source) -> Prediction:
+    newest, preset = source.newest, source.runner.network.preset
     if newest is None:
         raise ExportError("there is nothing to export yet: no window has been processed")
     if newest.is_metric and not np.isfinite(newest.scale.scale):
         raise ExportError("the scale is not known yet: move the camera, then export")
-    layers = _checked_layers(layers, plan, runner.network.preset)
+    layers = _checked_layers(layers, plan, preset)
     if not layers and not any(name in NEED_NETWORK for name in plan):
         return newest.to_prediction()
     if "gs_video" in plan:
         plan["gs_video"].check_views(len(newest.window.frames))
-    gaussians = [name for name in NEED_GAUSSIANS if name in plan]
-    if gaussians and not runner.network.preset.gaussians:
-        raise ExportError(
-            f"export format '{gaussians[0]}' needs Gaussians, but {runner.network.preset.name} has "
-            "no Gaussian head: set model.name to DA3-GIANT or DA3NESTED-GIANT-LARGE"
-        )
-    return runner.look_again(newest, gaussians=bool(gaussians), layers=layers)
+    check_network("-".join(plan), preset)
+    gaussians = any(name in NEED_GAUSSIANS for name in plan)
+    return source.runner.look_again(newest, gaussians=gaussians, layers=layers)
 
 
 def _checked_layers(layers: Sequence[int], plan: ExportPlan, preset: Preset) -> tuple[int, ...]:
@@ -129,13 +150,26 @@ def _checked_layers(layers: Sequence[int], plan: ExportPlan, preset: Preset) -> 
     return layers
 
 
-def _export_mesh(name: str, folder: Path, scene: Scene) -> Path:
-    path = folder / f"mesh{MESH_FORMATS[name]}"
+def _mesh(scene: Scene) -> Mesh:
     try:
-        mesh = scene.build_mesh() if scene.frames else scene.mesh()
+        return scene.build_mesh() if scene.frames else scene.mesh()
     except MeshError as error:
         raise ExportError(str(error)) from error
-    folder.mkdir(parents=True, exist_ok=True)
-    save = mesh.save_ply if name == "mesh_ply" else mesh.save_glb
-    save(path)
+
+
+def _export_mesh(name: str, folder: Path, mesh: Mesh, source: Source) -> Path:
+    path = folder / f"mesh{MESH_FORMATS[name]}"
+    if name == "mesh_ply":
+        mesh.save_ply(path)
+        return path
+    mesh.save_glb(path, metadata=source.metadata(), origin=_origin(mesh, source.newest))
     return path
+
+
+def _origin(mesh: Mesh, newest: WindowDepth | None) -> np.ndarray:
+    """In a far world the origin of the newest window's points, where the mesh shall lie, too."""
+    origin = float32_origin(mesh.vertices)
+    if newest is None or not newest.is_metric or newest.window.T_world_cam is None:
+        return origin
+    of_window = float32_origin(newest.window.T_world_cam[list(newest.window.views), :3, 3])
+    return of_window if np.abs(of_window - origin).max() < 10 * FAR else origin

@@ -77,10 +77,8 @@ def _rank(source: np.ndarray, target: np.ndarray) -> int:
 
 def _mean_rotation(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Rotation that best turns the source cameras' orientations into the target's."""
-    U, _, Vt = np.linalg.svd(
-        np.sum(target[:, :3, :3] @ np.swapaxes(source[:, :3, :3], 1, 2), axis=0)
-    )
-    return (U * [1.0, 1.0, np.linalg.det(U) * np.linalg.det(Vt)]) @ Vt
+    turns = target[:, :3, :3] @ np.swapaxes(source[:, :3, :3], 1, 2)
+    return poses.nearest_rotation(np.sum(turns, axis=0))
 
 
 def _ransac(source: np.ndarray, target: np.ndarray) -> Similarity:

@@ -229,14 +229,9 @@ def _rigid_between(
     """T_target_source (4, 4) that most of the V paired cameras agree on."""
     T_target_source = T_target_cam @ poses.inverse(T_source_cam)
     rotations = T_target_source[:, :3, :3].reshape(-1, 9)
-    R = _nearest_rotation(geometric_median(rotations, weights).reshape(3, 3))
+    R = poses.nearest_rotation(geometric_median(rotations, weights).reshape(3, 3))
     positions = T_target_cam[:, :3, 3] - T_source_cam[:, :3, 3] @ R.T
     return poses.compose(R, geometric_median(positions, weights))
-
-
-def _nearest_rotation(M: np.ndarray) -> np.ndarray:
-    U, _, Vt = np.linalg.svd(M)
-    return (U * [1.0, 1.0, np.linalg.det(U @ Vt)]) @ Vt
 
 
 def geometric_median(points: np.ndarray, weights: np.ndarray) -> np.ndarray:

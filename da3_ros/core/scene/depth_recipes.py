@@ -1,6 +1,7 @@
 """What people do with a rendered depth image. Examples: docs/render_depth.md.
 
-depth is float32 (H, W), metres along z, NaN where nothing is seen.
+depth is float32 (H, W), metres along z, NaN where nothing is seen; or (H, W, 2) with alpha, as
+`render_depth` returns it by default.
 """
 
 from __future__ import annotations
@@ -18,7 +19,17 @@ from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.scene.mesh import Mesh
-from da3_ros.core.scene.ray_casting import face_normals, first_hits
+from da3_ros.core.scene.rasteriser import draw
+
+
+def depth_of(image: np.ndarray) -> np.ndarray:
+    """(H, W) depth of what `render_depth` returns: that itself, or its first channel of two."""
+    image = np.asarray(image)
+    if image.ndim == 3 and image.shape[2] == 2:
+        return image[..., 0]
+    if image.ndim != 2:
+        raise ValueError(f"depth has shape {image.shape}, must be (H, W), or (H, W, 2) with alpha")
+    return image
 
 
 def save_grey_png(path: str | os.PathLike, depth: np.ndarray) -> tuple[float, float]:
@@ -27,6 +38,7 @@ def save_grey_png(path: str | os.PathLike, depth: np.ndarray) -> tuple[float, fl
     Returns (nearest, farthest) in metres: depth = nearest + (grey - 1) / 254 (farthest - nearest).
     Raises ValueError when no pixel is valid.
     """
+    depth = depth_of(depth)
     valid = np.isfinite(depth)
     if not valid.any():
         raise ValueError("no pixel of the depth image is valid: nothing to scale")
@@ -39,7 +51,7 @@ def save_grey_png(path: str | os.PathLike, depth: np.ndarray) -> tuple[float, fl
 
 def save_float_tiff(path: str | os.PathLike, depth: np.ndarray) -> None:
     """Lossless float32 TIFF, metres, NaN where nothing is seen."""
-    _save(path, np.asarray(depth, dtype=np.float32))
+    _save(path, np.ascontiguousarray(depth_of(depth), dtype=np.float32))
 
 
 def _save(path, pixels) -> None:
@@ -64,20 +76,40 @@ def visibility(
 ) -> np.ndarray:
     """(N,) uint8 `Visibility` of points (N, 3) in the scene, from their rendered depth.
 
-    depth: (H, W) rendered at this transform and calibration. A point farther than
-    `tolerance` metres behind the surface at its pixel is occluded.
+    depth: (H, W) rendered at this transform and calibration, or (H, W, 2) with alpha. A point is
+    occluded when it lies farther than `tolerance` metres behind all of the surface that the four
+    pixels around it show: a pixel sees the surface at its centre only, and a slanted surface or
+    an outline goes on between the centres.
     """
     T_cam_world = poses.inverse(poses.rigid(transform))
     points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
     in_camera = points @ T_cam_world[:3, :3].T + T_cam_world[:3, 3]
-    u, v = np.round(calibration.project(in_camera)).T
-    # NaN, behind the camera, compares false.
-    inside = (u >= 0) & (v >= 0) & (u < calibration.width) & (v < calibration.height)
+    u, v = calibration.project(in_camera).T
+    width, height = calibration.width, calibration.height
+    # NaN, which the lens does not see, compares false.
+    inside = (u >= -0.5) & (v >= -0.5) & (u < width - 0.5) & (v < height - 0.5)
     state = np.full(len(points), Visibility.OUTSIDE, np.uint8)
-    surface = depth[v[inside].astype(int), u[inside].astype(int)]
-    hidden = in_camera[inside, 2] > surface + tolerance
+    farthest = _farthest_around(depth_of(depth), u[inside], v[inside], calibration)
+    distance = np.linalg.norm(in_camera[inside], axis=1)
+    along = in_camera[inside, 2] / distance
+    # Along the ray, for at 90 degrees from the axis z says nothing.
+    hidden = np.abs(along) * (distance - farthest) > tolerance
     state[inside] = np.where(hidden, Visibility.OCCLUDED, Visibility.VISIBLE)
     return state
+
+
+def _farthest_around(depth, u, v, calibration: CameraModel) -> np.ndarray:
+    """(n,) m along the rays: the farthest surface in the pixels around (u, v); inf for nothing."""
+    farthest = np.zeros(len(u))
+    for right in (0, 1):
+        for below in (0, 1):
+            column = np.clip(np.floor(u).astype(int) + right, 0, calibration.width - 1)
+            row = np.clip(np.floor(v).astype(int) + below, 0, calibration.height - 1)
+            ray = calibration.unproject(np.stack([column, row], axis=-1))
+            z = depth[row, column] / ray[:, 2]
+            distance = z * np.linalg.norm(ray, axis=1)
+            farthest = np.maximum(farthest, np.where(np.isfinite(distance), distance, np.inf))
+    return farthest
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,18 +187,37 @@ def nadir_height_field(
     if not (x_max > x_min and y_max > y_min and cell > 0):
         raise ValueError(f"area {area} and cell {cell} must have positive sizes")
     shape = (int(np.ceil((y_max - y_min) / cell)), int(np.ceil((x_max - x_min) / cell)))
-    x = x_min + (np.arange(shape[1]) + 0.5) * cell
-    y = y_max - (np.arange(shape[0]) + 0.5) * cell
-    triangles = mesh.vertices[mesh.faces]
-    if cull_faces:
-        triangles = triangles[face_normals(triangles)[:, 2] > 0]
-    # Far enough above everything that float32 rays still start clearly outside.
-    top = float(mesh.vertices[:, 2].max(initial=0)) + 1.0
-    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-    origins = np.c_[grid, np.full(len(grid), top)].astype(np.float32)
-    down = np.broadcast_to(np.float32([0, 0, -1]), origins.shape)
-    height = (top - first_hits(triangles, origins, down)).astype(np.float32)
-    return HeightField(height.reshape(shape), x_min, y_max, cell)
+    vertices = mesh.vertices
+    # Drawn as a picture whose inverse depth is the height above the lowest point.
+    low = float(vertices[:, 2].min(initial=np.inf)) - 1.0 if len(vertices) else 0.0
+    up = vertices[:, 2] - low
+    column = (vertices[:, 0] - x_min) / cell - 0.5
+    row = (y_max - vertices[:, 1]) / cell - 0.5
+    q = np.stack([column / up, row / up, 1 / up], axis=-1).astype(np.float32)
+    height = low + 1 / draw(q, mesh.faces, shape, cull_faces).astype(np.float64)
+    return HeightField(height.astype(np.float32), x_min, y_max, cell)
+
+
+def nadir_camera(mesh: Mesh, cell: float, height: float) -> tuple[np.ndarray, CameraModel]:
+    """Transform and calibration of a pinhole camera that looks straight down on the whole mesh.
+
+    cell: m that a pixel covers at the lowest point. height: m of the camera above the highest
+    point; the higher, the nearer to a map. Rows run south, columns east (world z up, y north).
+    Raises ValueError for an empty mesh, or sizes that are not positive.
+    """
+    if len(mesh.faces) == 0:
+        raise ValueError("the mesh is empty: nothing to look down on")
+    if not (cell > 0 and height > 0):
+        raise ValueError(f"cell {cell} and height {height} must be positive")
+    low, high = mesh.bounds
+    f = (high[2] + height - low[2]) / cell
+    # What reaches up stands nearer, and is seen larger.
+    width, depth = (int(np.ceil((high - low)[i] * f / height)) + 1 for i in (0, 1))
+    K = np.array([[f, 0, (width - 1) / 2], [0, f, (depth - 1) / 2], [0, 0, 1]])
+    middle = (low + high) / 2
+    down = np.diag([1.0, -1.0, -1.0])
+    centre = np.array([middle[0], middle[1], high[2] + height])
+    return poses.compose(down, centre), CameraModel(width, depth, K)
 
 
 def render_sequence(

@@ -10,16 +10,20 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from da3_ros.core import far_world, poses
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.core.files.atomic_file import atomic_path
+from da3_ros.core.files.gltf import TRIANGLES, Z_UP_TO_Y_UP, Primitive, write_glb
+from da3_ros.core.files.ply import colored_points, write_ply
+from da3_ros.core.files.read_gltf import read_glb
+from da3_ros.core.files.read_ply import read_ply
 from da3_ros.core.scene.render_depth import render_depth
 
 SUFFIXES = (".ply", ".obj", ".glb")
 _PARSER_ERRORS = (
     ValueError, LookupError, TypeError, AttributeError, NotImplementedError, OSError,
-    MemoryError, struct.error,
+    MemoryError, ArithmeticError, RecursionError, struct.error,
 )  # fmt: skip
-"""What trimesh's readers raise for broken files, found by feeding them such."""
+"""What readers raise for broken files, found by feeding them such."""
 
 
 class MeshError(ValueError):
@@ -30,8 +34,8 @@ class MeshError(ValueError):
 class Mesh:
     """Triangles in the world frame, metres.
 
-    vertices: (V, 3) float32. faces: (F, 3) int64 rows of `vertices`, anticlockwise seen from
-    outside. vertex_colors: (V, 3) uint8 sRGB or None.
+    vertices: (V, 3) float64, so that a far world (UTM, ECEF) costs no digits. faces: (F, 3) int64
+    rows of `vertices`, anticlockwise seen from outside. vertex_colors: (V, 3) uint8 sRGB or None.
     """
 
     vertices: np.ndarray
@@ -39,7 +43,7 @@ class Mesh:
     vertex_colors: np.ndarray | None = None
 
     def __post_init__(self):
-        vertices = np.ascontiguousarray(self.vertices, dtype=np.float32)
+        vertices = np.ascontiguousarray(self.vertices, dtype=np.float64)
         faces = np.ascontiguousarray(self.faces, dtype=np.int64)
         if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.isfinite(vertices).all():
             raise MeshError(f"vertices must be finite with shape (V, 3), got {vertices.shape}")
@@ -59,7 +63,8 @@ class Mesh:
     def load(cls, path: str | os.PathLike) -> Mesh:
         """Read a PLY, OBJ or GLB file; the parts of a scene become one mesh.
 
-        Coordinates are taken as they are: metres in the world frame.
+        Coordinates are taken as they are: metres in the world frame. A GLB file of this package
+        says where its world is (`T_world_gltf`) and comes back as it was. Raises `MeshError`.
         """
         path = Path(path)
         if path.suffix.lower() not in SUFFIXES:
@@ -67,26 +72,49 @@ class Mesh:
         if not path.is_file():
             raise MeshError(f"{path}: no such file")
         try:
-            loaded = trimesh.load(path, force="mesh", process=False)
-            if len(getattr(loaded, "faces", ())) == 0:
+            vertices, faces, colors = _READERS[path.suffix.lower()](path)
+            if len(faces) == 0:
                 raise MeshError("it holds no triangles")
-            return cls(loaded.vertices, loaded.faces, _vertex_colors(loaded))
+            return cls(vertices, faces, colors)
         except _PARSER_ERRORS as error:
             raise MeshError(f"{path} cannot be read as a mesh: {error}") from error
 
     def save_ply(self, path: str | os.PathLike) -> None:
-        """Binary PLY with colours."""
-        with atomic_path(path) as temporary:
-            self._trimesh().export(temporary)
+        """Binary PLY with colors; x, y, z are float32, or float64 far from the world's origin."""
+        is_far = far_world.float32_origin(self.vertices).any()
+        points = self.vertices if is_far else self.vertices.astype(np.float32)
+        vertices = colored_points(points, self.vertex_colors)
+        kind, count = vertices.dtype, len(vertices)
+        write_ply(Path(path), kind, count, [vertices], "world frame, metre", self.faces)
 
-    def save_glb(self, path: str | os.PathLike) -> None:
-        """Binary glTF, unlit: viewers show the colours as they are."""
-        from da3_ros.core.files.gltf import TRIANGLES, Primitive, write_glb
+    def save_glb(
+        self,
+        path: str | os.PathLike,
+        *,
+        metadata: dict | None = None,
+        origin: np.ndarray | None = None,
+    ) -> None:
+        """Binary glTF, unlit: viewers show the colors as they are, and world z upwards.
 
+        Vertices are float32 around `origin` (3,), by default the world's own, or whole metres
+        near the middle of a far mesh. The scene's extras hold `T_world_gltf`, which carries what
+        a viewer sees back to the world frame, and `metadata`.
+        """
+        if origin is None:
+            origin = far_world.float32_origin(self.vertices)
         colors = self.vertex_colors
         if colors is None:
             colors = np.full(self.vertices.shape, 200, np.uint8)
-        write_glb(Path(path), [Primitive("mesh", TRIANGLES, self.vertices, colors, self.faces)])
+        part = Primitive("mesh", TRIANGLES, self.vertices - origin, colors, self.faces)
+        T_world_gltf = poses.compose(np.eye(3), origin) @ poses.inverse(Z_UP_TO_Y_UP)
+        extras = {"T_world_gltf": T_world_gltf.tolist(), "unit": "m", "frame": "world"}
+        extras |= metadata or {}
+        write_glb(Path(path), [part], extras=extras, T_gltf_local=Z_UP_TO_Y_UP)
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """(2, 3) m: the smallest and the largest x, y, z."""
+        return np.stack([self.vertices.min(axis=0), self.vertices.max(axis=0)])
 
     def render_depth(
         self,
@@ -106,13 +134,14 @@ class Mesh:
         """
         return render_depth(self, transform, calibration, cull_faces, add_alpha)
 
-    def _trimesh(self) -> trimesh.Trimesh:
-        return trimesh.Trimesh(
-            self.vertices, self.faces, vertex_colors=self.vertex_colors, process=False
-        )
+
+def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    loaded = trimesh.load(path, force="mesh", process=False)
+    if len(getattr(loaded, "faces", ())) == 0:
+        raise ValueError("it holds no triangles")
+    has_colors = loaded.visual.kind == "vertex"
+    colors = np.asarray(loaded.visual.vertex_colors)[:, :3] if has_colors else None
+    return loaded.vertices, loaded.faces, colors
 
 
-def _vertex_colors(loaded: trimesh.Trimesh) -> np.ndarray | None:
-    if loaded.visual.kind != "vertex":
-        return None
-    return np.asarray(loaded.visual.vertex_colors)[:, :3]
+_READERS = {".ply": read_ply, ".obj": _read_obj, ".glb": read_glb}

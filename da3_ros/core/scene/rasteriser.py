@@ -29,28 +29,38 @@ def rasterise(
 ) -> np.ndarray:
     """(H, W) float32 depth along z of the nearest triangle, NaN where there is none.
 
-    vertices: (V, 3) float32. faces: (F, 3) int64. size: (height, width).
+    vertices: (V, 3) float64. faces: (F, 3) int64. size: (height, width).
     """
-    q = _project(vertices, K @ T_cam_world[:3])
+    return draw(_project(vertices, K @ T_cam_world[:3]), faces, size, cull_faces)
+
+
+def draw(q: np.ndarray, faces: np.ndarray, size: tuple[int, int], cull_faces: bool) -> np.ndarray:
+    """(H, W) float32 z of the nearest triangle, NaN where there is none.
+
+    q: (V, 3) float32 corners as homogeneous pixels (u z, v z, z).
+    """
     inverse_depth = np.zeros(size[0] * size[1], np.float32)
     faces = in_view(q, faces, (0, 0), (size[1] - 1, size[0] - 1))
     with np.errstate(all="ignore"):  # corners at depth 0 give infinities that compare away
         for first in range(0, len(faces), _AT_ONCE):
             # (3, 3, n): corner, component, triangle
             corners = q.take(faces[first : first + _AT_ONCE].T, axis=0).transpose(0, 2, 1)
-            triangles = _setup(np.ascontiguousarray(corners), size, cull_faces)
-            _draw(inverse_depth, *_spans(*triangles, size[1]))
+            triangles, *rows = _setup(np.ascontiguousarray(corners), size, cull_faces)
+            owner, row, low, length = spans(triangles, *rows, size[1])
+            a, b, c = triangles[owner, 3].T
+            value = a * low + (b * row.astype(np.float32) + c)
+            _draw(inverse_depth, row * size[1] + low.astype(np.int64), length, value, a)
         depth = np.reciprocal(inverse_depth, out=inverse_depth)
     depth[np.isinf(depth)] = np.nan
     return depth.reshape(size)
 
 
 def _project(vertices: np.ndarray, P: np.ndarray) -> np.ndarray:
-    """(V, 3) float32 homogeneous pixels q = P (p, 1)."""
+    """(V, 3) float32 homogeneous pixels q = P (p, 1), summed in float64: P may be far out."""
     # Not a matrix product: threads of BLAS cost more than they bring for three columns.
-    x, y, z = np.ascontiguousarray(vertices.T)
-    q = np.empty_like(vertices)
-    for k, (a, b, c, d) in enumerate(P.astype(np.float32)):
+    x, y, z = vertices.T
+    q = np.empty(vertices.shape, np.float32)
+    for k, (a, b, c, d) in enumerate(P):
         q[:, k] = a * x + b * y + c * z + d
     return q
 
@@ -126,8 +136,11 @@ def _rows(corners: np.ndarray, size) -> tuple[np.ndarray, np.ndarray]:
     return first, np.maximum(count, 0)
 
 
-def _spans(triangles, first_row, row_count, width):
-    """Spans of pixels: flat start, length, 1 / z at the start, its slope per pixel."""
+def spans(triangles, first_row, row_count, width):
+    """Owner (index of its triangle), row, first column and length of each span of pixels.
+
+    triangles: (n, >= 3, >= 3), for each edge (slope, low, high, ...) as `_setup` makes them.
+    """
     owner = np.repeat(np.arange(len(triangles)), row_count)
     starts = np.cumsum(row_count) - row_count
     row = np.arange(len(owner)) - (starts - first_row)[owner]
@@ -141,18 +154,21 @@ def _spans(triangles, first_row, row_count, width):
     low = np.ceil(low)
     length = np.floor(high) - low + 1
     some = np.flatnonzero(length > 0)
-    low, v, (a, b, c) = low[some], v[some], t[some, 3].T
     # uint16 because numpy sorts that by radix, ten times faster; no image is wider.
-    start = row[some] * width + low.astype(np.int64)
-    return start, length[some].astype(np.uint16), a * low + (b * v + c), a
+    return owner[some], row[some], low[some], length[some].astype(np.uint16)
 
 
 def _draw(inverse_depth, start, length, value, slope) -> None:
     """Raise the flat (H * W,) inverse depth to that of the spans where they are nearer."""
-    # Longest first: the spans that reach their k-th pixel are then always a prefix.
-    order = np.argsort(np.iinfo(np.uint16).max - length, kind="stable")
-    start, length, value, slope = start[order], length[order], value[order], slope[order]
-    longest = int(length[0]) if len(length) else 0
-    reaching = len(length) - np.searchsorted(length[::-1], np.arange(longest), side="right")
+    order, reaching = longest_first(length)
+    start, value, slope = start[order], value[order], slope[order]
     for k, n in enumerate(reaching):
         np.maximum.at(inverse_depth, start[:n] + k, value[:n] + np.float32(k) * slope[:n])
+
+
+def longest_first(length: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Order of spans by length (uint16), and how many have a k-th pixel: then always a prefix."""
+    order = np.argsort(np.iinfo(np.uint16).max - length, kind="stable")
+    length = length[order]
+    longest = int(length[0]) if len(length) else 0
+    return order, len(length) - np.searchsorted(length[::-1], np.arange(longest), side="right")

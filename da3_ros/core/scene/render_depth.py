@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from da3_ros.core import poses
-from da3_ros.core.camera_model import CameraModel
-from da3_ros.core.scene import rasteriser, ray_casting
+from da3_ros.core.camera_model import CameraError, CameraModel
+from da3_ros.core.scene import lens_rasteriser, rasteriser
 
 if TYPE_CHECKING:
     from da3_ros.core.scene.mesh import Mesh
@@ -25,12 +25,17 @@ def render_depth(
     add_alpha: bool = True,
 ) -> np.ndarray:
     """See `Mesh.render_depth`."""
+    if not isinstance(calibration, CameraModel):
+        raise CameraError(
+            f"calibration is a {type(calibration).__name__}, must be a CameraModel: "
+            "CameraModel(width, height, K), with a lens CameraModel(width, height, K, model, D)"
+        )
     T_cam_world = poses.inverse(poses.rigid(transform, "transform"))
     size = (calibration.height, calibration.width)
     if max(size) > MAX_SIDE:
         raise ValueError(f"calibration: {size[1]}x{size[0]} is too large; {MAX_SIDE} px at most")
     if calibration.is_distorted:
-        depth = ray_casting.cast_depth(
+        depth = lens_rasteriser.rasterise(
             mesh.vertices, mesh.faces, T_cam_world, calibration, cull_faces
         )
     else:

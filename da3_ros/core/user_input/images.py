@@ -10,16 +10,16 @@ from __future__ import annotations
 import io
 import os
 import struct
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from da3_ros.core import preprocess
 from da3_ros.core.preprocess import ResizePlan
@@ -37,16 +37,22 @@ class ImageInputError(ValueError):
     """An image that cannot be read, or is not what the network takes."""
 
 
+class PictureTooLargeError(ImageInputError):
+    """A picture of more pixels than the bound, by its header."""
+
+
 @dataclass(frozen=True, eq=False)
 class ImageBatch:
     """images (N, h, w, 3) uint8 RGB and tensor (N, 3, h, w) float32, normalised, of one size.
 
     plans: how each image became its own size; `network_from_image` adds the batch's crop.
+    turned: whether each was turned upright by its EXIF orientation.
     """
 
     images: np.ndarray
     tensor: torch.Tensor
     plans: list[ResizePlan]
+    turned: list[bool]
 
     def network_from_image(self, index: int) -> np.ndarray:
         """(3, 3): pixels of the given image to pixels of the network's."""
@@ -55,27 +61,38 @@ class ImageBatch:
         return preprocess.crop_intrinsics(plan.intrinsics(np.eye(3)), plan.size, size)
 
 
-def read_batch(image: Sequence, process_res: int, method: str) -> ImageBatch:
+def read_batch(
+    image: Sequence, process_res: int, method: str, *, upright: bool = True
+) -> ImageBatch:
     """Read, resize and normalise all images; several at a time.
 
     image: see `image_list`. Images of different sizes are centre-cropped to the smallest
-    height and width. Raises `ImageInputError` or `preprocess.PreprocessError`.
+    height and width. upright: turn files as viewers show them, by their EXIF orientation; else
+    they stay as stored, and that is said. Raises `ImageInputError` or `preprocess.PreprocessError`.
     """
     image = image_list(image)
     resized = _map(
-        lambda i: _read_resized(image[i], f"image[{i}]", process_res, method),
+        lambda i: _read_resized(image[i], f"image[{i}]", process_res, method, upright),
         len(image),
         # Decoding files gains from threads; OpenCV has its own for the resizing of arrays.
         threads=os.cpu_count() if isinstance(image[0], (str, os.PathLike)) else 1,
     )
-    plans = [plan for _, plan in resized]
+    plans = [plan for _, plan, _ in resized]
+    turned = [is_turned for *_, is_turned in resized]
+    if any(turned) and not upright:
+        warnings.warn(
+            f"image[{turned.index(True)}] is used as stored, not turned as viewers show it (by its "
+            "EXIF orientation): intrinsics belong to stored pixels",
+            stacklevel=2,
+        )
+        turned = [False] * len(turned)
     size = preprocess.common_size(plans)
     images = np.empty((len(plans), *size, 3), np.uint8)
     values = np.empty((len(plans), 3, *size), np.float32)
-    for i, (pixels, _) in enumerate(resized):
+    for i, (pixels, *_) in enumerate(resized):
         images[i] = preprocess.centre_crop(pixels, size)
         values[i] = preprocess.normalise(images[i]).numpy()
-    return ImageBatch(images, torch.from_numpy(values), plans)
+    return ImageBatch(images, torch.from_numpy(values), plans, turned)
 
 
 def image_list(image: Sequence | np.ndarray) -> Sequence | np.ndarray:
@@ -102,22 +119,28 @@ def _map(action: Callable, count: int, threads: int | None) -> list:
         return list(pool.map(action, range(count)))
 
 
-def _read_resized(source, name: str, process_res: int, method: str):
-    pixels = read_rgb(source, name)
+def _read_resized(source, name: str, process_res: int, method: str, upright: bool):
+    """Resized pixels, how they became so, and whether the file asks to be turned."""
+    is_turned = False
+    if isinstance(source, (str, os.PathLike)):
+        pixels, is_turned = _from_file(Path(source), name, upright)
+    else:
+        pixels = read_rgb(source, name)
     plan = preprocess.plan_resize(*pixels.shape[:2], process_res, method)
-    return plan.image(pixels), plan
+    return plan.image(pixels), plan, is_turned
 
 
 def read_rgb(source, name: str = "image") -> np.ndarray:
-    """(H, W, 3) uint8 RGB of one image.
+    """(H, W, 3) uint8 RGB of one image; a file turned as viewers show it.
 
     source: a file name, a PIL image, or a uint8 array: (H, W) or (H, W, 1) grey,
     (H, W, 3) RGB, (H, W, 4) RGBA whose alpha is dropped.
     """
     if isinstance(source, (str, os.PathLike)):
-        return _from_file(Path(source), name)
+        return _from_file(Path(source), name, upright=True)[0]
     if isinstance(source, Image.Image):
-        return _from_pil(source, name)
+        with _named(name):  # Pillow decodes it only now
+            return _from_pil(source, name)
     if isinstance(source, np.ndarray):
         return _from_array(source, name)
     raise ImageInputError(
@@ -134,31 +157,22 @@ def picture_size(data: bytes | memoryview, name: str = "image") -> tuple[int, in
         return image.height, image.width
 
 
-def decode_picture(
-    data: bytes | memoryview, size: tuple[int, int] | None = None, name: str = "image"
-) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an encoded picture, its pixels as stored: not turned by EXIF, 16 bits
-    cut to the upper 8, alpha dropped.
-
-    size: (height, width) that it has to have. Its header is compared with that and with the
-    bound before anything is decoded. Raises `ImageInputError`.
-    """
-    height, width = picture_size(data, name)
-    if size is not None and (height, width) != tuple(size):
-        raise ImageInputError(
-            f"{name} has {width}x{height} px, where {size[1]}x{size[0]} px were announced"
-        )
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:
-        bgr = None
-    if bgr is None:
-        raise ImageInputError(f"{name} of {len(data)} bytes, it is not a readable image")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+def check_file(path: Path, name: str) -> None:
+    """Raise `ImageInputError` for a file that is no picture, without decoding it."""
+    with _open(path, name):
+        pass
 
 
-def _from_file(path: Path, name: str) -> np.ndarray:
+def _from_file(path: Path, name: str, upright: bool) -> tuple[np.ndarray, bool]:
+    """Pixels of a picture, and whether its EXIF orientation asks to turn it."""
+    with _open(path, name) as image:
+        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+        if is_turned and upright:
+            return _from_pil(ImageOps.exif_transpose(image), name), True
+        return _from_pil(image, name), is_turned
+
+
+def _open(path: Path, name: str) -> AbstractContextManager[Image.Image]:
     called = f"{name}: cannot read {shown(str(path), longest=300)}"
     try:
         is_file = path.is_file()
@@ -168,20 +182,25 @@ def _from_file(path: Path, name: str) -> np.ndarray:
     if not is_file:
         reason = "it is no file" if path.exists() else "there is no such file"
         raise ImageInputError(f"{called}, {reason}")
-    with _read(path, called) as image:
-        return _from_pil(image, name)
+    return _read(path, called)
 
 
 @contextmanager
 def _read(source: Path | io.BytesIO, called: str) -> Iterator[Image.Image]:
     """A picture whose header is read; what is wrong with it, there or inside, is named."""
+    with _named(called), Image.open(source) as image:
+        yield image
+
+
+@contextmanager
+def _named(called: str) -> Iterator[None]:
+    """Whatever Pillow raises on opening or decoding becomes one sentence."""
     try:
-        with Image.open(source) as image:
-            yield image
+        yield
     except ImageInputError:
         raise
     except Image.DecompressionBombError as error:
-        raise ImageInputError(
+        raise PictureTooLargeError(
             f"{called}: it unpacks to more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels; if it is "
             "meant to be that large, raise PIL.Image.MAX_IMAGE_PIXELS"
         ) from error

@@ -14,7 +14,10 @@ class VideoError(ValueError):
 
 
 def read_video(path: str | Path, *, fps: float) -> Iterator[np.ndarray]:
-    """(H, W, 3) uint8 RGB frames at most `fps` a second, by their own time stamps."""
+    """(H, W, 3) uint8 RGB frames at most `fps` a second, by their own time stamps.
+
+    Upright, as players show them: phones store portrait videos lying, with a note to turn them.
+    """
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
@@ -31,5 +34,7 @@ def _sample(container, fps: float) -> Iterator[np.ndarray]:
         due = time if due is None else due
         # Half a frame of a fast video: time stamps are rounded.
         if time >= due - 0.004:
-            yield frame.to_ndarray(format="rgb24")
+            picture = frame.to_ndarray(format="rgb24")
+            # Anticlockwise degrees, as FFmpeg gives them; always quarters in practice.
+            yield np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
             due += 1 / fps

@@ -220,4 +220,4 @@ def _field_type(kind: str) -> str:
     """`float64[]` of `sequence<double>`."""
     if sequence := re.fullmatch(r"sequence<(.*)>", kind):
         return f"{_field_type(sequence[1])}[]"
-    return {"double": "float64", "float": "float32"}.get(kind, kind)
+    return {"double": "float64", "float": "float32", "boolean": "bool"}.get(kind, kind)

@@ -1,4 +1,4 @@
-"""Which files a bag consists of, also where its recording was cut off or its folder is incomplete."""
+"""Which files a bag consists of, also where it was cut off or its folder is incomplete."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+import yaml
 
 SUFFIXES = (".mcap", ".db3")
 COMPRESSED = ".zstd"
@@ -73,12 +72,12 @@ def _compare(folder: Path, listed: list[str], present: list[Path]) -> BagFiles:
 def _listed(metadata: Path) -> list[str] | None:
     """File names; None where there is no metadata.yaml, or one that was cut off."""
     try:
-        content = YAML(typ="safe").load(metadata.read_text())
+        content = yaml.safe_load(metadata.read_text())
         names = content["rosbag2_bagfile_information"]["relative_file_paths"]
         return [PurePath(name).name for name in names]
     except FileNotFoundError:
         return None
-    except (YAMLError, UnicodeDecodeError, LookupError, TypeError):
+    except (yaml.YAMLError, UnicodeDecodeError, LookupError, TypeError):
         return None
 
 

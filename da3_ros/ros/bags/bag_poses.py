@@ -24,15 +24,18 @@ from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.find_camera import is_static
 from da3_ros.ros.inputs.pose_source import odometry_transform
 from da3_ros.ros.inputs.tf_buffer import (
-    CACHE_NS,
     BadTransform,
+    TransformBuffer,
+    TransformUnavailable,
     check_transform,
-    create_buffer,
-    stamp_to_ns,
 )
+from da3_ros.ros.messages import stamp_to_ns
 
 AHEAD_NS = 4_000_000_000
 """How far transforms are read ahead, in recording time: more than most are late."""
+
+CACHE_NS = 10_000_000_000
+"""How far apart tf2 interpolates: as long as it keeps transforms, by default."""
 
 SAME_CLOCK_NS = 1_000_000_000
 """Stamps whose distance from the recording time differs by less are of one clock."""
@@ -116,6 +119,7 @@ class BagPoses:
         self._ahead_ns = max(ahead_ns, AHEAD_NS)
         self._now_ns = self._read_to_ns = 0
         self._tracks: dict[str, _Track] = {}
+        self._parents: dict[str, set[str]] = {}
         self._static: dict[str, list[_Sample]] = {}
         self._read: deque[tuple[str, _Sample]] = deque()
         self._odometry_child = ""
@@ -145,10 +149,14 @@ class BagPoses:
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         """T_target_source (4, 4). Raises `TransformUnavailable`."""
-        buffer = create_buffer()
-        moving = {c: t.around(self._now_ns, stamp_ns) for c, t in self._tracks.items()}
-        for child, samples in self._static.items():
-            static = self._newest(samples)
+        buffer = TransformBuffer()
+        way = self._way_up(target.lstrip("/"), source.lstrip("/"))
+        moving = {
+            child: self._tracks[child].around(self._now_ns, stamp_ns)
+            for child in way & self._tracks.keys()
+        }
+        for child in way & self._static.keys():
+            static = self._newest(self._static[child])
             # Of a frame that is sent as both, the later one counts.
             if not any(s.time_ns >= static.time_ns for s in moving.get(child, ())):
                 moving.pop(child, None)
@@ -156,6 +164,20 @@ class BagPoses:
         for sample in itertools.chain.from_iterable(moving.values()):
             buffer.insert(sample.transform, static=False)
         return buffer.lookup(target, source, stamp_ns)
+
+    def _way_up(self, *frames: str) -> set[str]:
+        """The frames and all that were ever above them: a robot has many that matter to nobody."""
+        way, left = set(), [*frames]
+        while left:
+            frame = left.pop()
+            if frame not in way:
+                way.add(frame)
+                left += self._parents.get(frame, ())
+        return way
+
+    def explain(self, error: TransformUnavailable) -> str:
+        """Why there is no pose; which frames there are, the search for the camera has said."""
+        return str(error)
 
     def _newest(self, samples: list[_Sample]) -> _Sample:
         """The static transform that counts now: they are sent only once, however late."""
@@ -175,6 +197,8 @@ class BagPoses:
         except BadTransform as error:
             self.refused[f"{error}; it is ignored"] = None
             return None
+        child, parent = transform.child_frame_id.lstrip("/"), transform.header.frame_id.lstrip("/")
+        self._parents.setdefault(child, set()).add(parent)
         return _Sample(stamp_to_ns(transform.header.stamp), time_ns, transform)
 
     def _forget(self, before_ns: int) -> None:

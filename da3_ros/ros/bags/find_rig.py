@@ -38,7 +38,8 @@ def find_cameras(
 ) -> dict[str, BagTopics]:
     """Topics by the name of the camera; a single camera may have any topic.
 
-    choice: of the user; image and camera info are those of a single camera. Raises `BagError` saying what is missing.
+    choice: of the user; image and camera info are those of a single camera. Raises `BagError`
+    saying what is missing.
     """
     if len(names) == 1:
         return {names[0]: find_topics(bag, choice)}

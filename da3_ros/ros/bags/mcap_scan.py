@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import heapq
 import struct
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
@@ -18,21 +17,15 @@ from operator import itemgetter
 from pathlib import Path
 from zlib import crc32
 
-from lz4.frame import LZ4FrameDecompressor
 from rosbags.interfaces import (
     Connection,
     ConnectionExtRosbag2,
     MessageDefinition,
     MessageDefinitionFormat,
 )
-from rosbags.rosbag2.storage_mcap import get_qos, read_bytes, read_string
+from rosbags.rosbag2.storage_mcap import get_qos, lz4_decompress, read_bytes, read_string, zstd
 
 from da3_ros.ros.bags.bag_files import BagError
-
-if sys.version_info >= (3, 14):
-    from compression.zstd import ZstdDecompressor, ZstdError
-else:
-    from backports.zstd import ZstdDecompressor, ZstdError
 
 MAGIC = b"\x89MCAP0\r\n"
 FOOTER, SCHEMA, CHANNEL, MESSAGE, CHUNK, DATA_END = 0x02, 0x03, 0x04, 0x05, 0x06, 0x0F
@@ -46,8 +39,12 @@ RUN_BYTES = 4 << 20
 """Records outside chunks are taken together up to this size."""
 MOST_BYTES = 1 << 30
 """Largest chunk that is unpacked; recorders write a few megabytes."""
-UNPACKERS = {"": None, "zstd": ZstdDecompressor, "lz4": LZ4FrameDecompressor}
-"""By the names of the format; each gives as much as there is of what was cut off."""
+UNPACKERS = {
+    "": lambda data, size: data,
+    "zstd": lambda data, size: zstd.ZstdDecompressor().decompress(data, size),
+    "lz4": lambda data, size: lz4_decompress(data),
+}
+"""By the names of the format; all but lz4 give as much as there is of what was cut off."""
 NO_DEFINITION = MessageDefinition(MessageDefinitionFormat.NONE, "")
 
 
@@ -204,11 +201,10 @@ class McapScan:
         data = self._read(piece.offset, piece.length)
         if piece.compression not in UNPACKERS:
             raise BagError(f"bag {self._path} is compressed by '{piece.compression}'")
-        if unpacker := UNPACKERS[piece.compression]:
-            try:
-                data = unpacker().decompress(data, piece.size)
-            except (ZstdError, RuntimeError, EOFError):
-                return None
+        try:
+            data = UNPACKERS[piece.compression](data, piece.size)
+        except (zstd.ZstdError, RuntimeError, EOFError):
+            return None
         return None if piece.checksum and crc32(data) != piece.checksum else data
 
     def _read(self, offset: int, length: int) -> bytes:

@@ -18,14 +18,13 @@ import torch
 from sensor_msgs.msg import CameraInfo
 
 from da3_ros.core.config import Config, from_dict
-from da3_ros.core.export.running import export_running, split_all_formats, window_metadata
+from da3_ros.core.export.running import Source, export_running, split_all_formats
 from da3_ros.core.files.staging import new_folder
 from da3_ros.core.frame_counts import Counts, Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.load_model import load_model
 from da3_ros.core.process_res import size_warning, with_process_res
 from da3_ros.core.runner import Runner
-from da3_ros.core.scene.mesh import Mesh
 from da3_ros.core.scene.scene import Scene
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
@@ -33,6 +32,7 @@ from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
 from da3_ros.ros.bags.bag_files import COMPRESSED, SUFFIXES
 from da3_ros.ros.bags.bag_node import BagNode
 from da3_ros.ros.bags.bag_poses import BagPoses
+from da3_ros.ros.bags.check_job import check_before_loading
 from da3_ros.ros.bags.find_camera import BagTopics, Choice
 from da3_ros.ros.bags.find_rig import find_cameras
 from da3_ros.ros.health.rates import Statistics
@@ -45,7 +45,7 @@ EXPORTS = "exports"
 
 
 @dataclass(frozen=True)
-class Job:
+class BagJob:
     """A bag to process. Plain values only, so that it can be sent to another process.
 
     out: folder of results; this one will be `out`/`name`. parameters: dotted names and
@@ -87,13 +87,13 @@ class Report:
     """What became of one bag. warnings: in sentences. failure: why there is no result, or no
     export; else empty."""
 
-    job: Job
+    job: BagJob
     counts: Counts | None = None
     warnings: tuple[str, ...] = ()
     failure: str = ""
 
 
-def process_bag(job: Job, progress: Callable[[int], None] = lambda images: None) -> Report:
+def process_bag(job: BagJob, progress: Callable[[int], None] = lambda images: None) -> Report:
     """Write the result of one bag; whole, or nothing. progress: called with images done.
 
     Raises `BagError`, `ConfigError`, `ModelError` and `OSError` in one sentence. An export
@@ -104,9 +104,7 @@ def process_bag(job: Job, progress: Callable[[int], None] = lambda images: None)
     with BagReader(job.bag) as bag, BagReader(job.bag) as pose_bag:
         topics = find_cameras(bag, job.cameras, job.wanted)
         config = offline_config(job, *topics.values())
-        if config.scene.mesh:
-            Mesh.load(config.scene.mesh)  # or it says why not, before the weights
-        check_folder(job.out)
+        check_before_loading(config, job.out, job.formats)
         network = load_model(config)
         config = with_process_res(config, network.weights.size)
         make_deterministic()
@@ -119,7 +117,7 @@ def process_bag(job: Job, progress: Callable[[int], None] = lambda images: None)
         return run.report(failure)
 
 
-def _poses(bag: BagReader, job: Job, config: Config, cameras: dict[str, BagTopics]) -> BagPoses:
+def _poses(bag: BagReader, job: BagJob, config: Config, cameras: dict[str, BagTopics]) -> BagPoses:
     return BagPoses(
         bag,
         config.pose,
@@ -129,7 +127,7 @@ def _poses(bag: BagReader, job: Job, config: Config, cameras: dict[str, BagTopic
     )
 
 
-def offline_config(job: Job, *cameras: BagTopics) -> Config:
+def offline_config(job: BagJob, *cameras: BagTopics) -> Config:
     """The parameters of the job; what it leaves open is taken from the bag.
 
     Raises `BagError` when the bag has transforms that do not lead to every camera, and nobody
@@ -171,15 +169,6 @@ def _images_and_infos(
         yield name_of[topic], time_ns, msg
 
 
-def check_folder(path: Path) -> None:
-    """Whether a folder can be made and written to. Raises `BagError` in one sentence."""
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    if not there.is_dir():
-        raise BagError(f"--out is {path}, which cannot be made: {there} is no folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise BagError(f"--out is {path}, which may not be written to")
-
-
 @contextmanager
 def _partial(path: Path) -> Iterator[Path]:
     """A folder of the same name elsewhere below the parent, moved into place at the end."""
@@ -210,7 +199,7 @@ class _Run:
 
     def __init__(
         self,
-        job: Job,
+        job: BagJob,
         config: Config,
         network: Network | NestedNetwork,
         poses: BagPoses,
@@ -273,18 +262,11 @@ class _Run:
 
     def export(self, folder: Path) -> str:
         """Write the exports of the end; returns why not, or nothing."""
-        newest = self._runner.newest()
+        frame = self._config.pose.world_frame
+        source = Source(self._runner.newest(), self._scene, self._runner, frame)
         try:
             with new_folder(folder) as stage:
-                export_running(
-                    self._job.formats,
-                    stage.path,
-                    {},
-                    newest=newest,
-                    scene=self._scene,
-                    runner=self._runner,
-                    metadata=window_metadata(newest, self._config.pose.world_frame),
-                )
+                export_running(self._job.formats, stage.path, {}, source)
         except ValueError as error:  # of the export, or of the network that is asked once more
             return f"export: {error}"
         return ""

@@ -5,22 +5,17 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import struct
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import apsw
 from rosbags.rosbag2 import Reader, ReaderError
+from rosbags.rosbag2.storage_mcap import zstd
+from rosbags.rosbag2.storage_sqlite3 import apsw
 
 from da3_ros.ros.bags.bag_files import COMPRESSED, BagError
 from da3_ros.ros.bags.mcap_scan import MOST_BYTES, McapScan
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
 
 DAMAGE = (
     *(ReaderError, OSError, ValueError, TypeError, LookupError, OverflowError, MemoryError),

@@ -9,7 +9,7 @@ from da3_ros.core.config import OutputConfig, from_dict
 from da3_ros.core.point_cloud import POINT
 from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.bags.find_rig import find_cameras
-from da3_ros.ros.bags.process_bag import Job
+from da3_ros.ros.bags.process_bag import BagJob
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Survey:
         return f"up to {self.size / 1e9:.1f} GB of {self.images} images will be written"
 
 
-def survey(job: Job) -> Survey:
+def survey(job: BagJob) -> Survey:
     """Look at a bag before it is processed. Raises `BagError` for one that cannot be."""
     output, images, size = from_dict(job.parameters).output, 0, 0
     with BagReader(job.bag) as bag:

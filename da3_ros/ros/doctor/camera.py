@@ -12,11 +12,10 @@ from da3_ros.core.config import Config
 from da3_ros.core.preprocess import PreprocessError, plan_resize
 from da3_ros.net.model_folder import OFFICIAL_RES, CheckpointError, picture_size
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
-from da3_ros.ros.doctor.recording import Observation
+from da3_ros.ros.doctor.recording import Recording
 from da3_ros.ros.health.clock_watch import FAR_NS
 from da3_ros.ros.images import ImageError, compressed_to_rgb, to_rgb
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
-from da3_ros.ros.messages import rectifier
+from da3_ros.ros.messages import rectifier, stamp_to_ns
 from da3_ros.ros.transport import FAST_DDS_LIMIT, LARGE_IMAGES_ARE_LOST, use_profile
 
 ENOUGH = 0.95
@@ -29,7 +28,7 @@ def decode(msg) -> np.ndarray:
     return compressed_to_rgb(msg) if isinstance(msg, CompressedImage) else to_rgb(msg)
 
 
-def check_camera(seen: Observation, config: Config) -> list[Finding]:
+def check_camera(seen: Recording, config: Config) -> list[Finding]:
     """All checks of this file."""
     return [
         check_images(seen, config),
@@ -41,12 +40,12 @@ def check_camera(seen: Observation, config: Config) -> list[Finding]:
     ]
 
 
-def check_choice(seen: Observation) -> list[Finding]:
+def check_choice(seen: Recording) -> list[Finding]:
     """Which camera was taken, where others could be meant."""
     return [ok("camera", note) for note in seen.topics.notes]
 
 
-def check_images(seen: Observation, config: Config) -> Finding:
+def check_images(seen: Recording, config: Config) -> Finding:
     """Readable, all of one size, large enough for the network."""
     sizes = Counter(decoded_size(event.msg) for event in seen.images)
     try:
@@ -75,14 +74,14 @@ def _process_res(config: Config) -> int:
         return OFFICIAL_RES
 
 
-def _rate(seen: Observation) -> str:
+def _rate(seen: Recording) -> str:
     """Of images, between neighbours: a bag that is played in a loop goes back once."""
     times = [stamp_to_ns(event.msg.header.stamp) for event in seen.images]
     steps = [b - a for a, b in zip(times, times[1:]) if b > a]
     return f"{1e9 / np.median(steps):.1f} Hz" if steps else "at unknown rate"
 
 
-def _lost(seen: Observation) -> Finding | None:
+def _lost(seen: Recording) -> Finding | None:
     """Camera infos are small and arrive: many more of them than images say that those are lost."""
     images, infos = len(seen.images), len(seen.infos)
     if infos < FEW or images >= MOST * infos:
@@ -101,7 +100,7 @@ def decoded_size(msg) -> tuple[int, int]:
     return (0, 0) if isinstance(msg, CompressedImage) else (msg.width, msg.height)
 
 
-def check_headers(seen: Observation) -> Finding:
+def check_headers(seen: Recording) -> Finding:
     """Stamps there, rising, not repeated; a frame id."""
     headers = [event.msg.header for event in seen.images]
     stamps = [stamp_to_ns(header.stamp) for header in headers]
@@ -117,7 +116,7 @@ def check_headers(seen: Observation) -> Finding:
     return ok("stamps", f"rising, frame_id '{headers[0].frame_id}'")
 
 
-def check_info(seen: Observation, config: Config) -> Finding:
+def check_info(seen: Recording, config: Config) -> Finding:
     """Intrinsics that a camera can have, of the images' size and frame."""
     name = "camera info"
     if not seen.infos:
@@ -144,7 +143,7 @@ def check_info(seen: Observation, config: Config) -> Finding:
     if max(off) > 0.25:
         what = f"principal point ({camera.K[0, 2]:.0f}, {camera.K[1, 2]:.0f}) is far off centre"
         return warn(name, what, "was the image cropped or resized without its camera_info?")
-    what = f"fx {camera.K[0, 0]:.0f} px, {2 * field_of_view(camera):.0f} degrees wide"
+    what = f"fx {camera.K[0, 0]:.0f} px, {field_of_view(camera):.0f} degrees wide"
     if rectify.centre.any():
         place = ", ".join(f"{metres:.3f}" for metres in rectify.centre)
         what += (
@@ -154,11 +153,11 @@ def check_info(seen: Observation, config: Config) -> Finding:
 
 
 def field_of_view(camera: CameraModel) -> float:
-    """Half the horizontal angle in degrees, without the lens."""
-    return float(np.degrees(np.arctan(camera.width / 2 / camera.K[0, 0])))
+    """The horizontal angle in degrees, without the lens."""
+    return float(np.degrees(2 * np.arctan(camera.width / 2 / camera.K[0, 0])))
 
 
-def check_pairs(seen: Observation) -> Finding:
+def check_pairs(seen: Recording) -> Finding:
     """Every image has an info of the same stamp."""
     name = "info stamps"
     stamps = {stamp_to_ns(info.header.stamp) for info in seen.infos}
@@ -171,7 +170,7 @@ def check_pairs(seen: Observation) -> Finding:
     return warn(name, what, mend) if share > 0.5 else error(name, what, mend)
 
 
-def check_rectification(seen: Observation, config: Config) -> Finding:
+def check_rectification(seen: Recording, config: Config) -> Finding:
     """The parameter input.rectify fits the topic and its lens."""
     name = "rectification"
     if not seen.infos:
@@ -190,7 +189,7 @@ def check_rectification(seen: Observation, config: Config) -> Finding:
     return ok(name, "done by the node" if config.input.rectify else "done by the camera's pipeline")
 
 
-def check_clock(seen: Observation) -> Finding:
+def check_clock(seen: Recording) -> Finding:
     """Stamps and arrival are of one clock."""
     name = "clock"
     delays = [event.time_ns - stamp_to_ns(event.msg.header.stamp) for event in seen.images]

@@ -18,7 +18,7 @@ from da3_ros.core.config import Config
 from da3_ros.ros.bags.bag import BagError, type_name
 from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics, is_static
 from da3_ros.ros.doctor.findings import Finding, error, ok
-from da3_ros.ros.doctor.recording import Event, Observation
+from da3_ros.ros.doctor.recording import Event, Recording
 from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST, use_profile
 
 DISCOVERY = 2.0
@@ -53,10 +53,10 @@ class Heard:
 
 def observe_graph(
     seconds: float, config: Config, choice: Choice
-) -> tuple[Observation, list[Finding]]:
+) -> tuple[Recording, list[Finding]]:
     """Listen; returns what was heard of one camera, and the finding about QoS.
 
-    choice: its topics; the first colour camera if empty. Raises `BagError` when there is none.
+    choice: its topics; the first color camera if empty. Raises `BagError` when there is none.
     """
     context = Context()
     rclpy.init(context=context)
@@ -73,7 +73,7 @@ def observe_graph(
         wanted = {topics.image, topics.camera_info, *topics.tf}
         events = [event for event in heard.events if event.topic in wanted]
         clock = node.count_publishers("/clock") > 0
-        seen = Observation(topics, events, clock, is_live=True)
+        seen = Recording(topics, events, clock, is_live=True)
         return seen, [check_qos(node, wanted, config)]
     finally:
         executor.shutdown()

@@ -13,7 +13,7 @@ from huggingface_hub.errors import HFValidationError
 from da3_ros.core.config import Config
 from da3_ros.core.load_model import ModelError, find_device
 from da3_ros.net.attention import has_bf16_products, has_bf16_tiles, kernel
-from da3_ros.net.model_folder import CONFIG, MODELS, WEIGHTS
+from da3_ros.net.model_folder import CONFIG, MODELS_FOLDER, WEIGHTS
 from da3_ros.net.presets import PRESETS
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.transport import SEGMENT_BYTES, USERS_CHOICE, find_profile
@@ -46,7 +46,7 @@ def check_device(config: Config) -> Finding:
 def check_model(config: Config) -> Finding:
     """The weights of the parameters are on this machine."""
     name = config.model.name
-    if (MODELS / name / WEIGHTS).is_file():
+    if (MODELS_FOLDER / name / WEIGHTS).is_file():
         return ok("model", f"{name}, ships with da3_ros")
     folder = Path(name)
     if folder.is_dir():

@@ -12,10 +12,9 @@ from da3_ros.ros.bags.tf_tree import TfTree
 from da3_ros.ros.doctor.camera import decode
 from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, PosedPicture, agreement
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
-from da3_ros.ros.doctor.recording import Observation
+from da3_ros.ros.doctor.recording import Recording
 from da3_ros.ros.images import ImageError
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
-from da3_ros.ros.messages import rectifier
+from da3_ros.ros.messages import rectifier, stamp_to_ns
 
 ENOUGH = 0.95
 PAIRS = 6
@@ -45,7 +44,7 @@ MIX_UPS = {
 }
 
 
-def check_poses(seen: Observation, config: Config, given_world: str | None) -> list[Finding]:
+def check_poses(seen: Recording, config: Config, given_world: str | None) -> list[Finding]:
     """All checks of this file. given_world: pose.world_frame where the user has set it."""
     if config.pose.source == "none":
         return [ok("tf", "not used: pose.source is none")]
@@ -63,7 +62,7 @@ def check_poses(seen: Observation, config: Config, given_world: str | None) -> l
     return [*findings, check_static(seen), check_axes(seen, config)]
 
 
-def check_parents(seen: Observation) -> list[Finding]:
+def check_parents(seen: Recording) -> list[Finding]:
     """A frame has one parent, and each transform one publisher: else it jumps between them."""
     tree, publishers = TfTree(), {}
     for event in seen.tf_events:
@@ -77,13 +76,13 @@ def check_parents(seen: Observation) -> list[Finding]:
     for child, parents in tree.parents.items():
         say = error if child in way else warn
         if len(parents) > 1:
-            by = " and ".join(
-                f"'{p}' (from {', '.join(sorted(publishers[p, child]))})" for p in parents
+            names = " and ".join(f"'{parent}'" for parent in parents)
+            who = " and ".join(", ".join(sorted(publishers[p, child])) for p in parents)
+            what = (
+                f"'{child}' has more than one parent, {names} (from {who}): it jumps between them"
             )
-            what = f"'{child}' has {len(parents)} parents: {by}; it jumps between them"
-            findings.append(
-                say("tf parents", what, "let one of the nodes not publish its transform")
-            )
+            mend = "let one of the nodes not publish its transform"
+            findings.append(say("tf parents", what, mend))
         elif len(publishers[parents[0], child]) > 1:
             who = " and ".join(sorted(publishers[parents[0], child]))
             what = f"'{parents[0]}' -> '{child}' comes from {who}"
@@ -99,7 +98,7 @@ def check_world(world: str, given: str | None) -> Finding:
     return warn("world frame", what, f"set pose.world_frame: {world}")
 
 
-def check_tf(seen: Observation, world: str, config: Config) -> Finding:
+def check_tf(seen: Recording, world: str, config: Config) -> Finding:
     """Every image has a pose at its stamp, soon enough."""
     count = len(seen.poses) + len(seen.missing)
     what = f"{len(seen.poses)} of {count} images have a pose in '{world}'"
@@ -114,7 +113,7 @@ def check_tf(seen: Observation, world: str, config: Config) -> Finding:
     return ok("tf", f"{what}, 95 % within {late:.2f} s")
 
 
-def check_static(seen: Observation) -> Finding:
+def check_static(seen: Recording) -> Finding:
     """From a camera's body to its optical frame there is the one rotation of REP-103."""
     name, frame = "optical frame", seen.topics.frame_id.lstrip("/")
     mounts = [t for t in seen.transforms if t.child_frame_id.lstrip("/") == frame]
@@ -134,7 +133,7 @@ def check_static(seen: Observation) -> Finding:
     return ok(name, f"'{frame}', {angle:.0f} degrees from straight ahead in '{parent}'")
 
 
-def check_axes(seen: Observation, config: Config) -> Finding:
+def check_axes(seen: Recording, config: Config) -> Finding:
     """The given poses move the pictures as the pictures really move."""
     name = "axes"
     pairs = find_pairs(seen, config)
@@ -156,7 +155,7 @@ def check_axes(seen: Observation, config: Config) -> Finding:
     return ok(name, f"pictures move as the poses say: {percent['given']} of the matches fit")
 
 
-def find_pairs(seen: Observation, config: Config) -> list[tuple[PosedPicture, PosedPicture]]:
+def find_pairs(seen: Recording, config: Config) -> list[tuple[PosedPicture, PosedPicture]]:
     """Pairs of pictures spread over the observation, apart in place, alike in direction."""
     posed = [e for e in seen.images if stamp_to_ns(e.msg.header.stamp) in seen.poses]
     T = [seen.poses[stamp_to_ns(e.msg.header.stamp)].T_world_cam for e in posed]

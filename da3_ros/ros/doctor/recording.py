@@ -14,7 +14,8 @@ from da3_ros.core.config import PoseConfig
 from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics, is_static
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, stamp_to_ns
+from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.messages import stamp_to_ns
 
 MOST_IMAGES = 300
 ENDED_NS = 1_000_000_000
@@ -40,7 +41,7 @@ class Pose:
 
 
 @dataclass
-class Observation:
+class Recording:
     """All messages of a bag, or of a few seconds of a graph.
 
     clock: /clock was there. is_live: of a graph. notes: what is odd about the bag's files.
@@ -107,7 +108,7 @@ class Observation:
         return ""
 
 
-def observe_bag(path: str | Path, choice: Choice) -> Observation:
+def observe_bag(path: str | Path, choice: Choice) -> Recording:
     """The first images of a bag and all that belongs to them. Raises `BagError`."""
     with BagReader(path) as bag:
         topics = find_topics(bag, choice)
@@ -119,4 +120,4 @@ def observe_bag(path: str | Path, choice: Choice) -> Observation:
             if count > MOST_IMAGES:
                 break
         clock = any(c.topic == "/clock" for c in bag.connections)
-        return Observation(topics, events, clock, notes=tuple(bag.notes))
+        return Recording(topics, events, clock, notes=tuple(bag.notes))

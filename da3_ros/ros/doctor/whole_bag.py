@@ -12,12 +12,12 @@ from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.bags.bag_poses import BagPoses
 from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
 from da3_ros.ros.doctor.findings import Finding, ok, warn
-from da3_ros.ros.doctor.recording import Observation
+from da3_ros.ros.doctor.recording import Recording
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.inputs.time_jump import jump_back
 
 
-def check_files(seen: Observation) -> list[Finding]:
+def check_files(seen: Recording) -> list[Finding]:
     """What is odd about the files of a bag."""
     return [warn("files", note, "da3_process reads the rest of the bag") for note in seen.notes]
 

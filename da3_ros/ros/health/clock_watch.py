@@ -39,19 +39,25 @@ def far_from_clock(stamp_ns: int, now_ns: int) -> str:
 class ClockWatch:
     """start_over: called when time jumps back, with that in words and by how many seconds."""
 
-    def __init__(self, node: Node, start_over: Callable[[str, float], None]):
+    def __init__(
+        self,
+        node: Node,
+        start_over: Callable[[str, float], None],
+        wall_clock: Callable[[], float] = time.monotonic,
+    ):
         self._clock = node.get_clock()
         self._start_over = start_over
-        self._waited, self._asked_at = 0.0, time.monotonic()
+        self._wall_clock = wall_clock
+        self._waited, self._asked_at = 0.0, wall_clock()
         backwards = JumpThreshold(
             min_forward=None, min_backward=Duration(nanoseconds=-1_000_000), on_clock_change=False
         )
         # The handle unregisters the callback when it is garbage collected.
         self._handle = self._clock.create_jump_callback(backwards, post_callback=self._on_jump)
 
-    def silent(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What is wrong with the clock now, in sentences; to be asked regularly."""
-        now = time.monotonic()
+        now = self._wall_clock()
         gap, self._asked_at = now - self._asked_at, now
         self._waited += gap if gap < LONGEST_GAP else 0.0
         if not self._clock.ros_time_is_active or self._clock.now().nanoseconds:

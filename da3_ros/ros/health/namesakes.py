@@ -12,7 +12,7 @@ class Namesakes:
         self._node = node
         self._own = (node.get_name(), node.get_namespace())
 
-    def complaints(self) -> list[str]:
+    def warnings(self) -> list[str]:
         """What is wrong with the name now, in sentences; to be asked regularly."""
         if self._node.get_node_names_and_namespaces().count(self._own) < 2:
             return []

@@ -16,7 +16,8 @@ import numpy as np
 from da3_ros.core.frame_counts import Drop
 from da3_ros.core.poses import PoseError
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, stamp_to_ns
+from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.messages import stamp_to_ns
 
 INFO_WAIT = 1.0
 """Seconds after which an image's camera info is not expected any more."""

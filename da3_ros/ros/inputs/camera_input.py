@@ -21,12 +21,11 @@ from da3_ros.core.rectify import Rectifier
 from da3_ros.ros.health.clock_watch import far_from_clock
 from da3_ros.ros.health.rates import Rate
 from da3_ros.ros.health.throttled_log import ThrottledLog
-from da3_ros.ros.images import ImageError, compressed_to_rgb, to_rgb
+from da3_ros.ros.images import ImageError, compressed_size, compressed_to_rgb, to_rgb
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
 from da3_ros.ros.inputs.time_jump import jump_back
-from da3_ros.ros.messages import rectifier
+from da3_ros.ros.messages import rectifier, stamp_to_ns
 
 FAULTS = (
     (ImageError, Drop.BAD_IMAGE, ""),
@@ -141,6 +140,8 @@ class CameraInput:
 
     def _frame(self, arrival: Arrival) -> Frame:
         image = arrival.image
+        if isinstance(image, CompressedImage):  # of another size: not worth decoding
+            self._rectifier_of(arrival.info, compressed_size(image))
         rgb = decode(image)
         rectify = self._rectifier_of(arrival.info, rgb.shape[:2])
         T_world_cam = arrival.T_world_cam

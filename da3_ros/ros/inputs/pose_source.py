@@ -14,9 +14,9 @@ from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
     TransformBuffer,
     TransformUnavailable,
-    stamp_to_ns,
 )
 from da3_ros.ros.inputs.time_jump import jump_back
+from da3_ros.ros.messages import stamp_to_ns
 
 MOST_NAMED = 20
 """Frames listed in a sentence."""

@@ -2,7 +2,7 @@
 
 ~/reset   std_srvs/Trigger   forget window, poses, scale and scene, as after a jump back in time
 
-The others are in export.py and scene.py.
+The others are in export.py, export_action.py and scene.py.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from da3_ros.core.scene.mesh import MeshError
 from da3_ros.core.scene.scene import Scene
 from da3_ros.ros.entities import Entities
 from da3_ros.ros.services.export import ExportServices
+from da3_ros.ros.services.export_action import ExportAction
 from da3_ros.ros.services.scene import SceneServices
 
 
@@ -22,7 +23,8 @@ class Services:
 
     def __init__(self, entities: Entities, node, runner: Runner, scene: Scene):
         self._node = node
-        self._exports = ExportServices(entities, node.live, runner, scene)
+        exports = ExportServices(entities, node.live, runner, scene)
+        ExportAction(entities, exports)
         self._scene = SceneServices(entities, node.live, scene, node.find_pose)
         # In the node's own group: never in the middle of an image.
         entities.create_service(Trigger, "~/reset", self._on_reset)

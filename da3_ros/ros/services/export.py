@@ -6,6 +6,8 @@ already gets a number.
 ~/export         da3_ros/Export    any formats, name and options
 ~/export_glb     std_srvs/Trigger  the newest window as glb
 ~/export_gs_ply  std_srvs/Trigger  the newest window as 3D Gaussians
+
+The action of the same name is in export_action.py.
 """
 
 from __future__ import annotations
@@ -14,19 +16,34 @@ import errno
 import json
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from rclpy.callback_groups import ReentrantCallbackGroup
 from std_srvs.srv import Trigger
 
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.folder import export_folder
-from da3_ros.core.export.running import export_running, window_metadata
+from da3_ros.core.export.running import Source, export_running
 from da3_ros.core.files.staging import new_folder
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
 from da3_ros.ros.entities import Entities
 from da3_ros.srv import Export
+
+
+class ExportCancelled(RuntimeError):
+    """Whoever asked for an export does not want it any more."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of an export. message: what was written, or why nothing was."""
+
+    success: bool
+    message: str
+    paths: tuple[str, ...] = ()
 
 
 class ExportServices:
@@ -47,36 +64,48 @@ class ExportServices:
             entities.create_service(kind, f"~/{name}", answer, callback_group=group)
 
     def _on_export(self, request: Export.Request, response: Export.Response) -> Export.Response:
-        response.success, response.message, response.paths = self._export(
-            request.formats, request.name, request.options
-        )
-        return response
+        return _answer(response, self.export(request.formats, request.name, request.options))
 
     def _on_glb(self, _, response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message, _ = self._export("glb")
-        return response
+        return _answer(response, self.export("glb"))
 
     def _on_gs_ply(self, _, response: Trigger.Response) -> Trigger.Response:
-        response.success, response.message, _ = self._export("gs_ply")
-        return response
+        return _answer(response, self.export("gs_ply"))
 
-    def _export(
-        self, formats: str, name: str = "", options: str = ""
-    ) -> tuple[bool, str, list[str]]:
-        """Success, message, paths. Refuses while another export runs."""
+    def export(
+        self,
+        formats: str = "",
+        name: str = "",
+        options: str = "",
+        tell: Callable[[str], None] = lambda name: None,
+    ) -> Written:
+        """Write files; refuses while another export runs.
+
+        tell: called with each format before it is written; nothing stays of what was written when
+        it raises `ExportCancelled`.
+        """
         if not self._running.acquire(blocking=False):
-            return False, f"another export is running ({self._job}); try again when it is done", []
+            sentence = f"another export is running ({self._job}); try again when it is done"
+            return Written(False, sentence)
         try:
-            return self._write(formats or self._live.config.export.formats, name, options)
+            return self._write(formats or self.default_formats, name, options, tell)
+        except ExportCancelled as error:
+            self._logger.info(str(error))
+            return Written(False, str(error))
         except (ExportError, ValueError, OSError, RuntimeError, MemoryError) as error:
             reason = _in_words(error)
             self._logger.error(f"export of {self._job or formats} failed: {reason}")
-            return False, reason, []
+            return Written(False, reason)
         finally:
             self._job = ""
             self._running.release()
 
-    def _write(self, formats: str, name: str, options: str) -> tuple[bool, str, list[str]]:
+    @property
+    def default_formats(self) -> str:
+        """Those of a request that names none."""
+        return self._live.config.export.formats
+
+    def _write(self, formats: str, name: str, options: str, tell) -> Written:
         config, newest = self._live.config, self._runner.newest()
         stamp_ns = newest.window.stamp_ns if newest else 0
         folder = export_folder(config.export.directory, name, stamp_ns)
@@ -85,18 +114,18 @@ class ExportServices:
         self._logger.info(f"exporting {self._job}")
         start = time.monotonic()
         with new_folder(folder) as stage:
-            export_running(
-                formats,
-                stage.path,
-                parsed,
-                newest=newest,
-                scene=self._scene,
-                runner=self._runner,
-                metadata=window_metadata(newest, config.pose.world_frame),
-            )
+            source = Source(newest, self._scene, self._runner, config.pose.world_frame)
+            export_running(formats, stage.path, parsed, source, tell)
         message = f"{len(stage.files)} files in {stage.path}, {time.monotonic() - start:.1f} s"
         self._logger.info(f"exported {message}")
-        return True, message, [str(path) for path in stage.files]
+        return Written(True, message, tuple(map(str, stage.files)))
+
+
+def _answer(response, written: Written):
+    response.success, response.message = written.success, written.message
+    if hasattr(response, "paths"):
+        response.paths = list(written.paths)
+    return response
 
 
 def _in_words(error: Exception) -> str:

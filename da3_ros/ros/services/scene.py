@@ -22,6 +22,7 @@ from std_msgs.msg import ColorRGBA
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
+from da3_ros.core.far_world import float32_origin
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.poses import PoseError
 from da3_ros.core.scene.mesh import Mesh, MeshError
@@ -96,6 +97,11 @@ class SceneServices:
 
     def _render(self, request: RenderDepth.Request, response: RenderDepth.Response) -> None:
         head = request.camera_pose.header
+        if not head.frame_id.strip("/"):
+            raise ValueError(
+                "camera_pose.header.frame_id is empty; name the frame that the pose is in, "
+                f"'{self._live.config.pose.world_frame}' for the world"
+            )
         stamp_ns = Time.from_msg(head.stamp).nanoseconds
         camera = messages.camera_model(request.camera_info)
         T_frame_cam = messages.pose_matrix(request.camera_pose.pose, "camera_pose")
@@ -117,8 +123,8 @@ class SceneServices:
         if frames == self._frames_shown or self._cloud.get_subscription_count() == 0:
             return
         self._frames_shown = frames
-        points, colours = self._scene.cloud()
-        self._cloud.publish(messages.map_message(points, colours, self._world_header()))
+        points, colors = self._scene.cloud()
+        self._cloud.publish(messages.map_message(points, colors, self._world_header()))
 
     def _world_header(self):
         now_ns = self._node.get_clock().now().nanoseconds
@@ -134,10 +140,13 @@ def mesh_marker(mesh: Mesh, head) -> Marker:
     step = -(-len(mesh.faces) // MARKER_FACES)
     corners = mesh.faces[::step].reshape(-1)
     marker = Marker(header=head, ns="mesh", type=Marker.TRIANGLE_LIST, action=Marker.ADD)
+    # Its points are float32 for those who show it; its pose is not.
+    origin = float32_origin(mesh.vertices)
+    marker.pose.position = Point(**dict(zip("xyz", origin.tolist())))
     marker.pose.orientation.w = 1.0
     marker.scale.x = marker.scale.y = marker.scale.z = 1.0
     marker.color.r = marker.color.g = marker.color.b = marker.color.a = 1.0
-    marker.points = [Point(x=x, y=y, z=z) for x, y, z in mesh.vertices[corners].tolist()]
+    marker.points = [Point(x=x, y=y, z=z) for x, y, z in (mesh.vertices[corners] - origin).tolist()]
     if mesh.vertex_colors is not None:
         shares = (mesh.vertex_colors[corners] / 255.0).tolist()
         marker.colors = [ColorRGBA(r=r, g=g, b=b, a=1.0) for r, g, b in shares]

@@ -10,7 +10,7 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from da3_ros.ros.bags.bag import BagReader
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
+from da3_ros.ros.messages import stamp_to_ns
 from da3_ros.ros.view.live import DEPTH, KINDS, view_frame
 from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.view_frame import ViewFrame

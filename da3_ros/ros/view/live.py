@@ -17,8 +17,7 @@ from da3_ros.core.poses import PoseError
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros.background_node import SpunNode
 from da3_ros.ros.images import ImageError, to_rgb
-from da3_ros.ros.inputs.tf_buffer import stamp_to_ns
-from da3_ros.ros.messages import pose_matrix, rectified_camera_model
+from da3_ros.ros.messages import pose_matrix, rectified_camera_model, stamp_to_ns
 from da3_ros.ros.view.view_frame import ViewFrame
 
 NEWEST = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)

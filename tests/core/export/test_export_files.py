@@ -172,6 +172,42 @@ def test_colmap_refers_to_the_source_images_at_their_own_size(found, tmp_path):
     assert reconstruction.compute_mean_reprojection_error() < 1e-3
 
 
+FAR = {"UTM": (512345.37, 5404321.62, 431.18), "ECEF": (4177423.1, 855213.7, 4728911.9)}
+
+
+@pytest.mark.parametrize("place", FAR.values(), ids=FAR)
+def test_far_worlds_keep_their_millimetres(found, tmp_path, place):
+    """The same scene there and at home: PLY, COLMAP and GLB differ by the place alone."""
+    pycolmap = pytest.importorskip("pycolmap", reason="pycolmap is a test-only reader")
+    extrinsics = np.stack([poses.rigid(T)[:3] for T in found.extrinsics])
+    home = replace(found, extrinsics=extrinsics.copy())
+    extrinsics[:, :, 3] -= extrinsics[:, :, :3] @ place
+    clouds = {}
+    for name, scene in (("home", home), ("far", replace(found, extrinsics=extrinsics))):
+        folder = tmp_path / name
+        options = {"colmap": {"model": "both"}, "glb": {"frame": "world"}}
+        export(scene, "ply-colmap-glb", folder, options)
+        vertices = plyfile.PlyData.read(folder / "points.ply")["vertex"].data
+        shown, cloud = load_cloud(folder / "scene.glb")
+        T_world_gltf = np.array(shown.metadata["T_world_gltf"])
+        text = np.loadtxt(folder / "sparse/0/points3D.txt", usecols=(0, 1, 2, 3))
+        (folder / "binary").mkdir()
+        for part in (folder / "sparse" / "0").glob("*.bin"):
+            shutil.copy(part, folder / "binary")
+        points = pycolmap.Reconstruction(folder / "binary").points3D
+        clouds[name] = {
+            "ply": np.stack([np.float64(vertices[a]) for a in "xyz"], axis=-1),
+            "text": text[np.argsort(text[:, 0]), 1:],
+            "binary": np.stack([points[i].xyz for i in sorted(points)]),
+            "glb": trimesh.transform_points(
+                cloud.vertices, T_world_gltf @ shown.graph[shown.graph.nodes_geometry[0]][0]
+            ),
+        }
+    for kind in clouds["home"]:
+        error = clouds["far"][kind] - clouds["home"][kind] - place
+        assert np.abs(error).max() < 1e-4, kind
+
+
 # ---- glb ----
 
 
@@ -246,7 +282,7 @@ def tree(path):
     return json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
 
 
-def test_glb_colours_are_linear_and_unlit(found, tmp_path):
+def test_glb_colors_are_linear_and_unlit(found, tmp_path):
     # sRGB 188 is half of the light, within a step.
     assert linear_rgb(np.uint8([[0, 188, 255]]))[0].tolist() == [0, pytest.approx(0.5, rel=0.01), 1]
     export(replace(found, conf=None), "glb", tmp_path, {"filter_sky": False})
@@ -346,19 +382,19 @@ def test_depth_vis_shows_image_depth_and_a_legend_in_metres(found, tmp_path):
     assert np.array(Image.open(paths[0])).shape == (HEIGHT, 2 * WIDTH, 3)
 
 
-def test_depth_colours_run_from_red_to_violet_and_mark_the_unknown():
+def test_depth_colors_run_from_red_to_violet_and_mark_the_unknown():
     depth = np.array([1.0, 1.5, 4.0, np.nan, -1, np.inf])
-    colours = colormap.colour_depth(depth, 1.0, 4.0)
-    np.testing.assert_array_equal(colours[0], colormap.SPECTRAL[0])
-    np.testing.assert_array_equal(colours[2], colormap.SPECTRAL[255])
-    np.testing.assert_array_equal(colours[3:], [colormap.UNKNOWN] * 3)
+    colors = colormap.color_depth(depth, 1.0, 4.0)
+    np.testing.assert_array_equal(colors[0], colormap.SPECTRAL[0])
+    np.testing.assert_array_equal(colors[2], colormap.SPECTRAL[255])
+    np.testing.assert_array_equal(colors[3:], [colormap.UNKNOWN] * 3)
     assert colormap.depth_range(np.full(5, np.nan)) == (1.0, 1.0)
     matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is a test-only comparison")
     theirs = matplotlib.colormaps["Spectral"](np.arange(256))[:, :3] * 255
     assert np.abs(colormap.SPECTRAL - theirs).max() < 1.5
 
 
-def test_feat_vis_gives_like_features_like_colours_in_all_views(found, tmp_path):
+def test_feat_vis_gives_like_features_like_colors_in_all_views(found, tmp_path):
     paths = export(found, "feat_vis", tmp_path, {"fps": 7})
     assert paths[-1] == tmp_path / "feat_vis" / "feat_layer_3.mp4"
     pictures = [np.array(Image.open(p)).astype(int) for p in paths[:-1]]

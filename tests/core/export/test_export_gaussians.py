@@ -7,6 +7,9 @@ import numpy as np
 import plyfile
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 from small_scene import HEIGHT, WIDTH, prediction
 
 from da3_ros.core import poses
@@ -245,6 +248,16 @@ def test_interpolation_passes_through_every_view():
     assert len(path) == 4 * 12 + 1  # at least two seconds
     many = CameraPath(np.tile(given.T_world_cam, (20, 1, 1)), np.tile(given.K, (20, 1, 1)))
     assert len(camera_paths.interpolate(many)) <= camera_paths.FPS * camera_paths.MAX_SECONDS
+
+
+@given(st.integers(3, 12), st.integers(0, 2**32 - 1))
+def test_smoothed_paths_are_rotations_however_the_views_turn(count, seed):
+    """The mean of few, widely turned rotations is nearer to a reflection than to any of them."""
+    T = np.tile(np.eye(4), (count, 1, 1))
+    T[:, :3, :3] = Rotation.random(count, random_state=seed).as_matrix()
+    R = camera_paths.smooth(CameraPath(T, np.tile(np.eye(3), (count, 1, 1)))).T_world_cam[:, :3, :3]
+    np.testing.assert_allclose(np.linalg.det(R), 1, atol=1e-9)
+    np.testing.assert_allclose(R @ np.swapaxes(R, 1, 2), np.eye(3) + np.zeros_like(R), atol=1e-9)
 
 
 def test_smoothing_calms_a_trembling_hand():

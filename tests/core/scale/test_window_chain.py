@@ -190,7 +190,7 @@ class TestSpoiltPredictions:
         assert last >= len(off) - 4
 
     def test_drift_of_a_lap_is_a_few_percent(self):
-        """Each view 0.2 degrees and 2 % of the window's extent off, each map 1 %, each pixel 5 %."""
+        """Each view 0.2 degrees and 2 % of the window's extent off, a map 1 %, a pixel 5 %."""
         motion = MOTIONS["loop"]
         off, turned = [], []
         for seed in range(3):

@@ -10,6 +10,7 @@ from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.scene.depth_recipes import (
     Visibility,
+    nadir_camera,
     nadir_height_field,
     render_sequence,
     save_float_tiff,
@@ -81,6 +82,61 @@ def test_visibility():
     assert state.tolist() == expected
 
 
+def test_recipes_take_depth_with_alpha(tmp_path):
+    both = two_walls().render_depth(np.eye(4), CAMERA)
+    assert both.shape == (60, 80, 2)
+    assert save_grey_png(tmp_path / "a.png", both) == save_grey_png(tmp_path / "b.png", rendered())
+    save_float_tiff(tmp_path / "depth.tiff", both)
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "depth.tiff"), rendered())
+    points = [[0, 0, 1.0], [0, 0, 3.0], [9, 0, 2.0]]
+    np.testing.assert_array_equal(
+        visibility(points, both, np.eye(4), CAMERA),
+        visibility(points, rendered(), np.eye(4), CAMERA),
+    )
+    with pytest.raises(ValueError, match=r"must be \(H, W\)"):
+        save_grey_png(tmp_path / "c.png", np.zeros((60, 80, 3), np.float32))
+
+
+LENSES = [
+    CAMERA,
+    CameraModel(80, 60, CAMERA.K, "plumb_bob", np.array([-0.2, 0.05, 0, 0])),
+    CameraModel(80, 60, np.diag([22.0, 22, 1]) + CAMERA.K - np.diag([60, 60, 1]), "equidistant",
+                np.zeros(4)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("camera", LENSES, ids=lambda c: c.distortion_model)
+def test_points_of_a_slanted_surface_are_visible_and_those_behind_it_not(camera):
+    """A plane at 80 degrees to the axis: a pixel's footprint spans decimetres of depth."""
+    slope = np.tan(np.radians(80))
+    corners = np.array([[-5.0, -8], [-5, 8], [1.2, 8], [1.2, -8]])
+    z = 8 + slope * corners[:, 0]
+    wall = Mesh(np.c_[corners, z], np.array([[0, 1, 2], [0, 2, 3]]))
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(-1, 0.9, 4000), rng.uniform(-4, 4, 4000)
+    points = np.c_[x, y, 8 + slope * x]
+    points = points[points[:, 2] > 1.0]
+    depth = wall.render_depth(np.eye(4), camera, cull_faces=False)
+    state = visibility(points, depth, np.eye(4), camera, tolerance=0.02)
+    inside = state != Visibility.OUTSIDE
+    assert inside.sum() > 500 and (state[inside] == Visibility.VISIBLE).mean() > 0.999
+    behind = visibility(points * 1.25, depth, np.eye(4), camera, tolerance=0.02)
+    assert (behind[inside] == Visibility.OCCLUDED).mean() > 0.8
+
+
+def test_visibility_beyond_90_degrees():
+    box = trimesh.creation.box((4, 4, 4))
+    camera = CameraModel(300, 300, np.array([[60.0, 0, 149.5], [0, 60, 149.5], [0, 0, 1]]),
+                         "equidistant", np.zeros(4))  # fmt: skip
+    mesh = Mesh(box.vertices, box.faces)
+    depth = mesh.render_depth(np.eye(4), camera, cull_faces=False)
+    directions = np.array([[1, 0, -0.5], [1, 0.2, 0.0], [0.3, 1, -0.9], [0, 0.1, 1]])
+    on_wall = 2 * directions / np.abs(directions).max(axis=1, keepdims=True)
+    V = Visibility
+    assert (visibility(0.9 * on_wall, depth, np.eye(4), camera) == V.VISIBLE).all()
+    assert (visibility(1.2 * on_wall[[0, 2, 3]], depth, np.eye(4), camera) == V.OCCLUDED).all()
+
+
 def test_visibility_before_the_background():
     nothing = np.full((60, 80), np.nan, np.float32)
     assert visibility([[0, 0, 50.0]], nothing, np.eye(4), CAMERA) == [Visibility.VISIBLE]
@@ -110,7 +166,7 @@ def test_stereo_needs_a_rectified_camera():
 
 
 def room():
-    """A floor at 0 with a 1 x 1 x 0.5 m table, under a ceiling at 2.5 m that shows its front down."""
+    """A floor at 0 with a 1 x 1 x 0.5 m table, under a ceiling at 2.5 m that faces down."""
     parts = [
         (quad(0.0, 3.0)[::-1], [[0, 1, 2], [0, 2, 3]]),
         (quad(2.5, 3.0), [[0, 1, 2], [0, 2, 3]]),
@@ -135,6 +191,33 @@ def test_nadir_height_field():
     np.testing.assert_allclose(field.height, expected, atol=1e-5)
     roof = nadir_height_field(room(), (-1.0, -1.0, 1.0, 1.0), 0.1, cull_faces=False)
     np.testing.assert_allclose(roof.height, 2.5, atol=1e-5)
+
+
+def test_height_field_in_utm_coordinates():
+    place = np.array([512345.37, 5404321.62, 431.18])
+    here, there = room(), Mesh(room().vertices + place, room().faces)
+    near = nadir_height_field(here, (-4.0, -2.0, 4.0, 2.0), 0.1)
+    x, y = place[:2]
+    far = nadir_height_field(there, (x - 4.0, y - 2.0, x + 4.0, y + 2.0), 0.1)
+    off = np.abs(far.height - (near.height + place[2]))
+    # The edge of the table may fall on the other side of a pixel's centre.
+    assert (np.isnan(far.height) != np.isnan(near.height)).sum() <= 40
+    assert np.nanquantile(off, 0.95) < 1e-4
+
+
+def test_nadir_camera_sees_the_whole_mesh():
+    mesh = Mesh(room().vertices + [512345.0, 5404321.0, 400.0], room().faces)
+    transform, camera = nadir_camera(mesh, cell=0.05, height=30.0)
+    T_cam_world = poses.inverse(transform)
+    pixels = camera.project(mesh.vertices @ T_cam_world[:3, :3].T + T_cam_world[:3, 3])
+    assert (pixels >= -0.5).all() and (pixels <= [camera.width - 0.5, camera.height - 0.5]).all()
+    depth = mesh.render_depth(transform, camera, add_alpha=False)  # ceilings show their back
+    heights = transform[2, 3] - depth
+    np.testing.assert_allclose(np.nanmin(heights), 400.0, atol=1e-4)
+    np.testing.assert_allclose(np.nanmax(heights), 400.5, atol=1e-4)
+    assert np.isfinite(depth).mean() > 0.75
+    with pytest.raises(ValueError, match="positive"):
+        nadir_camera(mesh, 0.0, 30.0)
 
 
 def test_height_field_and_its_world_file(tmp_path):

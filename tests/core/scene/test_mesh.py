@@ -30,7 +30,7 @@ def test_ply_read_by_plyfile(tmp_path):
     np.testing.assert_array_equal(np.stack(ply["face"]["vertex_indices"]), mesh.faces)
 
 
-def test_glb_is_unlit_and_its_colours_are_linear(tmp_path):
+def test_glb_is_unlit_and_its_colors_are_linear(tmp_path):
     mesh = tetrahedron()
     mesh.save_glb(tmp_path / "m.glb")
     data = (tmp_path / "m.glb").read_bytes()
@@ -40,7 +40,8 @@ def test_glb_is_unlit_and_its_colours_are_linear(tmp_path):
     (primitive,) = tree["meshes"][0]["primitives"]
     assert primitive["mode"] == 4
     loaded = trimesh.load(tmp_path / "m.glb", force="mesh", process=False)
-    np.testing.assert_array_equal(loaded.vertices, mesh.vertices)
+    x, y, z = mesh.vertices.T
+    np.testing.assert_array_equal(loaded.vertices, np.c_[x, z, -y])  # y up
     np.testing.assert_array_equal(loaded.faces, mesh.faces)
     # sRGB 128 is 0.2158 of full light (IEC 61966-2-1).
     accessor = tree["accessors"][primitive["attributes"]["COLOR_0"]]
@@ -51,7 +52,7 @@ def test_glb_is_unlit_and_its_colours_are_linear(tmp_path):
     np.testing.assert_allclose(linear[2], [0.21586, 0.05127, 0.00304], atol=2e-4)
 
 
-def test_a_mesh_without_colours_saves_too(tmp_path):
+def test_a_mesh_without_colors_saves_too(tmp_path):
     plain = Mesh(tetrahedron().vertices, tetrahedron().faces)
     plain.save_glb(tmp_path / "m.glb")
     plain.save_ply(tmp_path / "m.ply")
@@ -80,10 +81,37 @@ def test_the_parts_of_a_scene_become_one_mesh_where_they_stand(tmp_path):
     np.testing.assert_allclose([mesh.vertices[:, 0].min(), mesh.vertices[:, 0].max()], [-0.5, 5.5])
 
 
-def test_colours_survive_ply(tmp_path):
-    tetrahedron().save_ply(tmp_path / "m.ply")
-    loaded = Mesh.load(tmp_path / "m.ply")
-    np.testing.assert_array_equal(loaded.vertex_colors, tetrahedron().vertex_colors)
+@pytest.mark.parametrize("suffix", [".ply", ".glb"])
+def test_our_own_files_come_back_as_they_were(tmp_path, suffix):
+    mesh, path = tetrahedron(), tmp_path / f"m{suffix}"
+    (mesh.save_ply if suffix == ".ply" else mesh.save_glb)(path)
+    loaded = Mesh.load(path)
+    np.testing.assert_array_equal(loaded.vertices, mesh.vertices)
+    np.testing.assert_array_equal(loaded.faces, mesh.faces)
+    np.testing.assert_array_equal(loaded.vertex_colors, mesh.vertex_colors)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [(512345.37, 5404321.62, 431.18), (4177423.1, 855213.7, 4728911.9)],
+    ids=["UTM", "ECEF"],
+)
+@pytest.mark.parametrize("suffix", [".ply", ".glb"])
+def test_far_meshes_keep_their_millimetres_in_files(tmp_path, suffix, place):
+    ball = trimesh.creation.icosphere(subdivisions=2, radius=20.0)
+    mesh, path = Mesh(ball.vertices + place, ball.faces), tmp_path / f"m{suffix}"
+    (mesh.save_ply if suffix == ".ply" else mesh.save_glb)(path)
+    np.testing.assert_allclose(Mesh.load(path).vertices, mesh.vertices, rtol=0, atol=1e-5)
+    if suffix == ".ply":
+        vertex = PlyData.read(path)["vertex"]
+        np.testing.assert_array_equal(np.c_[vertex["x"], vertex["y"], vertex["z"]], mesh.vertices)
+        return
+    scene = trimesh.load_scene(path)
+    assert np.abs(scene.bounds).max() < 30  # what a viewer's float32 can show
+    T_world_gltf = np.array(scene.metadata["T_world_gltf"])
+    shown = scene.to_mesh().vertices
+    world = shown @ T_world_gltf[:3, :3].T + T_world_gltf[:3, 3]
+    np.testing.assert_allclose(np.sort(world, axis=0), np.sort(mesh.vertices, axis=0), atol=1e-4)
 
 
 def test_files_that_are_no_meshes(tmp_path):

@@ -6,12 +6,12 @@ import pytest
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rays import first_hits
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.poses import PoseError
 from da3_ros.core.scene.mesh import Mesh, MeshError
-from da3_ros.core.scene.ray_casting import first_hits
 
 IDENTITY = np.eye(4)
 
@@ -71,7 +71,7 @@ def test_shapes_types_and_alpha():
 
 
 def test_the_quad_covers_exactly_its_pixel_centres():
-    """+-0.5 m at 2 m with f = 50 spans u = cx +- 12.5: 26 columns and rows of centres (cx = 31.5)."""
+    """+-0.5 m at 2 m with f = 50 spans u = cx +- 12.5: 26 columns, 26 rows (cx = 31.5)."""
     depth = quad().render_depth(IDENTITY, pinhole(cx=31.4, cy=23.4), add_alpha=False)
     v, u = np.nonzero(np.isfinite(depth))
     assert (u.min(), u.max(), v.min(), v.max()) == (19, 43, 11, 35)
@@ -215,14 +215,89 @@ def test_lens_against_an_undistortion_by_opencv(model):
     assert np.abs(np.nanmean(seen) - np.nanmean(expected)) > 1e-3  # the lens does something
 
 
-def test_a_fisheye_wider_than_its_lens_can_invert_is_nan_there():
+def test_a_fisheye_sees_behind_its_image_plane():
+    """Depth is z, so it is negative there: the wall of the box in that direction."""
     camera = CameraModel(400, 400, np.array([[90.0, 0, 199.5], [0, 90, 199.5], [0, 0, 1]]),
                          "equidistant", np.zeros(4))  # fmt: skip
     depth = cube(inward=True).render_depth(IDENTITY, camera, add_alpha=False)
     v, u = np.indices((400, 400)) - 199.5
     angle = np.hypot(u, v) / 90
-    assert np.isnan(depth[angle > np.pi / 2]).all()
-    assert np.isfinite(depth[angle < 1.5]).all()
+    ray = np.stack([np.sin(angle) * u, np.sin(angle) * v, np.cos(angle) * angle * 90], axis=-1)
+    ray /= angle[..., None] * 90
+    expected = ray[..., 2] * 2 / np.abs(ray).max(axis=-1)
+    seen = angle < 3.1  # an arc as long as the image is one point there
+    assert (depth[(angle > 1.6) & seen] < 0).all()
+    np.testing.assert_allclose(depth[seen], expected[seen], atol=2e-5)
+
+
+WIDE = {
+    "barrel": ("plumb_bob", [-0.25, 0.06, 1e-3, -1e-3, 0.0], 220.0, 0.0),
+    "skewed": ("plumb_bob", [-0.25, 0.06, 1e-3, -1e-3, 0.0], 220.0, 9.0),
+    "tilted": (
+        "rational_polynomial",
+        [0.3, -0.02, 0, 0, 0, 0.5, 0, 0, 0, 0, 0, 0, 0.1, -0.05],
+        220.0,
+        0.0,
+    ),
+    "folding": ("plumb_bob", [-0.3, 0, 0, 0], 90.0, 0.0),
+    "metashape": ("metashape", [-0.1, 0.02, -0.003, 4e-4, 1e-4, 2e-4], 220.0, 1.0),
+    "fisheye": ("equidistant", [-0.02, 0.01, 0, 0], 140.0, 2.0),
+    "fisheye beyond 90 degrees": ("equidistant", [0.01, 0.0, 0, 0], 80.0, 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("lens", WIDE)
+@pytest.mark.parametrize("cull", [True, False])
+@pytest.mark.parametrize("name", ["few large", "many small"])
+def test_a_view_through_a_lens_equals_casting_every_ray(lens, cull, name):
+    model, D, f, skew = WIDE[lens]
+    K = np.array([[f, skew, 158], [0, f, 121], [0, 0, 1]])
+    camera = CameraModel(320, 240, K, model, np.array(D))
+    inside = cube(6.0, inward=True)
+    if name == "few large":  # a cube in a cube
+        small = cube(1.0)
+        mesh = Mesh(np.r_[inside.vertices, small.vertices + [0.3, 0.2, 1.7]],
+                    np.r_[inside.faces, small.faces + 8])  # fmt: skip
+    else:
+        mesh = bumpy_sphere() if cull else Mesh(3 * bumpy_sphere().vertices, bumpy_sphere().faces)
+    T = look_at((0.2, -0.1, -2.4) if name == "many small" and cull else (0.1, 0.2, -0.3), (0, 0, 1))
+    depth = mesh.render_depth(T, camera, cull, add_alpha=False)
+    rays = camera.directions().reshape(-1, 3)
+    seen = np.isfinite(rays[:, 0])
+    t = np.full(len(rays), np.nan)
+    triangles = mesh.vertices[mesh.faces]
+    if cull:  # all rays start at one point
+        normals = np.cross(triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0])
+        triangles = triangles[((triangles[:, 0] - T[:3, 3]) * normals).sum(axis=1) < 0]
+    origins = np.broadcast_to(T[:3, 3], (seen.sum(), 3))
+    t[seen] = first_hits(triangles, origins, rays[seen] @ T[:3, :3].T)
+    expected = (t * rays[:, 2]).reshape(depth.shape)
+    # At the fold of a lens its last pixel may go either way.
+    assert (np.isnan(depth) != np.isnan(expected)).sum() <= (12 if lens == "folding" else 3)
+    error = np.abs(depth - expected)
+    assert np.nansum(error > 1e-4) <= 5 and np.nanmedian(error) < 1e-6
+    assert np.isfinite(depth).mean() > 0.04
+
+
+@pytest.mark.parametrize(
+    "place",
+    [(512345.37, 5404321.62, 431.18), (4177423.1, 855213.7, 4728911.9)],
+    ids=["UTM", "ECEF"],
+)
+@pytest.mark.parametrize("lens", [None, "plumb_bob", "equidistant"])
+def test_far_from_the_origin_as_near_it(place, lens):
+    D = np.array(LENSES[lens]) if lens else np.zeros(0)
+    camera = CameraModel(320, 240, pinhole(320, 240, 250.0).K, lens or "none", D)
+    ball, T = bumpy_sphere(), look_at((0.8, -0.5, -2.0))
+    far = T.copy()
+    far[:3, 3] += place
+    near_depth, far_depth = (
+        mesh.render_depth(at, camera, add_alpha=False)
+        for mesh, at in ((ball, T), (Mesh(ball.vertices + place, ball.faces), far))
+    )
+    assert (np.isnan(near_depth) != np.isnan(far_depth)).sum() <= 3
+    error = np.abs(near_depth - far_depth)
+    assert np.nanquantile(error, 0.999) < 1e-5 and np.nansum(error > 1e-4) <= 3
 
 
 # --- errors name what is wrong ---
@@ -232,7 +307,8 @@ def test_a_fisheye_wider_than_its_lens_can_invert_is_nan_there():
     "transform, word",
     [
         (np.full((4, 4), np.nan), "transform: contains NaN"),
-        (np.diag([2.0, 2, 2, 1]), "transform: rotation is not orthonormal"),
+        (np.diag([2.0, 2, 2, 1]), "transform: rotation is not orthonormal .* scaled by 2:"),
+        (np.diag([2.0, 2, 1, 1]), r"transform: rotation is not orthonormal \(off by 3\)$"),
         (np.diag([1.0, 1, -1, 1]), "transform: rotation is a reflection"),
         (np.eye(3), "transform: expected shape"),
     ],
@@ -245,6 +321,12 @@ def test_a_transform_that_is_not_rigid(transform, word):
 def test_a_calibration_of_zeros():
     with pytest.raises(CameraError, match="K has focal length"):
         CameraModel(64, 48, np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("calibration, word", [(None, "NoneType"), (np.eye(3), "ndarray")])
+def test_a_calibration_that_is_none(calibration, word):
+    with pytest.raises(CameraError, match=f"calibration is a {word}, must be a CameraModel"):
+        quad().render_depth(IDENTITY, calibration)
 
 
 def test_an_image_too_wide():

@@ -27,10 +27,10 @@ def box_file(tmp_path):
 def test_fuse_build_render():
     scene = Scene(CONFIG)
     scene.integrate(WALL, np.eye(4), CAMERA, np.full((60, 80, 3), 77, np.uint8))
-    points, colours = scene.cloud()
-    assert points.dtype == np.float32 and (colours == 77).all()
+    points, colors = scene.cloud()
+    assert points.dtype == np.float64 and (colors == 77).all()
     np.testing.assert_allclose(points[:, 2], 2.0, atol=1e-4)
-    assert scene.frames == 1 and scene.nbytes > 0 and scene.block_count > 0
+    assert scene.frames == 1 and scene.nbytes > 0
     scene.build_mesh()
     depth = scene.render_depth(np.eye(4), CAMERA, add_alpha=False)
     np.testing.assert_allclose(depth[5:-5, 5:-5], 2.0, atol=1e-4)
@@ -68,7 +68,7 @@ def test_reset_forgets_all_but_the_mesh_of_the_parameter(box_file):
     scene.integrate(WALL, np.eye(4), CAMERA)
     scene.build_mesh()
     scene.reset()
-    assert scene.frames == scene.block_count == 0 and len(scene.cloud()[0]) == 0
+    assert scene.frames == scene.nbytes == 0 and len(scene.cloud()[0]) == 0
     assert len(scene.mesh().faces) == 12
 
 
@@ -91,3 +91,33 @@ def test_reading_while_another_thread_integrates():
                 break
         worker.result()
     assert scene.frames == 151 and scene.dropped_blocks > 0
+
+
+@pytest.mark.parametrize(
+    "place",
+    [(512345.37, 5404321.62, 431.18), (4177423.1, 855213.7, 4728911.9)],
+    ids=["UTM", "ECEF"],
+)
+def test_a_map_far_from_the_origin_is_as_good_as_one_near_it(place):
+    scenes = [Scene(CONFIG), Scene(CONFIG)]
+    for scene, shift in zip(scenes, (np.zeros(3), np.array(place))):
+        for step in range(4):
+            at = poses.compose(np.eye(3), shift + [0.1 * step, 0, 0])
+            scene.integrate(WALL, at, CAMERA)
+        mesh = scene.build_mesh()
+        assert np.abs(mesh.vertices - shift).max() < 4
+        depth = scene.render_depth(poses.compose(np.eye(3), shift), CAMERA, add_alpha=False)
+        np.testing.assert_allclose(depth[5:-5, 5:-5], 2.0, atol=1e-4)
+        np.testing.assert_allclose(scene.cloud()[0][:, 2], shift[2] + 2.0, atol=1e-4)
+
+
+def test_a_map_whose_world_jumps_to_utm_goes_on_there():
+    """A localisation that starts at zero and then finds its place on earth."""
+    scene = Scene(CONFIG)
+    scene.integrate(WALL, np.eye(4), CAMERA)
+    utm = poses.compose(np.eye(3), np.array([512345.0, 5404321.0, 431.0]))
+    for _ in range(2):
+        scene.integrate(WALL, utm, CAMERA)
+    assert scene.dropped_blocks > 0  # those at zero, 5400 km away
+    depth = scene.build_mesh().render_depth(utm, CAMERA, add_alpha=False)
+    np.testing.assert_allclose(depth[5:-5, 5:-5], 2.0, atol=1e-4)

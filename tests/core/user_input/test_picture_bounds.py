@@ -11,12 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from da3_ros.core.user_input.images import (
-    ImageInputError,
-    decode_picture,
-    picture_size,
-    read_rgb,
-)
+from da3_ros.core.user_input.images import ImageInputError, picture_size, read_rgb
 
 
 def png(width, height):
@@ -77,18 +72,6 @@ def test_a_small_file_of_a_huge_picture_is_not_decoded(tmp_path):
         picture_size(path.read_bytes())
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("format", ["PNG", "BMP", "TIFF"] + ["WEBP"] * features.check("webp"))
-def test_a_picture_of_the_announced_size_is_decoded_and_no_other(tmp_path, format):
-    data = encoded(format)
-    (tmp_path / "a").write_bytes(data)
-    np.testing.assert_array_equal(decode_picture(data, (30, 40)), read_rgb(tmp_path / "a"))
-    with pytest.raises(ImageInputError, match="front has 40x30 px, where 30x40 px were announced"):
-        decode_picture(memoryview(data), (40, 30), "front")
-    with pytest.raises(ImageInputError, match="not a readable image"):
-        decode_picture(data[:-60] if format in ("BMP", "WEBP") else data[:45])
-
-
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "BMP"])
 def test_a_header_that_promises_too_much_is_named(tmp_path, format):
     data = with_size(encoded(format), format, 40000, 40000)
@@ -128,6 +111,15 @@ def test_broken_bytes_are_a_picture_or_named(tmp_path_factory, format, data):
         assert read_rgb(path).dtype == np.uint8
     except ImageInputError as error:
         assert "\n" not in str(error)
+
+
+def test_an_opened_picture_that_is_cut_off_is_named(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(encoded("JPEG")[:-300])
+    with (
+        Image.open(tmp_path / "a.jpg") as image,
+        pytest.raises(ImageInputError, match=r"image\[2\], it is not a readable image"),
+    ):
+        read_rgb(image, "image[2]")
 
 
 @pytest.mark.parametrize(

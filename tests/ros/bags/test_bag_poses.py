@@ -16,7 +16,8 @@ from da3_ros.ros import messages
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
 from da3_ros.ros.bags.bag_poses import BagPoses
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, stamp_to_ns
+from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.messages import stamp_to_ns
 
 START = 1_700_000_000.0
 TIMEOUT = 0.5

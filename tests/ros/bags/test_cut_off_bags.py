@@ -41,7 +41,7 @@ def write_bag(path, *, storage=StoragePlugin.MCAP, compression=None, count=COUNT
         writer.set_compression(compression, CompressionFormat.ZSTD)
     with writer:
         connection = writer.add_connection("/text", "std_msgs/msg/String", typestore=TYPES)
-        for topic, time_ns, msg in recorded(count, first):
+        for _, time_ns, msg in recorded(count, first):
             raw = TYPES.serialize_cdr(
                 TYPES.types["std_msgs/msg/String"](msg.data), connection.msgtype
             )

@@ -10,7 +10,7 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros import messages
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
 from da3_ros.ros.bags.find_camera import Choice, find_topics
-from da3_ros.ros.bags.process_bag import Job, offline_config
+from da3_ros.ros.bags.process_bag import BagJob, offline_config
 
 CAMERA = CameraModel(16, 12, np.array([[20.0, 0, 7.5], [0, 20.0, 5.5], [0, 0, 1]]))
 COLOR = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8)
@@ -69,12 +69,15 @@ PLAIN = [("/camera/image", raw()), ("/camera/camera_info", info())]
         ("/a/infra/compressed", compressed("jpeg", COLOR[..., 0], ".jpg")),
         ("/a/image", Image(header=head(), width=16, height=12, encoding="rgb8", step=48)),
         ("/a/image/compressed", CompressedImage(header=head(), format="h264", data=b"\0\0\1")),
-        ("/a/unknown", raw("float_of_mine", COLOR)),
-        ("/a/overlay", raw()),  # in colour, without a camera info beside it
+        (
+            "/a/unknown",
+            Image(header=head(), width=16, height=12, encoding="mine", step=48, data=bytes(576)),
+        ),
+        ("/a/overlay", raw()),  # in color, without a camera info beside it
         ("/camera/image/compressed", compressed("rgb8; jpeg compressed bgr8", COLOR, ".jpg")),
     ],
 )
-def test_the_colour_camera_is_taken(tmp_path, other):
+def test_the_color_camera_is_taken(tmp_path, other):
     topics = find(tmp_path, [other, *PLAIN])
     assert (topics.image, topics.compressed, topics.size) == ("/camera/image", False, (12, 16))
     assert topics.camera_info == "/camera/camera_info"
@@ -168,10 +171,10 @@ def test_transforms_that_do_not_reach_the_camera(tmp_path, recorded, choice, gap
     """Never processed without poses in silence."""
     topics = find(tmp_path, [*PLAIN, *recorded], **choice)
     assert topics.world_frame is None
-    job = Job(tmp_path, tmp_path)
+    job = BagJob(tmp_path, tmp_path)
     with pytest.raises(BagError, match=gap):
         offline_config(job, topics)
-    asked = Job(tmp_path, tmp_path, {"pose.source": "none"})
+    asked = BagJob(tmp_path, tmp_path, {"pose.source": "none"})
     assert offline_config(asked, topics).pose.source == "none"
 
 
@@ -179,10 +182,10 @@ def test_a_bag_without_transforms(tmp_path):
     topics = find(tmp_path, PLAIN)
     assert (topics.world_frame, topics.gap) == (None, "")
     assert "there are no transforms" in topics.notes[0] and "metres" in topics.notes[0]
-    assert offline_config(Job(tmp_path, tmp_path), topics).pose.source == "none"
+    assert offline_config(BagJob(tmp_path, tmp_path), topics).pose.source == "none"
     for wanted in ({"pose.source": "tf"}, {"pose.world_frame": "map"}):
         with pytest.raises(BagError, match="the bag has no transforms"):
-            offline_config(Job(tmp_path, tmp_path, wanted), topics)
+            offline_config(BagJob(tmp_path, tmp_path, wanted), topics)
 
 
 def test_transforms_of_a_robot_with_a_name(tmp_path):

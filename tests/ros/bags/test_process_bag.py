@@ -15,10 +15,12 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CameraInfo
 
-from da3_ros.commands.process import main, parse_arguments, process_all, survey
+from da3_ros.commands import process
+from da3_ros.commands.process import main, parse_arguments, process_all
 from da3_ros.core.config import ConfigError
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
-from da3_ros.ros.bags.process_bag import Job
+from da3_ros.ros.bags.process_bag import BagJob, Report
+from da3_ros.ros.bags.survey import survey
 from da3_ros.ros.demo.bag import DEMO_CAMERA, write_demo_bag
 from da3_ros.ros.parameter_file import read_parameter_file
 
@@ -46,7 +48,9 @@ def room(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(room, tmp_path_factory):
-    (report,) = process_all([Job(room, tmp_path_factory.mktemp("out"), PARAMETERS, "glb-mesh_ply")])
+    (report,) = process_all(
+        [BagJob(room, tmp_path_factory.mktemp("out"), PARAMETERS, "glb-mesh_ply")]
+    )
     assert report.failure == ""
     return report
 
@@ -59,6 +63,10 @@ def copy(source, path, *, until=np.inf, change=lambda topic, k, msg: msg):
             if time_ns < bag.start_ns + until * 1e9 and (msg := change(topic, k, msg)):
                 out.write(topic, time_ns, msg)
     return path
+
+
+def without_tf(topic, k, msg):
+    return None if topic in ("/tf", "/tf_static") else msg
 
 
 def files(folder):
@@ -134,7 +142,7 @@ def test_exports_lie_beside(result):
 
 
 def test_twice_the_same_bytes(result, room, tmp_path):
-    (again,) = process_all([Job(room, tmp_path, PARAMETERS, "glb-mesh_ply")])
+    (again,) = process_all([BagJob(room, tmp_path, PARAMETERS, "glb-mesh_ply")])
     assert files(again.job.result) == files(result.job.result)
     assert {path.name for path in tmp_path.iterdir()} == {"room"}
 
@@ -143,7 +151,7 @@ def test_the_kitchen(shared_data, tmp_path):
     bag = copy(shared_data / "7scenes_redkitchen_compressed_mcap", tmp_path / "kitchen", until=1.2)
     outs = []
     for out in ("a", "b"):
-        (report,) = process_all([Job(bag, tmp_path / out, PARAMETERS)])
+        (report,) = process_all([BagJob(bag, tmp_path / out, PARAMETERS)])
         assert report.failure == "" and report.counts.published > 0
         assert report.counts.received == report.counts.published + sum(
             report.counts.dropped.values()
@@ -157,7 +165,7 @@ def test_the_kitchen(shared_data, tmp_path):
 
 
 def test_a_named_camera_has_its_own_topics(room, tmp_path):
-    job = Job(room, tmp_path, {**PARAMETERS, "input.cameras": ["front"]})
+    job = BagJob(room, tmp_path, {**PARAMETERS, "input.cameras": ["front"]})
     process_all([job])
     assert {"/da3/front/depth/image", "/da3/path"} <= set(read(job.result))
 
@@ -188,7 +196,7 @@ def write_rig(room, path):
 def test_a_rig_is_processed_instant_by_instant(room, tmp_path):
     """Every frame of every camera is seen and published once, the last one alone too."""
     bag = write_rig(room, tmp_path / "rig")
-    outs = [Job(bag, tmp_path / out, {**RIG, "window.publish": "all"}) for out in ("a", "b")]
+    outs = [BagJob(bag, tmp_path / out, {**RIG, "window.publish": "all"}) for out in ("a", "b")]
     (report,), _ = (process_all([job]) for job in outs)
     assert report.failure == "" and not any("sends no usable" in w for w in report.warnings)
     counts = report.counts
@@ -206,12 +214,12 @@ def test_a_rig_is_processed_instant_by_instant(room, tmp_path):
 
 
 def test_a_rig_that_the_bag_has_not_is_named(room, tmp_path):
-    (report,) = process_all([Job(room, tmp_path, RIG)])
+    (report,) = process_all([BagJob(room, tmp_path, RIG)])
     assert "names a rig; camera 'front': the bag has no colour images" in report.failure
 
 
 def test_left_out_topics_are_not_written(room, tmp_path):
-    job = Job(room, tmp_path, PARAMETERS, leave_out=("points", "path", "image_rect"))
+    job = BagJob(room, tmp_path, PARAMETERS, leave_out=("points", "path", "image_rect"))
     process_all([job])
     found = read(job.result)
     assert not {"/da3/points", "/da3/path", "/da3/image_rect"} & set(found)
@@ -225,7 +233,7 @@ def test_drops_are_counted_with_their_reason(room, tmp_path):
         return msg
 
     bag = copy(room, tmp_path / "broken", change=change)
-    (report,) = process_all([Job(bag, tmp_path / "out", PARAMETERS)])
+    (report,) = process_all([BagJob(bag, tmp_path / "out", PARAMETERS)])
     counts = report.counts
     assert counts.dropped["no_camera_info"] == 2
     assert counts.received == FRAMES == counts.published + sum(counts.dropped.values())
@@ -241,7 +249,7 @@ def test_after_a_jump_in_time_it_starts_over_without_losing_poses(room, tmp_path
                 for stamped in getattr(msg, "transforms", [msg]):
                     stamped.header.stamp.sec += later
                 out.write(topic, time_ns + run * 10**9, msg)
-    (report,) = process_all([Job(tmp_path / "twice", tmp_path / "out", PARAMETERS)])
+    (report,) = process_all([BagJob(tmp_path / "twice", tmp_path / "out", PARAMETERS)])
     counts = report.counts
     # The info of the first image after the jump came before anybody could know of it.
     assert (counts.received, counts.published) == (2 * FRAMES, 9)
@@ -283,7 +291,7 @@ def test_bytes_gone_bad_are_never_more_than_a_bag_error(room, tmp_path):
         is_cut = random.random() >= 0.7
         file.write_bytes(data[:at] if is_cut else data)
         try:
-            survey(Job(file, tmp_path / "out"))
+            survey(BagJob(file, tmp_path / "out"))
             with BagReader(file) as bag:
                 count = len(list(bag.messages(*(c.topic for c in bag.connections))))
                 said += bool(bag.notes)
@@ -306,6 +314,61 @@ def test_a_bag_that_fails_says_why(room, tmp_path, capsys, monkeypatch, argument
     assert main() == 1
     assert sentence in capsys.readouterr().out
     assert not list((tmp_path / "out").rglob("*"))
+
+
+def test_one_failing_bag_gets_the_table_whatever_fails(room, tmp_path, monkeypatch, capsys):
+    def fail(*_):
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr(process, "process_bag", fail)
+    monkeypatch.setattr(sys, "argv", ["da3_process", str(room), "--out", str(tmp_path / "out")])
+    assert main() == 1
+    said = capsys.readouterr()
+    assert (
+        "room " in said.out and "FAILED: internal error, see above: ZeroDivisionError" in said.out
+    )
+    assert "Traceback" in said.err
+
+
+def test_a_large_result_is_announced(room, tmp_path, monkeypatch, capsys):
+    with_points, without = (
+        survey(BagJob(room, tmp_path / "out", PARAMETERS, leave_out=out))
+        for out in ((), ("points",))
+    )
+    assert with_points.images == without.images == FRAMES
+    assert (with_points.size, without.size) == (FRAMES * 320 * 240 * 43, FRAMES * 320 * 240 * 11)
+    monkeypatch.setattr(process, "LARGE", 10_000_000)
+    monkeypatch.setattr(process, "process_bag", lambda job, progress: Report(job))
+    process_all([BagJob(room, tmp_path / "out", PARAMETERS)])
+    assert "room: up to 0.0 GB of 6 images will be written to" in capsys.readouterr().out
+
+
+def test_the_written_topics_are_not_larger_than_announced(result, room):
+    (file,) = result.job.result.glob("*.mcap")
+    announced = survey(BagJob(room, result.job.out, PARAMETERS)).size
+    assert announced * 0.5 < file.stat().st_size < announced * 1.05
+
+
+def test_a_robot_with_a_name_and_a_bag_without_poses(room, tmp_path):
+    with BagReader(room) as bag, BagWriter(tmp_path / "named") as out:
+        for topic, time_ns, msg in bag.messages(*(c.topic for c in bag.connections)):
+            out.write(f"/r1{topic}", time_ns, msg)
+    blind = copy(room, tmp_path / "blind", change=without_tf)
+    params = tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump({"da3": {"ros__parameters": PARAMETERS}}))
+    common = ("--out", str(tmp_path / "out"), "--params", str(params))
+    runs = [
+        parse_arguments([str(tmp_path / "named"), *common]),
+        parse_arguments([str(tmp_path / "named"), *common, "--tf", "/r1/tf"]),
+        parse_arguments([str(blind), *common]),
+    ]
+    refused, named, without = (process_all(jobs)[0] for jobs, _ in runs)
+    assert "no transforms on /tf, but on /r1/tf, /r1/tf_static: choose with --tf" in refused.failure
+    assert named.failure == "" and named.counts.published == 5
+    assert {m.header.frame_id for _, m in read(named.job.result)["/da3/camera_pose"]} == {"odom"}
+    assert without.failure == "" and any("no transforms" in text for text in without.warnings)
+    with BagReader(without.job.result) as bag:
+        assert [len(m.poses) for _, _, m in bag.messages("/da3/camera_poses")]
 
 
 def test_results_are_never_overwritten(result):

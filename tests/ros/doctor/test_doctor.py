@@ -4,25 +4,29 @@ import sys
 import threading
 import time
 
+import cv2
 import numpy as np
 import pytest
 import rclpy
 import yaml
 from geometry_msgs.msg import TransformStamped
-from graph import CAMERA, a_robot
+from graph import CAMERA, TINY, a_robot
+from nav_msgs.msg import Odometry
 from rclpy.context import Context
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.commands.doctor import examine, main, parse_arguments
+from da3_ros.commands.process import process_all
 from da3_ros.core import poses
 from da3_ros.core.config import from_dict
 from da3_ros.net.attention import has_bf16_tiles, kernel
 from da3_ros.ros import messages
 from da3_ros.ros.bags.bag import BagReader, BagWriter
+from da3_ros.ros.bags.process_bag import BagJob
 from da3_ros.ros.demo.bag import T_BASE_CAMERA, write_demo_bag
-from da3_ros.ros.doctor import machine
+from da3_ros.ros.doctor import machine, recording
 from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, T_OPENGL_OPTICAL
 from da3_ros.ros.doctor.findings import Verdict, format_table, ok, warn
 from da3_ros.ros.doctor.machine import check_device
@@ -226,6 +230,101 @@ def test_a_body_frame_is_also_seen_by_its_rotation(room, tmp_path):
     assert {("optical frame", "WARN"), ("axes", "ERROR")} <= wrong(findings)
 
 
+def test_two_parents_are_named(room, tmp_path):
+    def change(topic, time_ns, msg):
+        if topic == "/tf" and time_ns % 2:
+            msg.transforms[0].header.frame_id = "vo"
+        return topic, time_ns, msg
+
+    odd = iter(range(10**6))
+    findings = diagnose(
+        spoil(room, tmp_path / "spoilt", lambda t, ns, m: change(t, ns - ns % 2 + next(odd) % 2, m))
+    )
+    finding = findings["tf parents"]
+    assert finding.verdict is Verdict.ERROR
+    assert "'base_link' has more than one parent, 'odom' and 'vo'" in finding.seen or (
+        "'base_link' has more than one parent, 'vo' and 'odom'" in finding.seen
+    )
+    assert findings["world frame"].seen == "'odom'"
+
+
+@pytest.mark.parametrize(
+    "change, sentence",
+    [
+        (lambda topic, k: topic == "/tf" and k > 20, "have no pose (transform odom"),
+        (lambda topic, k: topic == "/camera/camera_info" and k > 4, "4 have no camera_info"),
+    ],
+)
+def test_what_is_lost_after_the_first_images(room, tmp_path, monkeypatch, change, sentence):
+    """The other checks look at the beginning only; da3_process loses these images."""
+    monkeypatch.setattr(recording, "MOST_IMAGES", 2)
+    counts = {}
+
+    def keep(topic, time_ns, msg):
+        counts[topic] = counts.get(topic, 0) + 1
+        return None if change(topic, counts[topic]) else (topic, time_ns, msg)
+
+    path = spoil(room, tmp_path / "spoilt", keep)
+    finding = diagnose(path)["frames"]
+    assert finding.verdict is Verdict.WARN and sentence in finding.seen
+    lost = int(finding.seen.split()[0])
+    (report,) = process_all([BagJob(path, tmp_path / "out", {**TINY, "scale.max_spread": 10.0})])
+    dropped = report.counts.dropped
+    assert lost == dropped["no_pose"] + dropped["no_camera_info"] > 0
+
+
+def test_a_healthy_bag_is_processed_whole(room, tmp_path):
+    assert wrong(diagnose(room)) == set()
+    (report,) = process_all([BagJob(room, tmp_path / "out", {**TINY, "scale.max_spread": 10.0})])
+    lost = {reason for reason, count in report.counts.dropped.items() if count}
+    assert report.failure == "" and lost <= {"neighbour_only"}
+
+
+def test_a_recording_that_was_cut_off(room, tmp_path):
+    (file,) = room.glob("*.mcap")
+    cut = tmp_path / "cut.mcap"
+    cut.write_bytes(file.read_bytes()[: int(0.7 * file.stat().st_size)])
+    finding = diagnose(cut)["files"]
+    assert finding.verdict is Verdict.WARN and "is cut off or damaged at byte" in finding.seen
+
+
+def test_the_rate_of_a_bag_that_was_played_in_a_loop(room, tmp_path):
+    with BagReader(room) as bag, BagWriter(tmp_path / "loop") as out:
+        topics = [c.topic for c in bag.connections]
+        for run in range(2):
+            for topic, time_ns, msg in bag.messages(*topics):
+                out.write(topic, time_ns + run * 10**9, msg)
+    assert "10.0 Hz" in diagnose(tmp_path / "loop")["images"].seen
+
+
+def test_images_that_were_lost_beside_their_camera_infos(room, tmp_path):
+    kept = iter(range(10**6))
+
+    def change(topic, time_ns, msg):
+        is_lost = topic == "/camera/image_raw" and next(kept) % 4
+        return None if is_lost else (topic, time_ns, msg)
+
+    finding = diagnose(spoil(room, tmp_path / "spoilt", change))["images"]
+    assert finding.verdict is Verdict.WARN
+    assert finding.seen == "8 camera infos came, but 2 images of 225 kB"
+
+
+def test_poses_from_odometry_are_judged_by_the_whole_bag(room, tmp_path):
+    def change(topic, time_ns, msg):
+        if topic == "/tf":
+            (t,) = msg.transforms
+            msg = Odometry(header=t.header, child_frame_id=t.child_frame_id)
+            p, move = msg.pose.pose.position, t.transform.translation
+            p.x, p.y, p.z = move.x, move.y, move.z
+            msg.pose.pose.orientation = t.transform.rotation
+            topic = "/odometry"
+        return topic, time_ns, msg
+
+    findings = diagnose(spoil(room, tmp_path / "spoilt", change), pose__source="odometry")
+    assert findings["frames"].verdict is Verdict.OK
+    assert "not judged" in findings["tf"].seen
+
+
 def test_a_camera_that_stands_still_is_not_judged(room, tmp_path):
     def change(topic, time_ns, msg):
         if topic == "/tf":
@@ -286,8 +385,8 @@ def drive(robot, stop):
         stop.wait(0.1)
 
 
-def look_at_graph():
-    options = parse_arguments(["--seconds", "3"])
+def look_at_graph(*arguments):
+    options = parse_arguments(["--seconds", "3", *arguments])
     return {f.check: f for f in examine(options, from_dict({}), None)}
 
 
@@ -318,6 +417,69 @@ def test_a_graph_whose_static_transforms_are_not_latched(robot):
     rclpy.shutdown(context=context)
     assert finding.verdict is Verdict.ERROR
     assert "careless publishes /tf_static without transient_local" in finding.seen
+
+
+def look_while(robot, send):
+    """What the doctor finds while `send(stamp_ns)` is called ten times a second."""
+    stop = threading.Event()
+
+    def go_on():
+        while not stop.is_set():
+            send(time.time_ns())
+            stop.wait(0.1)
+
+    driver = threading.Thread(target=go_on)
+    driver.start()
+    findings = look_at_graph()
+    stop.set()
+    driver.join()
+    return findings
+
+
+def test_a_graph_with_large_images_that_are_lost_and_two_who_publish_one_transform(robot):
+    context = Context()
+    rclpy.init(context=context)
+    other = rclpy.create_node("second_odometry", context=context)
+    publisher = other.create_publisher(TFMessage, "/tf", 10)
+    sent = iter(range(10**6))
+
+    def send(stamp_ns):
+        camera = CAMERA.scaled(width=560, height=420)  # 706 kB
+        image, info = robot.messages(stamp_ns, camera)
+        publisher.publish(TFMessage(transforms=[robot.send_tf(stamp_ns)]))
+        robot.info.publish(info)
+        if next(sent) % 10 == 0:
+            robot.image.publish(image)
+
+    findings = look_while(robot, send)
+    other.destroy_node()
+    rclpy.shutdown(context=context)
+    assert findings["images"].verdict is Verdict.ERROR
+    assert "loses best-effort messages over 512 kB" in findings["images"].seen
+    assert "fastdds_large_messages.xml" in findings["images"].mend
+    assert findings["tf parents"].verdict is Verdict.WARN
+
+
+def test_a_graph_with_compressed_images_only(robot):
+    compressed = robot.node.create_publisher(CompressedImage, "front/image/compressed", 10)
+
+    def send(stamp_ns):
+        image, info = robot.messages(stamp_ns, CAMERA)
+        pixels = np.reshape(image.data, (image.height, image.width, 3))
+        data = cv2.imencode(".jpg", pixels)[1].tobytes()
+        robot.send_tf(stamp_ns)
+        robot.info.publish(info)
+        compressed.publish(CompressedImage(header=image.header, format="jpeg", data=data))
+
+    finding = look_while(robot, send)["images"]
+    assert finding.verdict is Verdict.ERROR and "only these compressed ones come" in finding.seen
+    assert finding.mend == "set input.compressed: true"
+
+
+def test_a_graph_of_which_nothing_arrives(robot):
+    finding = look_at_graph()["topics"]
+    assert "a publisher of /image, of which nothing arrives" in finding.seen
+    assert "512 kB" in finding.seen
 
 
 def test_an_empty_graph():

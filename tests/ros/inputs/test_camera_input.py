@@ -2,6 +2,8 @@
 
 import pytest
 from graph import mount_message, picture_messages, pose_message
+from picture_messages import huge_png
+from sensor_msgs.msg import CompressedImage
 
 from da3_ros.core.config import Config, PoseConfig
 from da3_ros.core.frame_counts import Drop, FrameCounts
@@ -75,6 +77,19 @@ def test_an_error_ends_one_frame_and_counts_it(monkeypatch):
     assert counts.dropped[Drop.INTERNAL_ERROR.value] == counts.pending == 1
     here.camera.locate()
     assert here.taken == ["a mistake", 2 * SECOND]
+
+
+def test_a_compressed_image_of_another_size_than_its_info_is_not_decoded():
+    here = Here()
+    image, info = picture_messages(SECOND)
+    # 81 million pixels are promised, none is there: decoding would say so, or fill the memory.
+    huge = CompressedImage(header=image.header, format="png", data=huge_png(9000, 9000))
+    here.cameras.on_image(here.camera, huge)
+    here.camera.on_info(info)
+    here.move(1)
+    here.camera.locate()
+    assert here.dropped() == {Drop.BAD_CAMERA_INFO.value: 1} and not here.taken
+    assert any("9000x9000" in sentence for sentence in here.said), here.said
 
 
 def test_the_first_image_after_a_jump_back_is_taken_and_all_before_dropped():

@@ -100,6 +100,7 @@ def test_trigger_exports_the_newest_window(robot, node, folder):
     assert list(folder.glob("*/scene.glb"))
     answer = robot.call(Trigger, "/da3/export_gs_ply", Trigger.Request())
     assert not answer.success and "no Gaussian head" in answer.message
+    assert "set model.name to depth-anything/DA3-GIANT" in answer.message
 
 
 @pytest.mark.parametrize(
