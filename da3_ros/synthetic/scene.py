@@ -23,7 +23,7 @@ class Scene:
     uv_offset: (S,P,2). tint: (S,P,3).
     light: (S,L,3) position. light_color: (S,L,3). light_reach: (S,L) m, where it falls to a half;
     only the first light throws shadows. ambient: (S,3).
-    sky: (S,2,3) colour at the horizon and overhead.
+    sky: (S,2,3) color at the horizon and overhead.
     """
 
     A: torch.Tensor

@@ -96,7 +96,7 @@ def _unrolled(q, half, face):
 
 
 def albedo(surface: Surface, atlas: Atlas, footprint, rays):
-    """(3,S,V,R) texture colour; footprint: size of a pixel across the ray at the point, m."""
+    """(3,S,V,R) texture color; footprint: size of a pixel across the ray at the point, m."""
     slant = -dot(surface.normal, rays) / length(rays)
     # The geometric mean of the footprint's two sides: neither blur nor noise at grazing angles.
     texels = footprint * surface.repeats_per_meter * SIZE / slant.clamp_min(0.02).sqrt()
@@ -119,7 +119,7 @@ def illumination(scene: Scene, normal, point, lit):
 
 
 def sky(scene: Scene, rays):
-    """(3,S,V,R) from the horizon's colour to the zenith's."""
+    """(3,S,V,R) from the horizon's color to the zenith's."""
     up = (rays[2] / length(rays)).clamp(0, 1).sqrt()
     return torch.lerp(_spread(scene.sky[:, 0]), _spread(scene.sky[:, 1]), up)
 

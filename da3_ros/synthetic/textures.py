@@ -30,7 +30,7 @@ def color(rng: np.random.Generator, saturation: float = 0.35) -> np.ndarray:
 
 
 def gradient(rng: np.random.Generator, amount: np.ndarray, contrast: float = 1.0) -> np.ndarray:
-    """Colour an (H, W) pattern in 0..1 with two random colours."""
+    """Color an (H, W) pattern in 0..1 with two random colors."""
     a, b = color(rng), color(rng)
     b = a + (b - a) * contrast
     return a + amount[..., None] * (b - a)

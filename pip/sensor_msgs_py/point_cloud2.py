@@ -6,7 +6,6 @@ fields have one number each.
 
 from __future__ import annotations
 
-import array
 import sys
 from collections.abc import Iterable
 
@@ -45,8 +44,6 @@ def create_cloud(
     fields = list(fields)
     assert points.ndim == 1, "points must be one row"
     assert points.dtype == dtype_from_fields(fields, point_step), "points are not as the fields say"
-    data = array.array("B")
-    data.frombytes(memoryview(points.view(np.uint8)))
     step = points.dtype.itemsize
     cloud = PointCloud2(
         header=header,
@@ -58,7 +55,7 @@ def create_cloud(
         point_step=step,
         row_step=step * len(points),
     )
-    cloud.data = data
+    cloud.data.frombytes(np.ascontiguousarray(points).view(np.uint8))  # the setter copies twice
     return cloud
 
 
