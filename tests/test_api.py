@@ -25,7 +25,7 @@ LAST = find_preset("da3-demo").backbone.depth - 1
 
 
 def picture(seed, height=75, width=100):
-    """Smooth random colours: resizing then has something to get right."""
+    """Smooth random colors: resizing then has something to get right."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))

@@ -1,6 +1,7 @@
 """The shape of the code: arrows point one way and in no circle, files and functions stay short."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,6 +114,15 @@ def test_every_file_has_a_layer():
     modules = {name(f): ".".join(("da3_ros", *Path(name(f)).with_suffix("").parts)) for f in FILES}
     assert [f for f, module in modules.items() if layer(module) is None] == ["__init__.py"]
     assert [room for room in ARROWS if "api" in MAY_IMPORT[room]] == ["commands", "ros", "api"]
+
+
+def test_the_guide_names_rooms_that_are_there():
+    """docs/architecture.md: every file of the walk and of the places for new things."""
+    text = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:[a-z_]+/)+[a-z_]*\.?[a-z]*)`", text))
+    places = (PACKAGE, PACKAGE.parent)
+    assert len(named) > 20
+    assert [n for n in named if not any((place / n).exists() for place in places)] == []
 
 
 def test_the_walk_sees_every_kind_of_import(tmp_path, monkeypatch):

@@ -219,11 +219,11 @@ def show(listener: Listener, out: Path, peak_memory: int) -> int:
     print_table(listener, peak_memory)
     if listener.depth is None or listener.rgb is None:
         raise DemoError(f"no depth was published: {listener.status.reason or 'see the table'}")
-    points, colours = listener.cloud()
+    points, colors = listener.cloud()
     pictures = {
         "depth.png": draw_depth(listener.depth),
         "rgb.png": listener.rgb,
-        "cloud_from_above.png": draw_from_above(points, colours, listener.path()),
+        "cloud_from_above.png": draw_from_above(points, colors, listener.path()),
     }
     for name, rgb in pictures.items():
         cv2.imwrite(str(out / name), rgb[..., ::-1])

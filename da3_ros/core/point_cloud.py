@@ -1,4 +1,4 @@
-"""Organised coloured point cloud of one depth map, in the bytes of a PointCloud2."""
+"""Organised colored point cloud of one depth map, in the bytes of a PointCloud2."""
 
 from __future__ import annotations
 

@@ -200,7 +200,7 @@ def _scale_rows(K: np.ndarray, before: tuple[int, int], after: tuple[int, int]) 
 
 @cache
 def _normalisation_tables() -> np.ndarray:
-    """(3, 256) float32: each colour's normalised value of every byte.
+    """(3, 256) float32: each color's normalised value of every byte.
 
     Torch computes them, in torchvision's order of operations, so that a table look-up
     gives torchvision's very bits.

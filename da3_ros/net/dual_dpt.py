@@ -51,8 +51,8 @@ class DualDPT(DPT):
     def depth(self, maps: list[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Pyramid -> depth (V, h, w) > 0 and its confidence (V, h, w) > 1."""
         x = enlarge(self.scratch.output_conv1(self.fuse(maps)), size)
-        depth, confidence = self.scratch.output_conv2(self.add_uv(x, size)).unbind(1)
-        return depth.exp(), confidence.exp() + 1
+        depth, conf = self.scratch.output_conv2(self.add_uv(x, size)).unbind(1)
+        return depth.exp(), conf.exp() + 1
 
     def rays(self, maps: list[Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Pyramid -> rays (V, h', w', 6) and confidence (V, h', w') > 1, 8 per patch side.

@@ -20,7 +20,7 @@ from da3_ros.net.similarity import size_ratio
 from da3_ros.net.spherical_harmonics import rotate_harmonics
 
 HARMONICS = 9
-"""Coefficients per colour: degree two."""
+"""Coefficients per color: degree two."""
 
 CHANNELS = 2 + 3 + 4 + 3 * HARMONICS + 1
 """Pixel offset, scale, quaternion, harmonics, depth offset."""
@@ -29,7 +29,7 @@ SCALE_RANGE = (1e-5, 30.0)
 """Pixels; the sigmoid of the scale channels spans it."""
 
 HIGH_DEGREE_WEIGHT = torch.tensor([1.0] + [0.1 * 0.25] * 3 + [0.1 * 0.25**2] * 5)
-"""Damping of view-dependent colour, as trained."""
+"""Damping of view-dependent color, as trained."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +97,12 @@ def place_gaussians(
     pixel = 0.1 * (1 / K[..., 0, 0] + 1 / K[..., 1, 1])[:, :, None, None]
     low, high = SCALE_RANGE
     sigma = (low + (high - low) * scale.sigmoid()) * (depth * pixel)[..., None]
-    colour = harmonics.unflatten(-1, (3, HARMONICS)) * HIGH_DEGREE_WEIGHT.to(harmonics)
+    color = harmonics.unflatten(-1, (3, HARMONICS)) * HIGH_DEGREE_WEIGHT.to(harmonics)
     return Gaussians(
         means=(centre[:, :, None, None] + direction * depth[..., None]).flatten(1, 3),
         scales=sigma.flatten(1, 3),
         rotations=_world_quaternions(quat, R).flatten(1, 3),
-        harmonics=rotate_harmonics(colour, R[:, :, None, None, None]).flatten(1, 3),
+        harmonics=rotate_harmonics(color, R[:, :, None, None, None]).flatten(1, 3),
         opacities=opacity.flatten(1),
     )
 

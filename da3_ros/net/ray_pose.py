@@ -19,7 +19,7 @@ MIN_Z = 1e-4
 
 
 def pose_from_rays(
-    rays: Tensor, confidence: Tensor, size: tuple[int, int], seed: int = 0
+    rays: Tensor, conf: Tensor, size: tuple[int, int], seed: int = 0
 ) -> tuple[Tensor, Tensor]:
     """T_cam_ref (B, N, 3, 4) and K (B, N, 3, 3) at image (height, width) `size`.
 
@@ -27,7 +27,7 @@ def pose_from_rays(
     """
     B, N, rows, columns, _ = rays.shape
     directions = rays[..., :3].reshape(B * N, -1, 3)
-    weights = confidence.reshape(B * N, -1)
+    weights = conf.reshape(B * N, -1)
     seen = directions[..., 2].abs() > MIN_Z
     weights = torch.where(seen, weights, 0)
     targets = torch.where(seen[..., None], directions / directions[..., 2:], directions)[..., :2]
@@ -65,15 +65,15 @@ def _ransac_homographies(plane: Tensor, targets: Tensor, weights: Tensor, seed: 
 
 def _ransac_homography(plane, target, weight, draws, generator) -> Tensor:
     """One view: the sample with the most inlier weight, refitted to its inliers."""
-    by_confidence = weight.argsort(descending=True)
-    sample = by_confidence[draws]  # (I, 8)
+    by_conf = weight.argsort(descending=True)
+    sample = by_conf[draws]  # (I, 8)
     H = _fit_homography(plane[sample], target[sample], weight[sample])
     homogeneous = torch.cat((plane, torch.ones_like(plane[:, :1])), dim=1)
     projected = homogeneous @ H.mT  # (I, P, 3)
     distance = (projected[..., :2] / projected[..., 2:] - target).norm(dim=-1)
     inliers = distance < INLIER_DISTANCE
     best = inliers[(inliers * weight).sum(1).argmax()]
-    chosen = by_confidence[best[by_confidence]]
+    chosen = by_conf[best[by_conf]]
     if len(chosen) > MAX_REFIT_POINTS:
         chosen = chosen[: max(int(len(chosen) * 0.95), MAX_REFIT_POINTS)]
         order = torch.randperm(len(chosen), generator=generator, device=plane.device)

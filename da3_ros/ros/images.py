@@ -1,6 +1,6 @@
 """sensor_msgs/Image and CompressedImage to RGB: every encoding that cameras really send.
 
-The colours are cv_bridge's. What it leaves open is settled before: bytes that are missing, rows
+The colors are cv_bridge's. What it leaves open is settled before: bytes that are missing, rows
 with padding and foreign byte order; and what it does not know is done here: nv12 and nv21.
 """
 
@@ -56,7 +56,7 @@ NAMELESS = {
     "16UC3": "bgr16 or rgb16",
     "16UC4": "bgra16 or rgba16",
 }
-"""OpenCV's types, which tell no colours apart, and the encodings that may be meant."""
+"""OpenCV's types, which tell no colors apart, and the encodings that may be meant."""
 
 # What OpenCV decodes by the number of channels; False: one.
 OF_CHANNELS = {False: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
@@ -136,7 +136,7 @@ def _undecodable(msg: CompressedImage) -> str:
 
 
 def _one_channel(pixels: np.ndarray) -> np.ndarray | None:
-    """(H, W) of pixels with one channel, or with equal ones; None where there is colour."""
+    """(H, W) of pixels with one channel, or with equal ones; None where there is color."""
     if pixels.ndim == 2:
         return pixels
     is_grey = (pixels == pixels[..., :1]).all()

@@ -36,7 +36,7 @@ FIELDS = [
     PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=1)
     for name, offset in (("x", 0), ("y", 4), ("z", 8), ("rgb", 16))
 ]
-"""Of a cloud of `point_cloud.POINT`; by convention the four bytes of a colour are a float32."""
+"""Of a cloud of `point_cloud.POINT`; by convention the four bytes of a color are a float32."""
 
 PADDED = [*FIELDS, PointField(name="padding", offset=28, datatype=PointField.FLOAT32, count=1)]
 """The same up to the last byte of a point: Humble's create_cloud takes no point_step."""
@@ -192,12 +192,12 @@ def cloud_points(msg: PointCloud2) -> np.ndarray:
     return point_cloud2.read_points(msg).reshape(msg.height, msg.width)
 
 
-def map_message(points: np.ndarray, colours: np.ndarray, head: Header) -> PointCloud2:
-    """Cloud of points (N, 3) and colours (N, 3) uint8: unorganised, all valid.
+def map_message(points: np.ndarray, colors: np.ndarray, head: Header) -> PointCloud2:
+    """Cloud of points (N, 3) and colors (N, 3) uint8: unorganised, all valid.
 
     x, y, z are float32, or float64 where the world is far from its origin (UTM, say).
     """
-    r, g, b = colours.astype(np.uint32).T
+    r, g, b = colors.astype(np.uint32).T
     packed = np.zeros((1, len(points)), FAR_POINT if float32_origin(points).any() else POINT)
     for axis, values in zip("xyz", points.T, strict=True):
         packed[axis] = values

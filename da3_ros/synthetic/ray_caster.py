@@ -52,12 +52,12 @@ def render(
     return light.movedim(0, -1), depth
 
 
-def develop(light: torch.Tensor, exposure=1.0) -> torch.Tensor:
+def develop(light: torch.Tensor, exposure: float | torch.Tensor = 1.0) -> torch.Tensor:
     """uint8 sRGB-like image of linear light."""
     return ((light * exposure).clamp(0, 1).pow(1 / 2.2) * 255).round().byte()
 
 
-def _pixel_rays(K, height, width):
+def _pixel_rays(K: torch.Tensor, height: int, width: int):
     u = torch.arange(width, device=K.device, dtype=torch.float32)
     v = torch.arange(height, device=K.device, dtype=torch.float32)
     x = (u - K[..., 0, 2, None]) / K[..., 0, 0, None]
@@ -66,7 +66,14 @@ def _pixel_rays(K, height, width):
     return torch.stack([x[:, :, None].expand(shape), y[..., None].expand(shape), x.new_ones(shape)])
 
 
-def _trace_chunks(scene, atlas, origin, rays, texel_angle, shadows):
+def _trace_chunks(
+    scene: Scene,
+    atlas: Atlas,
+    origin: torch.Tensor,
+    rays: torch.Tensor,
+    texel_angle: torch.Tensor,
+    shadows: bool,
+):
     """Everything at once, as far as memory allows: the GPU's way."""
     _, S, V, H, W = rays.shape
     chunk = max(256, PAIRS_PER_CHUNK // (S * V * scene.center.shape[1]))
@@ -79,7 +86,14 @@ def _trace_chunks(scene, atlas, origin, rays, texel_angle, shadows):
     return light.view(3, S, V, H, W), depth.view(S, V, H, W)
 
 
-def _trace_tiles(scene, atlas, origin, rays, texel_angle, shadows):
+def _trace_tiles(
+    scene: Scene,
+    atlas: Atlas,
+    origin: torch.Tensor,
+    rays: torch.Tensor,
+    texel_angle: torch.Tensor,
+    shadows: bool,
+):
     """Tile by tile, each with the few primitives it can see: a core's way."""
     _, S, V, H, W = rays.shape
     light, depth = torch.empty_like(rays), rays.new_empty(S, V, H, W)
@@ -102,7 +116,7 @@ def _trace_tiles(scene, atlas, origin, rays, texel_angle, shadows):
     return light, depth
 
 
-def _in_cone(scene, apex, directions) -> Scene:
+def _in_cone(scene: Scene, apex: torch.Tensor, directions: torch.Tensor) -> Scene:
     """The primitives of one scene that rays from an apex (3,) in directions (3,R) may meet."""
     directions = directions / shading.length(directions)
     axis = F.normalize(directions.mean(dim=1), dim=0)
@@ -118,7 +132,15 @@ def _in_cone(scene, apex, directions) -> Scene:
     return scene.keep(wanted)
 
 
-def _trace(scene, everything, atlas, origin, rays, texel_angle, shadows):
+def _trace(
+    scene: Scene,
+    everything: Scene,
+    atlas: Atlas,
+    origin: torch.Tensor,
+    rays: torch.Tensor,
+    texel_angle: torch.Tensor,
+    shadows: bool,
+):
     """Light (3,S,V,R) and depth (S,V,R) along rays (3,S,V,R) from origins (3,S,V).
 
     scene: what the rays may meet; everything: what may stand in the light's way.
@@ -139,7 +161,7 @@ def _trace(scene, everything, atlas, origin, rays, texel_angle, shadows):
     return torch.where(hit, light, shading.sky(scene, rays)), depth
 
 
-def _is_lit(scene, point):
+def _is_lit(scene: Scene, point: torch.Tensor):
     """(S,V,R) True where nothing stands between the point (3,S,V,R) and the first light."""
     to_light = scene.light[:, 0].T[:, :, None, None] - point
     if point.device.type == "cpu":
@@ -149,7 +171,7 @@ def _is_lit(scene, point):
     return ~((t_out > t_in) & (t_in < 1) & (t_in > 0) & solid).any(dim=1)
 
 
-def _intervals(scene, origin, rays):
+def _intervals(scene: Scene, origin: torch.Tensor, rays: torch.Tensor):
     """(t_in, t_out), each (S,P,V,R): where each ray enters and leaves each primitive.
 
     origin: (3,S,V,R or 1). A ray that misses has t_in > t_out, or NaN.
@@ -163,7 +185,7 @@ def _intervals(scene, origin, rays):
     return tuple(torch.cat(parts, dim=1) for parts in zip(box, cylinder, ball))
 
 
-def _to_local(scene, vectors, center=None):
+def _to_local(scene: Scene, vectors: torch.Tensor, center: torch.Tensor | None = None):
     """Three (S,P,V,R): vectors (3,S,V,R), or points against a centre, in every unit shape."""
     rows = []
     for k in range(3):
@@ -177,13 +199,13 @@ def _to_local(scene, vectors, center=None):
     return rows
 
 
-def _slab_interval(o, d):
+def _slab_interval(o: torch.Tensor, d: torch.Tensor):
     inverse = 1 / torch.where(d.abs() < 1e-9, 1e-9, d)
     middle, reach = -o * inverse, inverse.abs()
     return middle - reach, middle + reach
 
 
-def _ball_interval(o, d):
+def _ball_interval(o: torch.Tensor, d: torch.Tensor):
     """Interval inside |p| <= 1, in as many dimensions as given."""
     a = sum(x * x for x in d).clamp_min(1e-12)
     b = sum(x * y for x, y in zip(o, d))
@@ -192,7 +214,7 @@ def _ball_interval(o, d):
     return (-b - root) / a, (-b + root) / a
 
 
-def _box_interval(o, d):
+def _box_interval(o: torch.Tensor, d: torch.Tensor):
     t_in, t_out = _slab_interval(o[0], d[0])
     for k in (1, 2):
         low, high = _slab_interval(o[k], d[k])
@@ -200,7 +222,7 @@ def _box_interval(o, d):
     return t_in, t_out
 
 
-def _cylinder_interval(o, d):
+def _cylinder_interval(o: torch.Tensor, d: torch.Tensor):
     side_in, side_out = _ball_interval(o[:2], d[:2])
     cap_in, cap_out = _slab_interval(o[2], d[2])
     return torch.maximum(side_in, cap_in), torch.minimum(side_out, cap_out)

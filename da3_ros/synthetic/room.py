@@ -6,6 +6,7 @@ World: z up, metres, origin on the floor in a corner of the room.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -72,7 +73,7 @@ def room_scene() -> Scene:
     return room.build()
 
 
-def _shell(room):
+def _shell(room: SceneBuilder):
     length, width, height = SIZE
     room.box((length / 2, width / 2, height / 2), SIZE, WHITE, repeats=0.7, inside=True)
     room.box((length / 2, width / 2, -0.04), (length, width, 0.1), FLOOR, repeats=0.5)
@@ -91,7 +92,7 @@ def _shell(room):
     room.box((2.9, 2.2, 0.012), (2.0, 1.5, 0.02), RUG, repeats=0.7, tint=(1.2, 0.7, 0.6))
 
 
-def _shelf(room):
+def _shelf(room: SceneBuilder):
     """A bookcase against the wall at x = 0."""
     for z in (0.05, 0.5, 0.95, 1.4, 1.85):
         room.box((0.2, 1.3, z), (0.34, 1.4, 0.03), WOOD, repeats=1.0)
@@ -109,7 +110,7 @@ def _shelf(room):
             y += thick + rng.choice([0.01, 0.12])
 
 
-def _desk(room):
+def _desk(room: SceneBuilder):
     room.box((1.2, 4.25, 0.73), (1.5, 0.65, 0.04), WOOD, repeats=0.8)
     for x in (0.5, 1.9):
         for y in (4.0, 4.5):
@@ -119,7 +120,7 @@ def _desk(room):
     room.ball((1.75, 4.3, 0.85), 0.1, TILES, repeats=3.0, tint=(1.3, 0.8, 0.4))
 
 
-def _sofa(room):
+def _sofa(room: SceneBuilder):
     room.box((3.4, 4.15, 0.22), (1.9, 0.8, 0.44), CLOTH, repeats=1.5, tint=(0.5, 0.75, 0.6))
     room.box((3.4, 4.45, 0.6), (1.9, 0.22, 0.5), CLOTH, repeats=1.5, tint=(0.5, 0.75, 0.6))
     for x in (2.4, 4.4):
@@ -127,7 +128,7 @@ def _sofa(room):
     room.ball((2.8, 4.2, 0.55), (0.22, 0.12, 0.2), PICTURES[5], repeats=2.0)
 
 
-def _kitchen(room):
+def _kitchen(room: SceneBuilder):
     """Counter and wall cupboards in the corner x = 6, y = 0."""
     room.box((4.9, 0.32, 0.43), (2.0, 0.6, 0.86), WHITE, repeats=0.9, tint=(0.9, 0.35, 0.3))
     room.box((4.9, 0.33, 0.88), (2.04, 0.64, 0.04), TILES, repeats=1.2)
@@ -137,7 +138,7 @@ def _kitchen(room):
     room.box((5.5, 0.3, 1.05), (0.45, 0.35, 0.3), PICTURES[6], repeats=(2.2, 3.3))
 
 
-def _table(room):
+def _table(room: SceneBuilder):
     room.cylinder((2.7, 2.3, 0.72), 0.5, 0.04, WOOD, repeats=0.8)
     room.cylinder((2.7, 2.3, 0.36), 0.05, 0.7, METAL)
     room.cylinder((2.7, 2.3, 0.03), 0.28, 0.03, METAL)
@@ -153,7 +154,7 @@ def _table(room):
                 room.cylinder(np.array((x, y, 0.22)) + R @ (dx, dy, 0), 0.018, 0.42, METAL)
 
 
-def _small_things(room):
+def _small_things(room: SceneBuilder):
     room.box((0.55, 3.2, 0.2), (0.5, 0.4, 0.4), CARDBOARD, R=yaw_rotation(0.5), repeats=1.5)
     room.box((0.5, 3.15, 0.52), (0.3, 0.35, 0.24), CARDBOARD, R=yaw_rotation(-0.2), repeats=2.0)
     room.cylinder((5.65, 2.5, 0.3), 0.18, 0.6, TILES, repeats=1.5, tint=(0.5, 0.9, 0.6))
@@ -181,7 +182,9 @@ def _demo_pose(phase: float) -> np.ndarray:
     return look(np.array([x, y, z]), yaw, pitch, 0.02 * np.sin(5 * phase))
 
 
-def look(position, yaw: float, pitch: float = 0.0, roll: float = 0.0) -> np.ndarray:
+def look(
+    position: Sequence[float] | np.ndarray, yaw: float, pitch: float = 0.0, roll: float = 0.0
+) -> np.ndarray:
     """T_world_cam at a position, heading `yaw` from world x (anticlockwise), `pitch` up, rad."""
     forward = np.array([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), np.sin(pitch)])
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])

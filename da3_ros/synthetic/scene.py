@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,7 @@ class Scene:
     uv_offset: (S,P,2). tint: (S,P,3).
     light: (S,L,3) position. light_color: (S,L,3). light_reach: (S,L) m, where it falls to a half;
     only the first light throws shadows. ambient: (S,3).
-    sky: (S,2,3) colour at the horizon and overhead.
+    sky: (S,2,3) color at the horizon and overhead.
     """
 
     A: torch.Tensor
@@ -42,20 +43,20 @@ class Scene:
     boxes: int
     cylinders: int
 
-    def to(self, device) -> Scene:
+    def to(self, device: torch.device | str) -> Scene:
         return self._map(lambda x: x.to(device))
 
-    def __getitem__(self, index) -> Scene:
+    def __getitem__(self, index: int | slice) -> Scene:
         return self._map(lambda x: x[index])
 
-    def keep(self, wanted) -> Scene:
+    def keep(self, wanted: torch.Tensor) -> Scene:
         """Only the wanted (P,) primitives of a single scene."""
         kept = {n: getattr(self, n)[:, wanted] for n in PRIMITIVE_FIELDS}
         b, c = self.boxes, self.boxes + self.cylinders
         counts = {"boxes": int(wanted[:b].sum()), "cylinders": int(wanted[b:c].sum())}
         return dataclasses.replace(self, **kept, **counts)
 
-    def _map(self, change) -> Scene:
+    def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Scene:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         tensors = {k: change(v) for k, v in values.items() if torch.is_tensor(v)}
         return dataclasses.replace(self, **tensors)

@@ -26,7 +26,7 @@ class Look:
     """How a primitive lies and is painted.
 
     R: (3, 3) its own axes in the world. repeats: of the texture per metre, one number or
-    (across, up); turn: rad and offset: (2,) of the texture. tint: (3,) factor of its colour.
+    (across, up); turn: rad and offset: (2,) of the texture. tint: (3,) factor of its color.
     inside: it is seen from within, as a room is.
     """
 

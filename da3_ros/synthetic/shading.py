@@ -28,7 +28,9 @@ class Surface:
     tint: torch.Tensor
 
 
-def surface_at(scene: Scene, winner, point, rays) -> Surface:
+def surface_at(
+    scene: Scene, winner: torch.Tensor, point: torch.Tensor, rays: torch.Tensor
+) -> Surface:
     """The surface of primitive `winner` (S,V,R) at the points."""
     own = _properties_of(scene, winner)
     A, half = own[:9], own[9:12]
@@ -53,7 +55,7 @@ def surface_at(scene: Scene, winner, point, rays) -> Surface:
     )
 
 
-def _properties_of(scene, winner):
+def _properties_of(scene: Scene, winner: torch.Tensor):
     """(25,S,V,R): A, half, centre, uv, uv offset, tint and texture of each point's primitive."""
     columns = (scene.A.flatten(2), scene.half, scene.center, scene.uv.flatten(2),
                scene.uv_offset, scene.tint, scene.texture[..., None].float())  # fmt: skip
@@ -62,7 +64,7 @@ def _properties_of(scene, winner):
     return table.gather(2, index).view(len(table), *winner.shape)
 
 
-def _unit_position(A, offset):
+def _unit_position(A: torch.Tensor, offset: torch.Tensor):
     return torch.stack(
         [
             A[3 * k] * offset[0] + A[3 * k + 1] * offset[1] + A[3 * k + 2] * offset[2]
@@ -71,7 +73,7 @@ def _unit_position(A, offset):
     )
 
 
-def _face(q, is_box, is_ball):
+def _face(q: torch.Tensor, is_box: torch.Tensor, is_ball: torch.Tensor):
     """0, 1, 2: a box's face across that axis, or a cylinder's cap (2); 3: its side; 4: a ball."""
     x, y, z = q.abs()
     box = torch.where(z > x.maximum(y), 2, torch.where(y > x, 1, 0))
@@ -79,7 +81,7 @@ def _face(q, is_box, is_ball):
     return torch.where(is_box, box, torch.where(is_ball, 4, cylinder))
 
 
-def _local_normal(q, face):
+def _local_normal(q: torch.Tensor, face: torch.Tensor):
     """Three (S,V,R): the unit shape's outward direction."""
     return [
         torch.where((face == k) | (face == 4) | ((face == 3) & (k < 2)), q[k], 0.0)
@@ -87,7 +89,7 @@ def _local_normal(q, face):
     ]
 
 
-def _unrolled(q, half, face):
+def _unrolled(q: torch.Tensor, half: torch.Tensor, face: torch.Tensor):
     """Metres along the surface, across and up."""
     m = q * half
     angle = torch.atan2(q[1], q[0]) * half[0]
@@ -95,8 +97,8 @@ def _unrolled(q, half, face):
     return across, torch.where(face == 2, m[1], m[2])
 
 
-def albedo(surface: Surface, atlas: Atlas, footprint, rays):
-    """(3,S,V,R) texture colour; footprint: size of a pixel across the ray at the point, m."""
+def albedo(surface: Surface, atlas: Atlas, footprint: torch.Tensor, rays: torch.Tensor):
+    """(3,S,V,R) texture color; footprint: size of a pixel across the ray at the point, m."""
     slant = -dot(surface.normal, rays) / length(rays)
     # The geometric mean of the footprint's two sides: neither blur nor noise at grazing angles.
     texels = footprint * surface.repeats_per_meter * SIZE / slant.clamp_min(0.02).sqrt()
@@ -104,7 +106,7 @@ def albedo(surface: Surface, atlas: Atlas, footprint, rays):
     return color.movedim(-1, 0) * surface.tint
 
 
-def illumination(scene: Scene, normal, point, lit):
+def illumination(scene: Scene, normal: torch.Tensor, point: torch.Tensor, lit: torch.Tensor):
     """(3,S,V,R) light on the points. lit: (S,V,R) where the first light reaches, or None."""
     total = _spread(scene.ambient) * (0.75 + 0.25 * normal[2])
     for i in range(scene.light.shape[1]):
@@ -118,21 +120,21 @@ def illumination(scene: Scene, normal, point, lit):
     return total
 
 
-def sky(scene: Scene, rays):
-    """(3,S,V,R) from the horizon's colour to the zenith's."""
+def sky(scene: Scene, rays: torch.Tensor):
+    """(3,S,V,R) from the horizon's color to the zenith's."""
     up = (rays[2] / length(rays)).clamp(0, 1).sqrt()
     return torch.lerp(_spread(scene.sky[:, 0]), _spread(scene.sky[:, 1]), up)
 
 
-def _spread(color):
+def _spread(color: torch.Tensor):
     """(S,3) -> (3,S,1,1)."""
     return color.T[:, :, None, None]
 
 
-def dot(a, b):
+def dot(a: torch.Tensor, b: torch.Tensor):
     """(3,...), (3,...) -> (...). Written out: reductions over a short first dimension are slow."""
     return sum(x * y for x, y in zip(a, b))
 
 
-def length(a):
+def length(a: torch.Tensor):
     return dot(a, a).sqrt()

@@ -11,7 +11,9 @@ SIZE = 128
 """Texels along one side of every texture; a power of two."""
 
 
-def spectral_noise(rng: np.random.Generator, size: int, slope: float, stretch=(1.0, 1.0)):
+def spectral_noise(
+    rng: np.random.Generator, size: int, slope: float, stretch: tuple[float, float] = (1.0, 1.0)
+):
     """(size, size) tileable noise in 0..1 with a 1/f^slope spectrum (photographs: 1 to 1.5)."""
     fy, fx = np.meshgrid(*2 * [np.fft.fftfreq(size) * size], indexing="ij")
     frequency = np.hypot(fx * stretch[0], fy * stretch[1])
@@ -30,7 +32,7 @@ def color(rng: np.random.Generator, saturation: float = 0.35) -> np.ndarray:
 
 
 def gradient(rng: np.random.Generator, amount: np.ndarray, contrast: float = 1.0) -> np.ndarray:
-    """Colour an (H, W) pattern in 0..1 with two random colours."""
+    """Color an (H, W) pattern in 0..1 with two random colors."""
     a, b = color(rng), color(rng)
     b = a + (b - a) * contrast
     return a + amount[..., None] * (b - a)
@@ -129,7 +131,7 @@ class Atlas:
     count: int
 
     @classmethod
-    def from_images(cls, images) -> Atlas:
+    def from_images(cls, images: list[np.ndarray]) -> Atlas:
         """Build from (SIZE, SIZE, 3) arrays of linear albedo in 0..1."""
         pyramids = [np.concatenate(_pyramid(image)) for image in images]
         albedo = np.clip(np.concatenate(pyramids), 0, 1)
@@ -142,10 +144,10 @@ class Atlas:
         rng = np.random.default_rng(seed)
         return cls.from_images([KINDS[i % len(KINDS)](rng) for i in range(count)])
 
-    def to(self, device) -> Atlas:
+    def to(self, device: torch.device | str) -> Atlas:
         return Atlas(self.texels.to(device), self.count)
 
-    def sample(self, texture, uv, level):
+    def sample(self, texture: torch.Tensor, uv: torch.Tensor, level: torch.Tensor):
         """Bilinear, repeating lookup in the nearest mip level.
 
         texture: (...) long. uv: (..., 2), one repeat per unit. level: (...) float, 0 finest.
@@ -167,7 +169,7 @@ class Atlas:
         lower = torch.lerp(self._fetch(start, side, u0, v1), self._fetch(start, side, u1, v1), fu)
         return (torch.lerp(upper, lower, fv) / 255).square()
 
-    def _fetch(self, start, side, u, v):
+    def _fetch(self, start: torch.Tensor, side: torch.Tensor, u: torch.Tensor, v: torch.Tensor):
         return self.texels[start + v * side + u].float()
 
 

@@ -14,7 +14,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 GENERIC = re.compile(r"(8U|8S|16U|16S|32S|32F|64F)C([1-4])")
-"""Encodings that say nothing of colours."""
+"""Encodings that say nothing of colors."""
 
 DTYPES = {
     "8U": np.uint8,

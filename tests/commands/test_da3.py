@@ -69,8 +69,8 @@ def test_infer_hands_its_options_on(pictures, tmp_path, capsys):
 
 def test_video_takes_frames_at_the_rate_asked_for(tmp_path, capsys):
     rng = np.random.default_rng(0)
-    colours = [np.full((64, 96, 3), c, np.uint8) for c in np.linspace(0, 250, 30)]
-    film = write_video(tmp_path / "drive.mp4", colours, fps=10, quality="high")
+    colors = [np.full((64, 96, 3), c, np.uint8) for c in np.linspace(0, 250, 30)]
+    film = write_video(tmp_path / "drive.mp4", colors, fps=10, quality="high")
     frames = list(read_video(film, fps=2))
     assert [round(f.mean() / 250 * 29) for f in frames] == [0, 5, 10, 15, 20, 25]
     assert len(list(read_video(film, fps=100))) == 30

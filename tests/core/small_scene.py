@@ -70,7 +70,7 @@ def prediction(count: int = 3, *, gaussians: bool = False, metric: bool = True) 
 
 
 def features(images: np.ndarray) -> np.ndarray:
-    """(N, H/14, W/14, 32): a linear image of the patch colours, with a little noise."""
+    """(N, H/14, W/14, 32): a linear image of the patch colors, with a little noise."""
     rng = np.random.default_rng(0)
     patches = images.reshape(len(images), HEIGHT // 14, 14, WIDTH // 14, 14, 3).mean(axis=(2, 4))
     noise = rng.normal(scale=0.5, size=(*patches.shape[:3], 32))

@@ -41,7 +41,7 @@ def room_depth(T_world_cam, camera):
 class TrueNetwork:
     """Says the truth about the room, in units that nobody is told.
 
-    A frame is recognised by its colour, which numbers it. units: network units per metre,
+    A frame is recognised by its color, which numbers it. units: network units per metre,
     of the metre that its input was normalised to (`follows_input`) or of the true one.
     """
 
@@ -457,7 +457,7 @@ def test_the_drone_at_rest_publishes_no_metres(shared_data):
     assert all(np.isnan(r.depth).all() and not r.scale.measured for r in found)
 
 
-def test_normalised_colours_number_the_frames():
+def test_normalised_colors_number_the_frames():
     """What the network of these tests relies on."""
     image = np.full((14, 14, 3), 7, np.uint8)
     value = normalise(image)[0].mean().item() * 0.229 * 255 + 0.485 * 255

@@ -42,7 +42,7 @@ def test_the_rectified_image_is_what_the_pinhole_camera_sees(model, R, new_K):
     assert np.abs(rectified.astype(int) - expected)[seen].max() <= 2
 
 
-def test_colour_images_keep_their_channels():
+def test_color_images_keep_their_channels():
     picture = np.repeat(see(camera("plumb_bob").rays())[..., None], 3, axis=2)
     rectified = Rectifier(camera("plumb_bob"))(picture)
     assert rectified.shape == (240, 320, 3) and rectified.dtype == np.uint8

@@ -31,7 +31,7 @@ def test_passthrough_are_the_pixels_of_the_message(encoding):
 
 
 @pytest.mark.parametrize("encoding", ["purple9", "", "8UC3", "32FC1"])
-def test_what_is_no_colour_has_no_rgb(encoding):
+def test_what_is_no_color_has_no_rgb(encoding):
     with pytest.raises(CvBridgeError):
         bridge.imgmsg_to_cv2(message(np.zeros((24, 32, 12), np.uint8), encoding), "rgb8")
 

@@ -1,4 +1,4 @@
-"""A picture whose colours are known, as an image message of every encoding."""
+"""A picture whose colors are known, as an image message of every encoding."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def message(pixels: np.ndarray, encoding: str, *, padding=0, width=WIDTH, bigend
 
 def mosaic(rgb: np.ndarray, pattern: str) -> np.ndarray:
     out = np.zeros(rgb.shape[:2], rgb.dtype)
-    for k, colour in enumerate(pattern):
-        out[k // 2 :: 2, k % 2 :: 2] = rgb[k // 2 :: 2, k % 2 :: 2, "rgb".index(colour)]
+    for k, color in enumerate(pattern):
+        out[k // 2 :: 2, k % 2 :: 2] = rgb[k // 2 :: 2, k % 2 :: 2, "rgb".index(color)]
     return out
 
 

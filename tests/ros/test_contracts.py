@@ -85,7 +85,7 @@ def test_all_say_the_optical_frame_and_the_stamp_of_the_image(camera_size):
     assert len({stamp_to_ns(m.header.stamp) for m in frame.values()}) == 1
 
 
-def test_nvblox_depth_and_colour_have_the_size_of_the_camera_info(camera_size):
+def test_nvblox_depth_and_color_have_the_size_of_the_camera_info(camera_size):
     frame = camera_size.send_until_complete()
     depth, info, rgb = (frame[t] for t in ("depth/image", "depth/camera_info", "image_rect"))
     assert depth.encoding == "32FC1" and pixels(depth, np.float32).shape == (56, 84)
@@ -122,7 +122,7 @@ def test_the_cloud_is_the_depth_seen_through_k_in_the_optical_frame(camera_size)
     np.testing.assert_allclose(coordinates(frame["points"]), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_the_colour_of_a_point_is_that_of_its_pixel(camera_size):
+def test_the_color_of_a_point_is_that_of_its_pixel(camera_size):
     frame = camera_size.send_until_complete()
     rgb = pixels(frame["image_rect"], np.uint8, 3).astype(np.uint32)
     packed = np.frombuffer(frame["points"].data, "<u4").reshape(56, 84, 8)[..., 4]

@@ -1,4 +1,4 @@
-"""Image messages to RGB: every encoding against a picture whose colours are known."""
+"""Image messages to RGB: every encoding against a picture whose colors are known."""
 
 import cv2
 import numpy as np
@@ -190,7 +190,7 @@ def test_compressed_images_that_are_no_pictures(fmt, dtype, words):
 
 @pytest.mark.parametrize("shape", [(), (3,), (4,)])
 def test_compressed_pictures_of_16_bits(shape):
-    """Grey, colour and with alpha; as raw ones, scaled from their full range."""
+    """Grey, color and with alpha; as raw ones, scaled from their full range."""
     data = cv2.imencode(".png", np.full((6, 8, *shape), 200 * 257, np.uint16))[1].tobytes()
     out = compressed_to_rgb(CompressedImage(format="mono16; png compressed ", data=data))
     assert out.shape == (6, 8, 3) and (out == 200).all()

@@ -4,15 +4,14 @@ The real OctoMap fills its octree as octomap_server does, with clouds of the bui
 is wrong by a quarter of the depth, and for comparison with exact ones.
 """
 
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pytest
 from test_stack_files import da3, of_node
 
-from da3_ros.core.config import OutputConfig
-from da3_ros.core.depth_view import view
+from da3_ros.core.config import OutputConfig, from_dict
+from da3_ros.core.depth_view import DepthView
 from da3_ros.core.frame import Frame
 from da3_ros.core.load_model import load_model
 from da3_ros.core.pipeline import Pipeline
@@ -36,7 +35,9 @@ def views():
 
 @cache
 def results() -> list[WindowDepth]:
-    config = replace(da3("octomap"), model=replace(da3("octomap").model, name="da3-demo"))
+    """With the scale as the network says it: where pictures show too little for parallax."""
+    values = of_node("octomap", "da3") | {"model.name": "da3-demo"}
+    config = from_dict(values | {"scale.source": "cameras", "scale.correction": "none"})
     pipeline = Pipeline(load_model(config), config)
     frames = [Frame("c", i + 1, v.image, SMALL, v.T_world_cam) for i, v in enumerate(views())]
     windows = [pipeline.push(frame).window for frame in frames]
@@ -56,8 +57,8 @@ def octree(clouds):
 
 def of_network(output: OutputConfig):
     for result in results():
-        seen = view(result, 0, output)
-        yield points_of(seen.depth, seen.camera), seen.frame.T_world_cam
+        seen = DepthView(result, 0, output)
+        yield points_of(seen.depth, seen.camera), result.frames[0].T_world_cam
 
 
 def points_of(depth, camera):

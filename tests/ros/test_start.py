@@ -23,7 +23,15 @@ from da3_ros.commands.node import HELP
 from da3_ros.ros.health.clock_watch import ClockWatch
 
 NODE = "da3_ros.commands.node"
-OF_EVERY_NODE = ("parameter", "type_description", "state", "transition", "rosout", "logger")
+OF_EVERY_NODE = (
+    "_action",
+    "parameter",
+    "type_description",
+    "state",
+    "transition",
+    "rosout",
+    "logger",
+)
 
 robot = pytest.fixture(a_robot)
 bare_node = pytest.fixture(a_node)

@@ -104,11 +104,11 @@ class Open3dFusion:
 
     def __call__(self, depth, T_world_cam, camera, image) -> None:
         depth = self.image(np.nan_to_num(depth))
-        colour = self.image((image / np.float32(255)).astype(np.float32))
+        color = self.image((image / np.float32(255)).astype(np.float32))
         extrinsic = self.core.Tensor(poses.inverse(T_world_cam))
         where = (self.K, extrinsic, 1.0, MAX_RANGE)
         blocks = self.grid.compute_unique_block_coordinates(depth, *where, 4.0)
-        self.grid.integrate(blocks, depth, colour, self.K, *where, 4.0)
+        self.grid.integrate(blocks, depth, color, self.K, *where, 4.0)
 
 
 def held_out_error(sequence: Sequence, mesh: Mesh) -> None:

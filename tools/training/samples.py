@@ -164,10 +164,7 @@ def zoom(windows: Windows, generator: torch.Generator) -> Windows:
     shares = 1 / (1 + MOST_ZOOM * torch.rand(B, 1, generator=generator))
     first = (1 - shares) / 2
     side = torch.tensor([h, w])
-    rows, columns = (
-        (first + shares * (torch.arange(n) + 0.5) / n) * n - 0.5
-        for n in (h, w)
-    )
+    rows, columns = ((first + shares * (torch.arange(n) + 0.5) / n) * n - 0.5 for n in (h, w))
     at = [x.to(windows.depth.device) for x in (rows, columns)]
     K = windows.K.clone()
     shares, first, side = (x.to(K) for x in (shares, first, side))
@@ -194,7 +191,7 @@ def _enlarge(pictures, rows, columns, views, mode):
 
 
 def change_pictures(windows: Windows, generator: torch.Generator) -> Windows:
-    """Colour, contrast, blur and noise of other cameras and lights."""
+    """Color, contrast, blur and noise of other cameras and lights."""
     images = windows.images.float() / 255
     B, V = images.shape[:2]
 

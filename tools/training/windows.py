@@ -72,7 +72,7 @@ def training_atlas(rng: np.random.Generator, count: int) -> Atlas:
 
 
 def photograph_cut(rng: np.random.Generator) -> np.ndarray:
-    """A random cut of one of `PHOTOGRAPHS`, colours shifted."""
+    """A random cut of one of `PHOTOGRAPHS`, colors shifted."""
     import cv2
     import skimage
 

@@ -1,11 +1,11 @@
-"""Depth as colours: near is red, far is violet (ColorBrewer's Spectral, 11 classes)."""
+"""Depth as colors: near is red, far is violet (ColorBrewer's Spectral, 11 classes)."""
 
 from __future__ import annotations
 
 import numpy as np
 
 UNKNOWN = (40, 40, 40)
-"""Colour of pixels without a depth."""
+"""Color of pixels without a depth."""
 
 _SPECTRAL_CLASSES = np.array(
     [
@@ -35,7 +35,7 @@ SPECTRAL = _table(_SPECTRAL_CLASSES)
 
 
 def depth_range(depth: np.ndarray, percentile: float = 2.0) -> tuple[float, float]:
-    """(near, far) between which colours are spread: percentiles of the inverse depth.
+    """(near, far) between which colors are spread: percentiles of the inverse depth.
 
     Unknown pixels (NaN, infinite, not positive) do not count; (1, 1) when all are unknown.
     """
@@ -46,12 +46,12 @@ def depth_range(depth: np.ndarray, percentile: float = 2.0) -> tuple[float, floa
     return float(1 / high), float(1 / low)
 
 
-def colour_depth(depth: np.ndarray, near: float, far: float) -> np.ndarray:
+def color_depth(depth: np.ndarray, near: float, far: float) -> np.ndarray:
     """(..., 3) uint8 of depth (...), linear in inverse depth; unknown pixels are grey."""
     known = np.isfinite(depth) & (depth > 0)
     spread = max(1 / near - 1 / far, 1e-6)
     inverse = 1 / np.where(known, depth, np.float32(near))
     index = np.clip((1 / near - inverse) * (256 / spread), 0, 255).astype(np.uint8)
-    colours = SPECTRAL[index]
-    colours[~known] = UNKNOWN
-    return colours
+    colors = SPECTRAL[index]
+    colors[~known] = UNKNOWN
+    return colors

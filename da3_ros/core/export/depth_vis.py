@@ -1,4 +1,4 @@
-"""depth_vis: each view beside its colour-coded depth, ``depth_vis/0000.jpg``."""
+"""depth_vis: each view beside its color-coded depth, ``depth_vis/0000.jpg``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DepthVisOptions(Options):
 def export_depth_vis(prediction: Prediction, folder: Path, options: DepthVisOptions) -> list[Path]:
     """One JPEG per view: the image, its depth, and a legend in metres.
 
-    Colours are spread between two percentiles of each view's inverse depth.
+    Colors are spread between two percentiles of each view's inverse depth.
     """
     percentile = options.percentile
     legend = bool(prediction.is_metric) if options.legend is None else options.legend
@@ -50,19 +50,19 @@ def export_depth_vis(prediction: Prediction, folder: Path, options: DepthVisOpti
 def side_by_side(
     image: np.ndarray, depth: np.ndarray, percentile: float, legend: bool
 ) -> np.ndarray:
-    """(H, W', 3) uint8: the image, its depth as colours, and perhaps the legend."""
+    """(H, W', 3) uint8: the image, its depth as colors, and perhaps the legend."""
     near, far = colormap.depth_range(depth, percentile)
-    parts = [image, colormap.colour_depth(depth, near, far)]
+    parts = [image, colormap.color_depth(depth, near, far)]
     if legend:
         parts.append(_legend(len(image), near, far))
     return np.concatenate(parts, axis=1)
 
 
 def _legend(height: int, near: float, far: float) -> np.ndarray:
-    """(height, LEGEND_WIDTH, 3) uint8: the colours from near (top) to far, with metres."""
+    """(height, LEGEND_WIDTH, 3) uint8: the colors from near (top) to far, with metres."""
     strip = np.full((height, LEGEND_WIDTH, 3), 255, np.uint8)
     depth = 1 / np.linspace(1 / near, 1 / far, height)
-    strip[:, 6:20] = colormap.colour_depth(depth, near, far)[:, None]
+    strip[:, 6:20] = colormap.color_depth(depth, near, far)[:, None]
     for row in np.linspace(12, height - 6, max(2, height // 60)).astype(int):
         text = f"{depth[min(row, height - 1)]:.3g}m"
         cv2.putText(

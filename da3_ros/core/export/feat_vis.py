@@ -1,4 +1,4 @@
-"""feat_vis: the network's features as colours, ``feat_vis/feat_layer_X/`` and ``.mp4``."""
+"""feat_vis: the network's features as colors, ``feat_vis/feat_layer_X/`` and ``.mp4``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.options import Number, Options, option
 
 CLIP_PERCENT = 10.0
-"""Share of the features that each end of a colour channel saturates."""
+"""Share of the features that each end of a color channel saturates."""
 
 
 FPS = Number(0.1, 1000, "frames/s")
@@ -32,26 +32,26 @@ def export_feat_vis(prediction: Prediction, folder: Path, options: FeatVisOption
     """Per layer: each image beside its features, as JPEG files and as a video.
 
     Red, green and blue are the three main components of the features of all views
-    together, so one colour means one thing throughout.
+    together, so one color means one thing throughout.
     """
     paths = []
     for name, features in prediction.aux.items():
         if not name.startswith("feat_layer_"):
             continue
-        frames = _side_by_side(prediction.processed_images, principal_colours(features))
+        frames = _side_by_side(prediction.processed_images, principal_colors(features))
         target = folder / "feat_vis" / name
         paths += [write_jpeg(target / f"{i:06d}.jpg", frame) for i, frame in enumerate(frames)]
         paths.append(write_video(target.with_suffix(".mp4"), frames, fps=options.fps))
     return paths
 
 
-def _side_by_side(images: np.ndarray, colours: np.ndarray) -> list[np.ndarray]:
+def _side_by_side(images: np.ndarray, colors: np.ndarray) -> list[np.ndarray]:
     size = images.shape[2], images.shape[1]
-    enlarged = [cv2.resize(c, size, interpolation=cv2.INTER_NEAREST) for c in colours]
+    enlarged = [cv2.resize(c, size, interpolation=cv2.INTER_NEAREST) for c in colors]
     return [np.concatenate(pair, axis=1) for pair in zip(images, enlarged)]
 
 
-def principal_colours(features: np.ndarray) -> np.ndarray:
+def principal_colors(features: np.ndarray) -> np.ndarray:
     """(N, h, w, 3) uint8 of features (N, h, w, C): joint PCA, clipped at two percentiles."""
     tokens = torch.from_numpy(np.nan_to_num(np.float32(features))).flatten(0, 2)
     tokens = tokens - tokens.mean(dim=0)

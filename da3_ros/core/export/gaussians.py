@@ -28,7 +28,7 @@ def unbatched(gaussians: Gaussians) -> Gaussians:
 def moved(gaussians: Gaussians, similarity: Similarity) -> Gaussians:
     """Gaussians carried from the similarity's source frame into its target frame.
 
-    Sizes, orientations and view-dependent colours come along. A scale of None counts as 1.
+    Sizes, orientations and view-dependent colors come along. A scale of None counts as 1.
     """
     R = torch.from_numpy(similarity.R).to(gaussians.means)
     t = torch.from_numpy(similarity.t).to(gaussians.means)

@@ -19,7 +19,7 @@ BORDER = 8 / 256
 """Share of the image along each edge whose Gaussians are of low quality."""
 
 REST = 15
-"""f_rest columns per colour: degree three, which all viewers read. Lower degrees end in zeros."""
+"""f_rest columns per color: degree three, which all viewers read. Lower degrees end in zeros."""
 
 BLOCK = 8192
 """Gaussians written at a time: a block and its columns fit the processor's cache."""

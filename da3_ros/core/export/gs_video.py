@@ -32,11 +32,11 @@ from da3_ros.core.user_input.options import (
 )
 
 COLOR_MODES = ("RGB", "D", "ED", "RGB+D", "RGB+ED")
-"""gsplat's render modes: colours, depth as a weighted sum (D) or as the mean (ED)."""
+"""gsplat's render modes: colors, depth as a weighted sum (D) or as the mean (ED)."""
 
 VIS_DEPTH = ("hcat", "vcat", "none")
 GAP = 8
-"""Pixels between colour and depth."""
+"""Pixels between color and depth."""
 
 LARGEST_SIDE = 8000
 """Of a picture, px: H.264 ends at 16384, and two may stand side by side."""
@@ -146,7 +146,7 @@ def _frame(picture: splat.Picture, color_mode, vis_depth, near, far) -> np.ndarr
     if colors and (kind == "RGB" or vis_depth in (None, "none")):
         return _colors(picture)
     depth = picture.expected_depth if kind == "ED" else picture.depth
-    depth = colormap.colour_depth(depth.cpu().numpy(), near, far)
+    depth = colormap.color_depth(depth.cpu().numpy(), near, far)
     if not colors:
         return depth
     rgb, axis = _colors(picture), 1 if vis_depth == "hcat" else 0

@@ -1,4 +1,4 @@
-"""ply: the coloured point cloud in the prediction's world frame, ``points.ply``."""
+"""ply: the colored point cloud in the prediction's world frame, ``points.ply``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from da3_ros.core.export import points
 from da3_ros.core.export.points import CloudOptions
-from da3_ros.core.files.ply import coloured_points, write_ply
+from da3_ros.core.files.ply import colored_points, write_ply
 from da3_ros.core.prediction import Prediction
 
 
@@ -17,7 +17,7 @@ def export_ply(prediction: Prediction, folder: Path, options: CloudOptions) -> l
     """
     mask = points.chosen_pixels(prediction, options)
     cloud = points.world_points(prediction, mask)
-    vertices = coloured_points(cloud, prediction.processed_images[mask])
+    vertices = colored_points(cloud, prediction.processed_images[mask])
     unit = "metre" if prediction.is_metric else "unit of the model"
     about = f"world frame, {unit}"
     return [write_ply(folder / "points.ply", vertices.dtype, len(vertices), [vertices], about)]

@@ -93,7 +93,7 @@ def render_gsplat(gaussians, T_cam_world, K, height: int, width: int) -> list[Pi
 
 
 def _project(gaussians, T_cam_world, K, height, width) -> _Splats:
-    """EWA projection (Zwicker 2001): where each Gaussian lands, how wide, which colour."""
+    """EWA projection (Zwicker 2001): where each Gaussian lands, how wide, which color."""
     R, t = T_cam_world[:3, :3], T_cam_world[:3, 3]
     centre_cam = gaussians.means @ R.T + t
     ahead = centre_cam[:, 2] > NEAR
@@ -122,7 +122,7 @@ def _project(gaussians, T_cam_world, K, height, width) -> _Splats:
         centre=torch.stack([fx * x / z + cx, fy * y / z + cy], dim=-1),
         conic=torch.stack([c, -b, a], dim=-1) / determinant[:, None],
         opacity=opacity,
-        values=torch.cat([colours(gaussians.harmonics[ahead], directions), z[:, None]], dim=-1),
+        values=torch.cat([colors(gaussians.harmonics[ahead], directions), z[:, None]], dim=-1),
         radius=(sigmas[:, None] * torch.stack([a, c], dim=-1).sqrt()).ceil(),
     )
     order = z.argsort()
@@ -194,7 +194,7 @@ def _quadratic_form(splats: _Splats, index, corner) -> torch.Tensor:
     return torch.stack([-a / 2, -b, -c / 2, a * x + b * y, b * x + c * y, constant], dim=-1)
 
 
-def colours(harmonics: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
+def colors(harmonics: torch.Tensor, directions: torch.Tensor) -> torch.Tensor:
     """(G, 3) rgb >= 0 of real spherical harmonics (G, 3, 1 | 4 | 9) seen along (G, 3)."""
     values = basis(torch.nn.functional.normalize(directions, dim=-1))
     values = values[..., : harmonics.shape[-1]]

@@ -1,4 +1,4 @@
-"""A binary glTF 2.0 writer for coloured points, lines and triangles."""
+"""A binary glTF 2.0 writer for colored points, lines and triangles."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_glb(
 ) -> None:
     """Write primitives as one scene, one mesh node each; empty ones are left out.
 
-    The material is unlit, so viewers show the colours as they are. `extras` becomes the
+    The material is unlit, so viewers show the colors as they are. `extras` becomes the
     scene's metadata. `T_gltf_local` (4, 4) is every node's matrix: positions stay in their
     own frame while viewers show them in glTF's (y up).
     """
@@ -127,7 +127,7 @@ def _bounds(positions: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def linear_rgb(colors: np.ndarray) -> np.ndarray:
-    """(n, 3) float32 linear of (n, 3) uint8 sRGB: glTF vertex colours are linear.
+    """(n, 3) float32 linear of (n, 3) uint8 sRGB: glTF vertex colors are linear.
 
     Floats, because 8 bits lose the dark tones and not every reader takes 16.
     """

@@ -44,7 +44,7 @@ def write_ply(
     return path
 
 
-def coloured_points(points: np.ndarray, colors: np.ndarray | None) -> np.ndarray:
+def colored_points(points: np.ndarray, colors: np.ndarray | None) -> np.ndarray:
     """Vertices of points (n, 3), float32 or float64, and colors (n, 3) uint8 sRGB or None."""
     axes = [(axis, f"<f{points.dtype.itemsize}") for axis in "xyz"]
     channels = [] if colors is None else [(c, "u1") for c in ("red", "green", "blue")]

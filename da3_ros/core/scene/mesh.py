@@ -13,7 +13,7 @@ import trimesh
 from da3_ros.core import far_world, poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.files.gltf import TRIANGLES, Z_UP_TO_Y_UP, Primitive, write_glb
-from da3_ros.core.files.ply import coloured_points, write_ply
+from da3_ros.core.files.ply import colored_points, write_ply
 from da3_ros.core.files.read_gltf import read_glb
 from da3_ros.core.files.read_ply import read_ply
 from da3_ros.core.scene.render_depth import render_depth
@@ -80,10 +80,10 @@ class Mesh:
             raise MeshError(f"{path} cannot be read as a mesh: {error}") from error
 
     def save_ply(self, path: str | os.PathLike) -> None:
-        """Binary PLY with colours; x, y, z are float32, or float64 far from the world's origin."""
+        """Binary PLY with colors; x, y, z are float32, or float64 far from the world's origin."""
         is_far = far_world.float32_origin(self.vertices).any()
         points = self.vertices if is_far else self.vertices.astype(np.float32)
-        vertices = coloured_points(points, self.vertex_colors)
+        vertices = colored_points(points, self.vertex_colors)
         kind, count = vertices.dtype, len(vertices)
         write_ply(Path(path), kind, count, [vertices], "world frame, metre", self.faces)
 
@@ -94,7 +94,7 @@ class Mesh:
         metadata: dict | None = None,
         origin: np.ndarray | None = None,
     ) -> None:
-        """Binary glTF, unlit: viewers show the colours as they are, and world z upwards.
+        """Binary glTF, unlit: viewers show the colors as they are, and world z upwards.
 
         Vertices are float32 around `origin` (3,), by default the world's own, or whole metres
         near the middle of a far mesh. The scene's extras hold `T_world_gltf`, which carries what

@@ -46,15 +46,15 @@ class Scene:
         T_world_cam: np.ndarray,
         camera: CameraModel,
         image: np.ndarray | None = None,
-        confidence: np.ndarray | None = None,
+        conf: np.ndarray | None = None,
     ) -> None:
         """Fuse one depth image; see `TsdfVolume.integrate`."""
         with self._lock:
-            self._volume.integrate(depth, T_world_cam, camera, image, confidence)
+            self._volume.integrate(depth, T_world_cam, camera, image, conf)
             self._frames += 1
 
     def cloud(self) -> tuple[np.ndarray, np.ndarray]:
-        """Points (n, 3) float64 of the fused surface, metres, and colours (n, 3) uint8."""
+        """Points (n, 3) float64 of the fused surface, metres, and colors (n, 3) uint8."""
         return surface_points(self._snapshot())
 
     def build_mesh(self) -> Mesh:

@@ -21,12 +21,12 @@ MIN_ISLAND = 60
 
 @one_thread()
 def surface_points(volume: TsdfVolume) -> tuple[np.ndarray, np.ndarray]:
-    """(n, 3) float64 points, world frame, metres, and their (n, 3) uint8 colours.
+    """(n, 3) float64 points, world frame, metres, and their (n, 3) uint8 colors.
 
     One point for each voxel edge that the surface crosses, so the density is the voxel's.
     """
     blocks = volume.blocks
-    points, colours = [], []
+    points, colors = [], []
     for axis in range(3):
         neighbour_tsdf, neighbour_weight = _next_along(blocks, axis)
         near, far = blocks.tsdf, neighbour_tsdf
@@ -36,9 +36,9 @@ def surface_points(volume: TsdfVolume) -> tuple[np.ndarray, np.ndarray]:
         position = blocks.coords[row].double() * SIDE + _local(voxel)
         position[:, axis] += share
         points.append(position * volume.voxel_size)
-        colours.append(blocks.colour[row, voxel])
+        colors.append(blocks.color[row, voxel])
     points = torch.cat(points).cpu().numpy()
-    return points, torch.cat(colours).float().round().byte().cpu().numpy()
+    return points, torch.cat(colors).float().round().byte().cpu().numpy()
 
 
 def _local(voxel: torch.Tensor) -> torch.Tensor:
@@ -65,7 +65,7 @@ def _next_along(blocks: VoxelBlocks, axis: int) -> tuple[torch.Tensor, torch.Ten
 
 @one_thread()
 def extract_mesh(volume: TsdfVolume) -> Mesh:
-    """Triangles of the surface by marching cubes (Lewiner 2003), coloured, without small islands.
+    """Triangles of the surface by marching cubes (Lewiner 2003), colored, without small islands.
 
     Faces run anticlockwise seen from free space. Raises MeshError when nothing was fused.
     """
@@ -75,8 +75,8 @@ def extract_mesh(volume: TsdfVolume) -> Mesh:
         raise MeshError("the scene is empty: no surface has been fused yet")
     used, faces = np.unique(faces, return_inverse=True)
     vertices = vertices[used]
-    colours = _colours(volume.blocks, vertices)
-    return Mesh(vertices * volume.voxel_size, faces.reshape(-1, 3), colours)
+    colors = _colors(volume.blocks, vertices)
+    return Mesh(vertices * volume.voxel_size, faces.reshape(-1, 3), colors)
 
 
 def _march(blocks: VoxelBlocks) -> tuple[np.ndarray, np.ndarray]:
@@ -148,17 +148,17 @@ def _without_islands(faces: np.ndarray, vertex_count: int) -> np.ndarray:
     return faces[size[island[faces[:, 0]]] >= MIN_ISLAND]
 
 
-def _colours(blocks: VoxelBlocks, vertices: np.ndarray) -> np.ndarray:
+def _colors(blocks: VoxelBlocks, vertices: np.ndarray) -> np.ndarray:
     """(n, 3) uint8: blend of the two voxels at the ends of each vertex's edge."""
     at = torch.as_tensor(vertices, device=blocks.device)
     low, high = torch.floor(at), torch.ceil(at)
     share = (at - low).amax(dim=1, keepdim=True).float()
-    blend = torch.lerp(_voxel_colours(blocks, low), _voxel_colours(blocks, high), share)
+    blend = torch.lerp(_voxel_colors(blocks, low), _voxel_colors(blocks, high), share)
     return blend.round().byte().cpu().numpy()
 
 
-def _voxel_colours(blocks: VoxelBlocks, voxels: torch.Tensor) -> torch.Tensor:
+def _voxel_colors(blocks: VoxelBlocks, voxels: torch.Tensor) -> torch.Tensor:
     voxels = voxels.long()
     block = torch.div(voxels, SIDE, rounding_mode="floor")
     x, y, z = (voxels - block * SIDE).unbind(dim=-1)
-    return blocks.colour[blocks.find(block), (x * SIDE + y) * SIDE + z].float()
+    return blocks.color[blocks.find(block), (x * SIDE + y) * SIDE + z].float()

@@ -47,17 +47,17 @@ class TsdfVolume:
         T_world_cam: np.ndarray,
         camera: CameraModel,
         image: np.ndarray | None = None,
-        confidence: np.ndarray | None = None,
+        conf: np.ndarray | None = None,
     ) -> None:
         """Fuse one depth image (H, W), metres along z; NaN unknown, +Inf beyond the sensor's range.
 
         camera: pinhole model of these pixels. T_world_cam: (4, 4). image: (H, W, 3) uint8
-        RGB or None (grey). confidence: (H, W) weights, NaN and negative count as 0; None means 1
+        RGB or None (grey). conf: (H, W) weights, NaN and negative count as 0; None means 1
         everywhere.
         Raises ValueError when sizes differ or the camera has a lens.
         """
         with one_thread():
-            self._fuse(_View(depth, T_world_cam, camera, image, confidence, self.blocks.device))
+            self._fuse(_View(depth, T_world_cam, camera, image, conf, self.blocks.device))
 
     def _fuse(self, view: _View) -> None:
         centre = view.T_world_cam[:3, 3] / (SIDE * self.voxel_size)
@@ -106,7 +106,7 @@ class TsdfVolume:
         # NaN depth compares false: what was not seen stays as it was.
         seen = (distance >= -self.truncation) & (z <= self.max_range)
         new = (distance / self.truncation).clamp_(max=1.0)
-        weight = torch.where(seen, view.confidence(pixel), 0.0)
+        weight = torch.where(seen, view.conf(pixel), 0.0)
         total = blocks.weight.index_select(0, rows) + weight
         share = weight / total.clamp(min=1e-6)
         old = blocks.tsdf.index_select(0, rows)
@@ -118,20 +118,20 @@ class TsdfVolume:
             )
 
     def _paint(self, rows, band, pixel, share, view) -> None:
-        """Blend the image's colour into the voxels `band` (flat within `rows`) near the surface."""
-        colour = self.blocks._colour.view(-1, 3)
+        """Blend the image's color into the voxels `band` (flat within `rows`) near the surface."""
+        color = self.blocks._color.view(-1, 3)
         at = rows[band // VOXELS] * VOXELS + band % VOXELS
-        old = colour.index_select(0, at).float()
-        new = view.colours(pixel.flatten()[band])
+        old = color.index_select(0, at).float()
+        new = view.colors(pixel.flatten()[band])
         share = share.flatten().index_select(0, band)[:, None]
-        colour.index_copy_(0, at, (old + share * (new - old)).half())
+        color.index_copy_(0, at, (old + share * (new - old)).half())
 
 
 class _View:
     """One depth image on the device, with what projecting into it needs."""
 
-    def __init__(self, depth, T_world_cam, camera, image, confidence, device):
-        _check(depth, camera, image, confidence)
+    def __init__(self, depth, T_world_cam, camera, image, conf, device):
+        _check(depth, camera, image, conf)
         T_world_cam = poses.rigid(T_world_cam, "T_world_cam")
         self.device = device
         self.focal = float(min(camera.K[0, 0], camera.K[1, 1]))
@@ -145,11 +145,11 @@ class _View:
         self.side_planes = _side_planes(camera)
         # A border of NaN: pixels outside the image read as unknown.
         self.padded_depth = _pad(self.depth, math.nan).flatten()
-        self.padded_confidence = None
-        if confidence is not None:
-            weights = torch.as_tensor(confidence, dtype=torch.float32, device=device)
+        self.padded_conf = None
+        if conf is not None:
+            weights = torch.as_tensor(conf, dtype=torch.float32, device=device)
             weights = torch.nan_to_num(weights, nan=0.0).clamp_(0.0, MAX_WEIGHT)
-            self.padded_confidence = _pad(weights, 0.0).flatten()
+            self.padded_conf = _pad(weights, 0.0).flatten()
         self.image = None
         if image is not None:
             self.image = torch.as_tensor(np.ascontiguousarray(image), device=device).view(-1, 3)
@@ -179,20 +179,20 @@ class _View:
         # int32 truncates towards zero, which is floor here; +0.5 rounds, +1 is the border.
         return z, v.int().mul_(self.width + 2).add_(u.int())
 
-    def confidence(self, pixel: torch.Tensor) -> torch.Tensor | float:
+    def conf(self, pixel: torch.Tensor) -> torch.Tensor | float:
         """Weights of padded flat pixels."""
-        if self.padded_confidence is None:
+        if self.padded_conf is None:
             return 1.0
-        return self.padded_confidence.index_select(0, pixel.flatten()).view_as(pixel)
+        return self.padded_conf.index_select(0, pixel.flatten()).view_as(pixel)
 
-    def colours(self, pixel: torch.Tensor) -> torch.Tensor:
+    def colors(self, pixel: torch.Tensor) -> torch.Tensor:
         """(n, 3) float32 RGB, 0..255, of padded flat pixels (n,) inside the image."""
         row = torch.div(pixel, self.width + 2, rounding_mode="floor")
         column = pixel - row * (self.width + 2)
         return self.image.index_select(0, (row - 1) * self.width + column - 1).float()
 
 
-def _check(depth, camera, image, confidence) -> None:
+def _check(depth, camera, image, conf) -> None:
     size = (camera.height, camera.width)
     if camera.is_distorted:
         raise ValueError(
@@ -202,8 +202,8 @@ def _check(depth, camera, image, confidence) -> None:
         raise ValueError(f"depth has shape {np.shape(depth)}, its camera is {size}")
     if image is not None and np.shape(image) != (*size, 3):
         raise ValueError(f"image has shape {np.shape(image)}, depth is {size}")
-    if confidence is not None and np.shape(confidence) != size:
-        raise ValueError(f"confidence has shape {np.shape(confidence)}, depth is {size}")
+    if conf is not None and np.shape(conf) != size:
+        raise ValueError(f"conf has shape {np.shape(conf)}, depth is {size}")
 
 
 def _pad(image: torch.Tensor, border: float) -> torch.Tensor:

@@ -18,10 +18,10 @@ _REACH = 1 << (_KEY_BITS - 1)
 
 
 class VoxelBlocks:
-    """At most `max_blocks` blocks of signed distance, weight and colour.
+    """At most `max_blocks` blocks of signed distance, weight and color.
 
     coords: (n, 3) int64, block positions. tsdf, weight: (n, 512) float32, signed distance
-    in truncations and summed confidence (0: never seen). colour: (n, 512, 3) float16, 0..255.
+    in truncations and summed confidence (0: never seen). color: (n, 512, 3) float16, 0..255.
     Voxel (x, y, z) of a block is element (x * 8 + y) * 8 + z.
     """
 
@@ -34,7 +34,7 @@ class VoxelBlocks:
         self._coords = torch.zeros((0, 3), dtype=torch.int64, device=self.device)
         self._tsdf = torch.zeros((0, VOXELS), device=self.device)
         self._weight = torch.zeros((0, VOXELS), device=self.device)
-        self._colour = torch.zeros((0, VOXELS, 3), dtype=torch.float16, device=self.device)
+        self._color = torch.zeros((0, VOXELS, 3), dtype=torch.float16, device=self.device)
         self._index()
 
     @property
@@ -50,13 +50,13 @@ class VoxelBlocks:
         return self._weight[: self.count]
 
     @property
-    def colour(self) -> torch.Tensor:
-        return self._colour[: self.count]
+    def color(self) -> torch.Tensor:
+        return self._color[: self.count]
 
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
-        held = (self._coords, self._tsdf, self._weight, self._colour, self._keys, self._slots)
+        held = (self._coords, self._tsdf, self._weight, self._color, self._keys, self._slots)
         return sum(t.numel() * t.element_size() for t in held)
 
     def find(self, coords: torch.Tensor) -> torch.Tensor:
@@ -82,7 +82,7 @@ class VoxelBlocks:
             return
         self.base = centre
         kept = torch.nonzero(self._in_reach(self.coords))[:, 0]
-        for values in (self._coords, self._tsdf, self._weight, self._colour):
+        for values in (self._coords, self._tsdf, self._weight, self._color):
             values[: len(kept)] = values[kept]
         self.dropped += self.count - len(kept)
         self.count = len(kept)
@@ -113,7 +113,7 @@ class VoxelBlocks:
         self._coords[free] = new
         self._tsdf[free] = 0.0
         self._weight[free] = 0.0
-        self._colour[free] = 0.0
+        self._color[free] = 0.0
         self.count = max(self.count, int(free.max()) + 1 if len(free) else 0)
         self._index()
 
@@ -136,7 +136,7 @@ class VoxelBlocks:
             return
         # Doubling keeps the cost of growing small against the cost of filling.
         more = min(max(needed, 2 * capacity, 256), self.max_blocks) - capacity
-        for name in ("_coords", "_tsdf", "_weight", "_colour"):
+        for name in ("_coords", "_tsdf", "_weight", "_color"):
             old = getattr(self, name)
             setattr(self, name, torch.cat([old, old.new_zeros((more, *old.shape[1:]))]))
 

@@ -119,6 +119,7 @@ class BagPoses:
         self._ahead_ns = max(ahead_ns, AHEAD_NS)
         self._now_ns = self._read_to_ns = 0
         self._tracks: dict[str, _Track] = {}
+        self._parents: dict[str, set[str]] = {}
         self._static: dict[str, list[_Sample]] = {}
         self._read: deque[tuple[str, _Sample]] = deque()
         self._odometry_child = ""
@@ -149,9 +150,13 @@ class BagPoses:
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         """T_target_source (4, 4). Raises `TransformUnavailable`."""
         buffer = TransformBuffer()
-        moving = {c: t.around(self._now_ns, stamp_ns) for c, t in self._tracks.items()}
-        for child, samples in self._static.items():
-            static = self._newest(samples)
+        way = self._way_up(target.lstrip("/"), source.lstrip("/"))
+        moving = {
+            child: self._tracks[child].around(self._now_ns, stamp_ns)
+            for child in way & self._tracks.keys()
+        }
+        for child in way & self._static.keys():
+            static = self._newest(self._static[child])
             # Of a frame that is sent as both, the later one counts.
             if not any(s.time_ns >= static.time_ns for s in moving.get(child, ())):
                 moving.pop(child, None)
@@ -159,6 +164,16 @@ class BagPoses:
         for sample in itertools.chain.from_iterable(moving.values()):
             buffer.insert(sample.transform, static=False)
         return buffer.lookup(target, source, stamp_ns)
+
+    def _way_up(self, *frames: str) -> set[str]:
+        """The frames and all that were ever above them: a robot has many that matter to nobody."""
+        way, left = set(), [*frames]
+        while left:
+            frame = left.pop()
+            if frame not in way:
+                way.add(frame)
+                left += self._parents.get(frame, ())
+        return way
 
     def explain(self, error: TransformUnavailable) -> str:
         """Why there is no pose; which frames there are, the search for the camera has said."""
@@ -182,6 +197,8 @@ class BagPoses:
         except BadTransform as error:
             self.refused[f"{error}; it is ignored"] = None
             return None
+        child, parent = transform.child_frame_id.lstrip("/"), transform.header.frame_id.lstrip("/")
+        self._parents.setdefault(child, set()).add(parent)
         return _Sample(stamp_to_ns(transform.header.stamp), time_ns, transform)
 
     def _forget(self, before_ns: int) -> None:

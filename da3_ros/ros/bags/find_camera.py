@@ -74,7 +74,7 @@ class _Camera:
 
 
 def find_topics(bag: BagReader, choice: Choice = Choice()) -> BagTopics:
-    """The chosen camera, or the first one in colour that has a camera info.
+    """The chosen camera, or the first one in color that has a camera info.
 
     Raises `BagError` saying what is missing.
     """

@@ -39,7 +39,7 @@ class Listener(SpunNode):
         create(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def cloud(self) -> tuple[np.ndarray, np.ndarray]:
-        """All points (N, 3) in the world, metres, and their colours (N, 3) uint8."""
+        """All points (N, 3) in the world, metres, and their colors (N, 3) uint8."""
         stamps = [stamp for stamp in self._clouds if stamp in self._poses]
         if not stamps:
             return np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
@@ -63,8 +63,8 @@ class Listener(SpunNode):
         points = cloud_points(msg)[::CLOUD_STEP, ::CLOUD_STEP].ravel()
         xyz = np.stack([points[axis] for axis in "xyz"], axis=-1)
         packed = points["rgb"].view(np.uint32)
-        colours = np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=-1)
-        self._clouds[stamp_to_ns(msg.header.stamp)] = xyz, colours.astype(np.uint8)
+        colors = np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=-1)
+        self._clouds[stamp_to_ns(msg.header.stamp)] = xyz, colors.astype(np.uint8)
 
     def _on_pose(self, msg: PoseStamped) -> None:
         self._poses[stamp_to_ns(msg.header.stamp)] = pose_matrix(msg.pose)

@@ -56,7 +56,7 @@ def observe_graph(
 ) -> tuple[Recording, list[Finding]]:
     """Listen; returns what was heard of one camera, and the finding about QoS.
 
-    choice: its topics; the first colour camera if empty. Raises `BagError` when there is none.
+    choice: its topics; the first color camera if empty. Raises `BagError` when there is none.
     """
     context = Context()
     rclpy.init(context=context)

@@ -123,8 +123,8 @@ class SceneServices:
         if frames == self._frames_shown or self._cloud.get_subscription_count() == 0:
             return
         self._frames_shown = frames
-        points, colours = self._scene.cloud()
-        self._cloud.publish(messages.map_message(points, colours, self._world_header()))
+        points, colors = self._scene.cloud()
+        self._cloud.publish(messages.map_message(points, colors, self._world_header()))
 
     def _world_header(self):
         now_ns = self._node.get_clock().now().nanoseconds

@@ -8,7 +8,7 @@ import math
 import cv2
 import numpy as np
 
-from da3_ros.core.export.colormap import colour_depth, depth_range
+from da3_ros.core.export.colormap import color_depth, depth_range
 
 WIDTH = 360
 """px of each half; the panel shows them smaller."""
@@ -60,7 +60,7 @@ def side_by_side(rgb: np.ndarray, depth: np.ndarray, unit: str = "m") -> np.ndar
     near, far = depth_range(depth)
     small = cv2.resize(depth, (WIDTH, height), interpolation=cv2.INTER_NEAREST)
     halves = cv2.resize(rgb, (WIDTH, height), interpolation=cv2.INTER_AREA)
-    return np.hstack([halves, colour_depth(small, near, far), _legend(near, far, height, unit)])
+    return np.hstack([halves, color_depth(small, near, far), _legend(near, far, height, unit)])
 
 
 def depth_grid(depth: np.ndarray) -> np.ndarray:
@@ -77,7 +77,7 @@ def depth_grid(depth: np.ndarray) -> np.ndarray:
 def _legend(near: float, far: float, height: int, unit: str) -> np.ndarray:
     strip = np.full((height, LEGEND, 3), 255, np.uint8)
     depth = 1 / np.linspace(1 / near, 1 / far, height)
-    strip[:, 4:16] = colour_depth(depth, near, far)[:, None]
+    strip[:, 4:16] = color_depth(depth, near, far)[:, None]
     for row in np.linspace(12, height - 6, max(2, height // 60)).astype(int):
         text = f"{depth[min(row, height - 1)]:.3g} {unit}" if math.isfinite(far) else ""
         cv2.putText(

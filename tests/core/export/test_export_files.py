@@ -282,7 +282,7 @@ def tree(path):
     return json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
 
 
-def test_glb_colours_are_linear_and_unlit(found, tmp_path):
+def test_glb_colors_are_linear_and_unlit(found, tmp_path):
     # sRGB 188 is half of the light, within a step.
     assert linear_rgb(np.uint8([[0, 188, 255]]))[0].tolist() == [0, pytest.approx(0.5, rel=0.01), 1]
     export(replace(found, conf=None), "glb", tmp_path, {"filter_sky": False})
@@ -382,19 +382,19 @@ def test_depth_vis_shows_image_depth_and_a_legend_in_metres(found, tmp_path):
     assert np.array(Image.open(paths[0])).shape == (HEIGHT, 2 * WIDTH, 3)
 
 
-def test_depth_colours_run_from_red_to_violet_and_mark_the_unknown():
+def test_depth_colors_run_from_red_to_violet_and_mark_the_unknown():
     depth = np.array([1.0, 1.5, 4.0, np.nan, -1, np.inf])
-    colours = colormap.colour_depth(depth, 1.0, 4.0)
-    np.testing.assert_array_equal(colours[0], colormap.SPECTRAL[0])
-    np.testing.assert_array_equal(colours[2], colormap.SPECTRAL[255])
-    np.testing.assert_array_equal(colours[3:], [colormap.UNKNOWN] * 3)
+    colors = colormap.color_depth(depth, 1.0, 4.0)
+    np.testing.assert_array_equal(colors[0], colormap.SPECTRAL[0])
+    np.testing.assert_array_equal(colors[2], colormap.SPECTRAL[255])
+    np.testing.assert_array_equal(colors[3:], [colormap.UNKNOWN] * 3)
     assert colormap.depth_range(np.full(5, np.nan)) == (1.0, 1.0)
     matplotlib = pytest.importorskip("matplotlib", reason="matplotlib is a test-only comparison")
     theirs = matplotlib.colormaps["Spectral"](np.arange(256))[:, :3] * 255
     assert np.abs(colormap.SPECTRAL - theirs).max() < 1.5
 
 
-def test_feat_vis_gives_like_features_like_colours_in_all_views(found, tmp_path):
+def test_feat_vis_gives_like_features_like_colors_in_all_views(found, tmp_path):
     paths = export(found, "feat_vis", tmp_path, {"fps": 7})
     assert paths[-1] == tmp_path / "feat_vis" / "feat_layer_3.mp4"
     pictures = [np.array(Image.open(p)).astype(int) for p in paths[:-1]]

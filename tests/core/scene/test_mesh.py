@@ -30,7 +30,7 @@ def test_ply_read_by_plyfile(tmp_path):
     np.testing.assert_array_equal(np.stack(ply["face"]["vertex_indices"]), mesh.faces)
 
 
-def test_glb_is_unlit_and_its_colours_are_linear(tmp_path):
+def test_glb_is_unlit_and_its_colors_are_linear(tmp_path):
     mesh = tetrahedron()
     mesh.save_glb(tmp_path / "m.glb")
     data = (tmp_path / "m.glb").read_bytes()
@@ -52,7 +52,7 @@ def test_glb_is_unlit_and_its_colours_are_linear(tmp_path):
     np.testing.assert_allclose(linear[2], [0.21586, 0.05127, 0.00304], atol=2e-4)
 
 
-def test_a_mesh_without_colours_saves_too(tmp_path):
+def test_a_mesh_without_colors_saves_too(tmp_path):
     plain = Mesh(tetrahedron().vertices, tetrahedron().faces)
     plain.save_glb(tmp_path / "m.glb")
     plain.save_ply(tmp_path / "m.ply")

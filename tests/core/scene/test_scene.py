@@ -27,8 +27,8 @@ def box_file(tmp_path):
 def test_fuse_build_render():
     scene = Scene(CONFIG)
     scene.integrate(WALL, np.eye(4), CAMERA, np.full((60, 80, 3), 77, np.uint8))
-    points, colours = scene.cloud()
-    assert points.dtype == np.float64 and (colours == 77).all()
+    points, colors = scene.cloud()
+    assert points.dtype == np.float64 and (colors == 77).all()
     np.testing.assert_allclose(points[:, 2], 2.0, atol=1e-4)
     assert scene.frames == 1 and scene.nbytes > 0
     scene.build_mesh()

@@ -70,8 +70,8 @@ def test_a_ball_becomes_one_closed_surface_across_blocks_and_chunks():
 
 def test_two_windows_that_disagree_make_one_wall_weighted_by_confidence():
     volume = TsdfVolume(0.02)
-    volume.integrate(wall(1.00), at(), SMALL, confidence=np.full((120, 160), 3.0))
-    volume.integrate(wall(1.04), at(), SMALL, confidence=np.full((120, 160), 1.0))
+    volume.integrate(wall(1.00), at(), SMALL, conf=np.full((120, 160), 3.0))
+    volume.integrate(wall(1.04), at(), SMALL, conf=np.full((120, 160), 1.0))
     points, _ = surface_points(volume)
     np.testing.assert_allclose(points[:, 2], 1.01, atol=1e-4)
 
@@ -80,8 +80,8 @@ def test_a_pixel_without_confidence_changes_nothing():
     volume = TsdfVolume(0.02)
     volume.integrate(wall(1.0), at(), SMALL)
     for value in (np.nan, 0.0, -3.0):
-        volume.integrate(wall(1.05), at(), SMALL, confidence=np.full((120, 160), value))
-    volume.integrate(wall(1.0), at(), SMALL, confidence=np.full((120, 160), np.inf))
+        volume.integrate(wall(1.05), at(), SMALL, conf=np.full((120, 160), value))
+    volume.integrate(wall(1.0), at(), SMALL, conf=np.full((120, 160), np.inf))
     np.testing.assert_allclose(surface_points(volume)[0][:, 2], 1.0, atol=1e-4)
 
 
@@ -114,16 +114,16 @@ def test_unknown_depth_alone_makes_nothing():
         extract_mesh(volume)
 
 
-def test_colours_follow_the_image():
+def test_colors_follow_the_image():
     volume = TsdfVolume(0.02)
     image = np.zeros((120, 160, 3), np.uint8)
     image[:, :80], image[:, 80:] = (200, 30, 10), (0, 90, 250)
     volume.integrate(wall(1.0), at(), SMALL, image)
     mesh = extract_mesh(volume)
-    points, colours = surface_points(volume)
-    for position, colour in ((points, colours), (mesh.vertices, mesh.vertex_colors)):
-        assert (colour[position[:, 0] < -0.02] == (200, 30, 10)).all()
-        assert (colour[position[:, 0] > 0.02] == (0, 90, 250)).all()
+    points, colors = surface_points(volume)
+    for position, color in ((points, colors), (mesh.vertices, mesh.vertex_colors)):
+        assert (color[position[:, 0] < -0.02] == (200, 30, 10)).all()
+        assert (color[position[:, 0] > 0.02] == (0, 90, 250)).all()
 
 
 def test_exact_far_from_the_world_origin():
@@ -170,7 +170,7 @@ def test_memory_is_flat_over_a_thousand_frames_of_a_moving_camera():
     [
         ({"depth": wall(1.0)[:5]}, "depth has shape"),
         ({"image": np.zeros((2, 2, 3), np.uint8)}, "image has shape"),
-        ({"confidence": np.ones((3, 3))}, "confidence has shape"),
+        ({"conf": np.ones((3, 3))}, "conf has shape"),
         ({"T_world_cam": np.full((4, 4), np.nan)}, "T_world_cam: contains NaN"),
         ({"camera": CameraModel(160, 120, SMALL.K, "plumb_bob", np.full(5, 0.1))}, "lens"),
     ],

@@ -73,11 +73,11 @@ PLAIN = [("/camera/image", raw()), ("/camera/camera_info", info())]
             "/a/unknown",
             Image(header=head(), width=16, height=12, encoding="mine", step=48, data=bytes(576)),
         ),
-        ("/a/overlay", raw()),  # in colour, without a camera info beside it
+        ("/a/overlay", raw()),  # in color, without a camera info beside it
         ("/camera/image/compressed", compressed("rgb8; jpeg compressed bgr8", COLOR, ".jpg")),
     ],
 )
-def test_the_colour_camera_is_taken(tmp_path, other):
+def test_the_color_camera_is_taken(tmp_path, other):
     topics = find(tmp_path, [other, *PLAIN])
     assert (topics.image, topics.compressed, topics.size) == ("/camera/image", False, (12, 16))
     assert topics.camera_info == "/camera/camera_info"

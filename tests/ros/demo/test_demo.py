@@ -59,7 +59,7 @@ def test_nothing_published_is_a_failure(tmp_path):
     assert code == 1 and "no depth was published" in demo.lines[-1]
 
 
-def test_depth_picture_has_its_colours_and_legend():
+def test_depth_picture_has_its_colors_and_legend():
     depth = np.linspace(1, 4, 100 * 80, dtype=np.float32).reshape(100, 80)
     depth[:20] = np.nan
     picture = draw_depth(depth)
@@ -73,9 +73,9 @@ def test_the_view_from_above_takes_any_cloud(count):
     rng = np.random.default_rng(0)
     points = rng.uniform(-3, 3, (count, 3))
     points[: count // 10] = np.nan
-    colours = np.full((count, 3), (0, 200, 0), np.uint8)
+    colors = np.full((count, 3), (0, 200, 0), np.uint8)
     path = np.array([[0.0, 0, 1], [1, 0, 1]])
-    picture = draw_from_above(points, colours, path)
+    picture = draw_from_above(points, colors, path)
     assert picture.shape == (MAP_SIZE, MAP_SIZE, 3)
     drawn = (picture == (0, 200, 0)).all(axis=-1).sum()
     assert 0.85 * count <= drawn <= count
