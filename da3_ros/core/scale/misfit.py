@@ -24,6 +24,13 @@ STEP_FOCAL = 0.01
 FEWEST = 60
 """Sightings below which nothing is said."""
 
+SHORTEST = 1e-3
+"""s between frames below which stamps are no times of a moving camera."""
+
+EXPLAINED = 0.75
+"""Of the residuals at most this much may remain, or something else is wrong: poses that jump from
+frame to frame, a rolling shutter. One delay and one focal length then mean nothing."""
+
 SURE = 5.0
 """Standard deviations that are no chance."""
 
@@ -68,7 +75,10 @@ class MisfitWatch:
         if np.isfinite(sightings.seen_at[..., 0]).sum() < FEWEST or len(frames) < 2:
             return Misfit()
         changed = (_later(frames, view, sightings, STEP_S), _longer(sightings, 1 + STEP_FOCAL))
-        steps, sigma = _fit(*_effects(sightings, changed, w))
+        columns, wanted = _effects(sightings, changed, w)
+        steps, sigma = _fit(columns, wanted)
+        if np.median(np.abs(wanted - columns @ steps)) > EXPLAINED * np.median(np.abs(wanted)):
+            steps, sigma = np.zeros(2), np.full(2, np.inf)
         self._found.append(np.where(np.isfinite(sigma), steps, np.nan))
         own = np.where(np.abs(steps) > SURE * sigma, steps, 0.0)
         lasting = self._lasting()
@@ -137,6 +147,8 @@ def _later(frames: tuple[Frame, ...], view: int, sightings: Sightings, by: float
 def _at(frames: tuple[Frame, ...], i: int, by: float) -> np.ndarray:
     a, b = (i, i + 1) if i + 1 < len(frames) else (i - 1, i)
     seconds = (frames[b].stamp_ns - frames[a].stamp_ns) * 1e-9
+    if seconds < SHORTEST:
+        return frames[i].T_world_cam
     fraction = (i - a) + by / seconds
     T_a, T_b = frames[a].T_world_cam, frames[b].T_world_cam
     turn = Rotation.from_matrix(T_a[:3, :3].T @ T_b[:3, :3]).as_rotvec()
