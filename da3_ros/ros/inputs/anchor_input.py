@@ -137,7 +137,7 @@ def cloud_xyz(msg: PointCloud2) -> np.ndarray:
         raise AnchorError("its rows are padded; publish them without gaps")
     if len(msg.data) < msg.width * msg.height * msg.point_step:
         raise AnchorError(
-            f"{len(msg.data)} bytes are no {msg.width}x{msg.height} points of {msg.point_step} bytes"
+            f"{len(msg.data)} bytes are not {msg.width}x{msg.height} points of {msg.point_step}"
         )
     points = point_cloud2.read_points(msg, field_names=["x", "y", "z"]).ravel()
     points = points[:: _step(len(points))]
