@@ -18,7 +18,7 @@ COMPILED := $(wildcard da3_ros/net/*.cpp msg/*.msg srv/*.srv action/*.action pip
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test test-oldest lint check-bare bench soak parity eval-demo clean
+.PHONY: help demo test test-oldest lint check-bare bench soak parity eval-demo eval-metres clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -51,6 +51,9 @@ parity: $(VENV)/built $(VENV)/test-tools  ## every preset at true size against t
 
 eval-demo: $(VENV)/built $(VENV)/test-tools  ## accuracy of the shipped model
 	$(BIN)/python -m tools.training.eval_demo $(ARGS)
+
+eval-metres: $(VENV)/built $(VENV)/test-tools  ## how right metres are: by cameras, by points of the scene
+	$(BIN)/python -m tools.eval_metres $(ARGS)
 
 clean:  ## remove what make made
 	rm -rf .venv build dist out *.egg-info

@@ -25,6 +25,7 @@ from da3_ros.core.export.gaussians import moved, with_gaussians_at_depth
 from da3_ros.core.inference_request import GivenCameras, InferenceRequest, check_request
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale import align
+from da3_ros.core.scale.anchor_depth import anchor_depth
 from da3_ros.core.scene.mesh import Mesh
 from da3_ros.core.scene.render_depth import render_depth
 from da3_ros.net.checkpoint import load_network
@@ -32,7 +33,14 @@ from da3_ros.net.nested import METRIC_FOCAL, NestedNetwork
 from da3_ros.net.network import Cameras, NetOutput, Network
 from da3_ros.net.presets import PRESETS
 
-__all__ = ["CameraModel", "DepthAnything3", "Mesh", "Prediction", "render_depth"]
+__all__ = [
+    "CameraModel",
+    "DepthAnything3",
+    "Mesh",
+    "Prediction",
+    "anchor_depth",
+    "render_depth",
+]
 
 _log = logging.getLogger(__name__)
 

@@ -36,6 +36,7 @@ else:
 
 # Threads of torch that wait for each other on a busy machine take ten times as long.
 os.environ["OMP_NUM_THREADS"] = "1"
+torch.set_num_threads(1)
 
 # Machines may be busy, and the same commit gives the same verdict everywhere. To look for new
 # counterexamples: pytest --hypothesis-profile search

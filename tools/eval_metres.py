@@ -40,6 +40,8 @@ WAYS = {
 }
 SIZE = (480, 640)
 FARTHEST = 50.0
+PERIOD_NS = 166_666_667
+"""Between frames: every fifth of 30 Hz."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ def demo_room(count: int) -> list[list[Shot]]:
     shots: dict[int, Shot] = {}
     for i in sorted({int(s) + k for s in starts for k in range(max(VIEWS))}):
         view = render_room(path[i], DEMO_CAMERA)
-        shots[i] = Shot(Frame("demo", i, view.image, view.camera, view.T_world_cam), view.depth)
+        shots[i] = Shot(
+            Frame("demo", i * PERIOD_NS, view.image, view.camera, view.T_world_cam), view.depth
+        )
     return [[shots[s + k] for k in range(max(VIEWS))] for s in starts]
 
 
@@ -91,7 +95,10 @@ def _shot(windows, k: int) -> Shot:
     camera = CameraModel(SIZE[1], SIZE[0], windows.K[0, k].double().numpy())
     T_world_cam = windows.T_world_cam[0, k].numpy()
     image = windows.images[0, k].numpy()
-    return Shot(Frame("scene", k, image, camera, T_world_cam), windows.depth[0, k].float().numpy())
+    return Shot(
+        Frame("scene", k * PERIOD_NS, image, camera, T_world_cam),
+        windows.depth[0, k].float().numpy(),
+    )
 
 
 def kitchen(count: int) -> list[list[Shot]]:
@@ -101,10 +108,10 @@ def kitchen(count: int) -> list[list[Shot]]:
     return [[_kitchen_shot(names[s + k], int(s + k)) for k in range(max(VIEWS))] for s in starts]
 
 
-def _kitchen_shot(name: str, stamp_ns: int) -> Shot:
+def _kitchen_shot(name: str, number: int) -> Shot:
     image, depth, T_world_cam, K = read_view(name, *SIZE)
     camera = CameraModel(SIZE[1], SIZE[0], K)
-    return Shot(Frame("kitchen", stamp_ns, image, camera, T_world_cam), depth)
+    return Shot(Frame("kitchen", number * PERIOD_NS, image, camera, T_world_cam), depth)
 
 
 def table(name: str, network, groups: list[list[Shot]]) -> str:

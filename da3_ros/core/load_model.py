@@ -74,12 +74,16 @@ def _check_views(config: Config, preset: Preset) -> None:
     if config.pose.source == "none" or preset.metric:
         return
     another = "take a metric model (depth-anything/DA3METRIC-LARGE), or set pose.source to none"
-    if not preset.any_view:
-        raise ModelError(f"{preset.name} sees no poses, and its depth has no unit: {another}")
-    if config.window.size * len(config.input.cameras) < 2:
+    source = config.scale.source
+    if source == "cameras" and not preset.any_view:
         raise ModelError(
-            f"window.size is 1, and {preset.name} measures metres by the distance between views of "
-            f"one window: set window.size to 2 or more, {another}"
+            f"{preset.name} sees no poses, so that scale.source 'cameras' says nothing about its "
+            f"unit: set scale.source to auto, {another}"
+        )
+    if source != "anchors" and config.window.size * len(config.input.cameras) < 2:
+        raise ModelError(
+            f"window.size is 1, and metres of {preset.name} come from several views of one window: "
+            f"set window.size to 2 or more, or scale.source to anchors; {another}"
         )
 
 

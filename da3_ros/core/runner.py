@@ -6,7 +6,7 @@ frame. A jump in time replaces the pipeline; the worker may still be busy with t
 what comes out of that is thrown away.
 
     thread      may call
-    callbacks   take, clear, finish, start, stop
+    callbacks   take, add_anchors, clear, finish, start, stop
     worker      (own) _work
     services    newest, look_again, forget
     any         failure
@@ -30,6 +30,7 @@ from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.preprocess import plan_resize
 from da3_ros.core.process_res import process_res
 from da3_ros.core.rig_sync import RigSynchroniser
+from da3_ros.core.scale.anchors import Anchors
 from da3_ros.core.scene.scene import Scene
 from da3_ros.core.sliding_window import Window
 from da3_ros.core.worker import Worker
@@ -121,6 +122,10 @@ class Runner:
         for silent in self._rig.silent():
             sentence = f"camera {silent} sends no usable images; the others go on without it"
             self._log.warn((silent, "silent"), sentence)
+
+    def add_anchors(self, anchors: Anchors) -> None:
+        """Points from outside, for the windows that come."""
+        self._pipeline.anchors.add(anchors)
 
     def finish(self) -> None:
         """No more frames will come: process those that wait for other cameras of the rig."""
@@ -267,6 +272,8 @@ class Runner:
             self._log.warn("memory", str(result.limit))
         if result.link and result.link.broken:
             self._log.warn("chain", f"odometry: {result.link.broken}")
+        if result.evidence and (jump := result.evidence.jump):
+            self._log.warn("scale", jump)
         if self._config.scene.enabled:
             self._scene.configure(self._config.scene)
             fuse(result, self._scene, self._config.output)

@@ -20,7 +20,7 @@ import numpy as np
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
-from da3_ros.core.config import Config
+from da3_ros.core.config import Config, ConfigError
 from da3_ros.core.export import ExportError
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.load_model import ModelError, free_memory
@@ -106,7 +106,7 @@ class DepthNode(LifecycleNode):
         """Load the model and warm it up, advertise topics and services."""
         try:
             configured = self._configured = Configured.build(self)
-        except (ExportError, ModelError, MeshError) as error:
+        except (ConfigError, ExportError, ModelError, MeshError) as error:
             self.get_logger().error(str(error))
             return FAILURE
         network = configured.runner.network
@@ -190,6 +190,7 @@ class DepthNode(LifecycleNode):
             cameras = self._active.inputs.cameras
             cameras.clear(Drop.TIME_JUMP)
             cameras.poses.clear()
+            self._active.inputs.anchors.clear()
             self._configured.runner.clear()
 
     def reset(self) -> None:

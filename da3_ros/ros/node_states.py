@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import torch
 
+from da3_ros.core.body_mask import read_mask
 from da3_ros.core.export.running import check_export
 from da3_ros.core.load_model import find_device, load_model
 from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
 from da3_ros.ros.entities import Entities
 from da3_ros.ros.health.rates import Statistics
+from da3_ros.ros.inputs.anchor_input import AnchorInput
 from da3_ros.ros.inputs.cameras import Cameras
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.subscriptions import Inputs
@@ -34,9 +36,11 @@ class Configured:
 
     @staticmethod
     def build(node) -> Configured:
-        """For a `DepthNode`. Raises `ExportError`, `ModelError` and `MeshError`."""
+        """For a `DepthNode`. Raises `ConfigError`, `ExportError`, `ModelError`, `MeshError`."""
         # First what is quick to find out: weights may take minutes.
         check_export(node.config.export)
+        for name in node.config.input.cameras:
+            read_mask(node.config.input.mask, name)
         scene = Scene(node.config.scene, str(find_device(node.config.model.device)))
         network = load_model(node.config)
         device = next(network.parameters()).device
@@ -69,7 +73,8 @@ class Active:
             cameras = Cameras(
                 node.live, node.counts, node.log, poses, runner.take, node.start_over, node.now_ns
             )
-            return Active(Inputs(entities, node.live, node.log, cameras), entities)
+            anchors = AnchorInput(node.live, node.log, poses, runner.add_anchors, node.now_ns)
+            return Active(Inputs(entities, node.live, node.log, cameras, anchors), entities)
 
     def close(self) -> None:
         """Unsubscribe."""

@@ -12,12 +12,14 @@ from rclpy.node import Node
 
 from da3_ros.core.frame_counts import FrameCounts
 from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.scale.placement import CONTRADICTION, TOO_FEW, Evidence
 from da3_ros.msg import Status
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.process_memory import resident_bytes
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.inputs.cameras import Cameras
 from da3_ros.ros.node_states import Configured
+from da3_ros.ros.outputs.publishers import add_evidence
 from da3_ros.ros.outputs.publishing import create_publisher
 
 MAX_ROTATION_RESIDUAL = 0.35
@@ -101,9 +103,11 @@ def _columns(counts: Counter[str]) -> tuple[list[str], list[int]]:
 
 def _alarms(newest: WindowDepth | None) -> list[str]:
     """What is wrong with the newest window, in sentences."""
-    if newest is None or newest.rotation_residuals is None:
+    if newest is None:
         return []
-    alarms = []
+    alarms = _alarms_of_points(newest.evidence)
+    if newest.rotation_residuals is None:
+        return alarms
     if not math.isfinite(newest.scale.scale):
         alarms.append("the scale is not known yet: the camera has to move; depth is NaN until then")
     if newest.scale.is_contradictory:
@@ -119,12 +123,41 @@ def _alarms(newest: WindowDepth | None) -> list[str]:
     return alarms
 
 
+def _alarms_of_points(evidence: Evidence | None) -> list[str]:
+    if evidence is None or evidence.fault in ("", TOO_FEW):
+        return []
+    if evidence.fault == CONTRADICTION:
+        return [
+            "points of the scene contradict each other: something that moves fills the picture, "
+            f"or anchors are misplaced; metres rest on {evidence.source}"
+        ]
+    return [
+        f"{evidence.fault}: points are {evidence.across:.1f} px off their epipolar lines (median; "
+        f"scale.max_residual){_explanation(evidence)}: check extrinsics, camera_info and time "
+        f"stamps; metres rest on {evidence.source}"
+    ]
+
+
+def _explanation(evidence: Evidence) -> str:
+    """What a fault would come from, in numbers."""
+    causes = []
+    if abs(evidence.delay) >= 0.005:
+        late = "late" if evidence.delay > 0 else "early"
+        causes.append(f"poses that are {abs(evidence.delay) * 1e3:.0f} ms too {late}")
+    if abs(evidence.focal) >= 0.005:
+        long = "long" if evidence.focal > 0 else "short"
+        causes.append(f"a focal length {abs(evidence.focal):.1%} too {long}")
+    return f", as from {' and '.join(causes)}" if causes else ""
+
+
 def _add_scale(msg: Status, newest: WindowDepth | None) -> None:
     msg.scale = msg.scale_spread = msg.scale_age = math.nan
     msg.translation_residual = msg.rotation_residual = msg.window_scale_spread = math.nan
+    add_evidence(msg, None)
     if newest is None:
         return
     scale = newest.scale
+    add_evidence(msg, newest.evidence)
     msg.scale, msg.scale_spread, msg.scale_age = map(float, (scale.scale, scale.spread, scale.age))
     msg.window_scale_spread = float(scale.window_spread)
     if newest.position_residuals is not None:
@@ -184,6 +217,12 @@ def _values(msg: Status) -> dict[str, object]:
         "scale spread": f"{msg.scale_spread:.3f}",
         "scale spread of the window": f"{msg.window_scale_spread:.3f}",
         "scale age [s]": f"{msg.scale_age:.1f}",
+        "scale source": msg.scale_source,
+        "scale correction": msg.scale_correction,
+        "scale points": msg.scale_points,
+        "scale spread of the points": f"{msg.points_spread:.3f}",
+        "depth error at held-out points [%]": f"{100 * msg.depth_error:.1f}",
+        "epipolar residual [px]": f"{msg.epipolar_residual:.2f}",
         "pose residual [m]": f"{msg.translation_residual:.3f}",
         "pose residual [rad]": f"{msg.rotation_residual:.3f}",
         "device memory [MB]": msg.device_memory >> 20,

@@ -33,3 +33,17 @@ def test_names_that_cannot_be_are_one_sentence(name):
     with pytest.raises(ModelError, match="model.name is ") as caught:
         load_model(config(name))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "parameters, sentence",
+    [
+        ({"scale.source": "cameras"}, "da3mono-large sees no poses.*set scale.source to auto"),
+        ({"window.size": 1}, "window.size is 1.*set window.size to 2 or more, or scale.source"),
+    ],
+)
+def test_poses_promise_metres(parameters, sentence):
+    """Before any weights are read."""
+    config = from_dict({"model.name": "da3mono-large", "model.device": "cpu", **parameters})
+    with pytest.raises(ModelError, match=sentence):
+        load_model(config)

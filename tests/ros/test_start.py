@@ -118,8 +118,7 @@ def test_what_would_fail_later_fails_before_the_hub(robot, start):
         ("export.formats", "usdz", "export.formats is 'usdz': export format 'usdz' is unknown"),
         ("scene.mesh", "/no/such.ply", "/no/such.ply"),
         ("model.device", "tpu", "model.device is 'tpu'"),
-        ("window.size", 1, "window.size is 1, and da3-small measures metres by the distance"),
-        ("model.name", "da3mono-large", "da3mono-large sees no poses, and its depth has no unit"),
+        ("window.size", 1, "window.size is 1, and metres of da3-small come from several views"),
     ):
         before = get_parameter(robot, name)
         assert set_parameter(robot, name, value).successful

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from da3_ros.net.presets import PRESETS
-from tools.bench import cache, node_overhead
+from tools.bench import cache, node_overhead, parallax
 from tools.bench.plot import plot_growth
 from tools.bench.streaming import Case, matmul_peak, measure, peak_memory, print_peak
 
@@ -45,6 +45,7 @@ def main() -> int:
         "bf16_peak_tflops": peak,
         "streaming": rows,
         "node_overhead": node_overhead.measure(),
+        "parallax": parallax.measure(),
         "cache": held,
     }
     _print(report)
@@ -97,6 +98,10 @@ def _print(report: dict) -> None:
     print(
         f"\nBesides the network, one core, 640x480, all topics: {overhead['ms_median']} ms median "
         f"({overhead['ms_spread'][0]} to {overhead['ms_spread'][1]})"
+    )
+    print(
+        f"\nMetres from parallax, one core, 640x480, 4 views: {report['parallax']['ms_median']} ms "
+        "per published frame (tracks, points, correction)"
     )
     print(
         f"\nA stream of {held['frames']} frames never held more than {held['most_encodings']} "

@@ -70,9 +70,7 @@ class FuzzSender:
             "/tf_static": node.create_publisher(TFMessage, "/tf_static", latched),
             "odometry": node.create_publisher(Odometry, "odometry", DEPTH),
         }
-        head = messages.header("base_link", time.time_ns())
-        mount = messages.transform_message(T_BASE_CAMERA, head, "camera_optical_frame")
-        self._publish("/tf_static", TFMessage(transforms=[mount]))
+        self._send_mount()
 
     def is_heard(self, *topics: str) -> bool:
         """Whether the node subscribes to all of these."""
@@ -131,8 +129,16 @@ class FuzzSender:
                 self.refused[error.cause] += 1
         self._publish("/tf", msg)
 
+    def _send_mount(self) -> None:
+        """Where the camera is on the robot; again and again: tf2 believes the last one who spoke
+        of a frame, and that may have been a fuzzed transform."""
+        head = messages.header("base_link", time.time_ns())
+        mount = messages.transform_message(T_BASE_CAMERA, head, "camera_optical_frame")
+        self._publish("/tf_static", TFMessage(transforms=[mount]))
+
     def _send_pose(self) -> None:
         """Where the robot is now, both as TF and as odometry."""
+        self._send_mount()
         stamp_ns = time.time_ns()
         T = poses.compose(np.eye(3), np.array([stamp_ns % 10**12 * 1e-9, 0.0, 0.0]))
         head = messages.header("odom", stamp_ns)

@@ -17,19 +17,23 @@ corrected depth, measured by something that the network has never seen.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
-from da3_ros.core.scale.field import Field
+from da3_ros.core.scale.field import Neighbourhoods
 from da3_ros.core.scale.samples import Samples
 
 KINDS = ("none", "scale", "shift", "curve", "field")
+KINDS_OF = {"auto": KINDS, "scale": ("scale",), "field": ("scale", "field"), "none": ("none",)}
+"""What is tried, by the parameter scale.correction; a field takes more points than a scale."""
+
 FEWEST = {"none": 0, "scale": 10, "shift": 30, "curve": 40, "field": 40}
 """Points below which a kind is not tried."""
 
 FOLDS = 4
-BEARABLE = 1.0
+BEARABLE = 2.0
 """Standard errors by which a simpler kind may miss more than the best one."""
 
 KNOTS = 6
@@ -51,7 +55,7 @@ class Scale:
     log: float = 0.0
 
     def __call__(self, log_depth: np.ndarray, place: np.ndarray) -> np.ndarray:
-        return np.full(log_depth.shape, self.log)
+        return np.full(log_depth.shape, self.log, log_depth.dtype)
 
     @staticmethod
     def fit(samples: Samples) -> Scale:
@@ -75,7 +79,7 @@ class Shift:
         inverse = np.exp(-samples.log_depth)
         true = -samples.log_depth - samples.log_ratio
         a, b = np.exp(-samples.median), 0.0
-        for _ in range(10):
+        for _ in range(5):
             said = np.maximum(a * inverse + b, 0.1 * a * inverse)
             rest = true - np.log(said)
             slope = np.stack([inverse, np.ones_like(inverse)], axis=1) / said[:, None]
@@ -102,7 +106,7 @@ class Curve:
         bends, steps = np.diff(np.eye(KNOTS), 2, axis=0), np.diff(np.eye(KNOTS), axis=0)
         stiff = STIFFNESS * samples.weight.mean() * (bends.T @ bends + 0.1 * steps.T @ steps)
         values = np.full(KNOTS, samples.median)
-        for _ in range(6):
+        for _ in range(4):
             rest = samples.log_ratio - hats @ values
             values = _solve(hats, samples.log_ratio, samples.weight * _trust(rest), stiff)
         return Curve(knots, values)
@@ -135,33 +139,27 @@ class Choice:
 def choose(samples: Samples, height: float, kinds: tuple[str, ...]) -> Choice:
     """The simplest of `kinds` that the points bear out. height: of the picture, in widths."""
     tried = [kind for kind in kinds if len(samples) >= FEWEST[kind]]
-    if not tried:
-        return Choice("none", Scale(), np.nan)
-    if len(samples) < FEWEST["scale"]:
-        return Choice(tried[0], fit(tried[0], samples, height), np.nan)
-    missed = {kind: np.abs(_held_out(kind, samples, height)) for kind in tried}
+    around = Neighbourhoods(samples) if "field" in tried else None
+    missed = {kind: np.abs(_held_out(kind, samples, around)) for kind in tried}
     share = samples.weight / samples.weight.sum()
     best = min(tried, key=lambda kind: share @ missed[kind])
     kind = next(k for k in tried if k == best or _is_borne(missed[k], missed[best], share))
-    return Choice(kind, fit(kind, samples, height), float(share @ np.expm1(missed[kind])))
+    correction = around.field(height) if kind == "field" else FITS[kind](samples)
+    return Choice(kind, correction, float(share @ np.expm1(missed[kind])))
 
 
-def fit(kind: str, samples: Samples, height: float) -> Correction:
-    """One of `KINDS`, fitted to all samples."""
-    if kind == "field":
-        return Field.fit(samples, samples.median, height)
-    return {"none": lambda s: Scale(), "scale": Scale.fit, "shift": Shift.fit, "curve": Curve.fit}[
-        kind
-    ](samples)
+FITS = {"none": lambda samples: Scale(), "scale": Scale.fit, "shift": Shift.fit, "curve": Curve.fit}
 
 
-def _held_out(kind: str, samples: Samples, height: float) -> np.ndarray:
+def _held_out(kind: str, samples: Samples, around: Neighbourhoods | None) -> np.ndarray:
     """(P,) ln of true over corrected depth, each point by a fit without its quarter."""
     fold = np.arange(len(samples)) % FOLDS
+    if kind == "field":
+        return samples.log_ratio - around.held_out(fold)
     rest = np.empty(len(samples))
     for k in range(FOLDS):
         out = samples[fold == k]
-        correction = fit(kind, samples[fold != k], height)
+        correction = FITS[kind](samples[fold != k])
         rest[fold == k] = out.log_ratio - correction(out.log_depth, out.place)
     return rest
 
@@ -172,3 +170,20 @@ def _is_borne(missed: np.ndarray, by_best: np.ndarray, share: np.ndarray) -> boo
     mean = share @ more
     error = np.sqrt(share**2 @ (more - mean) ** 2)
     return bool(mean <= BEARABLE * error)
+
+
+def factor_map(correction: Correction, depth: np.ndarray, start: float) -> np.ndarray:
+    """(h, w) float32 that depth (h, w) is multiplied with: `start`, and then the correction."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        log = np.log(depth.astype(np.float32, copy=False)) + np.float32(np.log(start))
+        factor = np.exp(correction(log, _places(*depth.shape)))
+    return (factor * np.float32(start)).astype(np.float32, copy=False)
+
+
+@lru_cache(maxsize=4)
+def _places(height: int, width: int) -> np.ndarray:
+    """(h, w, 2) float32 x and y of pixels, in widths of the picture."""
+    x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / width)
+    places = np.stack([x, y], axis=-1).astype(np.float32)
+    places.flags.writeable = False
+    return places

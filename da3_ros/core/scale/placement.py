@@ -71,6 +71,12 @@ class ChainLink:
     broken: str = ""
 
 
+TOO_FEW = "too few points"
+CONTRADICTION = "the points contradict each other"
+MISFIT = "poses, calibration or time stamps do not fit the pictures"
+"""Why points of the scene are not used."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What the metres of a window rest on, and how well that fits.
@@ -81,9 +87,11 @@ class Evidence:
     points: how many were used. spread: weighted median of their deviation from one scale, ln.
     depth_error: mean relative error of the published depth at points left out of the fit.
     across, along: medians of what is left between tracks and epipolar lines, px at working size
-    (tracks.py), over `sightings`. change: ln of the scale over that of the window before;
-    doubt: what their uncertainties allow. NaN where nothing was measured.
-    fault: why points that there were are not used, in words; else empty.
+    (tracks.py), over `sightings`. delay (s), focal (share): by which poses seem late and the focal
+    length too long (misfit.py); 0 unless that is sure. change: ln of the scale over that of the
+    window before; doubt: what their uncertainties allow. NaN where nothing was measured. before:
+    the source of that window.
+    fault: why points are not used, one of the three above; else empty.
     """
 
     source: str
@@ -94,14 +102,30 @@ class Evidence:
     across: float = np.nan
     along: float = np.nan
     sightings: int = 0
+    delay: float = 0.0
+    focal: float = 0.0
     change: float = np.nan
     doubt: float = np.nan
+    before: str = ""
     fault: str = ""
 
     @property
     def has_jumped(self) -> bool:
         """The scale changed by more than its own uncertainty."""
         return abs(self.change) > self.doubt
+
+    @property
+    def jump(self) -> str:
+        """What a change of the source did to the metres, if more than they are certain; or empty.
+
+        While the source stays, the points do: only the network's own unit has changed then.
+        """
+        if self.source == self.before or not self.has_jumped:
+            return ""
+        return (
+            f"metres changed by {np.expm1(self.change):+.0%} when they came to rest on "
+            f"{self.source} instead of {self.before}; their uncertainty is {self.doubt:.0%}"
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -103,24 +103,50 @@ class Residuals:
     sightings: int
 
 
-def triangulate(sightings: Sightings) -> tuple[ScenePoints, Residuals]:
-    """Points that pass the gates, and what is left between poses and pictures."""
-    turned, moved = _motion(sightings)
-    w = _refine(turned, moved, sightings.seen_at, _start(turned, moved, sightings.seen_at))
-    residual, slope = _residuals(turned, moved, sightings.seen_at, w)
-    along, across = _split(residual, slope)
+def triangulate(sightings: Sightings, w: np.ndarray | None = None) -> tuple[ScenePoints, Residuals]:
+    """Points that pass the gates, and what is left between poses and pictures.
+
+    w: (P,) inverse depths, if they are fitted already.
+    """
+    w = refine(sightings) if w is None else w
+    residual, slope = residuals_of(sightings, w)
+    along, across = split(residual, slope)
     error = np.linalg.norm(residual, axis=-1)
     seen = np.isfinite(error)
+    # Across has lost nothing to w: its deviation is the noise of a pixel's coordinate.
     noise = max(LEAST_NOISE, 1.4826 * np.nan_to_num(_median(across[seen])))
     weight = np.where(seen, _weight(error), 0.0)
-    # Across has lost nothing to w: its deviation is the noise of a pixel's coordinate.
-    information = np.nansum(weight * np.nansum(slope**2, axis=-1), axis=0) / noise**2
+    information = np.sum(weight * np.sum(slope**2, axis=-1), axis=0) / noise**2
     with np.errstate(divide="ignore", invalid="ignore"):
         sigma = 1 / np.sqrt(information) / w
         mean_error = np.nansum(error, axis=0) / seen.sum(axis=0)
         good = (w > 0) & (sigma < MOST_SIGMA) & (mean_error < np.clip(4 * noise, *MOST_ERROR))
         points = ScenePoints(sightings.pixels[good], 1 / w[good], sigma[good])
     return points, Residuals(_median(across[seen]), _median(along[seen]), int(seen.sum()))
+
+
+def refine(
+    sightings: Sightings, start: np.ndarray | None = None, iterations: int = ITERATIONS
+) -> np.ndarray:
+    """(P,) inverse depths, 1/m, that fit all views; Gauss-Newton on the robust cost.
+
+    start: (P,) to begin with; None: the best of what single views say.
+    """
+    turned, moved = _motion(sightings)
+    seen_at = sightings.seen_at
+    w = _start(turned, moved, seen_at) if start is None else start
+    for _ in range(iterations):
+        residual, slope = _residuals(turned, moved, seen_at, w)
+        weight = _weight(np.linalg.norm(residual, axis=-1))
+        down = np.nansum(weight * np.sum(slope * residual, axis=-1), axis=0)
+        curve = np.nansum(weight * np.sum(slope**2, axis=-1), axis=0)
+        w = w + np.where(curve > 0, down / np.maximum(curve, 1e-12), 0.0)
+    return w
+
+
+def residuals_of(sightings: Sightings, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(V, P, 2) px seen minus expected, and how the expected pixel moves with w (P,)."""
+    return _residuals(*_motion(sightings), sightings.seen_at, w)
 
 
 def _motion(s: Sightings) -> tuple[np.ndarray, np.ndarray]:
@@ -151,17 +177,6 @@ def _cost(turned, moved, seen_at, w) -> np.ndarray:
     return np.nansum(square / (ROBUST_PX**2 + square), axis=0)
 
 
-def _refine(turned, moved, seen_at, w) -> np.ndarray:
-    """Gauss-Newton on the robust cost, one unknown per point."""
-    for _ in range(ITERATIONS):
-        residual, slope = _residuals(turned, moved, seen_at, w)
-        weight = _weight(np.linalg.norm(residual, axis=-1))
-        down = np.nansum(weight * np.sum(slope * residual, axis=-1), axis=0)
-        curve = np.nansum(weight * np.sum(slope**2, axis=-1), axis=0)
-        w = w + np.where(curve > 0, down / np.maximum(curve, 1e-12), 0.0)
-    return w
-
-
 def _weight(error: np.ndarray) -> np.ndarray:
     return (ROBUST_PX**2 / (ROBUST_PX**2 + error**2)) ** 2
 
@@ -179,7 +194,7 @@ def _residuals(turned, moved, seen_at, w) -> tuple[np.ndarray, np.ndarray]:
     return np.where(behind, 1e3, residual), np.where(np.isfinite(slope), slope, 0.0)
 
 
-def _split(residual: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def split(residual: np.ndarray, slope: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Parts of residuals (V, P, 2) along and across the epipolar lines, px, signed.
 
     Where nothing moves with depth there is no line: all of it counts as across.

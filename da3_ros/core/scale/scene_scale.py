@@ -22,8 +22,20 @@ import numpy as np
 from da3_ros.core.config import ScaleConfig
 from da3_ros.core.frame import Frame
 from da3_ros.core.scale.anchors import AnchorStore
-from da3_ros.core.scale.correction import FEWEST, KINDS, Choice, Scale, choose
+from da3_ros.core.scale.correction import (
+    FEWEST,
+    KINDS,
+    KINDS_OF,
+    Choice,
+    Scale,
+    choose,
+    factor_map,
+)
+from da3_ros.core.scale.misfit import Misfit, MisfitWatch
 from da3_ros.core.scale.placement import (
+    CONTRADICTION,
+    MISFIT,
+    TOO_FEW,
     DepthMaps,
     Evidence,
     NetworkPoses,
@@ -31,7 +43,7 @@ from da3_ros.core.scale.placement import (
     ScaleEstimate,
     ScaleSource,
 )
-from da3_ros.core.scale.points import Residuals, ScenePoints, Sightings, triangulate
+from da3_ros.core.scale.points import Residuals, ScenePoints, Sightings, refine, triangulate
 from da3_ros.core.scale.samples import Samples, pooled, sample_depth
 from da3_ros.core.scale.tracks import Tracker
 from da3_ros.core.sliding_window import Window
@@ -49,8 +61,6 @@ MEDIAN_SIGMA = 1.86
 SURE = 3.0
 """Standard deviations that count as uncertainty."""
 
-KINDS_OF = {"auto": KINDS, "scale": ("scale",), "field": ("scale", "field"), "none": ("none",)}
-
 
 @dataclass(frozen=True)
 class _Measurement:
@@ -60,6 +70,7 @@ class _Measurement:
     doubt: float
     spread: float
     stamp_ns: int
+    source: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +109,7 @@ class SceneScale:
         """Forget points, held scale and the base's, as after a jump back in time."""
         self._base.clear()
         self._tracker.clear()
+        self._watch, self._misfit = MisfitWatch(), Misfit()
         self.anchors.clear()
         self._held: _Measurement | None = None
         self._before: _Measurement | None = None
@@ -112,7 +124,8 @@ class SceneScale:
         if self.config.source == "cameras":
             return self._unaided(base, window, output.divisor, None)
         points = self._points(window, maps.of(window.views))
-        if points.fault:
+        only_measured = self.config.correction == "none" and np.isnan(base.scale.scale)
+        if points.fault or only_measured:
             return self._unaided(base, window, output.divisor, points)
         return self._corrected(base, window, output.divisor, points, maps.of(window.views))
 
@@ -146,20 +159,24 @@ class SceneScale:
         """Points of one view of a posed window that were followed, and what fits them not."""
         self._tracker.follow(window.frames)
         sightings = Sightings.of(window, view, self._tracker)
-        points, residuals = triangulate(sightings)
+        w = refine(sightings)
+        points, residuals = triangulate(sightings, w)
+        own = tuple(f for f in window.frames if f.camera_id == window.frames[view].camera_id)
+        self._misfit = self._watch.look(own, own.index(window.frames[view]), sightings, w)
         if sightings.baseline < self.config.min_baseline:
             points = points[:0]  # given poses are not known to the millimetre
         return points, residuals
 
     def _fault(self, samples: tuple[Samples, ...], residuals: Residuals) -> str:
         """Why the points cannot be used; empty when they can."""
-        if residuals.sightings >= ENOUGH_SIGHTINGS and residuals.across > self.config.max_residual:
-            return "poses, calibration or time stamps do not fit the pictures"
+        looked = residuals.sightings >= ENOUGH_SIGHTINGS
+        if looked and (residuals.across > self.config.max_residual or self._misfit.is_large):
+            return MISFIT
         cells = max(s.cells for s in samples)
         if len(pooled(samples)) < FEWEST_POINTS or cells < FEWEST_CELLS:
-            return "too few points"
+            return TOO_FEW
         if pooled(samples).spread > self.config.max_spread:
-            return "the points contradict each other"
+            return CONTRADICTION
         return ""
 
     def _corrected(
@@ -167,18 +184,22 @@ class SceneScale:
     ) -> Placement:
         together = pooled(points.samples)
         log_scale, spread = together.median, together.spread
-        doubt = MEDIAN_SIGMA * spread / np.sqrt(together.cells)
         start = base.scale.scale if np.isfinite(base.scale.scale) else None
         choices = [self._choose(s, maps.depth[0].shape, start, log_scale) for s in points.samples]
-        factor = np.stack([_factor(c, d, start or 1.0) for c, d in zip(choices, maps.depth)])
-        if self.config.correction == "none":
-            log_scale = np.log(start) if start else np.nan
-        now = _Measurement(log_scale - np.log(divisor), doubt, spread, window.stamp_ns)
+        doubt = MEDIAN_SIGMA * spread / np.sqrt(together.cells)
+        now = _Measurement(
+            log_scale - np.log(divisor), doubt, spread, window.stamp_ns, points.source
+        )
         evidence = self._evidence(points, choices, now)
         self._remember(now)
         self._held = now if self._keeps_unit else None
+        if self.config.correction == "none":
+            return replace(base, evidence=replace(evidence, source=_source_of(base.scale)))
+        factors = [factor_map(c.correction, d, start or 1.0) for c, d in zip(choices, maps.depth)]
         scale = ScaleEstimate(float(np.exp(log_scale)), spread, 0.0, True, spread)
-        return replace(base, scale=scale, factor=factor, evidence=evidence, is_metric=True)
+        return replace(
+            base, scale=scale, factor=np.stack(factors), evidence=evidence, is_metric=True
+        )
 
     def _choose(self, samples: Samples, size, start: float | None, log_scale: float) -> Choice:
         """Correction of depth that is multiplied with `start` (nothing, when unknown)."""
@@ -200,14 +221,18 @@ class SceneScale:
             points.residuals.across,
             points.residuals.along,
             points.residuals.sightings,
-            *self._change(now),
+            self._misfit.delay,
+            self._misfit.focal,
+            **self._change(now),
         )
 
     def _unaided(
         self, base: Placement, window: Window, divisor: float, points: _Points | None
     ) -> Placement:
         """Without usable points: the base, or what was held."""
-        distrusted = points is not None and points.fault != "too few points"
+        distrusted = points is not None and points.fault != TOO_FEW
+        if distrusted and self._misfit.is_large and self._misfit.lasting:
+            self._held = None  # measured with the same error
         held = self._hold(window, divisor)
         if held and (distrusted or not base.scale.measured) and not _is_younger(base.scale, held):
             base = replace(base, scale=held, factor=held.scale)
@@ -216,17 +241,18 @@ class SceneScale:
             source = _source_of(base.scale)
         now = _Measurement(
             np.log(base.scale.scale) - np.log(divisor), base.scale.spread,
-            base.scale.spread, window.stamp_ns,
+            base.scale.spread, window.stamp_ns, source,
         )  # fmt: skip
         found = Evidence(source, fault=points.fault if points else "")
         if points:
             r = points.residuals
             found = replace(
-                found, points=points.count, across=r.across, along=r.along, sightings=r.sightings
-            )
-        change, doubt = self._change(now)
+                found, points=points.count, across=r.across, along=r.along, sightings=r.sightings,
+                delay=self._misfit.delay, focal=self._misfit.focal,
+            )  # fmt: skip
+        found = replace(found, **self._change(now))
         self._remember(now)
-        return replace(base, evidence=replace(found, change=change, doubt=doubt))
+        return replace(base, evidence=found)
 
     def _hold(self, window: Window, divisor: float) -> ScaleEstimate | None:
         if self._held is None:
@@ -237,27 +263,18 @@ class SceneScale:
         scale = float(np.exp(self._held.log_ratio) * divisor)
         return ScaleEstimate(scale, self._held.spread, age, measured=False)
 
-    def _change(self, now: _Measurement) -> tuple[float, float]:
+    def _change(self, now: _Measurement) -> dict:
         if self._before is None or not self._keeps_unit:
-            return np.nan, np.nan
-        return (
-            float(now.log_ratio - self._before.log_ratio),
-            float(SURE * np.hypot(now.doubt, self._before.doubt)),
-        )
+            return {}
+        return {
+            "change": float(now.log_ratio - self._before.log_ratio),
+            "doubt": float(SURE * np.hypot(now.doubt, self._before.doubt)),
+            "before": self._before.source,
+        }
 
     def _remember(self, now: _Measurement) -> None:
         if np.isfinite(now.log_ratio):
             self._before = now
-
-
-def _factor(choice: Choice, depth: np.ndarray, start: float) -> np.ndarray:
-    """(h, w) float32 that the network's depth is multiplied with."""
-    height, width = depth.shape
-    x, y = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / width)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        log = np.log(depth) + np.log(start)
-        factor = start * np.exp(choice.correction(log, np.stack([x, y], axis=-1)))
-    return factor.astype(np.float32)
 
 
 def _median_of(residuals: list[Residuals]) -> Residuals:

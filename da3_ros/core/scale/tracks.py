@@ -19,7 +19,7 @@ from da3_ros.core.frame import Frame
 WORKING_SIDE = 640
 """Larger pictures are shrunk to this longer side: sharper corners would not move the median."""
 
-MOST_POINTS = 480
+MOST_POINTS = 336
 CELLS = (6, 8)
 """Rows and columns of the picture that share the points evenly."""
 
@@ -35,7 +35,7 @@ THERE_AND_BACK = 0.7
 LUCAS_KANADE = {
     "winSize": (15, 15),
     "maxLevel": 3,
-    "criteria": (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.03),
+    "criteria": (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 12, 0.03),
 }
 
 

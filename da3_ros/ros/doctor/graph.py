@@ -44,11 +44,22 @@ class Heard:
                 yield event.topic, event.time_ns, event.msg
 
     def name_publishers(self, node: Node) -> None:
-        """Put the names of nodes where the identifiers of their publishers were."""
+        """Put the names of nodes where the identifiers of their publishers were: of all that
+        publish the topic where a release of rclpy does not give any.
+        """
         topics = {event.topic for event in self.events if isinstance(event.msg, TFMessage)}
         infos = [info for topic in topics for info in node.get_publishers_info_by_topic(topic)]
         names = {bytes(info.endpoint_gid).hex(): info.node_name for info in infos}
-        self.events = [replace(e, publisher=names.get(e.publisher, "")) for e in self.events]
+        anybody = {
+            topic: " or ".join(
+                sorted({i.node_name for i in node.get_publishers_info_by_topic(topic)})
+            )
+            for topic in topics
+        }
+        self.events = [
+            replace(e, publisher=names.get(e.publisher) or anybody.get(e.topic, ""))
+            for e in self.events
+        ]
 
 
 def observe_graph(

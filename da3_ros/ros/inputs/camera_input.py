@@ -9,10 +9,12 @@ from collections.abc import Callable, Hashable
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from da3_ros.core.body_mask import read_mask, usable_pixels
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
+from da3_ros.core.parameter import ConfigError
 from da3_ros.core.poses import PoseError, compose
 from da3_ros.core.preprocess import PreprocessError
 from da3_ros.core.rectify import Rectifier
@@ -30,6 +32,7 @@ FAULTS = (
     (PreprocessError, Drop.BAD_IMAGE, ""),
     (CameraError, Drop.BAD_CAMERA_INFO, "camera_info: "),
     (PoseError, Drop.NO_POSE, "no pose: "),
+    (ConfigError, Drop.BAD_IMAGE, ""),
 )
 """What can be wrong with messages: the error, its name in the counts, words before its own."""
 
@@ -37,7 +40,8 @@ FAULTS = (
 class CameraInput:
     """Messages of one camera in, frames to `take(name, frame)`.
 
-    Everything runs in the executor's thread. now_ns: the node's clock.
+    Everything runs in the executor's thread. now_ns: the node's clock. Raises `ConfigError` when
+    there is no picture at input.mask.
     """
 
     def __init__(
@@ -60,6 +64,8 @@ class CameraInput:
         self._newest_ns = 0
         self._info: CameraInfo | None = None
         self._rectifier: Rectifier | None = None
+        self._mask = read_mask(config.input.mask, name)
+        self._usable: np.ndarray | None = None
 
     def name_info_topic(self, topic: str) -> None:
         """Where camera infos come from, as remapped."""
@@ -147,7 +153,7 @@ class CameraInput:
             rectify(rgb),
             rectify.camera,
             T_world_cam,
-            rectify.seen,
+            self._usable,
             rectify.centre,
         )
 
@@ -159,6 +165,7 @@ class CameraInput:
         if not (self._info and _same_camera(info, self._info)):
             rectify = rectifier(info, is_raw=self._live.config.input.rectify)
             _check_size(rectify.camera, size)
+            self._usable = usable_pixels(rectify, self._mask)
             self._rectifier, self._info = rectify, info
         _check_size(self._rectifier.camera, size)
         return self._rectifier

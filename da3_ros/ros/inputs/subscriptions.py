@@ -6,6 +6,10 @@ Subscriptions (relative names, remappable; `<name>/` before the first three in a
     camera_info       sensor_msgs/CameraInfo, same stamps as the images
     /tf, /tf_static   tf2_msgs/TFMessage, with pose.source tf or odometry
     odometry          nav_msgs/Odometry, with pose.source odometry
+    anchor/points     sensor_msgs/PointCloud2, points known in metres, with given poses and
+                      scale.source auto or anchors
+    anchor/depth      sensor_msgs/Image, 32FC1 or 16UC1, the same of a depth camera, with
+    anchor/camera_info  sensor_msgs/CameraInfo, its calibration
 """
 
 from __future__ import annotations
@@ -18,13 +22,14 @@ from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import Config
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.ros.entities import Entities
 from da3_ros.ros.health.throttled_log import ThrottledLog
+from da3_ros.ros.inputs.anchor_input import AnchorInput
 from da3_ros.ros.inputs.camera_input import CameraInput
 from da3_ros.ros.inputs.cameras import Cameras
 from da3_ros.ros.inputs.pose_source import Refused
@@ -37,10 +42,17 @@ SILENCE = 5.0
 
 
 class Inputs:
-    """All subscriptions of the node while it is active; they feed `cameras`."""
+    """All subscriptions of the node while it is active; they feed `cameras` and `anchors`."""
 
-    def __init__(self, entities: Entities, live: LiveConfig, log: ThrottledLog, cameras: Cameras):
-        self.cameras = cameras
+    def __init__(
+        self,
+        entities: Entities,
+        live: LiveConfig,
+        log: ThrottledLog,
+        cameras: Cameras,
+        anchors: AnchorInput,
+    ):
+        self.cameras, self.anchors = cameras, anchors
         self._entities, self._log = entities, log
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = entities.create_timer(POLL_PERIOD, self._poll, clock=steady)
@@ -48,6 +60,7 @@ class Inputs:
         for camera in cameras.inputs.values():
             self._subscribe(camera, live.config)
         self._subscribe_poses(live.config)
+        self._subscribe_anchors(live.config)
 
     def silent(self) -> list[str]:
         """A sentence for each camera that sends no images now."""
@@ -88,6 +101,17 @@ class Inputs:
         if config.pose.source == "odometry":
             self._create(Odometry, "odometry", self._on_odometry, qos)
 
+    def _subscribe_anchors(self, config: Config) -> None:
+        if config.pose.source == "none" or config.scale.source not in ("auto", "anchors"):
+            return
+        qos = QoSProfile(depth=5, reliability=ReliabilityPolicy[config.input.reliability.upper()])
+        for kind, topic, take in (
+            (PointCloud2, "anchor/points", self.anchors.on_points),
+            (Image, "anchor/depth", self.anchors.on_depth),
+            (CameraInfo, "anchor/camera_info", self.anchors.on_info),
+        ):
+            self._create(kind, topic, partial(self._on_anchors, take), qos)
+
     def _create(self, kind: type, topic: str, callback: Callable, qos: QoSProfile):
         return self._entities.create_subscription(
             kind,
@@ -102,6 +126,11 @@ class Inputs:
         if camera.is_waiting and self._timer.is_canceled():
             self._timer.reset()  # look after it until nothing waits
 
+    def _on_anchors(self, take: Callable, msg) -> None:
+        take(msg)
+        if self.anchors.are_waiting and self._timer.is_canceled():
+            self._timer.reset()
+
     def _on_transforms(self, msg: TFMessage, *, static: bool) -> None:
         self._on_poses(self.cameras.poses.take_transforms(msg, static=static))
 
@@ -111,10 +140,12 @@ class Inputs:
     def _on_poses(self, refused: list[Refused]) -> None:
         for cause, sentence in refused:
             self._log.warn(cause, sentence)
+        self.anchors.locate()  # first, or the image that waits for the same pose goes without
         self.cameras.locate()
 
     def _poll(self) -> None:
         self.cameras.expire(time.monotonic())
+        self.anchors.locate()
         self.cameras.locate()
-        if not self.cameras.are_waiting:
+        if not (self.cameras.are_waiting or self.anchors.are_waiting):
             self._timer.cancel()

@@ -15,7 +15,7 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.time import Time
 
 from da3_ros.core.poses import PoseError
-from da3_ros.ros.messages import stamp_to_ns, transform_matrix  # noqa: F401
+from da3_ros.ros.messages import transform_matrix
 
 QUATERNION_TOLERANCE = 0.01
 """Largest |q|^2 - 1 accepted (tf2's rule)."""

@@ -27,7 +27,8 @@ from da3_ros.core.depth_view import DepthView
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.point_cloud import PointCloudWriter
 from da3_ros.core.prediction import WindowDepth
-from da3_ros.msg import CameraPoses
+from da3_ros.core.scale.placement import Evidence
+from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros import messages
 from da3_ros.ros.entities import Entities
 from da3_ros.ros.health.rates import Statistics
@@ -156,4 +157,15 @@ def camera_poses_message(result: WindowDepth, world_frame: str) -> CameraPoses:
     msg.scale = float(scale.scale)
     msg.scale_spread = float(scale.spread) if scale.measured else np.nan
     msg.scale_age = float(scale.age)
+    add_evidence(msg, result.evidence)
+    msg.scale_jumped = bool(result.evidence and result.evidence.has_jumped)
     return msg
+
+
+def add_evidence(msg: CameraPoses | Status, evidence: Evidence | None) -> None:
+    """What metres rest on, in the fields of that name; without given poses nothing is measured."""
+    evidence = evidence or Evidence("none")
+    msg.scale_source, msg.scale_correction = evidence.source, evidence.correction
+    msg.scale_points = evidence.points
+    msg.points_spread, msg.depth_error = float(evidence.spread), float(evidence.depth_error)
+    msg.epipolar_residual, msg.scale_change = float(evidence.across), float(evidence.change)

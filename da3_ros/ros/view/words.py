@@ -19,7 +19,7 @@ def status_words(status: Status | None) -> str:
         ("latency", _milliseconds(status.latency_median)),
         ("images", f"{status.frames_received} in, {status.frames_published} published"),
         *_drops(status),
-        ("scale", _scale(status)),
+        ("metres", _scale(status)),
         ("model", f"{_plain(status.model)} ({_plain(status.license) or 'licence unknown'})"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
@@ -46,9 +46,14 @@ def _milliseconds(seconds: float) -> str:
 def _scale(status: Status) -> str:
     if not math.isfinite(status.scale):
         return "unknown: depth is not in metres yet"
-    spread = f", spread {status.scale_spread:.0%}" if math.isfinite(status.scale_spread) else ""
-    age = f", {status.scale_age:.0f} s old" if status.scale_age > 0 else ""
-    return f"{status.scale:.3g}{spread}{age}"
+    parts = [f"from {status.scale_source}"]
+    if status.scale_points:
+        parts.append(f"{status.scale_points} points")
+    if math.isfinite(status.depth_error):
+        parts.append(f"error {status.depth_error:.0%}")
+    if status.scale_age > 0:
+        parts.append(f"{status.scale_age:.0f} s old")
+    return ", ".join(parts)
 
 
 def _plain(text: str) -> str:

@@ -81,16 +81,21 @@ def test_a_picture_without_texture_gives_nothing():
     assert len(points) == 0 and residuals.sightings == 0 and np.isnan(residuals.across)
 
 
+def turned_frames() -> list[Frame]:
+    """A camera that turns on the spot."""
+    frames = []
+    for k in range(3):
+        turn = poses.from_quat_xyzw((0, np.sin(0.02 * k), 0, np.cos(0.02 * k)), (0, 0, 0))
+        T_world_cam = view(0).T_world_cam @ turn
+        image = render_room(T_world_cam, ROOM_CAMERA).image
+        frames.append(frame(0, stamp_ns=k, image=image, T_world_cam=T_world_cam))
+    return frames
+
+
 def test_standing_and_turning_on_the_spot_give_nothing():
     still = tuple(frame(0, stamp_ns=k) for k in range(4))
     assert len(points_of(Window(still, 2, (2,)))[0]) == 0
-    T = view(0).T_world_cam
-    turned = []
-    for k in range(3):
-        T_k = T @ poses.from_quat_xyzw((0, np.sin(0.02 * k), 0, np.cos(0.02 * k)), (0, 0, 0))
-        image = render_room(T_k, ROOM_CAMERA).image
-        turned.append(frame(0, stamp_ns=k, image=image, T_world_cam=T_k))
-    points, residuals = points_of(Window(tuple(turned), 1, (1,)))
+    points, residuals = points_of(Window(tuple(turned_frames()), 1, (1,)))
     assert len(points) == 0
     assert residuals.sightings > 50 and residuals.across < 0.6
 

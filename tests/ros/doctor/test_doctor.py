@@ -436,7 +436,7 @@ def look_while(robot, send):
     return findings
 
 
-def test_a_graph_with_large_images_that_are_lost_and_two_who_publish_one_transform(robot):
+def test_a_graph_with_large_images_that_are_lost_and_two_who_move_one_frame(robot):
     context = Context()
     rclpy.init(context=context)
     other = rclpy.create_node("second_odometry", context=context)
@@ -446,7 +446,9 @@ def test_a_graph_with_large_images_that_are_lost_and_two_who_publish_one_transfo
     def send(stamp_ns):
         camera = CAMERA.scaled(width=560, height=420)  # 706 kB
         image, info = robot.messages(stamp_ns, camera)
-        publisher.publish(TFMessage(transforms=[robot.send_tf(stamp_ns)]))
+        moved = robot.send_tf(stamp_ns)
+        moved.header.frame_id = "vo"
+        publisher.publish(TFMessage(transforms=[moved]))
         robot.info.publish(info)
         if next(sent) % 10 == 0:
             robot.image.publish(image)
@@ -457,7 +459,9 @@ def test_a_graph_with_large_images_that_are_lost_and_two_who_publish_one_transfo
     assert findings["images"].verdict is Verdict.ERROR
     assert "loses best-effort messages over 512 kB" in findings["images"].seen
     assert "fastdds_large_messages.xml" in findings["images"].mend
-    assert findings["tf parents"].verdict is Verdict.WARN
+    parents = findings["tf parents"]
+    assert parents.verdict is Verdict.ERROR and "more than one parent" in parents.seen
+    assert "robot" in parents.seen and "second_odometry" in parents.seen
 
 
 def test_a_graph_with_compressed_images_only(robot):

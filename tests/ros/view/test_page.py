@@ -80,7 +80,7 @@ def test_a_running_node_is_seen(node, robot, tab, address):
     drive_until(robot, tab, lambda: tab.locator(".da3-picture").count(), "a picture")
     drive_until(robot, tab, lambda: colored_pixels(tab) > 5000, "cloud and path")
     text = tab.locator("body").inner_text()
-    assert "published" in text and "scale" in text
+    assert "published" in text and "metres" in text
     picture = tab.locator(".da3-picture")
     box = picture.bounding_box()
     tab.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.5 * box["height"])

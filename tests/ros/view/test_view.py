@@ -78,9 +78,11 @@ def test_a_picture_without_any_depth_is_a_picture():
 def test_words_of_a_node_that_works_and_of_one_that_does_not():
     assert status_words(None) == NOTHING_HEARD
     status = Status(window_rate=4.0, latency_median=0.123, scale=0.5, input_rates=[9.96])
+    status.scale_source, status.scale_points, status.depth_error = "parallax", 120, 0.034
     status.dropped_reasons, status.dropped_counts = ["no_pose", "time_jump"], [3, 0]
     words = status_words(status)
     assert "All is well" in words and "10.0 Hz" in words and "123 ms" in words
+    assert "from parallax, 120 points, error 3%" in words
     assert "| dropped: no_pose | 3 |" in words and "time_jump" not in words
     status.level, status.reason = Status.WARN, "camera <b>left</b> | is silent"
     words = status_words(status)

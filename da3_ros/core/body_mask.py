@@ -1,0 +1,47 @@
+"""The mask of a camera: where it sees its own robot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from da3_ros.core.parameter import ConfigError
+from da3_ros.core.rectify import Rectifier
+
+CAMERA = "{camera}"
+"""Stands in `input.mask` for the name of a rig's camera."""
+
+
+def read_mask(path: str, camera: str) -> np.ndarray | None:
+    """(H, W) bool of `input.mask`, false where it is black; None where none is set.
+
+    camera: name, put in place of `{camera}`. Raises `ConfigError` when the file is no picture.
+    """
+    if not path:
+        return None
+    file = Path(path.replace(CAMERA, camera)).expanduser()
+    data = np.fromfile(file, np.uint8) if file.is_file() else np.zeros(0, np.uint8)
+    picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+    if picture is None:
+        what = "is no picture that can be read" if file.is_file() else "does not exist"
+        raise ConfigError(f"input.mask: {file} {what}; give a PNG of the camera's size")
+    return picture > 0
+
+
+def usable_pixels(rectify: Rectifier, mask: np.ndarray | None) -> np.ndarray | None:
+    """(H, W) bool of the rectified image: seen by the lens, and not masked; None: all.
+
+    mask: (H, W) bool of the raw image. Raises `ConfigError` when it has another size.
+    """
+    if mask is None:
+        return rectify.seen
+    size = (rectify.camera.height, rectify.camera.width)
+    if mask.shape != size:
+        raise ConfigError(
+            f"input.mask is {mask.shape[1]}x{mask.shape[0]}, but the images are {size[1]}x{size[0]}"
+        )
+    # Grey is a pixel that is partly masked.
+    usable = rectify(mask.astype(np.uint8) * 255) == 255
+    return usable if rectify.seen is None else usable & rectify.seen

@@ -1,0 +1,174 @@
+"""Points from outside on their way in: clouds and depth images become `Anchors` in the world.
+
+Each waits for the transform of its own frame at its own stamp, as long as an image waits for its
+pose. Everything runs in the executor's thread.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from cv_bridge import CvBridgeError
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
+from sensor_msgs_py import point_cloud2
+
+from da3_ros.core.camera_model import CameraError
+from da3_ros.core.live_config import LiveConfig
+from da3_ros.core.scale.anchors import MOST_POINTS, Anchors
+from da3_ros.ros.health.throttled_log import ThrottledLog
+from da3_ros.ros.images import BRIDGE
+from da3_ros.ros.inputs.pose_source import PoseSource
+from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.messages import camera_model, stamp_to_ns
+
+MOST_WAITING = 10
+METRES = {"32FC1": 1.0, "16UC1": 1e-3}
+"""Of one unit of a depth image, by its encoding."""
+
+
+class AnchorError(ValueError):
+    """A message that holds no points; says why in one sentence."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Waiting:
+    topic: str
+    frame_id: str
+    stamp_ns: int
+    came_ns: int
+    points: np.ndarray
+
+
+class AnchorInput:
+    """Messages in, anchors to `take`. now_ns: the node's clock."""
+
+    def __init__(
+        self,
+        live: LiveConfig,
+        log: ThrottledLog,
+        poses: PoseSource,
+        take: Callable[[Anchors], None],
+        now_ns: Callable[[], int],
+    ):
+        self._live, self._log, self._poses = live, log, poses
+        self._take, self._now_ns = take, now_ns
+        self._waiting: deque[_Waiting] = deque(maxlen=MOST_WAITING)
+        self._info: CameraInfo | None = None
+        self._early: Image | None = None
+
+    @property
+    def are_waiting(self) -> bool:
+        """Whether any points wait for their transform."""
+        return bool(self._waiting)
+
+    def on_points(self, msg: PointCloud2) -> None:
+        """A cloud in any frame."""
+        self._receive("anchor/points", msg, cloud_xyz)
+
+    def on_info(self, msg: CameraInfo) -> None:
+        """The camera of the depth images."""
+        self._info = msg
+        if self._early is not None:
+            early, self._early = self._early, None
+            self.on_depth(early)
+
+    def on_depth(self, msg: Image) -> None:
+        """A depth image; the newest one waits for the first camera info."""
+        if self._info is None:
+            self._early = msg
+            self._warn("no info", "anchor/depth waits for its camera info on anchor/camera_info")
+            return
+        self._receive("anchor/depth", msg, lambda image: depth_xyz(image, self._info))
+
+    def locate(self) -> None:
+        """Hand on all points whose transform is known by now; give up those too old to get one."""
+        for _ in range(len(self._waiting)):
+            waiting = self._waiting.popleft()
+            try:
+                T_world_source = self._locate(waiting)
+            except TransformUnavailable as error:
+                waited = (self._now_ns() - waiting.came_ns) * 1e-9
+                if error.may_come and 0 <= waited <= self._live.config.pose.timeout:
+                    self._waiting.append(waiting)
+                else:
+                    sentence = f"{waiting.topic} is dropped: {self._poses.explain(error)}"
+                    self._warn((waiting.topic, error.cause), sentence)
+                continue
+            self._take(Anchors.of(waiting.stamp_ns, waiting.points, T_world_source))
+
+    def clear(self) -> None:
+        """Forget what waits."""
+        self._waiting.clear()
+        self._early = None
+
+    def _receive(self, topic: str, msg, read: Callable) -> None:
+        frame_id, stamp_ns = msg.header.frame_id, stamp_to_ns(msg.header.stamp)
+        if not frame_id.strip("/") or stamp_ns <= 0:
+            self._warn((topic, "header"), f"{topic} without frame_id or stamp is dropped")
+            return
+        try:
+            points = read(msg)
+        except (AnchorError, CameraError) as error:
+            self._warn((topic, "message"), f"{topic} is dropped: {error}")
+            return
+        self._waiting.append(_Waiting(topic, frame_id, stamp_ns, self._now_ns(), points))
+        self.locate()
+
+    def _locate(self, waiting: _Waiting) -> np.ndarray:
+        world = self._live.config.pose.world_frame
+        if waiting.frame_id.lstrip("/") == world.lstrip("/"):
+            return np.eye(4)
+        return self._poses.lookup(world, waiting.frame_id, waiting.stamp_ns)
+
+    def _warn(self, cause, sentence: str) -> None:
+        self._log.warn(("anchors", cause), sentence)
+
+
+def cloud_xyz(msg: PointCloud2) -> np.ndarray:
+    """(P, 3) float32 points of a cloud, at most about `MOST_POINTS`. Raises `AnchorError`."""
+    kinds = {f.name: f.datatype for f in msg.fields}
+    for axis in "xyz":
+        if kinds.get(axis) not in (PointField.FLOAT32, PointField.FLOAT64):
+            raise AnchorError(f"its fields are {sorted(kinds)}; x, y and z must be floats")
+    if msg.height > 1 and msg.row_step != msg.width * msg.point_step:
+        raise AnchorError("its rows are padded; publish them without gaps")
+    if len(msg.data) < msg.width * msg.height * msg.point_step:
+        raise AnchorError(
+            f"{len(msg.data)} bytes are not {msg.width}x{msg.height} points of {msg.point_step}"
+        )
+    points = point_cloud2.read_points(msg, field_names=["x", "y", "z"]).ravel()
+    points = points[:: _step(len(points))]
+    return np.stack([points[axis] for axis in "xyz"], axis=-1).astype(np.float32)
+
+
+def depth_xyz(msg: Image, info: CameraInfo) -> np.ndarray:
+    """(P, 3) float32 points of a depth image in its optical frame; holes are left out.
+
+    Raises `AnchorError` and `CameraError`.
+    """
+    if msg.encoding not in METRES:
+        raise AnchorError(f"encoding '{msg.encoding}' is no depth; use {' or '.join(METRES)}")
+    if (info.width, info.height) != (msg.width, msg.height):
+        raise AnchorError(
+            f"it is {msg.width}x{msg.height}, its camera info says {info.width}x{info.height}"
+        )
+    if not msg.width or not msg.height or len(msg.data) < msg.height * msg.step:
+        raise AnchorError(f"{len(msg.data)} bytes are no image of {msg.width}x{msg.height}")
+    try:
+        depth = BRIDGE.imgmsg_to_cv2(msg, "passthrough") * np.float32(METRES[msg.encoding])
+    except (CvBridgeError, TypeError, ValueError) as error:
+        raise AnchorError(str(error)) from error
+    with np.errstate(invalid="ignore"):
+        rows, columns = np.nonzero(np.isfinite(depth) & (depth > 0))
+    kept = slice(None, None, _step(len(rows)))
+    rows, columns = rows[kept], columns[kept]
+    rays = camera_model(info).unproject(np.stack([columns, rows], axis=-1))
+    z = depth[rows, columns, None]
+    return (rays / rays[:, 2:] * z).astype(np.float32)
+
+
+def _step(count: int) -> int:
+    return max(1, -(-count // MOST_POINTS))
