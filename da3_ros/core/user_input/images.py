@@ -19,11 +19,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image, ImageOps
 
 from da3_ros.core import preprocess
 from da3_ros.core.preprocess import ResizePlan
 from da3_ros.core.user_input.options import shown
+
+ORIENTATION = 0x0112
+"""The EXIF tag; Pillow has a name for it from 9.4 on."""
 
 _DEEP_MODES = ("I", "F")
 """PIL modes (with their variants, as I;16) whose values do not fit 8 bits."""
@@ -166,7 +169,7 @@ def check_file(path: Path, name: str) -> None:
 def _from_file(path: Path, name: str, upright: bool) -> tuple[np.ndarray, bool]:
     """Pixels of a picture, and whether its EXIF orientation asks to turn it."""
     with _open(path, name) as image:
-        is_turned = image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+        is_turned = image.getexif().get(ORIENTATION, 1) in range(2, 9)
         if is_turned and upright:
             return _from_pil(ImageOps.exif_transpose(image), name), True
         return _from_pil(image, name), is_turned

@@ -22,7 +22,7 @@ HOW = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOS
 def stored(path, orientation):
     image = Image.fromarray(UPRIGHT)
     if orientation > 1:
-        image = image.transpose(getattr(Image.Transpose, HOW[orientation]))
+        image = image.transpose(getattr(Image, HOW[orientation]))
     exif = Image.Exif()
     exif[0x0112] = orientation
     image.save(path, exif=exif, quality=95)
