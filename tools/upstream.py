@@ -20,7 +20,7 @@ from torch import nn
 from da3_ros.net.camera import Cameras, rotation_matrix
 from da3_ros.net.presets import HeadConfig, Preset, find_preset
 
-TOLERANCE = 1e-5
+TOLERANCE = 2e-5
 """Largest difference relative to the largest value of a map."""
 
 
