@@ -9,6 +9,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
+FARTHEST = 1e12
+"""m: beyond it float64 has no digits left for what a camera sees; the Sun is nearer."""
+
 ROTATION_TOLERANCE = 1e-3
 """Largest entry of R R^T - I taken for rounding (TF quaternions are often float32)."""
 
@@ -52,6 +55,11 @@ def rigid(T, name: str = "transform") -> np.ndarray:
         raise PoseError(f"{name}: rotation is not orthonormal (off by {error:.2g}){hint}")
     if np.linalg.det(R) < 0:
         raise PoseError(f"{name}: rotation is a reflection (determinant -1)")
+    if np.abs(T[:3, 3]).max() > FARTHEST:
+        raise PoseError(
+            f"{name}: lies {np.abs(T[:3, 3]).max():.3g} m from the origin, must be within "
+            f"{FARTHEST:g} m; check who publishes it"
+        )
     return compose(nearest_rotation(R), T[:3, 3])
 
 

@@ -109,3 +109,11 @@ def test_what_is_no_pose_is_refused_by_name(T, words):
 def test_bad_quaternions_are_refused(q, t, words):
     with pytest.raises(PoseError, match=words):
         poses.from_quat_xyzw(q, t)
+
+
+@pytest.mark.parametrize("far", [1.1e12, 1e300, -1e15])
+def test_positions_beyond_all_digits_are_refused(far):
+    T = np.eye(4)
+    T[1, 3] = far
+    with pytest.raises(poses.PoseError, match=r"lies .* m from the origin, must be within 1e\+12 m"):
+        poses.rigid(T)

@@ -26,6 +26,9 @@ CELLS = (6, 8)
 MIN_DISTANCE = 7
 """px between points, at working size."""
 
+SMALLEST = 20
+"""px: a picture that is less high or wide has no corner whose patch lies inside."""
+
 MIN_CORNER = 2e-5
 """Smallest eigenvalue that is a corner and not noise (cv2.cornerMinEigenVal of an image 0..1)."""
 
@@ -149,6 +152,8 @@ def _at(values: np.ndarray, pixels: np.ndarray) -> np.ndarray:
 
 def _new_corners(gray: np.ndarray, taken: np.ndarray, usable: np.ndarray | None) -> np.ndarray:
     """(Q, 2) float32 corners away from the points there are, the best of every cell."""
+    if min(gray.shape) < SMALLEST:
+        return np.zeros((0, 2), np.float32)
     half = cv2.resize(gray, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     strength = cv2.cornerMinEigenVal(half, 3)
     side = MIN_DISTANCE // 2 * 2 + 1

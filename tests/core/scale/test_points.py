@@ -147,3 +147,13 @@ def test_exact_sightings_give_exact_depth(depths, others, baseline, seed):
     for pixel, depth in zip(points.pixels, points.depth, strict=True):
         assert depth == pytest.approx(expected[tuple(pixel)], rel=1e-6)
     assert len(points) == len(depths) or max(depths) > 3
+
+
+@given(st.tuples(*[st.integers(1, 60)] * 2), st.integers(0, 9))
+def test_pictures_of_any_size_are_followed(size, seed):
+    pixels = np.random.default_rng(seed).integers(0, 255, (*size, 3), np.uint8)
+    camera = CameraModel(size[1], size[0], np.diag([40.0, 40.0, 1.0]))
+    frames = [Frame("camera", stamp, pixels, camera, np.eye(4)) for stamp in (1, 2)]
+    tracker = Tracker()
+    tracker.follow(tuple(frames))
+    assert len(tracker[frames[1]].ids) >= 0.9 * len(tracker[frames[0]].ids)
