@@ -12,6 +12,7 @@ from rclpy.node import Node
 
 from da3_ros.core.frame_counts import FrameCounts
 from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.scale.misfit import explanation
 from da3_ros.core.scale.placement import CONTRADICTION, TOO_FEW, Evidence
 from da3_ros.msg import Status
 from da3_ros.ros.health.callback_errors import CallbackErrors
@@ -133,21 +134,9 @@ def _alarms_of_points(evidence: Evidence | None) -> list[str]:
         ]
     return [
         f"{evidence.fault}: points are {evidence.across:.1f} px off their epipolar lines (median; "
-        f"scale.max_residual){_explanation(evidence)}: check extrinsics, camera_info and time "
-        f"stamps; metres rest on {evidence.source}"
+        f"scale.max_residual){explanation(evidence.delay, evidence.focal)}: check extrinsics, "
+        f"camera_info and time stamps; metres rest on {evidence.source}"
     ]
-
-
-def _explanation(evidence: Evidence) -> str:
-    """What a fault would come from, in numbers."""
-    causes = []
-    if abs(evidence.delay) >= 0.005:
-        late = "late" if evidence.delay > 0 else "early"
-        causes.append(f"poses that are {abs(evidence.delay) * 1e3:.0f} ms too {late}")
-    if abs(evidence.focal) >= 0.005:
-        long = "long" if evidence.focal > 0 else "short"
-        causes.append(f"a focal length {abs(evidence.focal):.1%} too {long}")
-    return f", as from {' and '.join(causes)}" if causes else ""
 
 
 def _add_scale(msg: Status, newest: WindowDepth | None) -> None:

@@ -34,7 +34,6 @@ frame to frame, a rolling shutter. One delay and one focal length then mean noth
 SURE = 5.0
 """Standard deviations that are no chance."""
 
-
 MOST_BIAS = 0.07
 """Change of depth beyond which points say nothing that can be used."""
 
@@ -59,6 +58,21 @@ class Misfit:
     def is_large(self) -> bool:
         """Depth of these points would be wrong."""
         return self.bias > MOST_BIAS
+
+
+def explanation(delay: float, focal: float) -> str:
+    """Words for what a misfit would come from, in numbers; empty where it comes from neither.
+
+    delay (s), focal (share): as of `Misfit`.
+    """
+    causes = []
+    if abs(delay) >= 0.005:
+        late = "late" if delay > 0 else "early"
+        causes.append(f"poses that are {abs(delay) * 1e3:.0f} ms too {late}")
+    if abs(focal) >= 0.005:
+        long = "long" if focal > 0 else "short"
+        causes.append(f"a focal length {abs(focal):.1%} too {long}")
+    return f", as from {' and '.join(causes)}" if causes else ""
 
 
 class MisfitWatch:

@@ -32,6 +32,9 @@ MOST_SIGMA = 0.2
 LEAST_NOISE = 0.15
 """px; a corner is never found better, whatever the residuals say."""
 
+SAME_PX = 1.5
+"""px between two points that are one: corners are farther apart (tracks.MIN_DISTANCE)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Sightings:
@@ -89,6 +92,22 @@ class ScenePoints:
 
     def __getitem__(self, index) -> ScenePoints:
         return ScenePoints(self.pixels[index], self.depth[index], self.sigma[index])
+
+
+def disagreement(a: ScenePoints, b: ScenePoints, K: np.ndarray, T_b_a: np.ndarray) -> np.ndarray:
+    """(Q,) |ln| of the depths that two views of one camera give the points that both have.
+
+    K: (3, 3). T_b_a: (4, 4) m. A point of `a` is a point of `b` where it is seen within `SAME_PX`.
+    """
+    rays = np.c_[a.pixels, np.ones(len(a))] @ np.linalg.inv(K).T
+    x = (rays * a.depth[:, None]) @ T_b_a[:3, :3].T + T_b_a[:3, 3]
+    x = x[x[:, 2] > 0]
+    if not len(x) or not len(b):
+        return np.zeros(0)
+    image = x @ K.T
+    away = np.linalg.norm((image[:, :2] / image[:, 2:])[:, None] - b.pixels, axis=-1)
+    same = away.min(axis=1) < SAME_PX
+    return np.abs(np.log(x[same, 2] / b.depth[away.argmin(axis=1)[same]]))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.scale.metric_scale import weighted_median
+from da3_ros.core.scale.parallax import cells_of
 from da3_ros.core.scale.points import ScenePoints
 
 MODEL_SIGMA = 0.1
@@ -53,7 +54,7 @@ class Samples:
     @property
     def cells(self) -> int:
         """How many cells of a quarter of the width hold points."""
-        return len(np.unique((self.place * 4).astype(int) @ (1, 16)))
+        return cells_of(self.place)
 
 
 def pooled(samples: tuple[Samples, ...]) -> Samples:

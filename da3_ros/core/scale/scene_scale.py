@@ -31,7 +31,7 @@ from da3_ros.core.scale.correction import (
     choose,
     factor_map,
 )
-from da3_ros.core.scale.misfit import Misfit, MisfitWatch
+from da3_ros.core.scale.parallax import Parallax, are_too_few
 from da3_ros.core.scale.placement import (
     CONTRADICTION,
     MISFIT,
@@ -43,17 +43,9 @@ from da3_ros.core.scale.placement import (
     ScaleEstimate,
     ScaleSource,
 )
-from da3_ros.core.scale.points import Residuals, ScenePoints, Sightings, refine, triangulate
+from da3_ros.core.scale.points import Residuals, ScenePoints
 from da3_ros.core.scale.samples import Samples, pooled, sample_depth
-from da3_ros.core.scale.tracks import Tracker
 from da3_ros.core.sliding_window import Window
-
-FEWEST_POINTS = 12
-FEWEST_CELLS = 4
-"""Of 4 x 4 cells of the picture, how many must hold points: one corner speaks for no picture."""
-
-ENOUGH_SIGHTINGS = 40
-"""Fewer say nothing of the poses."""
 
 MEDIAN_SIGMA = 1.86
 """Standard deviation of a median of n values, in their median deviation over sqrt(n)."""
@@ -102,14 +94,13 @@ class SceneScale:
         self.anchors = AnchorStore()
         self._base = base
         self._keeps_unit = keeps_unit
-        self._tracker = Tracker()
+        self._parallax = Parallax()
         self.clear()
 
     def clear(self) -> None:
         """Forget points, held scale and the base's, as after a jump back in time."""
         self._base.clear()
-        self._tracker.clear()
-        self._watch, self._misfit = MisfitWatch(), Misfit()
+        self._parallax.clear()
         self.anchors.clear()
         self._held: _Measurement | None = None
         self._before: _Measurement | None = None
@@ -157,23 +148,13 @@ class SceneScale:
 
     def tracked(self, window: Window, view: int) -> tuple[ScenePoints, Residuals]:
         """Points of one view of a posed window that were followed, and what fits them not."""
-        self._tracker.follow(window.frames)
-        sightings = Sightings.of(window, view, self._tracker)
-        w = refine(sightings)
-        points, residuals = triangulate(sightings, w)
-        own = tuple(f for f in window.frames if f.camera_id == window.frames[view].camera_id)
-        self._misfit = self._watch.look(own, own.index(window.frames[view]), sightings, w)
-        if sightings.baseline < self.config.min_baseline:
-            points = points[:0]  # given poses are not known to the millimetre
-        return points, residuals
+        return self._parallax.look(window, view, self.config.min_baseline)
 
     def _fault(self, samples: tuple[Samples, ...], residuals: Residuals) -> str:
         """Why the points cannot be used; empty when they can."""
-        looked = residuals.sightings >= ENOUGH_SIGHTINGS
-        if looked and (residuals.across > self.config.max_residual or self._misfit.is_large):
+        if self._parallax.is_misfit(residuals, self.config.max_residual):
             return MISFIT
-        cells = max(s.cells for s in samples)
-        if len(pooled(samples)) < FEWEST_POINTS or cells < FEWEST_CELLS:
+        if are_too_few(len(pooled(samples)), max(s.cells for s in samples)):
             return TOO_FEW
         if pooled(samples).spread > self.config.max_spread:
             return CONTRADICTION
@@ -221,8 +202,8 @@ class SceneScale:
             points.residuals.across,
             points.residuals.along,
             points.residuals.sightings,
-            self._misfit.delay,
-            self._misfit.focal,
+            self._parallax.misfit.delay,
+            self._parallax.misfit.focal,
             **self._change(now),
         )
 
@@ -231,7 +212,7 @@ class SceneScale:
     ) -> Placement:
         """Without usable points: the base, or what was held."""
         distrusted = points is not None and points.fault != TOO_FEW
-        if distrusted and self._misfit.is_large and self._misfit.lasting:
+        if distrusted and self._parallax.misfit.is_large and self._parallax.misfit.lasting:
             self._held = None  # measured with the same error
         held = self._hold(window, divisor)
         if held and (distrusted or not base.scale.measured) and not _is_younger(base.scale, held):
@@ -248,7 +229,7 @@ class SceneScale:
             r = points.residuals
             found = replace(
                 found, points=points.count, across=r.across, along=r.along, sightings=r.sightings,
-                delay=self._misfit.delay, focal=self._misfit.focal,
+                delay=self._parallax.misfit.delay, focal=self._parallax.misfit.focal,
             )  # fmt: skip
         found = replace(found, **self._change(now))
         self._remember(now)

@@ -10,7 +10,7 @@ from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.scale.metric_scale import weighted_median
-from da3_ros.core.scale.points import Sightings, triangulate
+from da3_ros.core.scale.points import ScenePoints, Sightings, disagreement, triangulate
 from da3_ros.core.scale.samples import MODEL_SIGMA
 from da3_ros.core.scale.tracks import MOST_POINTS, Tracker
 from da3_ros.core.sliding_window import Window
@@ -34,6 +34,19 @@ def test_points_of_the_room_say_its_scale_to_a_hundredth(start, count, bound):
     # The stated deviations are those that are found.
     assert 0.3 < np.median(np.abs(error) / points.sigma) / 0.6745 < 2.5
     assert residuals.across < 0.4 and residuals.sightings > 100
+
+
+def test_two_windows_agree_about_the_points_that_both_have():
+    one, two = window(40, 4), window(41, 4)
+    a, b = one.frames[one.reference], two.frames[two.reference]
+    (points_a, _), (points_b, _) = points_of(one), points_of(two)
+    T_b_a = poses.inverse(b.T_world_cam) @ a.T_world_cam
+    apart = disagreement(points_a, points_b, ROOM_CAMERA.K, T_b_a)
+    assert len(apart) > 30 and np.median(apart) < 0.02
+    farther = ScenePoints(points_b.pixels, points_b.depth * 1.2, points_b.sigma)
+    apart = disagreement(points_a, farther, ROOM_CAMERA.K, T_b_a)
+    assert abs(np.median(apart) - np.log(1.2)) < 0.02
+    assert not len(disagreement(points_a, points_b[:0], ROOM_CAMERA.K, T_b_a))
 
 
 def test_each_frame_is_looked_at_once_and_keeps_its_points():
