@@ -7,13 +7,12 @@ that was inverted or belongs to a differently turned frame, it does not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.frame import Frame
 
 T_BODY_OPTICAL = poses.compose(np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.zeros(3))
 """Optical axes (x right, y down, z forward) in a body of x forward, y left, z up (REP-103)."""
@@ -22,16 +21,6 @@ TOLERANCE_PX = 2.0
 NO_PARALLAX = 0.005
 """Sine of the angle between rays below which a point's depth has no sign."""
 FEWEST_MATCHES = 30
-
-
-@dataclass(frozen=True)
-class PosedPicture:
-    """A rectified picture (H, W, 3) uint8, its camera, and T_world_cam (4, 4) as given."""
-
-    image: np.ndarray
-    camera: CameraModel
-    T_world_cam: np.ndarray
-
 
 READINGS = {
     "given": lambda T: T,
@@ -43,7 +32,7 @@ READINGS = {
 """Name -> what T_world_cam would have to be, if the given pose were that."""
 
 
-def agreement(pictures: list[tuple[PosedPicture, PosedPicture]]) -> dict[str, float]:
+def agreement(pictures: list[tuple[Frame, Frame]]) -> dict[str, float]:
     """Share of matches that each reading explains, 0 to 1; empty without enough matches."""
     shares: dict[str, list[float]] = {name: [] for name in READINGS}
     for a, b in pictures:
@@ -85,7 +74,7 @@ def in_front(turned: np.ndarray, rays_b: np.ndarray, t: np.ndarray) -> np.ndarra
     return np.where(is_far, same_side, (depth_a > 0) & (depth_b > 0))
 
 
-def match(a: PosedPicture, b: PosedPicture) -> tuple[np.ndarray, np.ndarray]:
+def match(a: Frame, b: Frame) -> tuple[np.ndarray, np.ndarray]:
     """Rays (N, 3) at z = 1 of the points found in both pictures."""
     sift = cv2.SIFT_create(1000)
     (points_a, words_a), (points_b, words_b) = (

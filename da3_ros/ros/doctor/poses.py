@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from da3_ros.core import poses
-from da3_ros.core.camera_model import CameraError
 from da3_ros.core.config import Config
+from da3_ros.core.frame import Frame
 from da3_ros.ros.bags.find_camera import is_static
 from da3_ros.ros.bags.tf_tree import TfTree
-from da3_ros.ros.doctor.camera import decode
-from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, PosedPicture, agreement
-from da3_ros.ros.doctor.findings import Finding, error, ok, warn
+from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, agreement
+from da3_ros.ros.doctor.findings import Finding, Verdict, error, ok, warn
+from da3_ros.ros.doctor.metres import NAME, check_metres
+from da3_ros.ros.doctor.posed_frames import PosedFrames
 from da3_ros.ros.doctor.recording import Recording
-from da3_ros.ros.images import ImageError
-from da3_ros.ros.messages import rectifier, stamp_to_ns
 
 ENOUGH = 0.95
 PAIRS = 6
@@ -59,7 +58,12 @@ def check_poses(seen: Recording, config: Config, given_world: str | None) -> lis
         return [*parents, error("tf", what, mend)]
     seen.locate(world)
     findings = [*parents, check_world(world, given_world), check_tf(seen, world, config)]
-    return [*findings, check_static(seen), check_axes(seen, config)]
+    axes = check_axes(seen, config)
+    if axes.verdict is Verdict.ERROR:  # its numbers would name a delay that there is not
+        metres = warn(NAME, "not judged: the poses are misread", "see axes")
+    else:
+        metres = check_metres(seen, config)
+    return [*findings, check_static(seen), axes, metres]
 
 
 def check_parents(seen: Recording) -> list[Finding]:
@@ -155,30 +159,21 @@ def check_axes(seen: Recording, config: Config) -> Finding:
     return ok(name, f"pictures move as the poses say: {percent['given']} of the matches fit")
 
 
-def find_pairs(seen: Recording, config: Config) -> list[tuple[PosedPicture, PosedPicture]]:
+def find_pairs(seen: Recording, config: Config) -> list[tuple[Frame, Frame]]:
     """Pairs of pictures spread over the observation, apart in place, alike in direction."""
-    posed = [e for e in seen.images if stamp_to_ns(e.msg.header.stamp) in seen.poses]
-    T = [seen.poses[stamp_to_ns(e.msg.header.stamp)].T_world_cam for e in posed]
-    found = []
-    for i in range(len(posed)):
-        j = next((j for j in range(i + 1, len(posed)) if _are_apart(T[i], T[j])), None)
-        if j is not None:
-            found.append((i, j))
-    step = max(1, len(found) // PAIRS)
     try:
-        rectify = rectifier(seen.infos[0], is_raw=config.input.rectify)
+        frames = PosedFrames(seen, config)
+        T = frames.T_world_frame
+        found = []
+        for i in range(len(T)):
+            j = next((j for j in range(i + 1, len(T)) if _are_apart(T[i], T[j])), None)
+            if j is not None:
+                found.append((i, j))
+        step = max(1, len(found) // PAIRS)
         return [
-            tuple(
-                PosedPicture(
-                    rectify(decode(posed[k].msg)),
-                    rectify.camera,
-                    T[k] @ poses.compose(np.eye(3), rectify.centre),
-                )
-                for k in pair
-            )
-            for pair in found[::step][:PAIRS]
+            tuple(frames.frame(frames.events[k]) for k in pair) for pair in found[::step][:PAIRS]
         ]
-    except (CameraError, ImageError, IndexError, ValueError):
+    except ValueError:
         return []  # said by the checks of the camera
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import rclpy
 import yaml
-from geometry_msgs.msg import TransformStamped
 from graph import CAMERA, TINY, a_robot
 from nav_msgs.msg import Odometry
 from rclpy.context import Context
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from spoilt_bags import diagnose, edit_info, matrix, spoil, with_transform
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.commands.doctor import examine, main, parse_arguments
@@ -22,67 +22,30 @@ from da3_ros.commands.process import process_all
 from da3_ros.core import poses
 from da3_ros.core.config import from_dict
 from da3_ros.net.attention import has_bf16_tiles, kernel
-from da3_ros.ros import messages
 from da3_ros.ros.bags.bag import BagReader, BagWriter
 from da3_ros.ros.bags.process_bag import BagJob
-from da3_ros.ros.demo.bag import T_BASE_CAMERA, write_demo_bag
+from da3_ros.ros.demo.bag import RATE, START_NS, T_BASE_CAMERA
 from da3_ros.ros.doctor import machine, recording
 from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, T_OPENGL_OPTICAL
 from da3_ros.ros.doctor.findings import Verdict, format_table, ok, warn
 from da3_ros.ros.doctor.machine import check_device
 
 FRAMES = 8
-OF_THE_MACHINE = {"device", "model", "transport"}
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory):
-    path = tmp_path_factory.mktemp("bags") / "room"
-    write_demo_bag(path, frames=FRAMES)
-    return path
+def room(drive_around):
+    """Its first frames."""
+    end_ns = START_NS + FRAMES * 1_000_000_000 // RATE
 
+    def first(topic, time_ns, msg):
+        return (topic, time_ns, msg) if time_ns < end_ns else None
 
-def spoil(room, path, change):
-    """A copy; `change(topic, time_ns, msg)` returns the new topic, time and message, or None."""
-    with BagReader(room) as bag, BagWriter(path) as out:
-        topics = [c.topic for c in bag.connections]
-        for recorded in bag.messages(*topics):
-            if new := change(*recorded):
-                out.write(*new)
-    return path
-
-
-def diagnose(bag, **parameters):
-    """Check -> finding, without those of the machine."""
-    values = {name.replace("__", "."): value for name, value in parameters.items()}
-    options = parse_arguments([str(bag)] if bag else [])
-    found = examine(options, from_dict(values), values.get("pose.world_frame"))
-    return {finding.check: finding for finding in found if finding.check not in OF_THE_MACHINE}
+    return spoil(drive_around, drive_around.parent / "room", first)
 
 
 def wrong(findings):
     return {(f.check, f.verdict.value) for f in findings.values() if f.verdict is not Verdict.OK}
-
-
-def matrix(transform):
-    q, t = transform.rotation, transform.translation
-    return poses.from_quat_xyzw((q.x, q.y, q.z, q.w), (t.x, t.y, t.z))
-
-
-def with_transform(msg, T):
-    old: TransformStamped = msg.transforms[0]
-    new = messages.transform_message(T, old.header, old.child_frame_id)
-    return TFMessage(transforms=[new])
-
-
-def edit_info(**values):
-    def change(topic, time_ns, msg):
-        if isinstance(msg, CameraInfo):
-            for name, value in values.items():
-                setattr(msg, name, value)
-        return topic, time_ns, msg
-
-    return change
 
 
 def edit_mount(T_optical_given):
@@ -193,7 +156,9 @@ SPOILT = {
 def test_a_healthy_bag(room):
     findings = diagnose(room)
     assert wrong(findings) == set()
-    assert {"images", "camera info", "rectification", "clock", "tf", "axes"} <= set(findings)
+    assert {"images", "camera info", "rectification", "clock", "tf", "axes", "metres"} <= set(
+        findings
+    )
 
 
 def test_the_kitchen_is_healthy_but_has_no_odom(shared_data):

@@ -1,0 +1,56 @@
+"""Images of a recording as the frames that the node would make of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from da3_ros.core import poses
+from da3_ros.core.body_mask import read_mask, usable_pixels
+from da3_ros.core.config import Config
+from da3_ros.core.frame import Frame
+from da3_ros.ros.doctor.camera import decode
+from da3_ros.ros.doctor.recording import Event, Recording
+from da3_ros.ros.messages import rectifier, stamp_to_ns
+
+
+class PosedFrames:
+    """Frames of the images that have a pose; `Recording.locate` has been called.
+
+    events: those images. Raises `ValueError` in one sentence when the camera has no usable info.
+    """
+
+    def __init__(self, seen: Recording, config: Config):
+        self.events = [e for e in seen.images if _stamp(e) in seen.poses]
+        self._poses = seen.poses
+        if not seen.infos:
+            raise ValueError("there is no camera info")
+        self._rectify = rectifier(seen.infos[0], is_raw=config.input.rectify)
+        mask = read_mask(config.input.mask, _name(seen.topics.image, config))
+        self._usable = usable_pixels(self._rectify, mask)
+
+    @property
+    def T_world_frame(self) -> list[np.ndarray]:
+        """(4, 4) of every event, as given: of its frame_id."""
+        return [self._poses[_stamp(e)].T_world_cam for e in self.events]
+
+    def frame(self, event: Event) -> Frame:
+        """One of `events`, decoded and rectified. Raises `ValueError` in one sentence."""
+        T_world_frame = self._poses[_stamp(event)].T_world_cam
+        return Frame(
+            event.msg.header.frame_id,
+            _stamp(event),
+            self._rectify(decode(event.msg)),
+            self._rectify.camera,
+            T_world_frame @ poses.compose(np.eye(3), self._rectify.centre),
+            self._usable,
+            self._rectify.centre,
+        )
+
+
+def _name(topic: str, config: Config) -> str:
+    """Of the rig's camera that the topic belongs to; empty for a camera alone."""
+    return next((name for name in config.input.cameras if name in topic.split("/")), "")
+
+
+def _stamp(event: Event) -> int:
+    return stamp_to_ns(event.msg.header.stamp)
