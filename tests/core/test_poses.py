@@ -115,5 +115,5 @@ def test_bad_quaternions_are_refused(q, t, words):
 def test_positions_beyond_all_digits_are_refused(far):
     T = np.eye(4)
     T[1, 3] = far
-    with pytest.raises(poses.PoseError, match=r"lies .* m from the origin, must be within 1e\+12 m"):
+    with pytest.raises(PoseError, match=r"lies .* m from the origin, must be within 1e\+12 m"):
         poses.rigid(T)
