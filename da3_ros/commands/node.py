@@ -21,6 +21,8 @@ subscribes to (remap them with -r; each camera of a rig has <name>/ before the f
   camera_info                 sensor_msgs/CameraInfo, same stamps as the images
   /tf, /tf_static             poses of the cameras, with pose.source tf or odometry
   odometry                    nav_msgs/Odometry, with pose.source odometry
+  anchor/points               sensor_msgs/PointCloud2 of points known in metres, in any frame
+  anchor/depth                sensor_msgs/Image of depth with holes, with anchor/camera_info
 
 publishes
   ~/depth/image               sensor_msgs/Image, metres
