@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +174,6 @@ class Robot(SpunNode):
         self.tf_static = self.node.create_publisher(TFMessage, "/tf_static", latched)
         self.received: dict[str, list] = {}
         self.count = 0
-        self._start_ns = time.time_ns()
         self.send_mount("base_link", "camera_optical_frame")
 
     def listen(self, kind: type, topic: str, qos=10) -> list:
@@ -221,7 +221,12 @@ class Robot(SpunNode):
 
     def send_mount(self, parent: str, child: str, x: float = 0.0) -> None:
         """A static transform, turned so that the camera looks along the robot's x."""
-        self.tf_static.publish(mount_message(self._start_ns, parent, child, x))
+        self.tf_static.publish(mount_message(time.time_ns(), parent, child, x))
+
+    @cached_property
+    def _start_ns(self) -> int:
+        """Of the first image: nodes may take longer to start than stamps may be late."""
+        return time.time_ns()
 
     def next_stamp(self) -> int:
         """Stamp of the next image: 0.1 s after the last one."""
