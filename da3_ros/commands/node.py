@@ -26,6 +26,8 @@ subscribes to (remap them with -r; each camera of a rig has <name>/ before the f
 
 publishes
   ~/depth/image               sensor_msgs/Image, metres
+  ~/depth/image/compressedDepth, ~/image_rect/compressed
+                              sensor_msgs/CompressedImage, as image_transport has them
   ~/depth/camera_info         sensor_msgs/CameraInfo of the depth
   ~/confidence/image          sensor_msgs/Image
   ~/image_rect                sensor_msgs/Image, the picture that belongs to the depth

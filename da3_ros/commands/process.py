@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from da3_ros.core.child_process import end_with
 from da3_ros.core.config import ConfigError, from_dict
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
@@ -164,6 +165,7 @@ def _process_apart(jobs: dict[int, BagJob], at_once: int, bar: tqdm) -> dict[int
 def _work(job: BagJob, threads: int, images, sender: Connection) -> None:
     """What the process of one bag runs."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_with(os.getppid())
     torch.set_num_threads(min(threads, torch.get_num_threads()))
 
     def progress(done: int) -> None:

@@ -190,6 +190,18 @@ class OutputConfig(Block, together=check_output):
     cloud_step: int = parameter(
         1, "every n-th pixel and row of the cloud", low=1, high=64, live=True
     )
+    jpeg_quality: int = parameter(
+        80, "of `image_rect/compressed`, as in image_transport", low=1, high=100, live=True
+    )
+    depth_quantization: float = parameter(
+        100.0,
+        "z0 of `depth/image/compressedDepth`, as in image_transport: depth z comes back within "
+        "z^2 / (2 z0 (z0 + 1)); less is smaller",
+        unit="m",
+        low=1.0,
+        high=150.0,
+        live=True,
+    )
 
 
 @dataclass(frozen=True)
