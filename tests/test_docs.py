@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from da3_ros.core.frame_counts import Drop
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-FAQ = ROOT / "docs" / "faq.md"
+FAQ, STATUS = ROOT / "docs" / "faq.md", ROOT / "docs" / "status.md"
 SOURCES = [*ROOT.glob("da3_ros/**/*.py"), *ROOT.glob("scripts/*")]
 
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)|<img [^>]*src=\"([^\"]+)\"")
@@ -97,19 +99,31 @@ def sentences() -> str:
     return "\n".join(texts)
 
 
+def first_cells(text: str) -> list[str]:
+    """Of every row of every table but its head."""
+    return re.findall(r"^\| (?!it says)(.+?) \|", text, re.MULTILINE)
+
+
 def quoted() -> list[str]:
-    """First cells of the FAQ's tables: what the program says. In parentheses: our own words."""
-    rows = re.findall(r"^\| (.+?) \|", FAQ.read_text(), re.MULTILINE)
-    return [r for r in rows if r != "it says" and not r.startswith("(")]
+    """What the program says, by the FAQ and the list of standing troubles. In parentheses: our own
+    words."""
+    standing = STATUS.read_text().partition("## Standing troubles")[2]
+    cells = first_cells(FAQ.read_text()) + first_cells(standing)
+    return [cell for cell in cells if cell.strip() and not cell.startswith("(")]
 
 
 @pytest.mark.parametrize("cell", quoted())
-def test_the_faq_quotes_what_the_program_says(cell):
+def test_quotes_are_what_the_program_says(cell):
     parts = [p.strip(" ,.:`") for p in PLACEHOLDER.split(cell)]
     parts = [p for p in parts if len(p) >= SHORTEST]
     assert parts, "only placeholders"
     missing = [p for p in parts if p not in sentences()]
     assert not missing
+
+
+def test_every_reason_for_a_drop_is_explained():
+    cells = {cell.strip("`") for cell in first_cells(STATUS.read_text())}
+    assert {reason.value for reason in Drop} <= cells
 
 
 def test_the_faq_has_every_check_of_the_doctor():
