@@ -68,7 +68,7 @@ class InputConfig(Block, together=check_input):
         "best_effort", "QoS of the subscriptions", choices=("best_effort", "reliable")
     )
     queue_size: int = parameter(
-        10, "messages kept while waiting for their partner", low=1, high=1000
+        10, "images that may wait for their camera info, and for their pose", low=1, high=1000
     )
     sync_tolerance: float = parameter(
         0.0,
@@ -223,9 +223,7 @@ class ExportConfig(Block):
     directory: str = parameter(
         "", "exports are written below this folder; empty means ~/.ros/da3_ros"
     )
-    formats: str = parameter(
-        "glb", "formats of an export that names none, joined with `-`"
-    )
+    formats: str = parameter("glb", "formats of an export that names none, joined with `-`")
 
 
 @dataclass(frozen=True)
