@@ -35,6 +35,8 @@ test-oldest: .venv/oldest/ready  ## tests of all but ROS on Python 3.10 with the
 
 lint: $(VENV)/test-tools  ## the code, the CI workflow and the container file
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
 	$(BIN)/actionlint
 	$(BIN)/hadolint container/Dockerfile
 
@@ -63,7 +65,7 @@ $(VENV)/created:
 	@[ -e requirements-$(ROS).txt ] || { echo "There are no wheels of ROS $(ROS);" \
 	  "choose one of: $(DISTROS)"; exit 1; }
 	@[ "$$(uname -sm)" = "Linux x86_64" ] || { echo "The ROS wheels exist for Linux on x86_64 only;" \
-	  "elsewhere build da3_ros with colcon in a ROS installation (README)."; exit 1; }
+	  "elsewhere build da3_ros with colcon in a ROS installation (docs/quickstart_robot.md)."; exit 1; }
 	@for c in $${CXX:-c++ g++ clang++}; do command -v $$c >/dev/null && exit; done; \
 	  echo "da3_ros compiles its ROS messages and found no C++ compiler: install one" \
 	  "(Debian, Ubuntu: apt install g++), or name yours in CXX."; exit 1

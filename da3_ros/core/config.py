@@ -2,7 +2,7 @@
 
 Each nested dataclass is one block of the YAML file and one prefix of the ROS
 parameter names (`window.size`). Declaration, checks, ranges, descriptions and the
-README table are all read from here.
+table in docs/parameters.md are all read from here.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class InputConfig(Block, together=check_input):
         "best_effort", "QoS of the subscriptions", choices=("best_effort", "reliable")
     )
     queue_size: int = parameter(
-        10, "messages kept while waiting for their partner", low=1, high=1000
+        10, "images that may wait for their camera info, and for their pose", low=1, high=1000
     )
     sync_tolerance: float = parameter(
         0.0,
@@ -148,7 +148,7 @@ class WindowConfig(Block, together=check_window):
     )
     reference: str = parameter(
         "middle",
-        "reference view of the network; `middle` is the most accurate, "
+        "reference view of the network; `middle` has views on both sides of it in time, "
         "`newest` has the least delay",
         choices=("middle", "newest", "first"),
     )
@@ -165,7 +165,7 @@ class WindowConfig(Block, together=check_window):
 @dataclass(frozen=True)
 class SceneConfig(Block):
     enabled: bool = parameter(
-        False, "fuse every published depth into a map; exports then hold the whole scene"
+        False, "fuse every published depth into a map: for `cloud_map`, meshes and `render_depth`"
     )
     voxel_size: float = parameter(0.04, "edge of a voxel", unit="m", low=0.001, high=10.0)
     truncation: float = parameter(
@@ -200,9 +200,7 @@ class ExportConfig(Block):
     directory: str = parameter(
         "", "exports are written below this folder; empty means ~/.ros/da3_ros"
     )
-    formats: str = parameter(
-        "glb", "formats of the newest window when the request names none, joined with `-`"
-    )
+    formats: str = parameter("glb", "formats of an export that names none, joined with `-`")
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,10 @@ def address():
     page = Process("da3_ros.commands.view", "--port", "8790")
     page.wait_for("open http")
     yield re.search(r"http://\S+", page.matching("open http")[-1])[0]
-    assert page.stop()[0] == 0
+    try:
+        assert page.stop()[0] == 0
+    finally:
+        page.kill()
 
 
 @pytest.fixture
