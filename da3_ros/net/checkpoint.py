@@ -62,7 +62,7 @@ def load_network(name: str, device: str | torch.device = "cpu") -> Network | Nes
     Raises `CheckpointError`.
     """
     name = str(name)
-    folder = _find_folder(name)
+    folder = find_folder(name)
     if folder is None:
         network = random_network(find_preset(name))
     else:
@@ -121,8 +121,9 @@ def _build(preset: Preset) -> Network | NestedNetwork:
     return NestedNetwork(preset) if preset.metric_branch else Network(preset)
 
 
-def _find_folder(name: str) -> Path | None:
-    """The checkpoint folder of a name; None for a preset that has random weights."""
+def find_folder(name: str) -> Path | None:
+    """The checkpoint folder of a name, downloaded if need be; None for a preset that has random
+    weights. Raises `CheckpointError`."""
     _check_name(name)
     if folder := find_local_folder(name):
         return folder
