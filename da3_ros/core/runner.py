@@ -36,6 +36,7 @@ from da3_ros.core.sliding_window import Window
 from da3_ros.core.worker import Worker
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 
 NOT_WANTED = "nobody subscribes to any output: images are not processed until somebody does"
 BACK_TO_WORK = "somebody subscribes: images are processed"
@@ -198,7 +199,7 @@ class Runner:
         self._counts.drop(frame.key, Drop.BAD_HEADER)
         self._log.warn(
             (name, "frame_id"),
-            f"cameras '{owner}' and '{name}' both send frame_id '{frame.camera_id}'; "
+            f"cameras '{owner}' and '{name}' both send frame_id '{plain(frame.camera_id)}'; "
             "each camera needs an optical frame of its own",
         )
         return False
@@ -280,6 +281,7 @@ class Runner:
 
     def _fail(self, job: Job, error: Exception) -> None:
         self._counts.give_up(job.keys, Drop.INFERENCE_FAILED)
-        self.failure = f"inference failed: {type(error).__name__}: {error}"
+        words = plain(str(error), LONGEST_SENTENCE // 2)
+        self.failure = f"inference failed: {type(error).__name__}: {words}"
         details = "".join(traceback.format_exception(error))
         self._log.fail("inference", self.failure, details)

@@ -18,6 +18,7 @@ from da3_ros.core.user_input.images import (
     PictureTooLargeError,
     picture_size,
 )
+from da3_ros.net.plain_text import plain
 
 BRIDGE = CvBridge()
 
@@ -100,7 +101,7 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
     """
     encoding = msg.format.partition(";")[0].strip()
     if "compressedDepth" in msg.format or encoding in DEPTH_ENCODINGS:
-        raise NoPictureError(f"compressed image holds depth ({msg.format}), not a camera picture")
+        raise NoPictureError(f"compressed image holds depth ({plain(msg.format)}), not a camera picture")
     compressed_size(msg)
     # The camera's pixels are wanted, not turned by an EXIF tag: its intrinsics belong to them.
     # cv_bridge up to Kilted turns them.
@@ -111,7 +112,7 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
         return _mosaic_to_rgb(mosaic, encoding)
     if pixels.ndim == 2 and pixels.dtype != np.uint8 and encoding != "mono16":
         raise NoPictureError(
-            f"compressed image, format '{msg.format}', has one channel of {pixels.dtype}, which is "
+            f"compressed image, format '{plain(msg.format)}', has one channel of {pixels.dtype}, which is "
             "depth, mostly; a camera of 16 bits says so: 'mono16; png compressed '"
         )
     return cv2.cvtColor(_to_8_bits(pixels), OF_CHANNELS[pixels.ndim == 3 and pixels.shape[2]])
@@ -132,7 +133,7 @@ def compressed_size(msg: CompressedImage) -> tuple[int, int]:
 
 def _undecodable(msg: CompressedImage) -> str:
     count = len(msg.data)
-    return f"compressed image of {count} bytes, format '{msg.format}', cannot be decoded"
+    return f"compressed image of {count} bytes, format '{plain(msg.format)}', cannot be decoded"
 
 
 def _one_channel(pixels: np.ndarray) -> np.ndarray | None:
@@ -206,6 +207,6 @@ def _unsupported(encoding: str) -> NoPictureError:
             f"{NAMELESS[encoding]} (with cv_bridge: cv2_to_imgmsg(image, encoding='bgr8'))"
         )
     return NoPictureError(
-        f"encoding '{encoding}' is not supported{hint}; send one of "
+        f"encoding '{plain(encoding)}' is not supported{hint}; send one of "
         f"{', '.join([*ENCODINGS, *PLANAR])}"
     )
