@@ -22,7 +22,9 @@ def plain(text: str, longest: int = LONGEST_NAME) -> str:
 
     What cannot be printed is escaped as in Python: `\\n`, `\\x1b`, `\\u202e`.
     """
-    text = "".join(map(_printable, text[: longest + 1]))
+    text = text[: longest + 1]
+    if not text.isprintable():
+        text = "".join(map(_printable, text))
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 

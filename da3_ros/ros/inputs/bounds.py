@@ -2,7 +2,8 @@
 
 Each holds for what one participant of the graph may ask of the node; who sends more is refused
 in one sentence. Bounds of numbers are beside what they bound: `poses.FARTHEST`,
-`camera_model.FOCAL_LENGTHS` and `FARTHEST_CENTRE`, `images.LARGEST_PICTURE`.
+`camera_model.FOCAL_LENGTHS`, `FARTHEST_CENTRE`, `images.LARGEST_PICTURE`,
+`rig_cameras.MOST_FRAME_IDS`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,6 @@ MOST_FRAMES = 5000
 
 LONGEST_FRAME = 255
 """Characters of the name of a frame."""
-
-MOST_FRAME_IDS = 100
-"""Different `frame_id`s of all images together since the start: one for each camera is right."""
 
 RESET_PERIOD = 1.0
 """Seconds between two `~/reset`: with less, no window would ever be full."""

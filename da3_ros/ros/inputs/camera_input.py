@@ -26,7 +26,7 @@ from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
 from da3_ros.ros.inputs.bounds import LONGEST_FRAME
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.time_jump import StreamClock, Verdict
-from da3_ros.ros.messages import rectifier, stamp_to_ns
+from da3_ros.ros.messages import rectified_camera_model, rectifier, stamp_to_ns
 
 FAULTS = (
     (ImageError, Drop.BAD_IMAGE, ""),
@@ -178,8 +178,9 @@ class CameraInput:
         size: (height, width) of the image. Raises `CameraError`.
         """
         if not (self._info and _same_camera(info, self._info)):
+            # First its size: the maps of a rectifier may be of gigabytes.
+            _check_size(rectified_camera_model(info), size)
             rectify = rectifier(info, is_raw=self._live.config.input.rectify)
-            _check_size(rectify.camera, size)
             self._usable = usable_pixels(rectify, self._mask)
             self._rectifier, self._info = rectify, info
         _check_size(self._rectifier.camera, size)

@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
+from rclpy.serialization import deserialize_message
+from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
 from da3_ros.net.plain_text import plain
-from da3_ros.ros.inputs.bounds import MOST_FRAMES
+from da3_ros.ros.inputs.bounds import LARGEST_TF_MESSAGE, MOST_FRAMES
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
     TransformBuffer,
@@ -52,14 +54,29 @@ class PoseSource:
         self.missed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
 
+    def take_raw_transforms(self, raw: bytes, *, static: bool) -> list[Refused]:
+        """Take a serialized tf2_msgs/TFMessage, if it is no larger than any robot's."""
+        if len(raw) > LARGEST_TF_MESSAGE:
+            return self._refuse(
+                BadTransform.TOO_LARGE,
+                f"a message of transforms has {len(raw) >> 10} kB, must have at most "
+                f"{LARGEST_TF_MESSAGE >> 10}: send some hundred at once",
+            )
+        try:
+            msg = deserialize_message(raw, TFMessage)
+        except RuntimeError as error:  # RMWError
+            return self._refuse(BadTransform.NO_MESSAGE, f"what came is no TFMessage: {error}")
+        return self.take_transforms(msg, static=static)
+
     def take_transforms(self, msg, *, static: bool) -> list[Refused]:
-        """Take a tf2_msgs/TFMessage. Returns what was refused, or jumped back."""
-        refused = []
+        """Take a tf2_msgs/TFMessage. Returns what was refused, or jumped: one of each cause."""
+        said: dict[Hashable, Refused] = {}
         for transform in msg.transforms:
             if transform.child_frame_id.lstrip("/") == self._odometry_child:
                 continue
-            refused += self._insert(transform, static=static)
-        return refused
+            for refused in self._insert(transform, static=static):
+                said.setdefault(refused.cause, refused)
+        return list(said.values())
 
     def take_odometry(self, msg) -> list[Refused]:
         """Take a nav_msgs/Odometry. Returns what was refused, or jumped back."""
@@ -109,8 +126,11 @@ class PoseSource:
         try:
             return self._take(transform, static=static)
         except BadTransform as error:
-            self.refused[error.cause] += 1
-            return [Refused(error.cause, f"{error}; it is ignored")]
+            return self._refuse(error.cause, str(error))
+
+    def _refuse(self, cause: str, sentence: str) -> list[Refused]:
+        self.refused[cause] += 1
+        return [Refused(cause, f"{sentence}; it is ignored")]
 
     def _take(self, transform, *, static: bool) -> list[Refused]:
         """Into the buffer, if it is of this time."""
@@ -166,8 +186,8 @@ def odometry_transform(msg) -> TransformStamped:
 
 
 def _two_clocks(child: str, ahead: float) -> str:
+    where = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} others of this frame"
     return (
-        f"transform of '{plain(child)}' is {abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} "
-        "others of this frame: two programs publish it, with clocks apart; end one, or synchronise "
-        "them"
+        f"transform of '{plain(child)}' is {where}: two programs publish it, with clocks apart; "
+        "end one, or synchronise them"
     )

@@ -57,6 +57,8 @@ class BadTransform(TransformError, ValueError):
     TOO_LONG = "name too long"
     TOO_MANY = "too many frames"
     OTHER_CLOCK = "from another clock"
+    TOO_LARGE = "message too large"
+    NO_MESSAGE = "no message"
 
 
 def check_transform(msg: TransformStamped) -> None:
