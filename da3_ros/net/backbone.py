@@ -17,6 +17,7 @@ from da3_ros.net import presets, rope
 from da3_ros.net.layers import Block
 from da3_ros.net.precision import Conv2d
 from da3_ros.net.presets import PATCH
+from da3_ros.net.select_views import select_views
 
 TRAINED_GRID = 37
 """Patches per side of the stored position embedding (518 px)."""
@@ -149,7 +150,7 @@ class Backbone(nn.Module):
             else:
                 x = within = self.blocks[i](x.view(B * N, T, C), local).view(B, N, T, C)
             if i in self.config.out_layers:
-                levels.append(self._level(within[:, views], x[:, views]))
+                levels.append(self._level(select_views(within, views), select_views(x, views)))
             if i in layers:
                 kept[i] = self.norm(x)[:, :, 1:]
         return self._last_block(x, within, across, views, layers, levels, kept)
@@ -162,13 +163,13 @@ class Backbone(nn.Module):
             x = self.blocks[last](x.view(B, N * T, C), across).view(B, N, T, C)
             if last in layers:
                 kept[last] = self.norm(x)[:, :, 1:]
-            first, wanted = x[:, :, 0], x[:, views]
+            first, wanted = x[:, :, 0], select_views(x, views)
         else:
             queries = _last_queries(N, T, tuple(views), x.device)
             x = self.blocks[last](x.view(B, N * T, C), across, queries)
             first, wanted = x[:, :N], x[:, N:].view(B, len(views), T - 1, C)
-            wanted = torch.cat((first[:, views, None], wanted), dim=2)
-        levels.append(self._level(within[:, views], wanted))
+            wanted = torch.cat((select_views(first, views)[:, :, None], wanted), dim=2)
+        levels.append(self._level(select_views(within, views), wanted))
         return Aggregated(tuple(levels), torch.cat((within[:, :, 0], first), dim=-1), kept)
 
     def _level(self, within: Tensor, across: Tensor) -> Tensor:
@@ -201,4 +202,4 @@ def _last_queries(views: int, tokens: int, wanted: tuple[int, ...], device) -> T
     """Token indices: the first token of every view, then the patches of the wanted ones."""
     with torch.inference_mode(False):
         index = torch.arange(views * tokens, device=device).view(views, tokens)
-        return torch.cat((index[:, 0], index[list(wanted), 1:].flatten()))
+        return torch.cat((index[:, 0], *(index[v, 1:] for v in wanted)))

@@ -7,6 +7,7 @@ fp32; what is lowered are the matrix products and convolutions in between.
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -67,6 +68,13 @@ class FinalConv(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.float())
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """While active, types are as they are, whatever autocast the caller has around it."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
 
 
 def set_precision(network: nn.Module, precision: str) -> torch.dtype:
