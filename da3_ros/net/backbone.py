@@ -84,22 +84,26 @@ class Backbone(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         """Images (V, 3, h, w) -> tokens (V, 1 + P, C) with position embedding."""
         rows, columns = images.shape[-2] // PATCH, images.shape[-1] // PATCH
-        patches = self.patch_embed(images)
-        tokens = torch.cat((self.cls_token.expand(len(images), -1, -1), patches), dim=1)
+        tokens = self.with_class_token(self.patch_embed(images))
         return tokens + self._position_embedding(rows, columns).to(tokens.dtype)
+
+    def with_class_token(self, patches: Tensor) -> Tensor:
+        """Patch tokens (V, P, C) -> (V, 1 + P, C)."""
+        return torch.cat((self.cls_token.expand(len(patches), -1, -1), patches), dim=1)
 
     def _position_embedding(self, rows: int, columns: int) -> Tensor:
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self._interpolate_positions(rows, columns)
+            return self.interpolate_positions(rows, columns)
         # The version changes with every in-place write, so that new weights are seen.
         stored = self.pos_embed
         version = 0 if stored.is_inference() else stored._version
         key = (rows, columns, stored.data_ptr(), version, stored.device, stored.dtype)
         if key not in self._positions:
-            self._positions = {key: self._interpolate_positions(rows, columns)}
+            self._positions = {key: self.interpolate_positions(rows, columns)}
         return self._positions[key]
 
-    def _interpolate_positions(self, rows: int, columns: int) -> Tensor:
+    def interpolate_positions(self, rows: int, columns: int) -> Tensor:
+        """Position embedding (1, 1 + P, C) of a grid of patches."""
         if rows == columns == TRAINED_GRID:
             return self.pos_embed
         embed = self.pos_embed.float()
@@ -142,6 +146,8 @@ class Backbone(nn.Module):
         """
         B, N, T, C = x.shape
         local, across = self._rotations(grid, N, x.device)
+        if torch.compiler.is_compiling():  # the whole stage is being exported
+            across = across.table()
         x = torch.cat((camera_tokens[:, :, None].to(x.dtype), x[:, :, 1:]), dim=2)
         levels, kept, within = [], {}, x
         for i in range(self.encode_depth, self.config.depth - 1):

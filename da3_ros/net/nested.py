@@ -61,11 +61,11 @@ class NestedFeatures:
 class NestedNetwork(nn.Module):
     """The stages of `Network`, with depth and poses in metres."""
 
-    def __init__(self, preset: presets.Preset):
+    def __init__(self, preset: presets.Preset, branches: tuple | None = None):
+        """branches: any-view and metric, what has the stages of `Network`; None: new ones."""
         super().__init__()
         self.preset = preset
-        self.da3 = Network(preset)
-        self.da3_metric = Network(preset.metric_branch)
+        self.da3, self.da3_metric = branches or (Network(preset), Network(preset.metric_branch))
 
     def encode(self, images: Tensor, feature_layers: Sequence[int] = ()) -> NestedViews:
         """See `Network.encode`."""

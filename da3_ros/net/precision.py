@@ -88,12 +88,18 @@ def set_precision(network: nn.Module, precision: str) -> torch.dtype:
     device = next(network.parameters()).device
     fast = precision == "bf16" or precision == "auto" and _is_bf16_fast(device)
     dtype = torch.bfloat16 if fast else torch.float32
-    for name, module in network.named_modules():
-        if _is_lowered(name, module):
-            module.to(dtype)
+    lower(network, dtype)
+    for module in network.modules():
         if isinstance(module, (Conv2d, ConvTranspose2d)):
             module.to(memory_format=torch.channels_last)
     return dtype
+
+
+def lower(network: nn.Module, dtype: torch.dtype) -> None:
+    """Weights of the backbone's products and of the heads' convolutions to `dtype`, for good."""
+    for name, module in network.named_modules():
+        if _is_lowered(name, module):
+            module.to(dtype)
 
 
 def pack_weights(network: nn.Module) -> None:
