@@ -35,6 +35,8 @@ test-oldest: .venv/oldest/ready  ## tests of all but ROS on Python 3.10 with the
 
 lint: $(VENV)/test-tools  ## the code, the CI workflow and the container file
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
 	$(BIN)/actionlint
 	$(BIN)/hadolint container/Dockerfile
 

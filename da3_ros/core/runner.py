@@ -138,7 +138,7 @@ class Runner:
         """Forget frames, results and scale, as after a jump back in time."""
         with self._going_out:
             self._renew()
-            self._newest = None
+            self._newest: WindowDepth | None = None
         self._outlet.clear()
         self._counts.drop_all(Drop.TIME_JUMP)
 
@@ -175,7 +175,7 @@ class Runner:
 
     def _begin(self) -> None:
         self.failure = ""
-        self._newest: WindowDepth | None = None
+        self._newest = None
         self._last_frame: dict[str, Frame] = {}
         self._camera_of: dict[str, str] = {}
         self._was_wanted = True

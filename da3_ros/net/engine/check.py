@@ -51,7 +51,9 @@ def answers(network, window: BuiltInWindow) -> dict[str, Tensor]:
     for mode, posed in MODES.items():
         if posed and not network.preset.any_view:
             continue
-        out: NetOutput = network(window.images, window.cameras if posed else None, reference="first")
+        out: NetOutput = network(
+            window.images, window.cameras if posed else None, reference="first"
+        )
         maps = {"depth": out.depth, "conf": out.conf, "T_cam_ref": out.T_cam_ref, "K": out.K}
         maps["sky"] = out.sky
         found |= {f"{mode}_{k}": x.float().cpu().clone() for k, x in maps.items() if x is not None}

@@ -104,7 +104,7 @@ class Engine(nn.Module):
         return EngineFeatures(levels, tuple(found[LEVELS:]), views)
 
     def _cameras(self, cameras: Cameras | None, count: int) -> tuple[Tensor, Tensor, Tensor]:
-        """What the graph takes: cameras, of any kind where there are none, and whether there are."""
+        """What the graph takes: cameras, any where there are none, and whether there are."""
         posed = torch.full((1,), float(cameras is not None))
         if cameras is not None:
             return cameras.T_cam_ref, cameras.K, posed

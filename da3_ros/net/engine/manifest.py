@@ -80,7 +80,9 @@ def read_manifest(folder: Path) -> Manifest:
         raise EngineError(str(error)) from error
     for name, expected in manifest.files.items():
         if not (folder / name).is_file() or file_hash(folder / name) != expected:
-            raise EngineError(f"{folder / name} is not the file that {MANIFEST} names: export again")
+            raise EngineError(
+                f"{folder / name} is not the file that {MANIFEST} names: export again"
+            )
     return manifest
 
 

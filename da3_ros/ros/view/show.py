@@ -18,7 +18,7 @@ RATE = 15.0
 def show_node(page: Page, name: str, world_frame: str, stop: threading.Event) -> None:
     """What the node `name` publishes. world_frame: the node's pose.world_frame."""
     view = LiveView(name)
-    Buttons(page, view, world_frame)
+    buttons = Buttons(page, view, world_frame)
     try:
         while not stop.wait(1 / RATE):
             for frame in view.take():
@@ -27,6 +27,7 @@ def show_node(page: Page, name: str, world_frame: str, stop: threading.Event) ->
                 page.show_window(*window)
             page.say(status_words(view.status()))
     finally:
+        buttons.close()
         view.close()
 
 
