@@ -8,6 +8,8 @@ MODEL ?=
 RES ?=
 VIEW ?=
 ARGS ?=
+MODEL ?= da3-demo
+DATA ?=
 
 DISTROS := $(filter-out test robot,$(patsubst requirements-%.txt,%,$(wildcard requirements-*.txt)))
 VENV := .venv/$(ROS)
@@ -20,7 +22,7 @@ COMPILED := $(wildcard da3_ros/net/*.cpp msg/*.msg srv/*.srv action/*.action pip
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test test-oldest lint check-bare bench soak parity eval-demo eval-metres clean
+.PHONY: help demo test test-oldest lint check-bare bench soak parity eval-demo eval-metres eval-weights clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -59,6 +61,9 @@ eval-demo: $(VENV)/built $(VENV)/test-tools  ## accuracy of the shipped model
 
 eval-metres: $(VENV)/built $(VENV)/test-tools  ## how right metres are: by cameras, by points of the scene
 	$(BIN)/python -m tools.eval_metres $(ARGS)
+
+eval-weights: $(VENV)/built $(VENV)/test-tools  ## how right weights are, one report: MODEL=depth-anything/DA3-SMALL, or a folder; DATA=folder of RGB-D with poses (TUM, Bonn, ScanNet, 7-Scenes, EuRoC)
+	$(BIN)/python -m tools.eval_weights --model $(MODEL) $(addprefix --data ,$(DATA)) $(ARGS)
 
 clean:  ## remove what make made
 	rm -rf .venv build dist out *.egg-info

@@ -55,6 +55,16 @@ class ModelConfig(Block, together=check_model):
     compile: bool = parameter(
         False, "torch.compile the network when configured; slow start, faster frames"
     )
+    backend: str = parameter(
+        "torch",
+        "what runs the network; `onnxruntime`: model.name is a folder that `da3 export-onnx` made",
+        choices=("torch", "onnxruntime"),
+    )
+    provider: str = parameter(
+        "auto",
+        "what ONNX Runtime computes with; `auto` takes CUDA where it is there, else the CPU",
+        choices=("auto", "cpu", "cuda", "tensorrt"),
+    )
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,18 @@ _ROS_NAME = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 
 
 def check_model(model: Any) -> None:
-    """`process_res` is 0, or at least one patch."""
+    """`process_res` is 0, or at least one patch; torch's own switches are for torch."""
     if 0 < model.process_res < LEAST_RES:
         raise ConfigError(
             f"model.process_res is {model.process_res}, must be at least {LEAST_RES} px, or 0 "
             "for the model's own size"
+        )
+    if model.backend == "onnxruntime" and model.compile:
+        raise ConfigError("model.compile is true, which is for model.backend torch: leave it out")
+    if model.backend == "torch" and model.provider != "auto":
+        raise ConfigError(
+            f"model.provider is '{model.provider}', which is for model.backend onnxruntime: leave "
+            "it at auto, or set the backend"
         )
 
 

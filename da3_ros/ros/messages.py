@@ -26,7 +26,7 @@ from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
 from da3_ros.core.far_world import float32_origin
 from da3_ros.core.point_cloud import FAR_POINT, POINT
 from da3_ros.core.rectify import Rectifier
-from da3_ros.ros.images import BRIDGE, ImageError
+from da3_ros.ros.images import BRIDGE, LARGEST_PICTURE, ImageError
 
 MILLIMETRES_MAX = 65535
 STRAIGHT_WHEN_ZERO = ("none", "plumb_bob", "rational_polynomial")
@@ -81,7 +81,7 @@ def camera_model(info: CameraInfo) -> CameraModel:
     if not D.any() and model in STRAIGHT_WHEN_ZERO:
         model, D = "none", np.zeros(0)
     full = CameraModel(info.width, info.height, np.reshape(info.k, (3, 3)), model, D)
-    return _cut_and_binned(check_plausible(full), info)
+    return _cut_and_binned(_plausible(full), info)
 
 
 def rectified_camera_model(info: CameraInfo) -> CameraModel:
@@ -92,7 +92,7 @@ def rectified_camera_model(info: CameraInfo) -> CameraModel:
     P = np.reshape(info.p, (3, 4))
     K = P[:, :3] if P.any() else np.reshape(info.k, (3, 3))
     try:
-        camera = check_plausible(CameraModel(info.width, info.height, K))
+        camera = _plausible(CameraModel(info.width, info.height, K))
     except CameraError as error:
         raise CameraError(f"P: {error}" if P.any() else str(error)) from error
     return _cut_and_binned(camera, info)
@@ -121,6 +121,13 @@ def _centre(P: np.ndarray) -> np.ndarray:
     if not np.isfinite(P).all():
         raise CameraError("P must be finite")
     return -np.linalg.solve(P[:, :3], P[:, 3])
+
+
+def _plausible(camera: CameraModel) -> CameraModel:
+    if camera.width * camera.height > LARGEST_PICTURE:
+        size = f"{camera.width}x{camera.height}"
+        raise CameraError(f"its size is {size}, must be at most {LARGEST_PICTURE:,} pixels")
+    return check_plausible(camera)
 
 
 def _cut_and_binned(camera: CameraModel, info: CameraInfo) -> CameraModel:
@@ -260,7 +267,7 @@ def _matrix(t: Point | Vector3, q: Quaternion, name: str) -> np.ndarray:
     # quaternion_matrix would take NaN and quaternions of any length.
     T = quaternion_matrix(poses.unit_quaternion((q.x, q.y, q.z, q.w), name))
     T[:3, 3] = t.x, t.y, t.z
-    poses.require_finite(T, name)
+    poses.require_near(T[:3, 3], name)
     return T
 
 
