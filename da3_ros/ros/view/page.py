@@ -39,9 +39,8 @@ class Page:
     def __init__(self, host: str = "127.0.0.1", port: int = 8080):
         self.server = viser.ViserServer(host, port, label="da3_ros", verbose=False)
         self.server.scene.set_up_direction("+z")
-        self.server.gui.configure_theme(
-            control_layout="fixed", control_width="large", show_share_button=False
-        )
+        self.server.gui.configure_theme(control_width="large", show_share_button=False)
+        self.server.gui.main_panel.dock_right()
         self.server.on_client_connect(self._aim)
         self._map, self._map_shown_at = GrowingMap(), -MAP_PERIOD
         self._window_size = 0
