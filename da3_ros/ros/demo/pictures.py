@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -63,7 +65,7 @@ class ViewFromAbove:
         order = order[: np.isfinite(points).all(axis=1).sum()]
         points, colors = points[order], colors[order]
         pixels = self._to_pixels(points)
-        side = max(1, round(self._edge * self._scale))
+        side = max(1, math.ceil(self._edge * self._scale))
         for shift in np.ndindex(side, side):
             self._draw(pixels + shift - side // 2, points[:, 2], colors)
 
