@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections import Counter, deque
 from multiprocessing.connection import Connection, wait
@@ -19,7 +20,6 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from da3_ros.core.child_process import end_with
 from da3_ros.core.config import ConfigError, from_dict
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
@@ -165,7 +165,7 @@ def _process_apart(jobs: dict[int, BagJob], at_once: int, bar: tqdm) -> dict[int
 def _work(job: BagJob, threads: int, images, sender: Connection) -> None:
     """What the process of one bag runs."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    end_with(os.getppid())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(min(threads, torch.get_num_threads()))
 
     def progress(done: int) -> None:
@@ -176,6 +176,12 @@ def _work(job: BagJob, threads: int, images, sender: Connection) -> None:
         sender.send(try_bag(job, progress))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end_with_parent() -> None:
+    """However the command itself ends: its fork server would live on with this process."""
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _receive(receiver: Connection, process, job: BagJob) -> Report:
