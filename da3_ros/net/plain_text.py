@@ -13,7 +13,7 @@ LONGEST_NAME = 80
 LONGEST_PATH = 300
 """Characters of a path that a sentence repeats."""
 
-LONGEST_SENTENCE = 1000
+LONGEST_SENTENCE = 2000
 """Characters of a line of the log: all sentences of this package are shorter."""
 
 LONGEST_FIRST_LINE = 200
