@@ -203,12 +203,28 @@ class SceneConfig(Block):
     mesh: str = parameter(
         "", "mesh file (PLY, OBJ, GLB) that `render_depth` shows instead of the scene's own"
     )
+    mesh_directory: str = parameter(
+        "",
+        "`load_mesh` reads files below this folder only; empty means `export.directory`",
+        at_start=True,
+    )
+    max_pixels: int = parameter(
+        1 << 24,
+        "largest image that `render_depth` answers; each pixel takes 8 bytes of the answer, and "
+        "up to 50 while it is drawn",
+        unit="px",
+        low=1,
+        high=1 << 26,
+        live=True,
+    )
 
 
 @dataclass(frozen=True)
 class ExportConfig(Block):
     directory: str = parameter(
-        "", "exports are written below this folder; empty means ~/.ros/da3_ros"
+        "",
+        "exports are written below this folder; empty means ~/.ros/da3_ros",
+        at_start=True,
     )
     formats: str = parameter("glb", "formats of an export that names none, joined with `-`")
 
