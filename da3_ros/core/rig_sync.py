@@ -21,14 +21,15 @@ class RigSynchroniser:
         self._tolerance_ns = tolerance_ns
         self._waiting: dict[str, deque[Frame]] = {name: deque() for name in cameras}
         self._newest_ns: dict[str, int] = {}
-        self._first_ns: int | None = None
 
     def add(self, name: str, frame: Frame) -> list[tuple[Frame, ...]]:
         """Take a frame of a camera; returns the instants that are now complete, oldest first."""
-        if self._first_ns is None:
-            self._first_ns = frame.stamp_ns
+        if not self._newest_ns:
+            self._newest_ns = dict.fromkeys(self._waiting, frame.stamp_ns)
         self._waiting[name].append(frame)
-        self._newest_ns[name] = max(frame.stamp_ns, self._newest_ns.get(name, frame.stamp_ns))
+        self._newest_ns[name] = max(frame.stamp_ns, self._newest_ns[name])
+        # Whenever they were heard last: they are the same as if they never had been.
+        self._newest_ns.update(dict.fromkeys(self.silent(), 0))
         instants = []
         while instant := self._complete():
             instants.append(instant)
@@ -63,10 +64,8 @@ class RigSynchroniser:
         return tuple(line.popleft() for line in lines)
 
     def _is_past(self, name: str, latest: int) -> bool:
-        return self._is_silent(name) or self._newest_ns.get(name, latest) > latest
+        return self._is_silent(name) or self._newest_ns[name] > latest
 
     def _is_silent(self, name: str) -> bool:
-        if self._first_ns is None:
-            return False
-        ahead = max(self._newest_ns.values())
-        return ahead - self._newest_ns.get(name, self._first_ns) > PATIENCE_NS
+        ahead = max(self._newest_ns.values(), default=0)
+        return ahead - self._newest_ns.get(name, ahead) > PATIENCE_NS

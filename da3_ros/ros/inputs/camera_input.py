@@ -103,6 +103,11 @@ class CameraInput:
         self.locate()
 
     @property
+    def memory(self) -> tuple:
+        """What decides on the images that come: the newest stamp, and what waits."""
+        return self._newest_ns, self._queue.memory
+
+    @property
     def is_waiting(self) -> bool:
         """Whether an image waits for its info or its pose."""
         return len(self._queue) > 0
