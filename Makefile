@@ -6,6 +6,8 @@ OLDEST_PYTHON ?= python3.10
 BAG ?=
 VIEW ?=
 ARGS ?=
+MODEL ?= da3-demo
+DATA ?=
 
 DISTROS := $(filter-out test robot,$(patsubst requirements-%.txt,%,$(wildcard requirements-*.txt)))
 VENV := .venv/$(ROS)
@@ -18,7 +20,7 @@ COMPILED := $(wildcard da3_ros/net/*.cpp msg/*.msg srv/*.srv action/*.action pip
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test test-oldest lint check-bare bench soak parity eval-demo eval-metres clean
+.PHONY: help demo test test-oldest lint check-bare bench soak parity eval-demo eval-metres eval-weights clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -35,6 +37,8 @@ test-oldest: .venv/oldest/ready  ## tests of all but ROS on Python 3.10 with the
 
 lint: $(VENV)/test-tools  ## the code, the CI workflow and the container file
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
 	$(BIN)/actionlint
 	$(BIN)/hadolint container/Dockerfile
 
@@ -56,6 +60,9 @@ eval-demo: $(VENV)/built $(VENV)/test-tools  ## accuracy of the shipped model
 eval-metres: $(VENV)/built $(VENV)/test-tools  ## how right metres are: by cameras, by points of the scene
 	$(BIN)/python -m tools.eval_metres $(ARGS)
 
+eval-weights: $(VENV)/built $(VENV)/test-tools  ## how right weights are, one report: MODEL=depth-anything/DA3-SMALL, or a folder; DATA=folder of RGB-D with poses (TUM, Bonn, ScanNet, 7-Scenes, EuRoC)
+	$(BIN)/python -m tools.eval_weights --model $(MODEL) $(addprefix --data ,$(DATA)) $(ARGS)
+
 clean:  ## remove what make made
 	rm -rf .venv build dist out *.egg-info
 
@@ -63,7 +70,7 @@ $(VENV)/created:
 	@[ -e requirements-$(ROS).txt ] || { echo "There are no wheels of ROS $(ROS);" \
 	  "choose one of: $(DISTROS)"; exit 1; }
 	@[ "$$(uname -sm)" = "Linux x86_64" ] || { echo "The ROS wheels exist for Linux on x86_64 only;" \
-	  "elsewhere build da3_ros with colcon in a ROS installation (README)."; exit 1; }
+	  "elsewhere build da3_ros with colcon in a ROS installation (docs/quickstart_robot.md)."; exit 1; }
 	@for c in $${CXX:-c++ g++ clang++}; do command -v $$c >/dev/null && exit; done; \
 	  echo "da3_ros compiles its ROS messages and found no C++ compiler: install one" \
 	  "(Debian, Ubuntu: apt install g++), or name yours in CXX."; exit 1

@@ -9,6 +9,7 @@ prediction = model.inference(["a.jpg", "b.jpg"], export_dir="out", export_format
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -152,7 +153,7 @@ class DepthAnything3(nn.Module):
             gaussians=out.gaussians,
             is_metric=self.model.preset.metric_branch is not None,
             sky=_numpy(out.sky),
-            scale_factor=None if out.scale_factor is None else float(out.scale_factor[0]),
+            scale_factor=_known_scale(out),
         )
         if given is not None:
             aligned = request.options.align_to_input_ext_scale
@@ -191,6 +192,11 @@ def _backbone_precision(device: torch.device, *, exact: bool):
     """bf16 for the backbone where a GPU has it, as upstream; fp32 elsewhere and for ray poses."""
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported() and not exact
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+
+def _known_scale(out: NetOutput) -> float | None:
+    scale = None if out.scale_factor is None else float(out.scale_factor[0])
+    return None if scale is None or math.isnan(scale) else scale
 
 
 def _numpy(values: torch.Tensor | None) -> np.ndarray | None:

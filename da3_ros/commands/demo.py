@@ -9,14 +9,18 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from da3_ros.core.child_process import end_with, start_in_background
 from da3_ros.net.model_folder import MODELS_FOLDER, WEIGHTS
 from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.find_camera import BagTopics, find_topics
@@ -38,6 +42,8 @@ class DemoError(RuntimeError):
 def main() -> int:
     """Entry point of da3_demo. Returns the exit code: 0 when something was published."""
     options = parse_arguments(sys.argv[1:])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_with(os.getppid())
     use_large_message_profile()
     # A graph of its own: a robot on the same network must not hear the replay.
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
@@ -81,22 +87,17 @@ def run(options: argparse.Namespace) -> int:
         topics = find_topics(bag)
     print(f"bag      {path}: {topics.image}")
     log = options.out / "node.log"
-    listener, page = Listener(), None
-    node = start(log, "node", *node_arguments(topics, options))
-    try:
+    with (
+        closing(Listener()) as listener,
+        running(log, "node", *node_arguments(topics, options)) as node,
+    ):
         wait_until_active(node, log)
-        page = start_page(topics, options.out) if options.view else None
-        replay(path, options)
-        wait_until_quiet(listener)
-        peak_memory = peak_resident_bytes(node.pid)
-        code = show(listener, options.out, peak_memory)
-        if page:
-            keep_open(page)
-    finally:
-        end(node)
-        if page:
-            end(page)
-        listener.close()
+        with start_page(topics, options.out) if options.view else nullcontext() as page:
+            replay(path, options)
+            wait_until_quiet(listener)
+            code = show(listener, options.out, peak_resident_bytes(node.pid))
+            if page:
+                keep_open(page)
     return code
 
 
@@ -127,11 +128,14 @@ def node_arguments(topics: BagTopics, options: argparse.Namespace) -> list[str]:
     return ["--ros-args", *pairs, *topics.remappings]
 
 
-def start(log: Path, module: str, *arguments: str) -> subprocess.Popen:
-    """A process of this package, out of reach of the terminal's Ctrl-C: we end it ourselves."""
-    command = [sys.executable, "-m", f"da3_ros.commands.{module}", *arguments]
-    with open(log, "w") as output:
-        return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+@contextmanager
+def running(log: Path, command: str, *arguments: str) -> Iterator[subprocess.Popen]:
+    """Another command of this package, which ends with the demo, however that ends."""
+    process = start_in_background(log, f"da3_ros.commands.{command}", *arguments)
+    try:
+        yield process
+    finally:
+        end(process)
 
 
 def wait_until_active(node: subprocess.Popen, log: Path) -> None:
@@ -148,19 +152,20 @@ def wait_until_active(node: subprocess.Popen, log: Path) -> None:
     print()
 
 
-def start_page(topics: BagTopics, out: Path) -> subprocess.Popen:
+@contextmanager
+def start_page(topics: BagTopics, out: Path) -> Iterator[subprocess.Popen]:
     """da3_view beside the node; its address is printed."""
     log = out / "view.log"
-    page = start(log, "view", "--world-frame", topics.world_frame or "odom")
-    begin = time.monotonic()
-    while "open http" not in log.read_text():
-        if page.poll() is not None:
-            raise DemoError(f"the page did not start: {last_line(log)}")
-        if time.monotonic() - begin > START_TIMEOUT:
-            raise DemoError(f"the page did not start; see {log}")
-        time.sleep(0.1)
-    print(f"page     {last_line(log)}")
-    return page
+    with running(log, "view", "--world-frame", topics.world_frame or "odom") as page:
+        begin = time.monotonic()
+        while "open http" not in log.read_text():
+            if page.poll() is not None:
+                raise DemoError(f"the page did not start: {last_line(log)}")
+            if time.monotonic() - begin > START_TIMEOUT:
+                raise DemoError(f"the page did not start; see {log}")
+            time.sleep(0.1)
+        print(f"page     {last_line(log)}")
+        yield page
 
 
 def keep_open(page: subprocess.Popen) -> None:
@@ -173,17 +178,14 @@ def replay(path: Path, options: argparse.Namespace) -> None:
     """Run da3_play to its end."""
     log = options.out / "play.log"
     arguments = ("--clock", "--wait", "30", "--rate", str(options.rate))
-    player = start(log, "play", str(path), *arguments)
-    begin = time.monotonic()
-    try:
+    with running(log, "play", str(path), *arguments) as player:
+        begin = time.monotonic()
         while player.poll() is None:
             report(f"player   {time.monotonic() - begin:.0f} s")
             time.sleep(0.2)
         print()
         if player.returncode != 0:
             raise DemoError(f"the player failed: {last_line(log)}")
-    finally:
-        end(player)
 
 
 def wait_until_quiet(listener: Listener) -> None:

@@ -2,7 +2,7 @@
 
 Each nested dataclass is one block of the YAML file and one prefix of the ROS
 parameter names (`window.size`). Declaration, checks, ranges, descriptions and the
-README table are all read from here.
+table in docs/parameters.md are all read from here.
 """
 
 from __future__ import annotations
@@ -52,6 +52,16 @@ class ModelConfig(Block, together=check_model):
     compile: bool = parameter(
         False, "torch.compile the network when configured; slow start, faster frames"
     )
+    backend: str = parameter(
+        "torch",
+        "what runs the network; `onnxruntime`: model.name is a folder that `da3 export-onnx` made",
+        choices=("torch", "onnxruntime"),
+    )
+    provider: str = parameter(
+        "auto",
+        "what ONNX Runtime computes with; `auto` takes CUDA where it is there, else the CPU",
+        choices=("auto", "cpu", "cuda", "tensorrt"),
+    )
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,7 @@ class InputConfig(Block, together=check_input):
         "best_effort", "QoS of the subscriptions", choices=("best_effort", "reliable")
     )
     queue_size: int = parameter(
-        10, "messages kept while waiting for their partner", low=1, high=1000
+        10, "images that may wait for their camera info, and for their pose", low=1, high=1000
     )
     sync_tolerance: float = parameter(
         0.0,
@@ -145,7 +155,7 @@ class WindowConfig(Block, together=check_window):
     )
     reference: str = parameter(
         "middle",
-        "reference view of the network; `middle` is the most accurate, "
+        "reference view of the network; `middle` has views on both sides of it in time, "
         "`newest` has the least delay",
         choices=("middle", "newest", "first"),
     )
@@ -190,12 +200,24 @@ class OutputConfig(Block, together=check_output):
     cloud_step: int = parameter(
         1, "every n-th pixel and row of the cloud", low=1, high=64, live=True
     )
+    jpeg_quality: int = parameter(
+        80, "of `image_rect/compressed`, as in image_transport", low=1, high=100, live=True
+    )
+    depth_quantization: float = parameter(
+        100.0,
+        "z0 of `depth/image/compressedDepth`, as in image_transport: depth z comes back within "
+        "z^2 / (2 z0 (z0 + 1)); less is smaller",
+        unit="m",
+        low=1.0,
+        high=150.0,
+        live=True,
+    )
 
 
 @dataclass(frozen=True)
 class SceneConfig(Block):
     enabled: bool = parameter(
-        False, "fuse every published depth into a map; exports then hold the whole scene"
+        False, "fuse every published depth into a map: for `cloud_map`, meshes and `render_depth`"
     )
     voxel_size: float = parameter(0.04, "edge of a voxel", unit="m", low=0.001, high=10.0)
     truncation: float = parameter(
@@ -223,9 +245,7 @@ class ExportConfig(Block):
     directory: str = parameter(
         "", "exports are written below this folder; empty means ~/.ros/da3_ros"
     )
-    formats: str = parameter(
-        "glb", "formats of the newest window when the request names none, joined with `-`"
-    )
+    formats: str = parameter("glb", "formats of an export that names none, joined with `-`")
 
 
 @dataclass(frozen=True)

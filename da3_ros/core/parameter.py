@@ -85,7 +85,7 @@ class Block:
             if about := f.metadata.get("about"):
                 about = dataclasses.replace(about, name=f"{name}.{f.name}".lstrip("."))
                 object.__setattr__(self, f.name, about.check(getattr(self, f.name)))
-        self._together(self)
+        type(self)._together(self)
 
 
 def declared(config: type, prefix: str = "") -> Iterator[Parameter]:

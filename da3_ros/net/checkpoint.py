@@ -20,14 +20,13 @@ from da3_ros.net.model_folder import (
     CheckpointError,
     PictureSize,
     find_local_folder,
-    first_line,
     picture_size,
     preset_named,
     read_config,
-    short,
 )
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
+from da3_ros.net.plain_text import first_line, plain
 from da3_ros.net.presets import APACHE, PRESETS, Preset, find_preset
 
 LONGEST_NAME = 1000
@@ -140,14 +139,14 @@ def _find_folder(name: str) -> Path | None:
             f"{CONFIG} and {WEIGHTS}"
         )
     if name.startswith(("/", ".", "~")):
-        raise CheckpointError(f"'{short(name)}' is no folder")
+        raise CheckpointError(f"'{plain(name)}' is no folder")
     if "/" not in name:
         return None
     try:
         return download(name, (CONFIG, WEIGHTS))
     except HubError as error:
         raise CheckpointError(
-            f"could not get '{short(name)}' from the Hugging Face hub ({error}); give a local "
+            f"could not get '{plain(name)}' from the Hugging Face hub ({error}); give a local "
             f"folder with {CONFIG} and {WEIGHTS}, or use the built-in model da3-demo "
             "(model:=da3-demo, "
             "-p model.name:=da3-demo, --model da3-demo)"
@@ -157,7 +156,7 @@ def _find_folder(name: str) -> Path | None:
 def _check_name(name: str) -> None:
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise CheckpointError(
-            f"the model's name is {short(repr(name))}, must be a preset, a folder or a Hugging "
+            f"the model's name is {plain(repr(name))}, must be a preset, a folder or a Hugging "
             f"Face repository in 1 to {LONGEST_NAME} printable characters"
         )
 
@@ -178,13 +177,13 @@ def _read_tensor(file, name: str, path: Path) -> Tensor:
     dtype = file.get_slice(name).get_dtype()
     if dtype not in DTYPES:
         raise CheckpointError(
-            f"{path}: {short(name)} is of type {dtype}; weights are {', '.join(DTYPES)}"
+            f"{path}: {plain(name)} is of type {dtype}; weights are {', '.join(DTYPES)}"
         )
     value = file.get_tensor(name).to(torch.float32, copy=True)
     # The sum is quick and finite in a sound file; only else is every value looked at.
     if not value.sum().isfinite() and not value.isfinite().all():
         raise CheckpointError(
-            f"{path}: {short(name)} holds NaN or infinity; the file is damaged, get it again"
+            f"{path}: {plain(name)} holds NaN or infinity; the file is damaged, get it again"
         )
     return value
 
@@ -226,7 +225,7 @@ def _load_strictly(network: nn.Module, tensors: dict[str, Tensor], folder: Path)
     names = {_official(name): name for name in network.state_dict()}
     required = {key for key, name in names.items() if not _SHARED_NORM.search(name)}
     wrong = [f"missing {key}" for key in sorted(required - set(tensors))]
-    wrong += [f"unexpected {short(key)}" for key in sorted(set(tensors) - set(names))]
+    wrong += [f"unexpected {plain(key)}" for key in sorted(set(tensors) - set(names))]
     state = {}
     for key, name in names.items():
         stored = key if key in tensors else re.sub(r"(conv2_aux\.)[123]", r"\g<1>0", key)

@@ -7,6 +7,7 @@ fp32; what is lowered are the matrix products and convolutions in between.
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +70,13 @@ class FinalConv(nn.Conv2d):
         return super().forward(x.float())
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """While active, types are as they are, whatever autocast the caller has around it."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
 def set_precision(network: nn.Module, precision: str) -> torch.dtype:
     """Lower the weights of a loaded network to `precision`; returns the type used.
 
@@ -80,12 +88,18 @@ def set_precision(network: nn.Module, precision: str) -> torch.dtype:
     device = next(network.parameters()).device
     fast = precision == "bf16" or precision == "auto" and _is_bf16_fast(device)
     dtype = torch.bfloat16 if fast else torch.float32
-    for name, module in network.named_modules():
-        if _is_lowered(name, module):
-            module.to(dtype)
+    lower(network, dtype)
+    for module in network.modules():
         if isinstance(module, (Conv2d, ConvTranspose2d)):
             module.to(memory_format=torch.channels_last)
     return dtype
+
+
+def lower(network: nn.Module, dtype: torch.dtype) -> None:
+    """Weights of the backbone's products and of the heads' convolutions to `dtype`, for good."""
+    for name, module in network.named_modules():
+        if _is_lowered(name, module):
+            module.to(dtype)
 
 
 def pack_weights(network: nn.Module) -> None:

@@ -79,7 +79,7 @@ class DepthNode(LifecycleNode):
         self._report = StatusReport(self, self.counts, self.log, self._errors)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._report_timer = self.create_timer(1.0, self._report_status, clock=steady)
-        self._clock_watch = ClockWatch(self, self.start_over)
+        self._clock_watch = ClockWatch(self, self.start_over, self.log.warn)
         self._namesakes = Namesakes(self)
         self._bad_size = ""
         for name in foreign:

@@ -23,7 +23,7 @@ class DepthVisOptions(Options):
     """Options of the format depth_vis."""
 
     percentile: float = option(
-        2.0, Number(0, 50, "%"), "share of the inverse depths that each end of the colours takes"
+        2.0, Number(0, 50, "%"), "share of the inverse depths that each end of the colors takes"
     )
     legend: bool | None = option(
         None, Maybe(Flag()), "a legend in metres; None: when the depth is metric"

@@ -146,8 +146,8 @@ def _world_prediction(plan: ExportPlan, layers: Sequence[int], source: Source) -
     layers = _checked_layers(layers, plan, preset)
     if not layers and not any(name in NEED_NETWORK for name in plan):
         return newest.to_prediction()
-    if "gs_video" in plan:
-        plan["gs_video"].check_views(len(newest.window.frames))
+    for options in plan.values():
+        options.check_views(len(newest.window.frames))
     check_network("-".join(plan), preset)
     gaussians = any(name in NEED_GAUSSIANS for name in plan)
     return source.runner.look_again(newest, gaussians=gaussians, layers=layers)

@@ -136,7 +136,7 @@ class Mesh:
 
 
 def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    loaded = trimesh.load(path, force="mesh", process=False)
+    loaded: trimesh.Trimesh = trimesh.load(path, force="mesh", process=False)
     if len(getattr(loaded, "faces", ())) == 0:
         raise ValueError("it holds no triangles")
     has_colors = loaded.visual.kind == "vertex"

@@ -133,6 +133,10 @@ class BagPoses:
         self._odometry_child = ""
         self._coming = self._open(topics, odometry)
 
+    def known_until_ns(self) -> int:
+        """Of two clocks of images the one near the recording time is right."""
+        return self._now_ns
+
     def read_until(self, time_ns: int) -> None:
         """Make all poses known that images recorded at `time_ns` need."""
         self._now_ns = time_ns

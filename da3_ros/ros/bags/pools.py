@@ -13,6 +13,7 @@ from typing import Protocol
 
 import torch
 
+from da3_ros.core.child_process import end_with
 from da3_ros.ros.bags import tasks
 from da3_ros.ros.bags.bag_job import Report
 from da3_ros.ros.bags.tasks import Task, try_task
@@ -122,6 +123,7 @@ class Processes:
 def _work(task: Task, threads: int, sender: Connection) -> None:
     """What the process of one task runs."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_with(os.getppid())
     torch.set_num_threads(min(threads, torch.get_num_threads()))
     try:
         sender.send(try_task(task, sender.send))

@@ -10,7 +10,7 @@ from da3_ros.ros.bags.find_camera import Choice
 def add_topic_options(parser: argparse.ArgumentParser) -> None:
     """Add --image, --camera-info, --tf and --odometry."""
     add = parser.add_argument
-    add("--image", default="", metavar="TOPIC", help="images; default: the first colour camera")
+    add("--image", default="", metavar="TOPIC", help="images; default: the first color camera")
     add("--camera-info", default="", metavar="TOPIC", help="default: the one named most alike")
     add("--tf", nargs="+", default=[], metavar="TOPIC", help="transforms; default: /tf, /tf_static")
     add("--odometry", default="", metavar="TOPIC", help="for pose.source odometry")

@@ -18,6 +18,7 @@ from sensor_msgs_py import point_cloud2
 from da3_ros.core.camera_model import CameraError
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.scale.anchors import MOST_POINTS, Anchors
+from da3_ros.net.plain_text import plain
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.images import BRIDGE
 from da3_ros.ros.inputs.pose_source import PoseSource
@@ -138,7 +139,7 @@ def cloud_xyz(msg: PointCloud2) -> np.ndarray:
     kinds = {f.name: f.datatype for f in msg.fields}
     for axis in "xyz":
         if kinds.get(axis) not in (PointField.FLOAT32, PointField.FLOAT64):
-            raise AnchorError(f"its fields are {sorted(kinds)}; x, y and z must be floats")
+            raise AnchorError(f"its fields are {plain(', '.join(sorted(kinds)))}; x, y and z must be floats")
     if msg.height > 1 and msg.row_step != msg.width * msg.point_step:
         raise AnchorError("its rows are padded; publish them without gaps")
     if len(msg.data) < msg.width * msg.height * msg.point_step:
@@ -156,7 +157,7 @@ def depth_xyz(msg: Image, info: CameraInfo) -> np.ndarray:
     Raises `AnchorError` and `CameraError`.
     """
     if msg.encoding not in METRES:
-        raise AnchorError(f"encoding '{msg.encoding}' is no depth; use {' or '.join(METRES)}")
+        raise AnchorError(f"encoding '{plain(msg.encoding)}' is no depth; use {' or '.join(METRES)}")
     if (info.width, info.height) != (msg.width, msg.height):
         raise AnchorError(
             f"it is {msg.width}x{msg.height}, its camera info says {info.width}x{info.height}"

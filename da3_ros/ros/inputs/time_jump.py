@@ -1,12 +1,90 @@
-"""When a stamp means that time started over: a looped bag, a simulator that was reset."""
+"""When a stamp means that time started over, and when that somebody has another clock.
+
+A looped bag or a simulator that is reset goes back in time and stays there. Where two clocks
+publish one stream, its stamps go back and forth: one of them is followed, the other one named.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
 
 JUMP_NS = 1_000_000_000
 """A message older than the newest of its stream by more than this is no straggler."""
 
+QUIET_NS = 2_000_000_000
+"""When the other clock has gone on for longer than this, the one that was followed has ended."""
 
-def jump_back(newest_ns: int, stamp_ns: int) -> float:
-    """Seconds by which time jumped back; 0 when it did not."""
-    back_ns = newest_ns - stamp_ns
-    return back_ns / 1e9 if back_ns > JUMP_NS else 0.0
+
+class Verdict(Enum):
+    """What a stamp says about the time of its stream."""
+
+    IN_TIME = 0
+    JUMP = 1  # time was set, what came before is of another time
+    OTHER_CLOCK = 2  # of a clock that is not followed
+
+
+class StreamClock:
+    """Time of one stream of messages: `judge` each stamp, then `follow` those that are taken.
+
+    near: asked where there are two clocks; a stamp that the right one is near to, or None: then
+    the one ahead is followed.
+    """
+
+    def __init__(self, near: Callable[[], int | None] = lambda: None):
+        self.newest_ns: int | None = None
+        self._near = near
+        self._left_ns = self._since_ns = 0  # before the last jump back, and just after it
+        self._other_ns: int | None = None
+        self._other_since_ns = 0  # the other clock when ours was heard last
+
+    def restart(self) -> None:
+        """Time starts over, whatever it is."""
+        self.newest_ns = None
+
+    def follow(self, stamp_ns: int) -> None:
+        """The message is taken."""
+        self.newest_ns = stamp_ns if self.newest_ns is None else max(self.newest_ns, stamp_ns)
+        if self._other_ns is not None:
+            self._other_since_ns = self._other_ns
+
+    def judge(self, stamp_ns: int) -> tuple[Verdict, float]:
+        """What the stamp says, and how many seconds it is ahead of the stream."""
+        if self.newest_ns is None:
+            return Verdict.IN_TIME, 0.0
+        step_ns = stamp_ns - self.newest_ns
+        if abs(step_ns) <= JUMP_NS:
+            return Verdict.IN_TIME, 0.0
+        if self._other_ns is not None and abs(stamp_ns - self._other_ns) < abs(step_ns):
+            verdict = self._go_on_elsewhere(stamp_ns)
+        elif step_ns < 0:
+            self._left_ns, self._since_ns = self.newest_ns, stamp_ns
+            verdict = self._jump()
+        else:
+            verdict = self._go_forward(stamp_ns)
+        return verdict, step_ns / 1e9
+
+    def _go_on_elsewhere(self, stamp_ns: int) -> Verdict:
+        if stamp_ns - self._other_since_ns > QUIET_NS:
+            return self._jump()
+        self._other_ns = max(self._other_ns, stamp_ns)
+        return Verdict.OTHER_CLOCK
+
+    def _go_forward(self, stamp_ns: int) -> Verdict:
+        """A pause, unless it goes back to where the stream would be without its last jump back."""
+        newest_ns = self.newest_ns
+        gone_ns = newest_ns - self._since_ns
+        if gone_ns > QUIET_NS or abs(stamp_ns - self._left_ns - gone_ns) > JUMP_NS:
+            return Verdict.IN_TIME
+        self._left_ns = self._since_ns = 0
+        near_ns = self._near()
+        if near_ns is not None and abs(newest_ns - near_ns) < abs(stamp_ns - near_ns):
+            self._other_ns = self._other_since_ns = stamp_ns
+            return Verdict.OTHER_CLOCK
+        verdict = self._jump()
+        self._other_ns = self._other_since_ns = newest_ns
+        return verdict
+
+    def _jump(self) -> Verdict:
+        self.newest_ns = self._other_ns = None
+        return Verdict.JUMP

@@ -17,7 +17,7 @@ from da3_ros.core.poses import PoseError
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros.background_node import SpunNode
 from da3_ros.ros.images import ImageError, to_rgb
-from da3_ros.ros.messages import pose_matrix, rectified_camera_model, stamp_to_ns
+from da3_ros.ros.messages import depth_metres, pose_matrix, rectified_camera_model, stamp_to_ns
 from da3_ros.ros.view.view_frame import ViewFrame
 
 NEWEST = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -133,14 +133,3 @@ def view_frame(camera: str, stamp_ns: int, parts: dict[str, object]) -> ViewFram
     if rgb.shape[:2] != depth.shape or depth.shape != (model.height, model.width):
         return None
     return ViewFrame(camera, stamp_ns, rgb, depth, model, T_world_cam)
-
-
-def depth_metres(msg: Image) -> np.ndarray:
-    """(H, W) float32 m of a 32FC1 or 16UC1 depth image; NaN where unknown."""
-    kind = {"32FC1": np.float32, "16UC1": np.uint16}.get(msg.encoding)
-    if kind is None or len(msg.data) != msg.height * msg.width * np.dtype(kind).itemsize:
-        raise ImageError(f"{msg.encoding} of {len(msg.data)} bytes is no depth image")
-    values = np.frombuffer(msg.data, kind).reshape(msg.height, msg.width)
-    if kind is np.float32:
-        return values
-    return np.where(values > 0, values / np.float32(1000), np.float32(np.nan)).astype(np.float32)

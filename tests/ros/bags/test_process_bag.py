@@ -216,7 +216,7 @@ def test_a_rig_is_processed_instant_by_instant(room, tmp_path):
 
 def test_a_rig_that_the_bag_has_not_is_named(room, tmp_path):
     (report,) = process_all([BagJob(room, tmp_path, RIG)])
-    assert "names a rig; camera 'front': the bag has no colour images" in report.failure
+    assert "names a rig; camera 'front': the bag has no color images" in report.failure
 
 
 def test_left_out_topics_are_not_written(room, tmp_path):

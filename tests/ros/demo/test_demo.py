@@ -1,5 +1,9 @@
 """The demo as a user runs it: three processes, pictures and a table."""
 
+import signal
+import time
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -45,6 +49,26 @@ def test_the_kitchen(shared_data, tmp_path):
     code, demo = run_demo(tmp_path, str(bag), "--rate", "2")
     check_results(code, demo, tmp_path, (480, 640))
     assert table(demo)["frames in"] == "40"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_demo_that_is_killed_takes_its_node_along(number, tmp_path):
+    write_demo_bag(tmp_path / "short", frames=2)
+    demo = Process("da3_ros.commands.demo", str(tmp_path / "short"), "--out", str(tmp_path), *FAST)
+    children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children")
+    wait_until(lambda: demo.matching("bag ") and children.read_text(), "the demo starts its node")
+    node = Path("/proc") / children.read_text().split()[0]
+    wait_until(lambda: "commands.node" in (node / "cmdline").read_text(), "it is the node")
+    demo.send(number)
+    demo.wait(20)
+    wait_until(lambda: not node.exists(), "the node ends")
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.02)
 
 
 def test_a_bag_without_images_says_so(tmp_path):

@@ -103,7 +103,7 @@ INVERSE_OPTICAL = poses.inverse(T_BODY_OPTICAL)
 
 SPOILT = {
     "no camera info": (leave_out("/camera/camera_info"), {}, "topics", "ERROR", "no sensor_msgs"),
-    "no images": (leave_out("/camera/image_raw"), {}, "topics", "ERROR", "no colour images"),
+    "no images": (leave_out("/camera/image_raw"), {}, "topics", "ERROR", "no color images"),
     "K = 0": (edit_info(k=np.zeros(9)), {}, "camera info", "ERROR", "uncalibrated"),
     "size": (edit_info(width=640, height=480), {}, "camera info", "ERROR", "the images are 320x"),
     "info frame": (
@@ -453,7 +453,7 @@ def test_a_graph_of_which_nothing_arrives(robot):
 
 def test_an_empty_graph():
     finding = look_at_graph()["topics"]
-    assert finding.verdict is Verdict.ERROR and "the graph has no colour images" in finding.seen
+    assert finding.verdict is Verdict.ERROR and "the graph has no color images" in finding.seen
 
 
 @pytest.mark.skipif(kernel() is None or has_bf16_tiles(), reason="no CPU that wants our attention")
