@@ -156,7 +156,9 @@ def process_all(jobs: list[BagJob], options: Options = Options()) -> list[Report
     with tqdm(total=fleet.images, unit=" images", smoothing=0.1, dynamic_ncols=True) as bar:
 
         def tell(images: dict[int, int]) -> None:
-            bar.update(min(sum(images.values()), fleet.images) - bar.n)
+            done = min(sum(images.values()), fleet.images)
+            if done != bar.n:
+                bar.update(done - bar.n)
 
         return fleet.work(_pool(fleet, options, tell), tell)
 

@@ -115,8 +115,8 @@ class CameraInput:
 
     @property
     def memory(self) -> tuple:
-        """What decides on the images that come: the newest stamp, and what waits."""
-        return self._newest_ns, self._queue.memory
+        """What decides on the images that come: their clock, and what waits."""
+        return self._clock.memory, self._queue.memory
 
     @property
     def is_waiting(self) -> bool:
