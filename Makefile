@@ -29,8 +29,8 @@ demo: $(VENV)/built $(if $(VIEW),$(VENV)/view)  ## replay a bag into a real node
 	$(BIN)/da3_demo $(BAG) $(if $(VIEW),--view)
 
 test: $(VENV)/built $(VENV)/test-tools  ## all tests, those of the graph one after the other; ARGS="-k window" goes to pytest
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/ros $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest tests/ros $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not graph" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m graph $(ARGS) || [ $$? -eq 5 ]
 
 test-oldest: .venv/oldest/ready  ## tests of all but ROS on Python 3.10 with the oldest versions that pyproject.toml allows
 	.venv/oldest/bin/python -m pytest tests/core tests/net/test_stages.py $(ARGS)

@@ -41,7 +41,7 @@ DISTRIBUTION = {
 UNNAMED = {"charset-normalizer"}
 """trimesh imports it where it meets text of unknown encoding, and does not ask for it."""
 
-OPTIONAL = {"gsplat", "viser"}
+OPTIONAL = {"gsplat", "onnx", "onnxruntime", "onnxscript", "ray", "viser"}
 """Imported only where the user has installed it."""
 
 INSTALLED = {d.name for d in distributions()}

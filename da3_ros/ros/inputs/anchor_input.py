@@ -139,7 +139,9 @@ def cloud_xyz(msg: PointCloud2) -> np.ndarray:
     kinds = {f.name: f.datatype for f in msg.fields}
     for axis in "xyz":
         if kinds.get(axis) not in (PointField.FLOAT32, PointField.FLOAT64):
-            raise AnchorError(f"its fields are {plain(', '.join(sorted(kinds)))}; x, y and z must be floats")
+            raise AnchorError(
+                f"its fields are {plain(', '.join(sorted(kinds)))}; x, y and z must be floats"
+            )
     if msg.height > 1 and msg.row_step != msg.width * msg.point_step:
         raise AnchorError("its rows are padded; publish them without gaps")
     if len(msg.data) < msg.width * msg.height * msg.point_step:
@@ -157,7 +159,9 @@ def depth_xyz(msg: Image, info: CameraInfo) -> np.ndarray:
     Raises `AnchorError` and `CameraError`.
     """
     if msg.encoding not in METRES:
-        raise AnchorError(f"encoding '{plain(msg.encoding)}' is no depth; use {' or '.join(METRES)}")
+        raise AnchorError(
+            f"encoding '{plain(msg.encoding)}' is no depth; use {' or '.join(METRES)}"
+        )
     if (info.width, info.height) != (msg.width, msg.height):
         raise AnchorError(
             f"it is {msg.width}x{msg.height}, its camera info says {info.width}x{info.height}"
