@@ -39,7 +39,10 @@ class Slotted:
         self.inner = inner
 
 
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3)
+LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
+LEAVES |= st.floats(allow_nan=False)
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3)
+)
 
 
 @given(LEAVES, LEAVES)

@@ -30,7 +30,7 @@ from da3_ros.ros.bags.bag_node import BagNode
 from da3_ros.ros.bags.bag_poses import BagPoses
 from da3_ros.ros.bags.find_anchors import AnchorTopics
 from da3_ros.ros.bags.find_camera import BagTopics
-from da3_ros.ros.bags.pieces import Phase, Piece
+from da3_ros.ros.bags.pieces import Phase
 from da3_ros.ros.health.rates import Statistics
 from da3_ros.ros.inputs.anchor_input import AnchorInput
 from da3_ros.ros.inputs.cameras import Cameras
@@ -135,14 +135,17 @@ class BagRun:
         self._progress: Callable[[], None] = lambda: None
 
     def process(
-        self, recorded: Iterator[tuple[int, Taker, object]], piece: Piece, progress: Callable
+        self,
+        recorded: Iterator[tuple[int, Taker, object]],
+        phases: list[tuple[int, Phase]],
+        progress: Callable[[int], None],
     ) -> None:
-        """All images of the piece; of the last one also what waits at the end.
+        """All images of a piece.
 
-        recorded: time to be taken at, taker and message. progress: called with images done.
+        recorded: time to be taken at, taker and message. phases: of a `Piece`. progress: called
+        with images done.
         """
-        steps = deque(piece.phases(self._config))
-        done = 0
+        steps, done = deque(phases), 0
 
         def tick() -> None:
             nonlocal done
@@ -156,9 +159,11 @@ class BagRun:
             take(time_ns, msg)
         for _, phase in steps:
             self._begin(phase)
-        if piece.stop_ns is None:
-            self._cameras.clear(Drop.NO_CAMERA_INFO)
-            self._runner.finish()
+
+    def finish(self) -> None:
+        """The bag ends here: what waits is done, or given up."""
+        self._cameras.clear(Drop.NO_CAMERA_INFO)
+        self._runner.finish()
 
     def takers(self, cameras: dict[str, BagTopics]) -> dict[str, Taker]:
         """Who takes the messages of each topic of the cameras."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from da3_ros.ros.bags.bag_job import BagJob, Report
 from da3_ros.ros.bags.made_of import check_result, finished, made_of
+from da3_ros.ros.bags.partial import remove_abandoned
 from da3_ros.ros.bags.pools import Pool
 from da3_ros.ros.bags.split_bag import SplitBag
 from da3_ros.ros.bags.survey import Survey, survey
@@ -39,6 +40,8 @@ class Fleet:
         self._split: dict[int, SplitBag] = {}
         self._left: dict[int, int] = {}
         self._failures: dict[int, str] = {}
+        for folder in {job.out for job in jobs}:
+            remove_abandoned(folder)
         for place, job in enumerate(jobs):
             try:
                 self._plan(place, job)

@@ -18,8 +18,10 @@ SECOND = 1_000_000_000
 COLLECT_NS = 20 * SECOND
 """Stretch in which frames are only collected."""
 SETTLE_NS = 5 * SECOND
-"""How long, beyond the oldest frame of a window, windows are processed before a piece begins:
-two periods of the points that are followed (core/scale/parallax.py), and ten windows."""
+SETTLE_WINDOWS = 14
+"""How long, beyond the oldest frame of a window, windows are processed before a piece begins, and
+at least how many: two periods of the points that are followed (core/scale/parallax.py), and the
+windows after them that are remembered (core/scale/misfit.py)."""
 
 
 class Phase(Enum):
@@ -42,17 +44,15 @@ class Piece:
         """Of its folder."""
         return f"{self.start_ns or 0}-{self.stop_ns or 'end'}"
 
-    def phases(self, config: Config) -> list[tuple[int, Phase]]:
-        """Recording time at which each phase begins."""
+    def phases(self, config: Config, period_ns: int) -> list[tuple[int, Phase]]:
+        """Recording time at which each phase begins. period_ns: from image to image."""
         if self.start_ns is None:
             return [(0, Phase.WRITE)]
-        settle = self.start_ns - SETTLE_NS - round(config.window.max_age * SECOND)
+        windows_ns = SETTLE_WINDOWS * config.window.stride * period_ns
+        age_ns = round(config.window.max_age * SECOND)
+        settle = self.start_ns - max(SETTLE_NS, windows_ns) - age_ns
         times = settle - COLLECT_NS, settle, self.start_ns
         return list(zip((max(0, t) for t in times), Phase))
-
-    def span(self, config: Config) -> Span:
-        """What of the bag is read."""
-        return Span(self.phases(config)[0][0], self.stop_ns)
 
 
 WHOLE = Piece()

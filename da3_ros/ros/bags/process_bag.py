@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 
@@ -35,6 +32,7 @@ from da3_ros.ros.bags.find_anchors import AnchorTopics, find_anchors
 from da3_ros.ros.bags.find_camera import BagTopics
 from da3_ros.ros.bags.find_rig import find_cameras
 from da3_ros.ros.bags.made_of import check_result, made_of, write_record
+from da3_ros.ros.bags.partial import partial_folder
 from da3_ros.ros.bags.pieces import WHOLE, Piece
 
 EXPORTS = "exports"
@@ -101,14 +99,17 @@ class OpenBag:
         config = with_process_res(self.config, network.weights.size)
         make_deterministic()
         node = BagNode(out, self.job.leave_out)
-        run = BagRun(config, network, self._poses(piece, config), node)
-        span = piece.span(config)
+        phases = piece.phases(config, self._period_ns)
+        span = Span(phases[0][0], piece.stop_ns)
+        run = BagRun(config, network, self._poses(piece, config, span), node)
         streams = [read_recorded(self._bag, run.takers(self._cameras), span)]
         if self._anchors.are_there:
             takers = run.anchor_takers(self._anchors)
             streams.append(read_recorded(self._anchor_bag, takers, span, ANCHORS_AHEAD_NS))
         self._size_warning = size_warning(network.weights, config.model.process_res)
-        run.process(in_order(*streams), piece, progress)
+        run.process(in_order(*streams), phases, progress)
+        if piece.stop_ns is None:
+            run.finish()
         return run, node
 
     def warnings(self, run: BagRun) -> tuple[str, ...]:
@@ -120,14 +121,20 @@ class OpenBag:
         refused = run.poses.refused
         return tuple(dict.fromkeys(s for s in (*refused, *sentences) if s))
 
-    def _poses(self, piece: Piece, config: Config) -> BagPoses:
+    @property
+    def _period_ns(self) -> int:
+        """From image to image of one camera."""
+        count = max(1, self.images // len(self._cameras))
+        return (self.span.stop_ns - self.span.start_ns) // count
+
+    def _poses(self, piece: Piece, config: Config, span: Span) -> BagPoses:
         return BagPoses(
             self._pose_bag,
             config.pose,
             dict.fromkeys(topic for camera in self._cameras.values() for topic in camera.tf),
             odometry=self.job.choice.odometry,
             ahead_ns=round(1e9 * self.job.parameters.get("pose.timeout", 0)),
-            start_ns=piece.start_ns and piece.span(config).start_ns,
+            start_ns=piece.start_ns and span.start_ns,
         )
 
 
@@ -168,18 +175,6 @@ def make_deterministic() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-@contextmanager
-def partial_folder(path: Path) -> Iterator[Path]:
-    """A folder of the same name elsewhere below the parent, moved into place at the end."""
-    hidden = path.parent / f".partial-{uuid.uuid4().hex[:8]}"
-    hidden.mkdir(parents=True)
-    try:
-        yield hidden / path.name
-        (hidden / path.name).rename(path)
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _words(anchors: AnchorTopics) -> str:

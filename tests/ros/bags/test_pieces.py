@@ -9,6 +9,7 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from long_bag import PARAMETERS, START_NS, files, stretch
+from scipy.spatial import cKDTree
 
 from da3_ros.commands.process import Options, parse_arguments, process_all
 from da3_ros.core.config import from_dict
@@ -22,8 +23,8 @@ from da3_ros.ros.bags.pools import OwnProcess
 from da3_ros.ros.demo.bag import write_demo_bag
 
 FRAMES = 36
-TIMES = 10
-"""The bag lasts 36 s, one image per second."""
+TIMES = 5
+"""The bag lasts 18 s, two images per second."""
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def whole(drive, tmp_path_factory):
     return report
 
 
-def in_pieces(job, seconds=12.0, exactly=True):
+def in_pieces(job, seconds=6.0, exactly=True):
     """The report, and the tasks that were done, all in this process."""
     fleet = Fleet([job], Splitting(seconds, exactly))
     done = []
@@ -80,7 +81,7 @@ def test_the_map_of_pieces_is_the_map_of_all(whole, tmp_path):
     one, other = (
         trimesh.load(job.result / "exports" / "mesh.ply") for job in (whole.job, report.job)
     )
-    away = np.abs(trimesh.proximity.signed_distance(one, other.vertices[::50]))
+    away, _ = cKDTree(one.vertices).query(other.vertices)
     assert np.median(away) < 0.02 and len(other.faces) > 0.8 * len(one.faces)
 
 
@@ -90,16 +91,16 @@ def test_a_boundary_where_the_robot_stands_is_none(room, whole, tmp_path):
     def stand(topic, seconds, msg):
         if topic != "/tf":
             return True
-        if 4 < seconds < 32:  # the bag then says that it stays where it was
+        if seconds > 2:  # the bag then says that it stays where it was
             msg.transforms[0].transform = stand.last
         else:
             stand.last = msg.transforms[0].transform
         return True
 
     drive = stretch(room, tmp_path / "drive", TIMES, stand)
-    jobs = [BagJob(drive, tmp_path / out, PARAMETERS) for out in ("whole", "pieces", "loose")]
+    jobs = [BagJob(drive, tmp_path / out, PARAMETERS) for out in ("whole", "pieces")]
     (one,) = process_all(jobs[:1])
-    other, done = in_pieces(jobs[1], 16.0)
+    other, done = in_pieces(jobs[1])
     assert one.failure == other.failure == ""
     assert files(jobs[0].result) == files(jobs[1].result)
     assert len(done) > 3 and "at 1 boundaries" in other.warnings[-1]
@@ -110,7 +111,7 @@ def test_a_jump_in_time_among_the_pieces(drive, tmp_path):
 
     def jump(topic, seconds, msg):
         for stamped in getattr(msg, "transforms", [msg]):
-            stamped.header.stamp.sec += 1000 if seconds < 14 else 0
+            stamped.header.stamp.sec += 1000 if seconds < 7 else 0
         return True
 
     twice = stretch(drive, tmp_path / "drive2", 1, jump)
@@ -191,10 +192,12 @@ def test_pieces_that_do_not_fit_are_one(misfits):
 
 def test_a_piece_looks_back_in_two_phases():
     config = from_dict({"window.max_age": 7.0})
-    (collect, _), (settle, _), (write, _) = Piece(START_NS, None).phases(config)
-    assert (write - settle, settle - collect) == (12 * 10**9, COLLECT_NS) and write == START_NS
-    assert Piece(None, 5).phases(config) == [(0, Phase.WRITE)]
-    assert Piece(START_NS, None).span(config) == Span(collect, None)
+    piece = Piece(START_NS, None)
+    for period_ns, lasts in ((10**8, 12), (10**9, 21)):
+        (collect, _), (settle, _), (write, _) = piece.phases(config, period_ns)
+        assert (write - settle, settle - collect) == (lasts * 10**9, COLLECT_NS)
+        assert write == START_NS
+    assert Piece(None, 5).phases(config, 10**8) == [(0, Phase.WRITE)]
 
 
 def test_a_part_of_a_bag_is_read(drive):
