@@ -41,8 +41,6 @@ class Slotted:
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=3)
 LEAVES |= st.floats(allow_nan=False)
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3)
-)
 
 
 @given(LEAVES, LEAVES)
