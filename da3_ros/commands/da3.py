@@ -198,15 +198,19 @@ def _run(images: list, options: argparse.Namespace) -> int:
         progress.set_description(f"loading {options.model}")
         model = DepthAnything3(options.model, precision=options.precision).to(device)
         progress.update()
-        progress.set_description(f"{len(images)} pictures on {device}")
+        progress.set_description(f"{_counted(len(images), 'picture')} on {device}")
         started = time.monotonic()
         prediction = model.inference(images, **arguments)
         progress.update()
     count, height, width = prediction.depth.shape
     seconds = time.monotonic() - started
-    print(f"{count} depth maps of {width}x{height} px in {seconds:.1f} s")
+    print(f"{_counted(count, 'depth map')} of {width}x{height} px in {seconds:.1f} s")
     print(f"{options.export_format} written to {Path(options.export_dir).resolve()}")
     return 0
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" + "s" * (count != 1)
 
 
 def _inference_arguments(options: argparse.Namespace) -> dict:

@@ -19,7 +19,15 @@ from da3_ros.core.config_checks import (
     check_window,
 )
 from da3_ros.core.output_config import OutputConfig
-from da3_ros.core.parameter import Block, ConfigError, Parameter, build, declared, parameter
+from da3_ros.core.parameter import (
+    Block,
+    ConfigError,
+    Parameter,
+    build,
+    declared,
+    parameter,
+    parameter_at_start,
+)
 from da3_ros.core.scale_config import ScaleConfig
 
 __all__ = [
@@ -203,12 +211,26 @@ class SceneConfig(Block):
     mesh: str = parameter(
         "", "mesh file (PLY, OBJ, GLB) that `render_depth` shows instead of the scene's own"
     )
+    mesh_directory: str = parameter_at_start(
+        "",
+        "`load_mesh` reads files below this folder only; empty means `export.directory`",
+    )
+    max_pixels: int = parameter(
+        1 << 24,
+        "largest image that `render_depth` answers; each pixel takes 8 bytes of the answer, and "
+        "up to 50 while it is drawn",
+        unit="px",
+        low=1,
+        high=1 << 26,
+        live=True,
+    )
 
 
 @dataclass(frozen=True)
 class ExportConfig(Block):
-    directory: str = parameter(
-        "", "exports are written below this folder; empty means ~/.ros/da3_ros"
+    directory: str = parameter_at_start(
+        "",
+        "exports are written below this folder; empty means ~/.ros/da3_ros",
     )
     formats: str = parameter("glb", "formats of an export that names none, joined with `-`")
 

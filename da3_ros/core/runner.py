@@ -146,6 +146,12 @@ class Runner:
         self._outlet.clear()
         self._counts.drop_all(Drop.TIME_JUMP)
 
+    @property
+    def memory(self) -> tuple[tuple, tuple]:
+        """What decides which frames are looked at next, and what decides their metres."""
+        frames, metres = self._pipeline.memory
+        return (*frames, self._rig.memory, self._counts.pending()), metres
+
     def forget(self) -> None:
         """Forget the newest result."""
         self._newest = None

@@ -54,6 +54,19 @@ class Scene:
             self._volume.integrate(depth, T_world_cam, camera, image, conf)
             self._frames += 1
 
+    def save_map(self, path: str | os.PathLike) -> None:
+        """Write the map, as `add_map` reads it."""
+        volume = self._snapshot()
+        np.savez(path, frames=self._frames, **volume.arrays())
+
+    def add_map(self, path: str | os.PathLike) -> None:
+        """Fuse a map that was saved, of the same voxels, into this one."""
+        with np.load(path) as arrays:
+            held = dict(arrays)
+        with self._lock:
+            self._frames += int(held.pop("frames"))
+            self._volume.add(held)
+
     def cloud(self, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Points (n, 3) float64 of the fused surface, metres, and colors (n, 3) uint8.
 

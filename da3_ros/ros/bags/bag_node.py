@@ -11,6 +11,7 @@ from da3_ros.ros.bags.bag import BagWriter
 
 NAME = "da3"
 """Of the node: `~/depth/image` is /da3/depth/image."""
+PATH = f"/{NAME}/path"
 
 
 class BagPublisher:

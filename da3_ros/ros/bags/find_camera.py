@@ -26,13 +26,19 @@ NO_TRANSFORMS = (
 
 @dataclass(frozen=True)
 class Choice:
-    """Topics and fixed frame that the user has chosen; what is empty is found."""
+    """Topics and fixed frame that the user has chosen; what is empty is found.
+
+    anchor_...: of points known in metres (find_anchors.py).
+    """
 
     image: str = ""
     camera_info: str = ""
     tf: tuple[str, ...] = ()
     odometry: str = ""
     world_frame: str = ""
+    anchor_points: str = ""
+    anchor_depth: str = ""
+    anchor_camera_info: str = ""
 
 
 @dataclass(frozen=True)

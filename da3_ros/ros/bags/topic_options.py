@@ -16,6 +16,15 @@ def add_topic_options(parser: argparse.ArgumentParser) -> None:
     add("--odometry", default="", metavar="TOPIC", help="for pose.source odometry")
 
 
+def add_anchor_options(parser: argparse.ArgumentParser) -> None:
+    """Add --anchor-points, --anchor-depth and --anchor-camera-info."""
+    add = parser.add_argument
+    what = "points known in metres; default: .../anchor/"
+    add("--anchor-points", default="", metavar="TOPIC", help=f"{what}points")
+    add("--anchor-depth", default="", metavar="TOPIC", help=f"{what}depth")
+    add("--anchor-camera-info", default="", metavar="TOPIC", help="of --anchor-depth")
+
+
 def chosen_topics(options: argparse.Namespace, world_frame: str = "") -> Choice:
     """What was read. world_frame: pose.world_frame where the user has set it."""
     return Choice(
@@ -24,4 +33,5 @@ def chosen_topics(options: argparse.Namespace, world_frame: str = "") -> Choice:
         tf=tuple(options.tf),
         odometry=options.odometry,
         world_frame=world_frame,
+        **{name: value for name, value in vars(options).items() if name.startswith("anchor_")},
     )

@@ -61,6 +61,12 @@ class AnchorInput:
         self._early: Image | None = None
 
     @property
+    def memory(self) -> tuple[list[tuple[str, int]], bool, bool]:
+        """What decides on the points that come: what waits, and the calibration of depth."""
+        waiting = [(w.topic, w.stamp_ns) for w in self._waiting]
+        return waiting, self._info is not None, self._early is not None
+
+    @property
     def are_waiting(self) -> bool:
         """Whether any points wait for their transform."""
         return bool(self._waiting)
@@ -131,11 +137,10 @@ class AnchorInput:
 def cloud_xyz(msg: PointCloud2) -> np.ndarray:
     """(P, 3) float32 points of a cloud, at most about `MOST_POINTS`. Raises `AnchorError`."""
     kinds = {f.name: f.datatype for f in msg.fields}
+    names = plain(", ".join(sorted(kinds))) or "none"
     for axis in "xyz":
         if kinds.get(axis) not in (PointField.FLOAT32, PointField.FLOAT64):
-            raise AnchorError(
-                f"its fields are {plain(', '.join(sorted(kinds)))}; x, y and z must be floats"
-            )
+            raise AnchorError(f"its fields are {names}; x, y and z must be floats")
     if msg.height > 1 and msg.row_step != msg.width * msg.point_step:
         raise AnchorError("its rows are padded; publish them without gaps")
     if len(msg.data) < msg.width * msg.height * msg.point_step:

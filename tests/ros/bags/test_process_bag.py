@@ -20,8 +20,9 @@ from sensor_msgs.msg import CameraInfo
 from da3_ros.commands import process
 from da3_ros.commands.process import main, parse_arguments, process_all
 from da3_ros.core.config import ConfigError
+from da3_ros.ros.bags import tasks
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
-from da3_ros.ros.bags.process_bag import BagJob, Report
+from da3_ros.ros.bags.bag_job import BagJob, Report
 from da3_ros.ros.bags.survey import survey
 from da3_ros.ros.demo.bag import DEMO_CAMERA, write_demo_bag
 from da3_ros.ros.parameter_file import read_parameter_file
@@ -351,8 +352,9 @@ def test_one_failing_bag_gets_the_table_whatever_fails(room, tmp_path, monkeypat
     def fail(*_):
         raise ZeroDivisionError("on purpose")
 
-    monkeypatch.setattr(process, "process_bag", fail)
-    monkeypatch.setattr(sys, "argv", ["da3_process", str(room), "--out", str(tmp_path / "out")])
+    monkeypatch.setattr(tasks, "process_bag", fail)
+    arguments = [str(room), "--out", str(tmp_path / "out"), "--model", "da3-demo"]
+    monkeypatch.setattr(sys, "argv", ["da3_process", *arguments])
     assert main() == 1
     said = capsys.readouterr()
     assert (
@@ -369,7 +371,7 @@ def test_a_large_result_is_announced(room, tmp_path, monkeypatch, capsys):
     assert with_points.images == without.images == FRAMES
     assert (with_points.size, without.size) == (FRAMES * 320 * 240 * 43, FRAMES * 320 * 240 * 11)
     monkeypatch.setattr(process, "LARGE", 10_000_000)
-    monkeypatch.setattr(process, "process_bag", lambda job, progress: Report(job))
+    monkeypatch.setattr(tasks, "process_bag", lambda job, progress: Report(job))
     process_all([BagJob(room, tmp_path / "out", PARAMETERS)])
     assert "room: up to 0.0 GB of 6 images will be written to" in capsys.readouterr().out
 

@@ -23,7 +23,7 @@ from da3_ros.core import poses
 from da3_ros.core.config import from_dict
 from da3_ros.net.attention import has_bf16_tiles, kernel
 from da3_ros.ros.bags.bag import BagReader, BagWriter
-from da3_ros.ros.bags.process_bag import BagJob
+from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.demo.bag import RATE, START_NS, T_BASE_CAMERA
 from da3_ros.ros.doctor import machine, recording
 from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, T_OPENGL_OPTICAL
