@@ -22,8 +22,10 @@ from tqdm import tqdm
 from da3_ros.core.config import ConfigError, from_dict
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
+from da3_ros.core.files.disk import in_words
 from da3_ros.core.load_model import ModelError
 from da3_ros.core.scene.mesh import MeshError
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.bags.process_bag import BagJob, Report, process_bag
 from da3_ros.ros.bags.survey import survey
@@ -128,7 +130,7 @@ def try_bag(job: BagJob, progress=lambda images: None) -> Report:
     try:
         return process_bag(job, progress)
     except EXPECTED as error:
-        return Report(job, failure=str(error))
+        return Report(job, failure=in_words(error, "its results", job.out))
     except Exception as error:  # a bug here must not cost the table of the other bags
         traceback.print_exc()
         return Report(job, failure=f"internal error, see above: {type(error).__name__}: {error}")
@@ -206,7 +208,11 @@ def print_table(reports: list[Report]) -> None:
             dropped = sum(counts.dropped.values())
             numbers = counts.received, counts.windows, counts.published, dropped
         row = "{:>9}  {:>7}  {:>9}  {:>7}".format(*numbers)
-        result = f"FAILED: {report.failure}" if report.failure else report.job.result
+        result = (
+            f"FAILED: {plain(report.failure, LONGEST_SENTENCE)}"
+            if report.failure
+            else report.job.result
+        )
         print(f"{report.job.name:<{width}}  {row}  {result}")
     for report in reports:
         _print_details(report)
@@ -220,7 +226,7 @@ def _print_details(report: Report) -> None:
     for reason, count in reasons.items():
         print(f"  dropped: {reason:<20} {count}")
     for sentence in report.warnings:
-        print(f"  {sentence}")
+        print(f"  {plain(sentence, LONGEST_SENTENCE)}")
 
 
 if __name__ == "__main__":
