@@ -92,7 +92,7 @@ def test_equals_what_a_node_gets(tmp_path, namespace, name, text):
         ("/**: {ros__parameters: {[1, 2]: 3}}", "is not a ROS parameter file"),
         (
             "/**: {ros__parameters: {a: 1}}  # " + "x" * (1 << 20),
-            "a parameter file has at most 1024",
+            "file has at most 1024",
         ),
     ],
 )
