@@ -43,6 +43,17 @@ class RigSynchroniser:
             instants.append(instant)
         return instants
 
+    @property
+    def memory(self) -> tuple:
+        """What decides on the frames that come. Of a silent camera it is all one when it was
+        heard last."""
+        heard = {
+            name: (self._newest_ns.get(name), self._seen[name], self._since[name])
+            for name in self._waiting
+            if not self._is_silent(name)
+        }
+        return self._waiting, self._refused, heard
+
     def flush(self) -> list[tuple[Frame, ...]]:
         """The instants of all frames that still wait: no more will come."""
         instants = []

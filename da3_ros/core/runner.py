@@ -142,9 +142,15 @@ class Runner:
         """Forget frames, results and scale, as after a jump back in time."""
         with self._going_out:
             self._renew()
-            self._newest = None
+            self._newest: WindowDepth | None = None
         self._outlet.clear()
         self._counts.drop_all(Drop.TIME_JUMP)
+
+    @property
+    def memory(self) -> tuple[tuple, tuple]:
+        """What decides which frames are looked at next, and what decides their metres."""
+        frames, metres = self._pipeline.memory
+        return (*frames, self._rig.memory, self._counts.pending()), metres
 
     def forget(self) -> None:
         """Forget the newest result."""
@@ -179,7 +185,7 @@ class Runner:
 
     def _begin(self) -> None:
         self.failure = ""
-        self._newest: WindowDepth | None = None
+        self._newest = None
         self._cameras = RigCameras(self._counts, self._log)
         self._was_wanted = True
         self._renew()

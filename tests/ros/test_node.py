@@ -10,12 +10,15 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from graph import CAMERA, a_robot, start_node
 from nav_msgs.msg import Path
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.ros.messages import stamp_to_ns
+from da3_ros.ros.compressed import compressed_depth_metres
+from da3_ros.ros.images import compressed_to_rgb, to_rgb
+from da3_ros.ros.messages import depth_metres, stamp_to_ns
 
+BRIGHTNESS = (0.299, 0.587, 0.114)
 robot = pytest.fixture(a_robot, scope="module")
 
 
@@ -234,6 +237,8 @@ def test_all_other_topics(robot, node):
         "camera_pose": PoseStamped,
         "camera_poses": CameraPoses,
         "path": Path,
+        "depth/image/compressedDepth": CompressedImage,
+        "image_rect/compressed": CompressedImage,
     }
     for topic, kind in listen.items():
         robot.listen(kind, f"/da3/{topic}")
@@ -251,6 +256,13 @@ def test_all_other_topics(robot, node):
     for topic in ("points", "confidence/image", "image_rect"):
         assert got[topic].header.frame_id == "camera_optical_frame"
         assert (got[topic].width, got[topic].height) == (CAMERA.width, CAMERA.height)
+    small = compressed_depth_metres(got["depth/image/compressedDepth"])
+    depth = depth_metres(robot.received["/da3/depth/image"][-1])
+    np.testing.assert_array_equal(np.isnan(small), np.isnan(depth))
+    np.testing.assert_allclose(small, depth, rtol=1e-3)
+    # The picture is noise, and JPEG halves the size of its colors: brightness is compared.
+    small = compressed_to_rgb(got["image_rect/compressed"]) @ BRIGHTNESS
+    np.testing.assert_allclose(small, to_rgb(got["image_rect"]) @ BRIGHTNESS, atol=50)
     assert got["camera_pose"].header.frame_id == "odom"
     poses = got["camera_poses"]
     assert len(poses.poses) == len(poses.network_poses) == 2 and poses.reference == 1

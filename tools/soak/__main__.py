@@ -43,6 +43,7 @@ import sys
 import time
 from pathlib import Path
 
+from da3_ros.core.child_process import start_in_background
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.transport import keep_to_this_machine, use_large_message_profile
 from tools.soak import fuzz
@@ -102,10 +103,12 @@ def soak(options: argparse.Namespace) -> Run:
         write_demo_bag(bag, frames=FRAMES)
     listener = SoakListener(options.cameras)
     node = start_node(options.out / "node.log", node_parameters(options))
-    player = start(options.out / "player.log", "tools.soak.player", str(bag), *playing(options))
+    player = start_in_background(
+        options.out / "player.log", "tools.soak.player", str(bag), *playing(options)
+    )
     processes = [node, player]
     if options.hostile:
-        processes.append(start(options.out / "hostile.log", "tools.soak.hostile"))
+        processes.append(start_in_background(options.out / "hostile.log", "tools.soak.hostile"))
     run = Run(node.pid, listener)
     try:
         run.watch(60 * options.minutes, PERIOD, lambda: check_alive(processes, options.out))
@@ -161,14 +164,7 @@ def soak_in_noise(options: argparse.Namespace) -> int:
 def start_node(log: Path, parameters: dict) -> subprocess.Popen:
     """The node with these parameters."""
     pairs = [word for name, v in parameters.items() for word in ("-p", f"{name}:={v}")]
-    return start(log, "da3_ros.commands.node", "--ros-args", *pairs)
-
-
-def start(log: Path, module: str, *arguments: str) -> subprocess.Popen:
-    """A process that writes to `log`; Ctrl-C does not reach it, we end it ourselves."""
-    command = [sys.executable, "-m", module, *arguments]
-    with open(log, "w") as output:
-        return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    return start_in_background(log, "da3_ros.commands.node", "--ros-args", *pairs)
 
 
 def check_alive(processes: list[subprocess.Popen], out: Path) -> None:

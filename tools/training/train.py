@@ -228,10 +228,7 @@ class Run:
             _write(self.average, self.args.run / "best.pt")
         self.network.load_state_dict(began)
         row = {"step": self.steps, "minutes": round(self.minutes, 2)}
-        row |= {
-            f"loss_{k}": _mean(self.recent, k)
-            for k in losses.WEIGHTS
-        }
+        row |= {f"loss_{k}": _mean(self.recent, k) for k in losses.WEIGHTS}
         row |= {f"posed_{k}": round(v, 4) for k, v in posed.items()}
         row |= {f"unposed_{k}": round(v, 4) for k, v in unposed.items()}
         self.recent = []

@@ -144,7 +144,7 @@ class Mesh:
 def _read_obj(path: Path, bounds: MeshBounds) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     bounds.check("text_bytes", path.stat().st_size)
     # Materials name other files, pictures too, anywhere on the disk.
-    loaded = trimesh.load(path, force="mesh", process=False, skip_materials=True)
+    loaded: trimesh.Trimesh = trimesh.load(path, force="mesh", process=False, skip_materials=True)
     bounds.check("vertices", len(getattr(loaded, "vertices", ())))
     bounds.check("triangles", len(getattr(loaded, "faces", ())))
     if len(getattr(loaded, "faces", ())) == 0:

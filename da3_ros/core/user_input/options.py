@@ -247,6 +247,9 @@ class Options:
             value = known.kind.check(known.name, getattr(self, known.name))
             object.__setattr__(self, known.name, value)
 
+    def check_views(self, count: int) -> None:
+        """`OptionError` if the values do not go with a prediction of `count` views."""
+
     @classmethod
     def declared(cls) -> list[Option]:
         """All options, in the order in which they are declared."""

@@ -36,6 +36,7 @@ CHUNK_HEAD = struct.Struct("<QQQI")
 """First and last time, size when unpacked, checksum."""
 MESSAGE_HEAD = struct.Struct("<HIQQ")
 """Channel, sequence number, log time and publish time."""
+LATEST = 2**63 - 1
 RUN_BYTES = 4 << 20
 """Records outside chunks are taken together up to this size."""
 MOST_BYTES = 1 << 30
@@ -75,6 +76,7 @@ class Piece:
     size: int
     checksum: int
     start_ns: int = 0
+    end_ns: int = 0
     channels: frozenset[int] = frozenset()
 
 
@@ -115,13 +117,21 @@ class McapScan:
         return self._counts.total()
 
     def messages(
-        self, connections: Collection[Connection]
+        self, connections: Collection[Connection], start: int | None = None, stop: int | None = None
     ) -> Iterator[tuple[Connection, int, bytes]]:
-        """Connection, log time in ns and serialized message, in order of time."""
+        """Connection, log time in ns and serialized message, in order of time.
+
+        start, stop: ns, from the first on and before the second.
+        """
         wanted = {c.id: c for c in connections}
-        pieces = [self._messages_of(p, wanted) for p in self._pieces if p.channels & wanted.keys()]
+        begin, end = start or 0, LATEST if stop is None else stop
+        pieces = [
+            self._messages_of(piece, wanted)
+            for piece in self._pieces
+            if piece.channels & wanted.keys() and piece.start_ns < end and begin <= piece.end_ns
+        ]
         for time_ns, connection, data in heapq.merge(*pieces, key=itemgetter(0)):
-            if connection:
+            if connection and begin <= time_ns < end:
                 yield connection, time_ns, data
 
     def _messages_of(self, piece: Piece, wanted: dict[int, Connection]) -> Iterator[tuple]:
@@ -198,7 +208,9 @@ class McapScan:
         if times:
             self.start_time = min(self.start_time, *times)
             self.end_time = max(self.end_time, *(t + 1 for t in times))
-            piece = replace(piece, start_ns=min(times), channels=frozenset(channels))
+            piece = replace(
+                piece, start_ns=min(times), end_ns=max(times), channels=frozenset(channels)
+            )
             self._pieces.append(piece)
         return True
 

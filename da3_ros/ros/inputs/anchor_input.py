@@ -61,6 +61,12 @@ class AnchorInput:
         self._early: Image | None = None
 
     @property
+    def memory(self) -> tuple[list[tuple[str, int]], bool, bool]:
+        """What decides on the points that come: what waits, and the calibration of depth."""
+        waiting = [(w.topic, w.stamp_ns) for w in self._waiting]
+        return waiting, self._info is not None, self._early is not None
+
+    @property
     def are_waiting(self) -> bool:
         """Whether any points wait for their transform."""
         return bool(self._waiting)

@@ -119,6 +119,11 @@ class CameraInput:
         self.locate()
 
     @property
+    def memory(self) -> tuple:
+        """What decides on the images that come: their clock, and what waits."""
+        return self._clock.memory, self._queue.memory
+
+    @property
     def is_waiting(self) -> bool:
         """Whether an image waits for its info or its pose."""
         return len(self._queue) > 0

@@ -52,6 +52,11 @@ class Cameras:
         camera.on_image(msg)
 
     @property
+    def memory(self) -> dict[str, tuple]:
+        """What decides on the images that come, by camera."""
+        return {name: camera.memory for name, camera in self.inputs.items()}
+
+    @property
     def are_waiting(self) -> bool:
         """Whether any image waits for its info or its pose."""
         return any(camera.is_waiting for camera in self.inputs.values())

@@ -160,9 +160,9 @@ class PoseSource:
         # A buffer takes nothing that is much older than what it has: it would stay blind until
         # time catches up. Of this frame only: the others may be of another clock.
         self._buffer.replace(transform)
-        how = f"jumped {'back' if ahead < 0 else 'ahead'} by {abs(ahead):.1f} s"
-        sentence = f"transforms of '{plain(child)}' {how}: starting over"
-        return [Refused("transforms jumped", sentence)]
+        way = "back" if ahead < 0 else "ahead"
+        sentence = f"transforms of '{plain(child)}' jumped {way} by {abs(ahead):.1f} s"
+        return [Refused("transforms jumped", f"{sentence}: starting over")]
 
     def _way_to_world(self, frame: str) -> set[str]:
         """The children of all transforms between a frame and the world."""

@@ -44,6 +44,13 @@ class StreamClock:
         self._other_ns: int | None = None
         self._other_since_ns = 0  # the other clock when ours was heard last
 
+    @property
+    def memory(self) -> tuple:
+        """What decides on the stamps that come; a jump is past once it is quiet."""
+        gone_ns = 0 if self.newest_ns is None else self.newest_ns - self._since_ns
+        jump = (self._left_ns, self._since_ns) if gone_ns <= QUIET_NS else None
+        return self.newest_ns, jump, self._other_ns, self._other_since_ns
+
     def restart(self) -> None:
         """Time starts over, whatever it is."""
         self.newest_ns = None

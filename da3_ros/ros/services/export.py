@@ -117,7 +117,8 @@ class ExportServices:
         with new_folder(folder) as stage:
             source = Source(newest, self._scene, self._runner, config.pose.world_frame)
             export_running(formats, stage.path, parsed, source, tell)
-        message = f"{len(stage.files)} files in {stage.path}, {time.monotonic() - start:.1f} s"
+        count = f"{len(stage.files)} file" + "s" * (len(stage.files) != 1)
+        message = f"{count} in {stage.path}, {time.monotonic() - start:.1f} s"
         self._logger.info(f"exported {message}")
         return Written(True, message, tuple(map(str, stage.files)))
 

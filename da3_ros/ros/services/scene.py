@@ -58,7 +58,7 @@ class SceneServices:
     def __init__(self, entities: Entities, live: LiveConfig, scene: Scene, find_pose: FindPose):
         self._node = entities.node
         self._live, self._scene, self._find_pose = live, scene, find_pose
-        self._frames_shown = 0
+        self._shown = 0, live.config.scene.cloud_step
         self._cloud = create_publisher(entities, PointCloud2, "~/cloud_map", MAPS)
         self._marker = create_publisher(entities, Marker, "~/mesh_marker", MAPS)
         group = MutuallyExclusiveCallbackGroup()
@@ -137,11 +137,12 @@ class SceneServices:
 
     def _show_cloud(self) -> None:
         """At a low rate, only when the map has grown and somebody listens."""
-        frames = self._scene.frames
-        if frames == self._frames_shown or self._cloud.get_subscription_count() == 0:
+        step = self._live.config.scene.cloud_step
+        newest = self._scene.frames, step
+        if newest == self._shown or self._cloud.get_subscription_count() == 0:
             return
-        self._frames_shown = frames
-        points, colors = self._scene.cloud()
+        self._shown = newest
+        points, colors = self._scene.cloud(step)
         self._cloud.publish(messages.map_message(points, colors, self._world_header()))
 
     def _world_header(self):

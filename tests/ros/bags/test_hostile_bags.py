@@ -11,8 +11,8 @@ from rosbags.rosbag2 import storage_mcap
 from da3_ros.commands.process import process_all
 from da3_ros.ros.bags import storage
 from da3_ros.ros.bags.bag import BagError, BagReader
+from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.mcap_scan import MOST_BYTES, UNPACKERS
-from da3_ros.ros.bags.process_bag import BagJob
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.health.process_memory import peak_resident_bytes
 
