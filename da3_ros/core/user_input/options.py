@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from da3_ros.net.plain_text import plain
+
 LONGEST_SHOWN = 60
 """Characters of a wrong value that a sentence repeats."""
 
@@ -272,4 +274,4 @@ def shown(value: Any, longest: int = LONGEST_SHOWN) -> str:
         text = " ".join(repr(value).split())
     except (RecursionError, ValueError):
         text = f"a {type(value).__name__}"
-    return text if len(text) <= longest else text[: longest - 3] + "..."
+    return plain(text, longest)

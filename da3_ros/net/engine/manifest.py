@@ -8,7 +8,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from da3_ros.net.model_folder import CheckpointError, preset_named, read_config, short
+from da3_ros.net.model_folder import CheckpointError, preset_named, read_config
+from da3_ros.net.plain_text import plain
 
 MANIFEST = "engine.json"
 ENCODE, AGGREGATE, DECODE = "encode.onnx", "aggregate.onnx", "decode.onnx"
@@ -70,7 +71,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not is_engine(folder):
         raise EngineError(
-            f"'{short(str(folder))}' is no folder of an engine (it has no {MANIFEST}); make one "
+            f"'{plain(str(folder))}' is no folder of an engine (it has no {MANIFEST}); make one "
             "with: da3 export-onnx --model MODEL --out FOLDER"
         )
     try:
@@ -96,7 +97,7 @@ def _checked(values: dict, path: Path) -> Manifest:
     for name, kind in kinds.items():
         given = type(values.get(name)).__name__.replace("list", "tuple")
         if given != kind:
-            raise EngineError(f"{path}: {name} is {short(repr(values.get(name)))}, must be {kind}")
+            raise EngineError(f"{path}: {name} is {plain(repr(values.get(name)))}, must be {kind}")
     preset_named(values["preset"], path)
     known = {name: values[name] for name in kinds}
     return Manifest(**known | {"image_size": tuple(values["image_size"])})

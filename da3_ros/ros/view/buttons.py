@@ -13,8 +13,8 @@ from std_srvs.srv import Trigger
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.ros.messages import camera_info_message, header, pose_message
-from da3_ros.ros.view.live import LiveView, depth_metres
+from da3_ros.ros.messages import camera_info_message, depth_metres, header, pose_message
+from da3_ros.ros.view.live import LiveView
 from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.picture import side_by_side
 from da3_ros.srv import Export, RenderDepth
@@ -86,6 +86,7 @@ class Buttons:
 
     def _render_depth(self, client) -> str:
         camera, T_world_cam = viewpoint(client.camera)
+        T_world_cam[:3, 3] += self._page.origin
         request = RenderDepth.Request(cull_faces=True)
         head = header(self._world_frame, 0)
         request.camera_pose = PoseStamped(header=head, pose=pose_message(T_world_cam))
