@@ -1,6 +1,8 @@
 """What runs on a GPU says what the CPU says. On a machine without one these tests compare the
 CPU with itself, which shows that they would run; `-m gpu` picks the others."""
 
+from queue import Queue
+
 import numpy as np
 import pytest
 import torch
@@ -27,10 +29,15 @@ RES = 56
 
 
 @pytest.fixture(autouse=True)
-def whole_products(monkeypatch):
+def whole_products():
     """TF32 would hide a fault as rounding."""
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    backends = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [b.allow_tf32 for b in backends]
+    for backend in backends:
+        backend.allow_tf32 = False
+    yield
+    for backend, value in zip(backends, before):
+        backend.allow_tf32 = value
 
 
 def frames(count):
@@ -88,12 +95,12 @@ def test_encodings_are_reused(device):
     """A stream says what single windows say, and what the CPU says, in the worker's thread too."""
     stream, cpu = demo_pipeline(device), demo_pipeline("cpu")
     windows = windows_of(stream)
-    results = []
-    worker = Worker(lambda w: results.append(stream.process(w)), newest_wins=False)
+    done: Queue = Queue()
+    worker = Worker(lambda w: done.put(stream.process(w)), newest_wins=False)
     for window in windows:
         worker.submit(window)
-    assert worker.stop(60)
-    assert len(results) == len(windows) == 3
+    results = [done.get(timeout=60) for _ in windows]
+    assert worker.stop(60) and len(windows) == 3
     for window, result in zip(windows, results):
         alone, expected = demo_pipeline(device).process(window), cpu.process(window)
         np.testing.assert_allclose(result.depth, alone.depth, rtol=1e-4)
