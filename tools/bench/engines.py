@@ -124,9 +124,16 @@ def main() -> None:
         return
     print(f"{torch.get_num_threads()} threads")
     for name in arguments.presets or ["da3-small", "da3-base"]:
-        row = measure(name, arguments.views, arguments.res, arguments.precision)
-        cells = ", ".join(f"{k} {v} ms" for k, v in row["ms"].items())
-        print(f"{name}, {row['views']} views, {row['res']} px: {row['error']:.1e}; {cells}")
+        print(sentence(measure(name, arguments.views, arguments.res, arguments.precision)))
+
+
+def sentence(row: dict) -> str:
+    """What was measured, per published frame."""
+    cells = ", ".join(f"{k} {v} ms" for k, v in row["ms"].items())
+    return (
+        f"Engine of {row['preset']}, {row['views']} views, {row['res']} px: off by at most "
+        f"{row['error']:.1e}; {cells}"
+    )
 
 
 def _arguments() -> argparse.Namespace:
