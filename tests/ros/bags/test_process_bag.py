@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -212,6 +213,34 @@ def test_a_rig_is_processed_instant_by_instant(room, tmp_path):
     assert len(stamps["front"]) == FRAMES and len(stamps["left"]) == FRAMES - 1
     assert [s + 10_000_000 for s in stamps["front"][:-1]] == stamps["left"]
     assert files(outs[0].result) == files(outs[1].result)
+
+
+def test_cameras_of_a_rig_whose_topics_do_not_carry_their_names(room, tmp_path):
+    renamed = {
+        "/camera/image_raw": "/r1/cam0/image",
+        "/camera/camera_info": "/r1/calibration/zero",
+    }
+    with BagReader(room) as bag, BagWriter(tmp_path / "rig") as out:
+        for topic, time_ns, msg in bag.messages(*(c.topic for c in bag.connections)):
+            out.write(renamed.get(topic, f"/r1{topic}"), time_ns, msg)
+            if topic in renamed:
+                msg.header.frame_id = "left_optical_frame"
+                out.write(f"/r1/left/{topic.rpartition('/')[2]}", time_ns, msg)
+            if topic == "/tf_static":
+                msg.transforms[0].child_frame_id = "left_optical_frame"
+                out.write("/r1/tf_static", time_ns, msg)
+    params = tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump({"da3": {"ros__parameters": RIG}}))
+    common = [str(tmp_path / "rig"), "--out", str(tmp_path / "out"), "--params", str(params)]
+    common += ["--tf", "/r1/tf", "--camera-info", "front=/r1/calibration/zero"]
+    (job,), options = parse_arguments([*common, "--image", "front=/r1/cam0/image"])
+    (report,) = process_all([job], options)
+    assert report.failure == "" and report.counts.received == 2 * FRAMES
+    assert {"/da3/front/depth/image", "/da3/left/depth/image"} <= set(read(job.result))
+    for image in ("/r1/cam0/image", "back=/r1/cam0/image"):
+        (job,), options = parse_arguments([*common, "--image", image])
+        (report,) = process_all([replace(job, out=tmp_path / "none")], options)
+        assert f"names a rig: --image front=TOPIC left=TOPIC, not --image {image}" in report.failure
 
 
 def test_a_rig_that_the_bag_has_not_is_named(room, tmp_path):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,9 @@ from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.fleet import Fleet, Splitting
 from da3_ros.ros.bags.ray_pool import RayOptions, RayPool
 from da3_ros.ros.demo.bag import write_demo_bag
+
+# Set before Ray is imported, and inherited by the cluster; with a token nobody else uses it.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex * 2}
 
 FRAMES = 24
 SPLIT = Splitting(6.0, exactly=True)
@@ -154,8 +158,8 @@ def test_a_task_for_which_no_node_is_large_enough(cluster, bags, tmp_path):
 
 def test_a_cluster_that_is_not_there(bags, tmp_path):
     job = BagJob(bags[0], tmp_path, PARAMETERS)
-    with pytest.raises(ConfigError, match="--ray nowhere:1:"):
-        process_all([job], Options(ray=RayOptions("nowhere:1")))
+    with pytest.raises(ConfigError, match=r"--ray 127.0.0.1:1: nothing answers there \("):
+        process_all([job], Options(ray=RayOptions("127.0.0.1:1")))
 
 
 def test_without_ray_its_extra_is_named(bags, tmp_path, monkeypatch):
