@@ -4,6 +4,8 @@ ROS ?= jazzy
 PYTHON ?= python3
 OLDEST_PYTHON ?= python3.10
 BAG ?=
+MODEL ?=
+RES ?=
 VIEW ?=
 ARGS ?=
 MODEL ?= da3-demo
@@ -25,8 +27,8 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
 
-demo: $(VENV)/built $(if $(VIEW),$(VENV)/view)  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours, VIEW=1 shows it in the browser, ROS=kilted takes that distribution
-	$(BIN)/da3_demo $(BAG) $(if $(VIEW),--view)
+demo: $(VENV)/built $(if $(VIEW),$(VENV)/view)  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours, MODEL=name and RES=px another network, VIEW=1 shows it in the browser, ROS=kilted takes that distribution
+	$(BIN)/da3_demo $(BAG) $(if $(MODEL),--model $(MODEL)) $(if $(RES),--process-res $(RES)) $(if $(VIEW),--view) $(ARGS)
 
 test: $(VENV)/built $(VENV)/test-tools  ## all tests, those of the graph one after the other; ARGS="-k window" goes to pytest
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not graph" $(ARGS) || [ $$? -eq 5 ]

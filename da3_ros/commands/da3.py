@@ -23,6 +23,7 @@ from da3_ros.core.user_input.video import VideoError, read_video
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.engine.export import DTYPES, EngineSize, export_engine
 from da3_ros.net.model_folder import CheckpointError, known_preset
+from da3_ros.net.precision import PRECISIONS
 from da3_ros.net.presets import PRESETS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
@@ -109,6 +110,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="repository, folder or preset (%(default)s)",
     )
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 (%(default)s)")
+    add("--precision", choices=PRECISIONS, help="as model.precision of the node; docs/speed.md")
     add("--export-dir", default="da3_out", help="where files go (%(default)s)")
     add("--export-format", default="glb", help="joined with '-' (%(default)s)")
     add("--export-feat", default="", help="layers for feat_vis and npz, as 5,11")
@@ -194,17 +196,21 @@ def _run(images: list, options: argparse.Namespace) -> int:
             check_file(Path(image), "image")
     with tqdm(total=2, unit=" steps") as progress:
         progress.set_description(f"loading {options.model}")
-        model = DepthAnything3(options.model).to(device)
+        model = DepthAnything3(options.model, precision=options.precision).to(device)
         progress.update()
-        progress.set_description(f"{len(images)} pictures on {device}")
+        progress.set_description(f"{_counted(len(images), 'picture')} on {device}")
         started = time.monotonic()
         prediction = model.inference(images, **arguments)
         progress.update()
     count, height, width = prediction.depth.shape
     seconds = time.monotonic() - started
-    print(f"{count} depth maps of {width}x{height} px in {seconds:.1f} s")
+    print(f"{_counted(count, 'depth map')} of {width}x{height} px in {seconds:.1f} s")
     print(f"{options.export_format} written to {Path(options.export_dir).resolve()}")
     return 0
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" + "s" * (count != 1)
 
 
 def _inference_arguments(options: argparse.Namespace) -> dict:

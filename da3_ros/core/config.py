@@ -15,14 +15,17 @@ from typing import Any
 from da3_ros.core.config_checks import (
     check_input,
     check_model,
-    check_output,
     check_pose,
     check_window,
 )
+from da3_ros.core.output_config import OutputConfig
 from da3_ros.core.parameter import Block, ConfigError, Parameter, build, declared, parameter
 from da3_ros.core.scale_config import ScaleConfig
 
-__all__ = ["Config", "ConfigError", "Parameter", "ScaleConfig", "from_dict", "parameters"]
+__all__ = [
+    *("Config", "ConfigError", "OutputConfig", "Parameter", "ScaleConfig"),
+    *("from_dict", "parameters"),
+]
 
 
 @dataclass(frozen=True)
@@ -170,51 +173,6 @@ class WindowConfig(Block, together=check_window):
 
 
 @dataclass(frozen=True)
-class OutputConfig(Block, together=check_output):
-    size: str = parameter("camera", "size of depth and cloud", choices=("camera", "network"))
-    encoding: str = parameter(
-        "32FC1", "depth in metres, or millimetres with 0 unknown", choices=("32FC1", "16UC1")
-    )
-    min_depth: float = parameter(
-        0.1, "nearer depth becomes NaN", unit="m", low=0.0, high=1000.0, live=True
-    )
-    max_depth: float = parameter(
-        50.0, "farther depth becomes +Inf (REP-117)", unit="m", low=0.0, high=100000.0, live=True
-    )
-    min_confidence: float = parameter(
-        0.0,
-        "share of the least confident pixels that become NaN",
-        unit="%",
-        low=0.0,
-        high=100.0,
-        live=True,
-    )
-    edge_ratio: float = parameter(
-        0.0,
-        "pixels between surfaces whose depths differ by more than this share become NaN; "
-        "0 keeps them",
-        low=0.0,
-        high=10.0,
-        live=True,
-    )
-    cloud_step: int = parameter(
-        1, "every n-th pixel and row of the cloud", low=1, high=64, live=True
-    )
-    jpeg_quality: int = parameter(
-        80, "of `image_rect/compressed`, as in image_transport", low=1, high=100, live=True
-    )
-    depth_quantization: float = parameter(
-        100.0,
-        "z0 of `depth/image/compressedDepth`, as in image_transport: depth z comes back within "
-        "z^2 / (2 z0 (z0 + 1)); less is smaller",
-        unit="m",
-        low=1.0,
-        high=150.0,
-        live=True,
-    )
-
-
-@dataclass(frozen=True)
 class SceneConfig(Block):
     enabled: bool = parameter(
         False, "fuse every published depth into a map: for `cloud_map`, meshes and `render_depth`"
@@ -235,15 +193,38 @@ class SceneConfig(Block):
     cloud_period: float = parameter(
         2.0, "time between two `cloud_map` messages", unit="s", low=0.1, high=3600.0
     )
+    cloud_step: int = parameter(
+        1,
+        "one point of `cloud_map` per cube of so many voxels' edge; more for links that are slow",
+        low=1,
+        high=64,
+        live=True,
+    )
     mesh: str = parameter(
         "", "mesh file (PLY, OBJ, GLB) that `render_depth` shows instead of the scene's own"
+    )
+    mesh_directory: str = parameter(
+        "",
+        "`load_mesh` reads files below this folder only; empty means `export.directory`",
+        at_start=True,
+    )
+    max_pixels: int = parameter(
+        1 << 24,
+        "largest image that `render_depth` answers; each pixel takes 8 bytes of the answer, and "
+        "up to 50 while it is drawn",
+        unit="px",
+        low=1,
+        high=1 << 26,
+        live=True,
     )
 
 
 @dataclass(frozen=True)
 class ExportConfig(Block):
     directory: str = parameter(
-        "", "exports are written below this folder; empty means ~/.ros/da3_ros"
+        "",
+        "exports are written below this folder; empty means ~/.ros/da3_ros",
+        at_start=True,
     )
     formats: str = parameter("glb", "formats of an export that names none, joined with `-`")
 

@@ -21,13 +21,15 @@ def parameter(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     live: bool = False,
+    at_start: bool = False,
 ) -> Any:
     """A dataclass field with its meaning, unit, inclusive bounds or choices.
 
     live: may change while the node is active; the others need a restart of the node
-    (deactivate, cleanup, configure).
+    (deactivate, cleanup, configure). at_start: whoever starts the node decides, nobody else on
+    the graph: what of the disk others may reach.
     """
-    about = Parameter("", default, meaning, unit, low, high, choices, live)
+    about = Parameter("", default, meaning, unit, low, high, choices, live, at_start)
     return field(default=default, metadata={"about": about})
 
 
@@ -43,6 +45,7 @@ class Parameter:
     high: float | None
     choices: tuple[str, ...]
     live: bool
+    at_start: bool
 
     def check(self, value: Any) -> Any:
         """Return the value in the default's type, or raise `ConfigError` in one sentence."""

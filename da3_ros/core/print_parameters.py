@@ -52,6 +52,8 @@ def allowed(parameter: Parameter) -> str:
         facts.append(" | ".join(parameter.choices))
     if parameter.live:
         facts.append("live")
+    if parameter.at_start:
+        facts.append("set at start only")
     return ", ".join(facts)
 
 

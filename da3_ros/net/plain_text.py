@@ -10,7 +10,10 @@ from __future__ import annotations
 LONGEST_NAME = 80
 """Characters of a name that a sentence repeats: longer ones are nobody's, or a flood."""
 
-LONGEST_SENTENCE = 1000
+LONGEST_PATH = 300
+"""Characters of a path that a sentence repeats."""
+
+LONGEST_SENTENCE = 2000
 """Characters of a line of the log: all sentences of this package are shorter."""
 
 LONGEST_FIRST_LINE = 200

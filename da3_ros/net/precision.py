@@ -70,6 +70,13 @@ class FinalConv(nn.Conv2d):
         return super().forward(x.float())
 
 
+def check_precision(precision: str | None) -> str | None:
+    """It, if it is one of `PRECISIONS` or None. Raises `ValueError`."""
+    if precision is not None and precision not in PRECISIONS:
+        raise ValueError(f"precision is '{precision}', must be one of {', '.join(PRECISIONS)}")
+    return precision
+
+
 def without_autocast(device: torch.device) -> AbstractContextManager:
     """While active, types are as they are, whatever autocast the caller has around it."""
     if torch.amp.is_autocast_available(device.type):
@@ -83,8 +90,7 @@ def set_precision(network: nn.Module, precision: str) -> torch.dtype:
     `auto` is bf16 where the device multiplies it faster than fp32, fp32 elsewhere.
     Lowered weights do not come back: load the network again for fp32.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is '{precision}', must be one of {', '.join(PRECISIONS)}")
+    check_precision(precision)
     device = next(network.parameters()).device
     fast = precision == "bf16" or precision == "auto" and _is_bf16_fast(device)
     dtype = torch.bfloat16 if fast else torch.float32

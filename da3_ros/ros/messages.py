@@ -38,6 +38,8 @@ FIELDS = [
 ]
 """Of a cloud of `point_cloud.POINT`; by convention the four bytes of a color are a float32."""
 
+CONFIDENCE = PointField(name="confidence", offset=20, datatype=PointField.FLOAT32, count=1)
+
 PADDED = [*FIELDS, PointField(name="padding", offset=28, datatype=PointField.FLOAT32, count=1)]
 """The same up to the last byte of a point: Humble's create_cloud takes no point_step."""
 
@@ -196,15 +198,18 @@ def millimetres_to_metres(millimetres: np.ndarray) -> np.ndarray:
     return np.where(millimetres > 0, metres, np.float32(np.nan))
 
 
-def cloud_message(points: np.ndarray, head: Header) -> PointCloud2:
-    """Organised cloud of points (H, W) of dtype `point_cloud.POINT` or `FAR_POINT`."""
+def cloud_message(points: np.ndarray, head: Header, *, confidence: bool = False) -> PointCloud2:
+    """Organised cloud of points (H, W) of dtype `point_cloud.POINT` or `FAR_POINT`.
+
+    confidence: it is a field of the cloud; of `POINT` only.
+    """
     fields, padded = (FAR_FIELDS, FAR_PADDED) if points.dtype == FAR_POINT else (FIELDS, PADDED)
     flat = points.ravel().view(point_cloud2.dtype_from_fields(padded))
     msg = point_cloud2.create_cloud(head, padded, flat)
     # Of two dimensions create_cloud would take the first one for the width.
     msg.height, msg.width = points.shape
     msg.row_step = msg.point_step * msg.width
-    msg.fields = fields
+    msg.fields = [*fields, CONFIDENCE] if confidence else fields
     return msg
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from da3_ros.net import eight_bit
 from da3_ros.net.checkpoint import load_checkpoint, load_network, random_network, save_checkpoint
 from da3_ros.net.model_folder import CheckpointError
 from da3_ros.net.presets import PRESETS, HeadConfig, find_preset
@@ -226,3 +227,59 @@ def test_names_that_cannot_be_are_one_sentence(name, monkeypatch):
     with pytest.raises((CheckpointError, ValueError)) as caught:
         load_network(name)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 800
+
+
+@pytest.fixture
+def eight_bit_folder(tmp_path):
+    network = random_network(upstream.reduced("da3-large", 64, TINY))
+    save_checkpoint(network, tmp_path, torch.int8)
+    return tmp_path
+
+
+def test_eight_bits_lose_half_a_step_of_each_channel_at_most(eight_bit_folder):
+    expected = random_network(upstream.reduced("da3-large", 64, TINY)).state_dict()
+    rounded = set()
+    for name, value in load(eight_bit_folder).state_dict().items():
+        true = expected[name]
+        if value.ndim < 2 or len(value) == 1 or name.startswith("cam_"):
+            torch.testing.assert_close(value, true, rtol=1e-3, atol=1e-6)
+            continue
+        step = true.flatten(1).abs().amax(1) / 127
+        error = (value - true).flatten(1).abs().amax(1)
+        assert (error <= 0.501 * step).all(), name
+        rounded |= {name} if error.any() else set()
+    assert "backbone.blocks.0.attn.qkv.weight" in rounded
+
+
+def test_eight_bits_are_a_quarter_of_fp32(eight_bit_folder, tmp_path):
+    save_checkpoint(random_network(upstream.reduced("da3-large", 64, TINY)), tmp_path / "whole")
+    small, large = (
+        (f / "model.safetensors").stat().st_size for f in (eight_bit_folder, tmp_path / "whole")
+    )
+    assert small < 0.35 * large
+
+
+SCALED = "model.backbone.pretrained.blocks.0.attn.qkv.weight"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda t: t.pop(SCALED + ".scale"), "is of type I8; weights are F64"),
+        (lambda t: t.update({SCALED: t[SCALED].float()}), "type F32; .* I8, and only that"),
+        (lambda t: t.update({SCALED + ".scale": torch.ones(3)}), r"has \(3,\) scales for"),
+        (lambda t: t.update({SCALED + ".scale": torch.full((192,), torch.nan)}), "NaN"),
+        (lambda t: t.update({"model.no.weight.scale": torch.ones(3)}), "unexpected model.no"),
+    ],
+)  # fmt: skip
+def test_scales_that_do_not_fit_are_named(eight_bit_folder, change, message):
+    edit(eight_bit_folder, change)
+    with pytest.raises(CheckpointError, match=message):
+        load(eight_bit_folder)
+
+
+def test_channels_of_zeros_stay_zeros():
+    weight = torch.tensor([[0.0, 0.0], [1.0, -2.0], [1e-30, 0.0]])
+    counts, scale = eight_bit.to_eight_bit(weight)
+    restored = eight_bit.from_eight_bit(counts, scale)
+    torch.testing.assert_close(restored, weight, rtol=0.01, atol=0)

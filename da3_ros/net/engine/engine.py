@@ -88,7 +88,11 @@ class Engine(nn.Module):
         feature_layers: Sequence[int] = (),
     ) -> EngineFeatures:
         """See `Network.aggregate`."""
-        self._refuse(features=feature_layers, reference=cameras is None and reference != "first")
+        self._refuse(features=feature_layers)
+        if cameras is None and reference != "first":
+            raise EngineError(
+                f"the reference is '{reference}', an engine takes the first view of the window"
+            )
         count = encoded.tokens.shape[1]
         views = tuple(range(count)) if views is None else tuple(views)
         if self._aggregate is None:

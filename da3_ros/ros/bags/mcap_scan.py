@@ -17,13 +17,14 @@ from operator import itemgetter
 from pathlib import Path
 from zlib import crc32
 
+from lz4.frame import LZ4FrameDecompressor
 from rosbags.interfaces import (
     Connection,
     ConnectionExtRosbag2,
     MessageDefinition,
     MessageDefinitionFormat,
 )
-from rosbags.rosbag2.storage_mcap import get_qos, lz4_decompress, read_bytes, read_string, zstd
+from rosbags.rosbag2.storage_mcap import get_qos, read_bytes, read_string, zstd
 
 from da3_ros.ros.bags.bag_files import BagError
 
@@ -40,12 +41,25 @@ RUN_BYTES = 4 << 20
 """Records outside chunks are taken together up to this size."""
 MOST_BYTES = 1 << 30
 """Largest chunk that is unpacked; recorders write a few megabytes."""
-UNPACKERS = {
-    "": lambda data, size: data,
-    "zstd": lambda data, size: zstd.ZstdDecompressor().decompress(data, size),
-    "lz4": lambda data, size: lz4_decompress(data),
-}
-"""By the names of the format; all but lz4 give as much as there is of what was cut off."""
+
+
+def _unpack_zstd(data: bytes, size: int) -> bytes:
+    return zstd.ZstdDecompressor().decompress(data, _allowed(size))
+
+
+def _unpack_lz4(data: bytes, size: int) -> bytes:
+    return LZ4FrameDecompressor().decompress(data, max_length=_allowed(size))
+
+
+def _allowed(size: int) -> int:
+    if size > MOST_BYTES:
+        raise ValueError(f"a chunk of it claims {size >> 20} MB")
+    return size
+
+
+UNPACKERS = {"": lambda data, size: data, "zstd": _unpack_zstd, "lz4": _unpack_lz4}
+"""By the names of the format: at most `size` bytes, whatever the packed data itself asks for; of
+what was cut off as much as there is."""
 NO_DEFINITION = MessageDefinition(MessageDefinitionFormat.NONE, "")
 
 
@@ -169,7 +183,7 @@ class McapScan:
             return None
         compression = head[CHUNK_HEAD.size + 4 : records_at].decode("ascii", "replace")
         offset = start + records_at + 8
-        if size > MOST_BYTES:
+        if size > MOST_BYTES and compression:
             raise BagError(f"bag {self._path} is damaged: a chunk of it claims {size >> 20} MB")
         if offset + length > end:
             length, checksum = end - offset, 0

@@ -9,15 +9,21 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rosbags.rosbag2 import Reader
+from rosbags.rosbag2 import Reader, storage_mcap
 from rosbags.rosbag2.storage_mcap import zstd
 
 from da3_ros.ros.bags.bag_files import COMPRESSED, BagError
 from da3_ros.ros.bags.damage import DAMAGE
 from da3_ros.ros.bags.mcap_indexed import IndexedMcap
-from da3_ros.ros.bags.mcap_scan import MOST_BYTES, McapScan
+from da3_ros.ros.bags.mcap_scan import MOST_BYTES, UNPACKERS, McapScan
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+# rosbags unpacks as much as packed data asks for: 12 GB out of 400 kB.
+storage_mcap.DECOMPRESSORS.update(UNPACKERS)
+
+LEAST_FREE = 1 << 30
+"""Bytes that a file compressed as a whole, once unpacked, leaves free on the disk."""
 
 UNFINISHED = ("-wal", "-journal")
 """Files that sqlite leaves beside a database whose writer was killed."""
@@ -102,7 +108,13 @@ def _has_index(reader: Reader) -> bool:
 def _unpack(path: Path, folder: Path) -> Path:
     unpacked = folder / path.stem
     with zstd.open(path, "rb") as packed, unpacked.open("wb") as out:
-        shutil.copyfileobj(packed, out, 1 << 20)
+        while part := packed.read(1 << 20):
+            if shutil.disk_usage(folder).free < LEAST_FREE:
+                raise BagError(
+                    f"cannot open bag {path}: it unpacks to more than fits into {folder.parent}; "
+                    "unpack it elsewhere (zstd -d), or set TMPDIR"
+                )
+            out.write(part)
     return unpacked
 
 

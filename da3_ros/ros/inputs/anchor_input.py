@@ -137,11 +137,10 @@ class AnchorInput:
 def cloud_xyz(msg: PointCloud2) -> np.ndarray:
     """(P, 3) float32 points of a cloud, at most about `MOST_POINTS`. Raises `AnchorError`."""
     kinds = {f.name: f.datatype for f in msg.fields}
+    names = plain(", ".join(sorted(kinds))) or "none"
     for axis in "xyz":
         if kinds.get(axis) not in (PointField.FLOAT32, PointField.FLOAT64):
-            raise AnchorError(
-                f"its fields are {plain(', '.join(sorted(kinds)))}; x, y and z must be floats"
-            )
+            raise AnchorError(f"its fields are {names}; x, y and z must be floats")
     if msg.height > 1 and msg.row_step != msg.width * msg.point_step:
         raise AnchorError("its rows are padded; publish them without gaps")
     if len(msg.data) < msg.width * msg.height * msg.point_step:

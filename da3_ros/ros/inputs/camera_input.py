@@ -62,7 +62,7 @@ class CameraInput:
         self._take, self._now_ns = take, now_ns
         config = live.config
         self._queue = ArrivalQueue(poses, config.input.queue_size, config.pose.timeout)
-        self._clock = StreamClock(poses.known_until_ns)
+        self._clock = StreamClock(poses.known_until_ns, now_ns)
         self._info: CameraInfo | None = None
         self._rectifier: Rectifier | None = None
         self._mask = read_mask(config.input.mask, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import numpy as np
@@ -38,11 +38,11 @@ class PoseSource:
     """Poses of cameras in the world frame from TF, from odometry, or none at all.
 
     Odometry is one more edge of the transform tree, interpolated like any other; the same
-    edge on /tf is then ignored.
+    edge on /tf is then ignored. now_ns: the node's clock, 0 where there is none.
     """
 
-    def __init__(self, config: PoseConfig):
-        self._config = config
+    def __init__(self, config: PoseConfig, now_ns: Callable[[], int] = lambda: 0):
+        self._config, self._now_ns = config, now_ns
         self._buffer = TransformBuffer()
         self._odometry_child: str | None = None
         self._clocks: dict[str, StreamClock] = {}  # of each frame that moves
@@ -149,7 +149,7 @@ class PoseSource:
 
     def _take_in_time(self, transform, child: str) -> list[Refused]:
         stamp_ns = stamp_to_ns(transform.header.stamp)
-        clock = self._clocks.setdefault(child, StreamClock(lambda: self._image_ns))
+        clock = self._clocks.setdefault(child, StreamClock(lambda: self._image_ns, self._now_ns))
         verdict, ahead = clock.judge(stamp_ns)
         if verdict is Verdict.OTHER_CLOCK:
             raise BadTransform(BadTransform.OTHER_CLOCK, _two_clocks(child, ahead))

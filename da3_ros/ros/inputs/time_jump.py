@@ -27,13 +27,19 @@ class Verdict(Enum):
 class StreamClock:
     """Time of one stream of messages: `judge` each stamp, then `follow` those that are taken.
 
+    now: the node's clock, 0 where it has none; a stream that keeps to it is held to it. Else
     near: asked where there are two clocks; a stamp that the right one is near to, or None: then
     the one ahead is followed.
     """
 
-    def __init__(self, near: Callable[[], int | None] = lambda: None):
+    def __init__(
+        self,
+        near: Callable[[], int | None] = lambda: None,
+        now: Callable[[], int] = lambda: 0,
+    ):
         self.newest_ns: int | None = None
-        self._near = near
+        self._near, self._now = near, now
+        self._keeps_to_clock = False
         self._left_ns = self._since_ns = 0  # before the last jump back, and just after it
         self._other_ns: int | None = None
         self._other_since_ns = 0  # the other clock when ours was heard last
@@ -52,6 +58,7 @@ class StreamClock:
     def follow(self, stamp_ns: int) -> None:
         """The message is taken."""
         self.newest_ns = stamp_ns if self.newest_ns is None else max(self.newest_ns, stamp_ns)
+        self._keeps_to_clock = self._is_now(stamp_ns)
         if self._other_ns is not None:
             self._other_since_ns = self._other_ns
 
@@ -62,7 +69,12 @@ class StreamClock:
         step_ns = stamp_ns - self.newest_ns
         if abs(step_ns) <= JUMP_NS:
             return Verdict.IN_TIME, 0.0
-        if self._other_ns is not None and abs(stamp_ns - self._other_ns) < abs(step_ns):
+        if self._keeps_to_clock and self._is_now(stamp_ns):  # after a pause
+            return Verdict.IN_TIME, 0.0
+        is_near_other = self._other_ns is not None and (
+            abs(stamp_ns - self._other_ns) < abs(step_ns)
+        )
+        if is_near_other or (self._keeps_to_clock and self._is_now(self.newest_ns)):
             verdict = self._go_on_elsewhere(stamp_ns)
         elif step_ns < 0:
             self._left_ns, self._since_ns = self.newest_ns, stamp_ns
@@ -71,7 +83,13 @@ class StreamClock:
             verdict = self._go_forward(stamp_ns)
         return verdict, step_ns / 1e9
 
+    def _is_now(self, stamp_ns: int) -> bool:
+        now_ns = self._now()
+        return now_ns > 0 and abs(stamp_ns - now_ns) <= JUMP_NS
+
     def _go_on_elsewhere(self, stamp_ns: int) -> Verdict:
+        if self._other_ns is None or abs(stamp_ns - self._other_ns) > JUMP_NS:
+            self._other_ns = self._other_since_ns = stamp_ns
         if stamp_ns - self._other_since_ns > QUIET_NS:
             return self._jump()
         self._other_ns = max(self._other_ns, stamp_ns)

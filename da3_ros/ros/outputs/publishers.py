@@ -5,7 +5,8 @@ Per camera, under `~/` (in a rig `~/<name>/`):
     depth/image        sensor_msgs/Image, 32FC1 m (NaN unknown, +Inf too far) or 16UC1 mm (0)
     depth/camera_info  sensor_msgs/CameraInfo of the depth: same stamp, frame and size
     confidence/image   sensor_msgs/Image, 32FC1, at least 1
-    points             sensor_msgs/PointCloud2, organised x y z rgb, optical frame
+    points             sensor_msgs/PointCloud2, organised x y z rgb, optical frame; NaN between
+                       surfaces, too; with `output.cloud_confidence` also confidence
     image_rect         sensor_msgs/Image, rgb8: the picture that belongs to the depth
     camera_pose        geometry_msgs/PoseStamped, world frame
 
@@ -86,12 +87,17 @@ class CameraOutputs:
         if is_listened(self._confidence) and view.conf is not None:
             self._confidence.publish(messages.image_message(view.conf, "32FC1", head))
         if is_listened(self._points):
-            write = self._cloud_writer()
-            points = write(view.depth, view.image, view.camera, view.frame.centre)
-            self._points.publish(messages.cloud_message(points, head))
+            self._publish_points(view, head)
         if is_listened(self._pose) and view.T_world_cam is not None:
             head = messages.header(self._live.config.pose.world_frame, view.frame.stamp_ns)
             self._pose.publish(messages.pose_stamped(view.T_world_cam, head))
+
+    def _publish_points(self, view: DepthView, head: Header) -> None:
+        conf = view.conf if self._live.config.output.cloud_confidence else None
+        write = self._cloud_writer()
+        points = write(view.cloud_depth, view.image, view.camera, view.frame.centre, conf)
+        has_confidence = conf is not None
+        self._points.publish(messages.cloud_message(points, head, confidence=has_confidence))
 
     def _publish_compressed(self, view: DepthView, head: Header) -> None:
         output = self._live.config.output

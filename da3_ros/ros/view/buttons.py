@@ -86,6 +86,7 @@ class Buttons:
 
     def _render_depth(self, client) -> str:
         camera, T_world_cam = viewpoint(client.camera)
+        T_world_cam[:3, 3] += self._page.origin
         request = RenderDepth.Request(cull_faces=True)
         head = header(self._world_frame, 0)
         request.camera_pose = PoseStamped(header=head, pose=pose_message(T_world_cam))

@@ -61,3 +61,41 @@ def test_two_clocks_cost_two_jumps_and_then_the_right_one_is_followed(apart, ord
         if silence * STEP < 2 * JUMP_NS:  # else the right one may be taken for ended
             assert all(t == r for t, r in taken[known:])
     assert found.count(Verdict.JUMP) <= 3
+
+
+LATENCY = JUMP_NS // 5
+
+
+@given(st.lists(st.tuples(st.floats(0, 30), st.integers(-(10**18), 10**18)), max_size=40))
+def test_a_stream_that_keeps_to_the_clock_is_held_to_it(messages):
+    """Pauses of any length, and between its messages any others: none of those is taken."""
+    now = [2 * 10**18]
+    clock = StreamClock(now=lambda: now[0])
+    assert verdicts(clock, [now[0] - LATENCY]) == [Verdict.IN_TIME]
+    for pause, wild in messages:
+        if abs(wild) > 2 * JUMP_NS:
+            assert verdicts(clock, [now[0] + wild]) == [Verdict.OTHER_CLOCK]
+        now[0] += round(pause * 1e9)
+        assert verdicts(clock, [now[0] - LATENCY]) == [Verdict.IN_TIME]
+
+
+@given(st.integers(1500, 10**9).map(lambda ms: ms * 10**6), st.booleans())
+def test_a_clock_that_is_set_is_followed_after_two_seconds(by, is_back):
+    now = [2 * 10**18]
+    clock = StreamClock(now=lambda: now[0])
+    found = []
+    for k in range(100):
+        now[0] += STEP
+        shift = 0 if k < 20 else (-by if is_back else by)
+        found += verdicts(clock, [now[0] + shift])
+    assert set(found[:20]) == {Verdict.IN_TIME} and set(found[70:]) == {Verdict.IN_TIME}
+    # Ahead, a pause cannot be told from it once the clock has gone on without the stream.
+    assert found.count(Verdict.OTHER_CLOCK) <= 42
+
+
+@given(st.integers(2 * JUMP_NS, 10**15), st.integers(1, 50))
+def test_a_bag_that_is_played_at_another_time_may_loop(back, count):
+    stamps = [10**16 + k * STEP for k in range(40)]
+    stamps += [stamps[-1] - back + k * STEP for k in range(count)]
+    found = verdicts(StreamClock(now=lambda: 2 * 10**18), stamps)
+    assert found.count(Verdict.JUMP) == 1 and Verdict.OTHER_CLOCK not in found
