@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from da3_ros.core.config import from_dict
 from da3_ros.core.frame_counts import Counts
@@ -58,3 +61,19 @@ class Report:
     counts: Counts | None = None
     warnings: tuple[str, ...] = ()
     failure: str = ""
+
+
+class Warned(NamedTuple):
+    """A sentence about a bag, and what caused it. group: those of a smaller one are said first."""
+
+    group: int
+    cause: str
+    sentence: str
+
+
+def said_once(warned: Iterable[Warned]) -> tuple[str, ...]:
+    """The first sentence of each cause, in order."""
+    first: dict[tuple[int, str], str] = {}
+    for group, cause, sentence in sorted(warned, key=itemgetter(0)):
+        first.setdefault((group, cause), sentence)
+    return tuple(dict.fromkeys(first.values()))

@@ -1,5 +1,6 @@
 """The same command on a Ray cluster of two workers: the same table, the same results."""
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from da3_ros.commands.process import Options, print_table, process_all
 from da3_ros.core.config import ConfigError
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.fleet import Fleet, Splitting
+from da3_ros.ros.bags.made_of import RECORD
 from da3_ros.ros.bags.ray_pool import RayOptions, RayPool
 from da3_ros.ros.demo.bag import write_demo_bag
 
@@ -113,6 +115,8 @@ def test_the_same_as_without_whatever_happens_to_a_worker(
     for report, other in zip(reports, without_ray, strict=True):
         assert (report.counts, report.failure) == (other.counts, other.failure)
         if not report.failure:
+            records = [json.loads((r.job.result / RECORD).read_text()) for r in (report, other)]
+            assert records[0] == records[1]
             assert files(report.job.result) == files(other.job.result)
     assert [bool(report.failure) for report in reports] == [False, True, False, False]
     capsys.readouterr()
