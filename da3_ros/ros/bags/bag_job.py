@@ -20,7 +20,7 @@ class BagJob:
 
     out: folder of results; this one will be `out`/`name`. parameters: dotted names and
     values, as in the parameter file. formats: exports of the end, joined with ``-``.
-    leave_out: output topics that are not written. choice: input topics.
+    leave_out: output topics that are not written. choice: input topics. zstd: compress the result.
     """
 
     bag: Path
@@ -29,6 +29,7 @@ class BagJob:
     formats: str = ""
     leave_out: tuple[str, ...] = ()
     choice: Choice = field(default_factory=Choice)
+    zstd: bool = False
 
     @property
     def name(self) -> str:

@@ -52,7 +52,7 @@ def process_bag(job: BagJob, progress: Progress = lambda images: None) -> Report
     with OpenBag(job) as bag:
         check_before_loading(bag.config, job.out, job.formats)
         with partial_folder(job.result) as folder:
-            with BagWriter(folder) as out:
+            with BagWriter(folder, zstd=job.zstd) as out:
                 run, node = bag.run(WHOLE, out, progress)
                 node.close()
             exports = folder / EXPORTS

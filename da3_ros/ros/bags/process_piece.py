@@ -81,7 +81,7 @@ def process_piece(
     with OpenBag(job) as bag:
         check_before_loading(bag.config, job.out, job.formats)
         with partial_folder(folder) as place:
-            with BagWriter(place) as out:
+            with BagWriter(place, zstd=job.zstd) as out:
                 run, node = bag.run(piece, out, progress)
                 now_ns = node.now_ns
                 node.close()
@@ -130,7 +130,7 @@ def join(
     for record in records[1:]:
         counts = counts + record.counts
     with partial_folder(job.result) as folder:
-        with BagWriter(folder) as out:
+        with BagWriter(folder, zstd=job.zstd) as out:
             _copy(folders, records, out)
         failure = records[-1].failure or _join_exports(job, folders, records[-1], config, folder)
         warnings = said_once(warned for record in records for warned in record.warnings)

@@ -259,6 +259,19 @@ def test_left_out_topics_are_not_written(room, tmp_path):
     assert len(found["/da3/depth/image"]) == 5
 
 
+def test_results_can_be_compressed(result, tmp_path):
+    job = replace(result.job, out=tmp_path, formats="", zstd=True)
+    (report,) = process_all([job])
+    assert report.failure == ""
+    plain, packed = (next(j.result.glob("*.mcap")) for j in (result.job, job))
+    assert packed.stat().st_size < 0.9 * plain.stat().st_size
+    both = [read(j.result) for j in (result.job, job)]
+    for topic, messages in both[0].items():
+        assert [t for t, _ in messages] == [t for t, _ in both[1][topic]]
+    depths = [[m.data.tobytes() for _, m in b["/da3/depth/image"]] for b in both]
+    assert depths[0] == depths[1]
+
+
 def test_drops_are_counted_with_their_reason(room, tmp_path):
     def change(topic, k, msg):
         if isinstance(msg, CameraInfo) and msg.header.stamp.nanosec < 150_000_000:
@@ -406,8 +419,12 @@ def test_a_robot_with_a_name_and_a_bag_without_poses(room, tmp_path):
 
 
 def test_results_are_never_overwritten(result):
-    (report,) = process_all([result.job])
-    assert "exists already" in report.failure
+    before = files(result.job.result)
+    (again,) = process_all([result.job])
+    assert again.failure == "" and again.counts == result.counts
+    (other,) = process_all([replace(result.job, formats="")])
+    assert "exists already, made from other exports; remove it or choose" in other.failure
+    assert files(result.job.result) == before
 
 
 def test_command_lines_that_make_no_sense(tmp_path, capsys):
