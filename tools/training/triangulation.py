@@ -97,9 +97,7 @@ class TriangulationProbe(nn.Module):
         )
 
 
-def triangulation_losses(
-    readings: Readings, matches: Matches, sample: Sample
-) -> dict[str, Tensor]:
+def triangulation_losses(readings: Readings, matches: Matches, sample: Sample) -> dict[str, Tensor]:
     """Mean errors: `turn`, `lever` in shares, `flow` in patches, `parallax`, `distance` as ln,
     `place` of the cameras."""
     motion = motion_of(sample.T_ref_cam, sample.K, *sample.depth.shape[-2:])
