@@ -4,6 +4,8 @@ ROS ?= jazzy
 PYTHON ?= python3
 OLDEST_PYTHON ?= python3.10
 BAG ?=
+MODEL ?=
+RES ?=
 VIEW ?=
 ARGS ?=
 MODEL ?= da3-demo
@@ -25,18 +27,20 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 help:  ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
 
-demo: $(VENV)/built $(if $(VIEW),$(VENV)/view)  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours, VIEW=1 shows it in the browser, ROS=kilted takes that distribution
-	$(BIN)/da3_demo $(BAG) $(if $(VIEW),--view)
+demo: $(VENV)/built $(if $(VIEW),$(VENV)/view)  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours, MODEL=name and RES=px another network, VIEW=1 shows it in the browser, ROS=kilted takes that distribution
+	$(BIN)/da3_demo $(BAG) $(if $(MODEL),--model $(MODEL)) $(if $(RES),--process-res $(RES)) $(if $(VIEW),--view) $(ARGS)
 
 test: $(VENV)/built $(VENV)/test-tools  ## all tests, those of the graph one after the other; ARGS="-k window" goes to pytest
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/ros $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest tests/ros $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not graph" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -m graph $(ARGS) || [ $$? -eq 5 ]
 
 test-oldest: .venv/oldest/ready  ## tests of all but ROS on Python 3.10 with the oldest versions that pyproject.toml allows
 	.venv/oldest/bin/python -m pytest tests/core tests/net/test_stages.py $(ARGS)
 
 lint: $(VENV)/test-tools  ## the code, the CI workflow and the container file
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
 	$(BIN)/actionlint
 	$(BIN)/hadolint container/Dockerfile
 
@@ -68,7 +72,7 @@ $(VENV)/created:
 	@[ -e requirements-$(ROS).txt ] || { echo "There are no wheels of ROS $(ROS);" \
 	  "choose one of: $(DISTROS)"; exit 1; }
 	@[ "$$(uname -sm)" = "Linux x86_64" ] || { echo "The ROS wheels exist for Linux on x86_64 only;" \
-	  "elsewhere build da3_ros with colcon in a ROS installation (README)."; exit 1; }
+	  "elsewhere build da3_ros with colcon in a ROS installation (docs/quickstart_robot.md)."; exit 1; }
 	@for c in $${CXX:-c++ g++ clang++}; do command -v $$c >/dev/null && exit; done; \
 	  echo "da3_ros compiles its ROS messages and found no C++ compiler: install one" \
 	  "(Debian, Ubuntu: apt install g++), or name yours in CXX."; exit 1

@@ -9,8 +9,10 @@ prediction = model.inference(["a.jpg", "b.jpg"], export_dir="out", export_format
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +33,7 @@ from da3_ros.core.scene.render_depth import render_depth
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.nested import METRIC_FOCAL, NestedNetwork
 from da3_ros.net.network import Cameras, NetOutput, Network
+from da3_ros.net.precision import check_precision, set_precision
 from da3_ros.net.presets import PRESETS
 
 __all__ = [
@@ -50,30 +53,36 @@ class DepthAnything3(nn.Module):
 
     model_name: a preset (`da3 presets` lists them; weights are random, but for da3-demo,
     which ships with the package), a folder with config.json and model.safetensors, or a
-    Hugging Face repository.
+    Hugging Face repository. precision: as the node's `model.precision`, `fp32`, `bf16` or
+    `auto`, taken where the weights are at the first `inference` and kept from then on; None, as
+    upstream: bf16 for the backbone on a GPU that has it, fp32 elsewhere and for ray poses.
     """
 
-    def __init__(self, model_name: str = "da3-large"):
+    def __init__(self, model_name: str = "da3-large", *, precision: str | None = None):
         super().__init__()
+        self.precision = check_precision(precision)
+        self._is_lowered = False
         self.model_name = model_name
         self.model = load_network(model_name)
         if self.model.weights.random:
             _log.warning("%s has random weights: use from_pretrained for real depth", model_name)
 
     @classmethod
-    def from_pretrained(cls, name: str | Path) -> DepthAnything3:
+    def from_pretrained(cls, name: str | Path, *, precision: str | None = None) -> DepthAnything3:
         """A trained model: a folder, a Hugging Face repository, or a preset's own repository.
 
         Raises `da3_ros.net.checkpoint.CheckpointError`.
         """
         preset = PRESETS.get(str(name).lower())
-        return cls(preset.repository or preset.name if preset else str(name))
+        trained = preset.repository or preset.name if preset else str(name)
+        return cls(trained, precision=precision)
 
     @classmethod
     def around(cls, network: Network | NestedNetwork) -> DepthAnything3:
         """The API of a network that is loaded already; it is shared, not copied."""
         model = cls.__new__(cls)
         nn.Module.__init__(model)
+        model.precision, model._is_lowered = None, False
         model.model_name, model.model = network.preset.name, network
         return model
 
@@ -129,7 +138,7 @@ class DepthAnything3(nn.Module):
             request.cameras.for_network.T_cam_ref.to(device),
             request.cameras.for_network.K.to(device),
         )
-        with _backbone_precision(device, exact=options.use_ray_pose):
+        with self._chosen_precision(exact=options.use_ray_pose):
             out = self.model(
                 request.batch.tensor[None].to(device),
                 cameras,
@@ -139,6 +148,14 @@ class DepthAnything3(nn.Module):
                 gaussians=options.infer_gs,
             )
         return out if cameras is None else with_gaussians_at_depth(out, cameras)
+
+    def _chosen_precision(self, *, exact: bool):
+        if self.precision is None:
+            return _backbone_precision(self.device, exact=exact)
+        if not self._is_lowered:
+            set_precision(self.model, self.precision)
+            self._is_lowered = True
+        return nullcontext()
 
     def _to_prediction(self, out: NetOutput, request: InferenceRequest) -> Prediction:
         given, K = request.cameras, request.K
@@ -152,7 +169,7 @@ class DepthAnything3(nn.Module):
             gaussians=out.gaussians,
             is_metric=self.model.preset.metric_branch is not None,
             sky=_numpy(out.sky),
-            scale_factor=None if out.scale_factor is None else float(out.scale_factor[0]),
+            scale_factor=_known_scale(out),
         )
         if given is not None:
             aligned = request.options.align_to_input_ext_scale
@@ -191,6 +208,11 @@ def _backbone_precision(device: torch.device, *, exact: bool):
     """bf16 for the backbone where a GPU has it, as upstream; fp32 elsewhere and for ray poses."""
     fast = device.type == "cuda" and torch.cuda.is_bf16_supported() and not exact
     return torch.autocast(device.type, torch.bfloat16, enabled=fast)
+
+
+def _known_scale(out: NetOutput) -> float | None:
+    scale = None if out.scale_factor is None else float(out.scale_factor[0])
+    return None if scale is None or math.isnan(scale) else scale
 
 
 def _numpy(values: torch.Tensor | None) -> np.ndarray | None:

@@ -8,10 +8,8 @@ Takes the arguments of da3.launch.py; world_frame, tf and use_sim_time hold for 
 from pathlib import Path
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
 
-from da3_ros.ros.launching import ARGUMENTS, Stack, with_stack
-from da3_ros.ros.transport import use_large_message_profile
+from da3_ros.ros.launching import Stack, stack_launch
 
 PARAMS = Path(__file__).parents[1] / "config" / "octomap.yaml"
 STACK = Stack(
@@ -25,9 +23,4 @@ STACK = Stack(
 
 
 def generate_launch_description() -> LaunchDescription:
-    use_large_message_profile()  # every process of this launch inherits it
-    params = DeclareLaunchArgument(
-        "params", default_value=str(PARAMS), description="the same; our own if neither is given"
-    )
-    arguments = [params if a.name == "params" else a for a in ARGUMENTS]
-    return LaunchDescription([*arguments, OpaqueFunction(function=with_stack, args=[STACK])])
+    return stack_launch(STACK, PARAMS)

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import hypothesis
@@ -43,6 +44,18 @@ torch.set_num_threads(1)
 hypothesis.settings.register_profile("da3_ros", deadline=None, derandomize=True)
 hypothesis.settings.register_profile("search", deadline=None, max_examples=300)
 hypothesis.settings.load_profile("da3_ros")
+
+
+def pytest_collection_modifyitems(items):
+    """What starts nodes (by tests/ros/graph.py) is marked `graph`: it runs alone, see Makefile."""
+    for item in items:
+        if _uses_graph(item.path):
+            item.add_marker("graph")
+
+
+@cache
+def _uses_graph(path: Path) -> bool:
+    return "from graph import" in path.read_text()
 
 
 def pytest_runtest_setup(item):

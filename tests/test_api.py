@@ -686,6 +686,21 @@ def test_signature_is_the_documented_one():
     assert set(api.__all__) >= {"DepthAnything3", "Prediction", "Mesh", "CameraModel"}
 
 
+def test_precision_is_the_nodes_switch():
+    """bf16 changes a little, fp32 nothing at all on a CPU; the choice is named when it is none."""
+    pictures = [np.random.default_rng(k).integers(0, 255, (56, 56, 3), np.uint8) for k in (0, 1)]
+    depth = {
+        precision: DepthAnything3.from_pretrained("da3-demo", precision=precision)
+        .inference(pictures, process_res=56)
+        .depth
+        for precision in (None, "fp32", "bf16")
+    }
+    np.testing.assert_allclose(depth["fp32"], depth[None], rtol=1e-4)
+    assert 1e-5 < np.abs(depth["bf16"] / depth[None] - 1).mean() < 0.05
+    with pytest.raises(ValueError, match="precision is 'fp16', must be one of auto, fp32, bf16"):
+        DepthAnything3("da3-demo", precision="fp16")
+
+
 def test_from_a_folder_moves_and_says_where_it_is(tmp_path):
     from da3_ros.net.checkpoint import save_checkpoint
 

@@ -41,7 +41,7 @@ DISTRIBUTION = {
 UNNAMED = {"charset-normalizer"}
 """trimesh imports it where it meets text of unknown encoding, and does not ask for it."""
 
-OPTIONAL = {"gsplat", "viser"}
+OPTIONAL = {"gsplat", "onnx", "onnxruntime", "onnxscript", "ray", "viser"}
 """Imported only where the user has installed it."""
 
 INSTALLED = {d.name for d in distributions()}
@@ -209,8 +209,8 @@ def test_what_is_installed_is_what_is_pinned():
         assert requirement.specifier.contains(installed), f"{requirement}: {installed}"
 
 
-def test_the_readme_has_the_printed_table_of_parameters():
-    assert print_parameters("table") in (ROOT / "README.md").read_text(), (
+def test_the_documents_have_the_printed_table_of_parameters():
+    assert print_parameters("table") in (ROOT / "docs" / "parameters.md").read_text(), (
         "paste what this prints: python -m da3_ros.core.print_parameters table"
     )
 

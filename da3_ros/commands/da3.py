@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -14,14 +15,20 @@ from da3_ros.api import DepthAnything3
 from da3_ros.core.export import FORMATS
 from da3_ros.core.inference_request import InferenceOptions, check_options
 from da3_ros.core.load_model import ModelError, find_device
+from da3_ros.core.preprocess import plan_resize
 from da3_ros.core.print_options import plain_lines
 from da3_ros.core.user_input.images import check_file
 from da3_ros.core.user_input.options import Flag, Option, OptionError
 from da3_ros.core.user_input.video import VideoError, read_video
+from da3_ros.net.checkpoint import load_network
+from da3_ros.net.engine.export import DTYPES, EngineSize, export_engine
 from da3_ros.net.model_folder import CheckpointError, known_preset
+from da3_ros.net.precision import PRECISIONS
 from da3_ros.net.presets import PRESETS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+MOST_VIEWS = 64
 
 ARGUMENTS = (
     *("process_res", "process_res_method", "ref_view_strategy", "use_ray_pose", "infer_gs"),
@@ -34,6 +41,7 @@ EXAMPLES = """examples:
   da3 infer room/ --model da3-demo --export-format glb-depth_vis --export-dir out
   da3 infer room/ --export-format colmap --export-kwargs '{"colmap": {"model": "text"}}'
   da3 video drive.mp4 --fps 2 --export-format glb-npz --export-dir out
+  da3 export-onnx --model da3-demo --views 4 --out engine
   da3 presets
   da3 formats
 
@@ -69,11 +77,24 @@ def _parser() -> argparse.ArgumentParser:
     video.add_argument("--max-frames", type=int, default=64, help="at most (%(default)s)")
     _add_common(video)
     video.set_defaults(run=_video)
+    engine = verbs.add_parser("export-onnx", help="an engine for robots", **_help_style())
+    _add_engine(engine)
+    engine.set_defaults(run=_export_onnx)
     presets = verbs.add_parser("presets", help="the networks there are", **_help_style())
     presets.set_defaults(run=_presets)
     formats = verbs.add_parser("formats", help="export formats and their options", **_help_style())
     formats.set_defaults(run=_formats)
     return parser
+
+
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--model", required=True, help="repository, folder or preset")
+    add("--out", required=True, type=Path, help="folder of the engine, a new one")
+    add("--views", type=int, default=4, help="of every window: window.size (%(default)s)")
+    add("--res", type=int, default=0, help="model.process_res, px; 0: the model's own")
+    add("--image-size", default="640x480", help="of the camera's pictures, px (%(default)s)")
+    add("--precision", choices=tuple(DTYPES), default="fp32", help="(%(default)s)")
 
 
 def _help_style() -> dict:
@@ -89,6 +110,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         help="repository, folder or preset (%(default)s)",
     )
     add("--device", default="auto", help="auto, cpu, cuda, cuda:1 (%(default)s)")
+    add("--precision", choices=PRECISIONS, help="as model.precision of the node; docs/speed.md")
     add("--export-dir", default="da3_out", help="where files go (%(default)s)")
     add("--export-format", default="glb", help="joined with '-' (%(default)s)")
     add("--export-feat", default="", help="layers for feat_vis and npz, as 5,11")
@@ -174,17 +196,21 @@ def _run(images: list, options: argparse.Namespace) -> int:
             check_file(Path(image), "image")
     with tqdm(total=2, unit=" steps") as progress:
         progress.set_description(f"loading {options.model}")
-        model = DepthAnything3(options.model).to(device)
+        model = DepthAnything3(options.model, precision=options.precision).to(device)
         progress.update()
-        progress.set_description(f"{len(images)} pictures on {device}")
+        progress.set_description(f"{_counted(len(images), 'picture')} on {device}")
         started = time.monotonic()
         prediction = model.inference(images, **arguments)
         progress.update()
     count, height, width = prediction.depth.shape
     seconds = time.monotonic() - started
-    print(f"{count} depth maps of {width}x{height} px in {seconds:.1f} s")
+    print(f"{_counted(count, 'depth map')} of {width}x{height} px in {seconds:.1f} s")
     print(f"{options.export_format} written to {Path(options.export_dir).resolve()}")
     return 0
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count} {thing}" + "s" * (count != 1)
 
 
 def _inference_arguments(options: argparse.Namespace) -> dict:
@@ -192,6 +218,28 @@ def _inference_arguments(options: argparse.Namespace) -> dict:
     layers = [int(layer) for layer in options.export_feat.split(",") if layer.strip()]
     arguments = {name: getattr(options, name) for name in names}
     return arguments | {"export_feat_layers": layers, "show_cameras": not options.no_cameras}
+
+
+def _export_onnx(options: argparse.Namespace) -> int:
+    wanted = re.fullmatch(r"(\d{1,5})x(\d{1,5})", options.image_size)
+    if not wanted:
+        raise ValueError(f"--image-size is '{options.image_size}', must be like 640x480")
+    if not 1 <= options.views <= MOST_VIEWS:
+        raise ValueError(f"--views is {options.views}, must be 1 to {MOST_VIEWS}")
+    network = load_network(options.model)
+    res = options.res or network.weights.size.process_res
+    width, height = map(int, wanted.groups())
+    plan = plan_resize(height, width, res)
+    size = EngineSize(options.views, plan.size, res, (width, height))
+
+    def say(what: str) -> None:
+        print(what, file=sys.stderr)
+
+    errors = export_engine(network, options.out, size, options.precision, say)
+    print(f"windows of {options.views} views of {plan.size[1]}x{plan.size[0]} px: {options.out}")
+    print(f"largest error against torch: {max(errors.values()):.1e}")
+    print(f"use it with: model.backend:=onnxruntime model.name:={options.out.resolve()}")
+    return 0
 
 
 def _formats(options: argparse.Namespace) -> int:

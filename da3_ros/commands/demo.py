@@ -1,7 +1,7 @@
 """da3_demo: a bag is replayed into a real node, and what comes out is shown.
 
 Three processes on a ROS graph of their own: the node, the player, and this one, which
-subscribes to the results and writes depth.png, rgb.png and cloud_from_above.png.
+subscribes to the results and writes pictures, a video and the map.
 """
 
 from __future__ import annotations
@@ -9,35 +9,37 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import subprocess
+import signal
 import sys
 import time
+from contextlib import ExitStack, closing
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from da3_ros.core.child_process import end_with
 from da3_ros.net.model_folder import MODELS_FOLDER, WEIGHTS
 from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.find_camera import BagTopics, find_topics
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.demo.listener import Listener
-from da3_ros.ros.demo.pictures import draw_depth, draw_from_above
+from da3_ros.ros.demo.processes import DemoError, last_line, running, wait_for
+from da3_ros.ros.demo.results import write_results
 from da3_ros.ros.health.process_memory import peak_resident_bytes
 from da3_ros.ros.transport import keep_to_this_machine, use_large_message_profile
 
-START_TIMEOUT = 180.0
 QUIET = 3.0
 """Seconds without a new result, after the bag and two more windows' time, mean the end."""
 
-
-class DemoError(RuntimeError):
-    """The demo cannot go on; one sentence."""
+REPORT_PERIOD = 10.0
+"""Seconds from line to line where there is no terminal whose line could be written again."""
 
 
 def main() -> int:
     """Entry point of da3_demo. Returns the exit code: 0 when something was published."""
     options = parse_arguments(sys.argv[1:])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_with(os.getppid())
     use_large_message_profile()
     # A graph of its own: a robot on the same network must not hear the replay.
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
@@ -64,12 +66,20 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         type=int,
         help="parameter model.process_res; default: 252, da3-demo its own",
     )
-    parser.add_argument("--rate", type=float, default=0.5, help="times faster than recorded")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        help="times faster than recorded; default: 0.15, with da3-demo 0.5",
+    )
     parser.add_argument("--frames", type=int, default=60, help="images of the synthetic room")
     parser.add_argument("--view", action="store_true", help="show it live in the browser, too")
     options = parser.parse_args(arguments)
-    if options.process_res is None:  # for processors; the built-in model is small by itself
-        options.process_res = 0 if options.model == "da3-demo" else 252
+    # For processors; the built-in model is small by itself.
+    is_small = options.model == "da3-demo"
+    if options.process_res is None:
+        options.process_res = 0 if is_small else 252
+    if options.rate is None:
+        options.rate = 0.5 if is_small else 0.15
     return options
 
 
@@ -79,24 +89,20 @@ def run(options: argparse.Namespace) -> int:
     path = Path(options.bag) if options.bag else default_bag(options.out, options.frames)
     with BagReader(path) as bag:
         topics = find_topics(bag)
-    print(f"bag      {path}: {topics.image}")
-    log = options.out / "node.log"
-    listener, page = Listener(), None
-    node = start(log, "node", *node_arguments(topics, options))
-    try:
-        wait_until_active(node, log)
-        page = start_page(topics, options.out) if options.view else None
-        replay(path, options)
+    poses = f"poses in {topics.world_frame}" if topics.world_frame else "no poses: not in metres"
+    say("bag", f"{path}: {topics.image}, {poses}")
+    fetch_model(options.model)
+    with ExitStack() as stack:
+        listener = stack.enter_context(closing(Listener()))
+        node = start_node(stack, topics, options)
+        page = start_page(stack, topics, options) if options.view else None
+        replay(stack, path, options, listener)
+        say("node", "works off its last windows")
         wait_until_quiet(listener)
-        peak_memory = peak_resident_bytes(node.pid)
-        code = show(listener, options.out, peak_memory)
+        code = show(listener, options.out, peak_resident_bytes(node.pid))
         if page:
-            keep_open(page)
-    finally:
-        end(node)
-        if page:
-            end(page)
-        listener.close()
+            say("page", "stays open, its buttons work; Ctrl-C ends")
+            page.wait()
     return code
 
 
@@ -104,11 +110,40 @@ def default_bag(out: Path, frames: int) -> Path:
     """The synthetic room, rendered at the first run."""
     path = out / f"demo_room_{frames}"
     if not path.exists():
+        say("room", f"renders {frames} pictures of a synthetic room and a robot's way, once")
+        progress = Progress()
         write_demo_bag(
-            path, frames=frames, progress=lambda i: report(f"room     frame {i} of {frames}")
+            path,
+            frames=frames,
+            progress=lambda i: progress.show("room", f"picture {i} of {frames}"),
         )
-        print()
+        progress.close()
     return path
+
+
+def fetch_model(name: str) -> None:
+    """What has to come from the hub comes now, before the eyes of who waits."""
+    if "/" not in name or Path(name).expanduser().is_dir():
+        return
+    from da3_ros.net.checkpoint import CheckpointError, find_folder  # torch takes its time
+
+    if not sys.stderr.isatty():  # the hub's bars are for terminals
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    say("model", f"{name} from the Hugging Face hub, unless it is on this machine already")
+    try:
+        say("model", f"is in {find_folder(name)}")
+    except CheckpointError as error:
+        raise DemoError(str(error)) from error
+
+
+def start_node(stack: ExitStack, topics: BagTopics, options: argparse.Namespace):
+    """The node, active: its model is loaded, it subscribes."""
+    log = options.out / "node.log"
+    say("node", f"loads {options.model}; what it says is in {log}")
+    node = stack.enter_context(running(log, "node", *node_arguments(topics, options)))
+    seconds = wait_for(node, log, "active: waiting", "the node")
+    say("node", f"waits for pictures, after {seconds:.0f} s")
+    return node
 
 
 def node_arguments(topics: BagTopics, options: argparse.Namespace) -> list[str]:
@@ -121,69 +156,36 @@ def node_arguments(topics: BagTopics, options: argparse.Namespace) -> list[str]:
         "input.compressed": str(topics.compressed).lower(),
         "pose.source": "tf" if topics.world_frame else "none",
         "pose.world_frame": topics.world_frame or "odom",
-        "scene.enabled": str(options.view).lower(),  # the page's buttons make a mesh of it
+        "scene.enabled": "true",
     }
     pairs = [word for name, v in parameters.items() for word in ("-p", f"{name}:={v}")]
     return ["--ros-args", *pairs, *topics.remappings]
 
 
-def start(log: Path, module: str, *arguments: str) -> subprocess.Popen:
-    """A process of this package, out of reach of the terminal's Ctrl-C: we end it ourselves."""
-    command = [sys.executable, "-m", f"da3_ros.commands.{module}", *arguments]
-    with open(log, "w") as output:
-        return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
-
-
-def wait_until_active(node: subprocess.Popen, log: Path) -> None:
-    """Until the model is loaded and the node subscribes."""
-    begin = time.monotonic()
-    while "active: waiting" not in log.read_text():
-        if node.poll() is not None:
-            raise DemoError(f"the node did not start: {last_line(log)}")
-        if time.monotonic() - begin > START_TIMEOUT:
-            raise DemoError(f"the node was not active after {START_TIMEOUT:.0f} s; see {log}")
-        report(f"node     loading the model, {time.monotonic() - begin:.0f} s")
-        time.sleep(0.2)
-    report("node     active")
-    print()
-
-
-def start_page(topics: BagTopics, out: Path) -> subprocess.Popen:
+def start_page(stack: ExitStack, topics: BagTopics, options: argparse.Namespace):
     """da3_view beside the node; its address is printed."""
-    log = out / "view.log"
-    page = start(log, "view", "--world-frame", topics.world_frame or "odom")
-    begin = time.monotonic()
-    while "open http" not in log.read_text():
-        if page.poll() is not None:
-            raise DemoError(f"the page did not start: {last_line(log)}")
-        if time.monotonic() - begin > START_TIMEOUT:
-            raise DemoError(f"the page did not start; see {log}")
-        time.sleep(0.1)
-    print(f"page     {last_line(log)}")
+    log = options.out / "view.log"
+    world = ("--world-frame", topics.world_frame or "odom")
+    page = stack.enter_context(running(log, "view", *world))
+    wait_for(page, log, "open http", "the page")
+    say("page", last_line(log))
     return page
 
 
-def keep_open(page: subprocess.Popen) -> None:
-    """Node and page stay until Ctrl-C."""
-    print("\nThe page stays open, its buttons work; Ctrl-C ends.")
-    page.wait()
-
-
-def replay(path: Path, options: argparse.Namespace) -> None:
+def replay(stack: ExitStack, path: Path, options: argparse.Namespace, listener: Listener) -> None:
     """Run da3_play to its end."""
     log = options.out / "play.log"
     arguments = ("--clock", "--wait", "30", "--rate", str(options.rate))
-    player = start(log, "play", str(path), *arguments)
-    begin = time.monotonic()
-    try:
-        while player.poll() is None:
-            report(f"player   {time.monotonic() - begin:.0f} s")
-            time.sleep(0.2)
-        print()
-        if player.returncode != 0:
-            raise DemoError(f"the player failed: {last_line(log)}")
-    finally:
-        end(player)
+    player = stack.enter_context(running(log, "play", str(path), *arguments))
+    say("player", f"replays the bag at {options.rate:g} times its speed")
+    begin, progress = time.monotonic(), Progress()
+    while player.poll() is None:
+        seconds = time.monotonic() - begin
+        progress.show("player", f"{seconds:.0f} s, {listener.depth_images} depth images so far")
+        time.sleep(0.2)
+    progress.close()
+    if player.returncode != 0:
+        raise DemoError(f"the player failed: {last_line(log)}")
 
 
 def wait_until_quiet(listener: Listener) -> None:
@@ -201,33 +203,15 @@ def window_seconds(listener: Listener) -> float:
     return sum(np.median(times) for times in listener.stages.values()) / 1e3
 
 
-def end(process: subprocess.Popen) -> None:
-    """Terminate, and make sure."""
-    if process.poll() is None:
-        process.terminate()
-    try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
 def show(listener: Listener, out: Path, peak_memory: int) -> int:
-    """Pictures and table; 0 when something was published."""
+    """Table, pictures, video and map; 0 when something was published."""
     if listener.status is None:
         raise DemoError(f"nothing was heard of the node; see {out / 'node.log'}")
     print_table(listener, peak_memory)
     if listener.depth is None or listener.rgb is None:
         raise DemoError(f"no depth was published: {listener.status.reason or 'see the table'}")
-    points, colors = listener.cloud()
-    pictures = {
-        "depth.png": draw_depth(listener.depth),
-        "rgb.png": listener.rgb,
-        "cloud_from_above.png": draw_from_above(points, colors, listener.path()),
-    }
-    for name, rgb in pictures.items():
-        cv2.imwrite(str(out / name), rgb[..., ::-1])
-    print("pictures", ", ".join(str(out / name) for name in pictures))
+    for path, what in write_results(listener, out):
+        say("writes", f"{path}: {what}")
     if "random weights" in listener.status.model:
         print("\nThe weights are random: nothing was trained, so the depth means nothing yet.")
     return 0
@@ -253,16 +237,30 @@ def print_table(listener: Listener, peak_memory: int) -> None:
     print()
 
 
-def report(text: str) -> None:
-    """One line that the next one overwrites; nothing where there is no terminal."""
-    if sys.stdout.isatty():
-        print(f"\r{text:<60}", end="", flush=True)
+def say(who: str, what: str) -> None:
+    """One line of what happens now."""
+    print(f"{who:<9}{what}", flush=True)
 
 
-def last_line(path: Path) -> str:
-    """Last line of a log, without the ROS prefix."""
-    lines = path.read_text().strip().splitlines()
-    return lines[-1].split("]: ")[-1] if lines else "it printed nothing"
+class Progress:
+    """One line that the next one overwrites; a line now and then where there is no terminal."""
+
+    def __init__(self):
+        self._is_terminal = sys.stdout.isatty()
+        self._shown_at = time.monotonic()
+
+    def show(self, who: str, what: str) -> None:
+        """May be called as often as one likes."""
+        if self._is_terminal:
+            print(f"\r{who:<9}{what:<60}", end="", flush=True)
+        elif time.monotonic() - self._shown_at >= REPORT_PERIOD:
+            self._shown_at = time.monotonic()
+            say(who, what)
+
+    def close(self) -> None:
+        """The line stays."""
+        if self._is_terminal:
+            print()
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ subscribes to (remap them with -r; each camera of a rig has <name>/ before the f
 
 publishes
   ~/depth/image               sensor_msgs/Image, metres
+  ~/depth/image/compressedDepth, ~/image_rect/compressed
+                              sensor_msgs/CompressedImage, as image_transport has them
   ~/depth/camera_info         sensor_msgs/CameraInfo of the depth
   ~/confidence/image          sensor_msgs/Image
   ~/image_rect                sensor_msgs/Image, the picture that belongs to the depth
@@ -37,14 +39,14 @@ publishes
   ~/status, /diagnostics      how it is doing
 
 services
-  ~/export                    da3_ros/Export: files of the newest window, or of the scene; also as
-                              an action, with feedback
+  ~/export                    da3_ros/Export: files of the newest window, or meshes of the scene;
+                              also as an action, with feedback
   ~/export_glb, ~/export_gs_ply, ~/build_mesh, ~/reset   std_srvs/Trigger
   ~/load_mesh                 da3_ros/LoadMesh
   ~/render_depth              da3_ros/RenderDepth: depth of the mesh from any pose
 
 parameters, with meaning, bounds and default
-  config/da3.yaml (installed in share/da3_ros/config), the README, and on a running node
+  config/da3.yaml (installed in share/da3_ros/config), docs/parameters.md, and on a running node
   ros2 param describe /da3 NAME
 """
 

@@ -51,12 +51,18 @@ class Player(Node):
         self._rate = rate
         self._clock = self.create_publisher(Clock, "/clock", 10) if clock else None
         self._publishers_of: dict[int, Publisher] = {}
-        for note in bag.notes:
-            self.get_logger().warning(note)
+        self._said = 0
+        self.say_notes()
         for connection in bag.connections:
             self._advertise(connection)
         if not self._publishers_of:
             raise BagError("the bag holds no message of a type that is installed here")
+
+    def say_notes(self) -> None:
+        """What is odd about the bag, as far as it is known by now and was not said."""
+        for note in self._bag.notes[self._said :]:
+            self.get_logger().warning(note)
+        self._said = len(self._bag.notes)
 
     def _advertise(self, connection: Connection) -> None:
         cls = message_class(connection.msgtype)
@@ -184,6 +190,7 @@ def _run(player: Player, options: argparse.Namespace) -> None:
     while True:
         count = player.play()
         player.get_logger().info(f"played {count} messages")
+        player.say_notes()
         if not options.loop:
             break
     player.flush()

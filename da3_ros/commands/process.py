@@ -7,45 +7,51 @@ exports/ inside it. Every window is processed; twice the same bytes.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
-import os
 import signal
 import sys
-import traceback
-from collections import Counter, deque
-from multiprocessing.connection import Connection, wait
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from da3_ros.core.config import ConfigError, from_dict
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
-from da3_ros.core.load_model import ModelError
-from da3_ros.core.scene.mesh import MeshError
-from da3_ros.ros.bags.bag import BagError
-from da3_ros.ros.bags.process_bag import BagJob, Report, process_bag
-from da3_ros.ros.bags.survey import survey
-from da3_ros.ros.bags.topic_options import add_topic_options, chosen_topics
+from da3_ros.ros.bags.bag_files import SUFFIXES
+from da3_ros.ros.bags.bag_job import BagJob, Report
+from da3_ros.ros.bags.fleet import Fleet, Splitting
+from da3_ros.ros.bags.pools import OwnProcess, Pool, Processes
+from da3_ros.ros.bags.ray_pool import RayOptions, RayPool
+from da3_ros.ros.bags.topic_options import (
+    add_anchor_options,
+    add_topic_options,
+    chosen_topics,
+)
 from da3_ros.ros.parameter_file import read_parameter_file
 from da3_ros.ros.parameters import foreign_parameters
 
 TOPICS = ("depth/image", "depth/camera_info", "confidence/image", "points", "image_rect")
 TOPICS += ("camera_pose", "camera_poses", "path")
-POLL = 0.2
-EXPECTED = (BagError, ConfigError, ModelError, MeshError, OSError)
-"""Reasons for which one bag fails; anything else is a bug, with its traceback."""
 LARGE = 2_000_000_000
 """Bytes of a result from which on its size is said beforehand."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How bags are processed. at_once: processes on this machine. ray: None: without it."""
+
+    at_once: int = 1
+    splitting: Splitting = Splitting()
+    ray: RayOptions | None = None
 
 
 def main() -> int:
     """Entry point of da3_process. Returns the exit code: 0 when every bag was processed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        jobs, at_once = parse_arguments(sys.argv[1:])
-        reports = process_all(jobs, at_once)
+        reports = process_all(*parse_arguments(sys.argv[1:]))
     except (ConfigError, ExportError) as error:
         print(f"da3_process: {error}", file=sys.stderr)
         return 2
@@ -56,8 +62,8 @@ def main() -> int:
     return int(any(report.failure for report in reports))
 
 
-def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], int]:
-    """One job per bag, and how many run at once. Raises `ConfigError` and `ExportError`."""
+def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], Options]:
+    """One job per bag, and how they are processed. Raises `ConfigError` and `ExportError`."""
     parser = argparse.ArgumentParser("da3_process", description=__doc__.splitlines()[0])
     add = parser.add_argument
     add("bags", nargs="+", type=Path, metavar="BAG", help="rosbag2: folder, .mcap or .db3 file")
@@ -67,10 +73,10 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], int]:
     add("--export", default="", metavar="FORMATS", help="files of the end: glb-mesh_ply")
     add("--leave-out", nargs="+", default=[], choices=TOPICS, help="topics that are not written")
     add_topic_options(parser)
-    add("--jobs", type=int, default=1, metavar="N", help="bags processed at once")
+    add_anchor_options(parser)
+    _add_ways(parser)
     options = parser.parse_args(arguments)
-    if options.jobs < 1:
-        parser.error(f"--jobs is {options.jobs}, must be at least 1")
+    ways = _ways(parser, options)
     for bag in options.bags:
         if ":=" in str(bag) and not bag.exists():
             parser.error(f"{bag} is no bag; parameters are read from a file: --params FILE")
@@ -89,7 +95,43 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], int]:
     twice = [name for name, count in names.items() if count > 1]
     if twice:
         parser.error(f"two bags are named {twice[0]}; give them different --out folders")
-    return jobs, options.jobs
+    return jobs, ways
+
+
+def _add_ways(parser: argparse.ArgumentParser) -> None:
+    """How the work is shared out."""
+    add = parser.add_argument
+    add("--jobs", type=int, default=1, metavar="N", help="bags or pieces processed at once")
+    add("--split", type=float, metavar="SECONDS", help="process bags in pieces of this length")
+    add("--deterministic", action="store_true", help="pieces fit bit for bit, or are put together")
+    where = "on a Ray cluster (host:port), on the one of this machine, or a local one"
+    add("--ray", nargs="?", const="", metavar="ADDRESS", help=f"process {where}")
+    add("--cpus-per-task", type=int, default=1, metavar="N", help="of --ray, for each task")
+    add("--gpus-per-task", type=float, metavar="N", help="default: 1 where the cluster has any")
+
+
+def _ways(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Options:
+    """What was chosen of `_add_ways`."""
+    if options.jobs < 1:
+        parser.error(f"--jobs is {options.jobs}, must be at least 1")
+    if options.split is not None and not 1 <= options.split < float("inf"):
+        parser.error(f"--split is {options.split:g}, must be at least 1 second")
+    if options.cpus_per_task < 1:
+        parser.error(f"--cpus-per-task is {options.cpus_per_task}, must be at least 1")
+    if options.gpus_per_task is not None and not 0 <= options.gpus_per_task < float("inf"):
+        parser.error(f"--gpus-per-task is {options.gpus_per_task:g}, must be 0 or more")
+    if options.ray is None:
+        if options.cpus_per_task != 1 or options.gpus_per_task is not None:
+            parser.error("--cpus-per-task and --gpus-per-task are of --ray")
+        ray = None
+    else:
+        if options.jobs > 1:
+            parser.error("--jobs is for one machine without --ray; Ray counts CPUs and GPUs")
+        if options.ray and (Path(options.ray).suffix in SUFFIXES or Path(options.ray).exists()):
+            parser.error(f"--ray {options.ray} is no address: name bags before --ray")
+        ray = RayOptions(options.ray, options.cpus_per_task, options.gpus_per_task)
+    splitting = Splitting(options.split or 0.0, options.deterministic)
+    return Options(options.jobs, splitting, ray)
 
 
 def read_parameters(path: Path) -> dict:
@@ -101,98 +143,33 @@ def read_parameters(path: Path) -> dict:
     return {name: value for name, value in values.items() if name not in foreign}
 
 
-def process_all(jobs: list[BagJob], at_once: int = 1) -> list[Report]:
-    """Process every bag; the failure of one is reported and the others go on."""
-    reports: dict[int, Report] = {}
-    total = 0
-    for index, job in enumerate(jobs):
-        try:
-            found = survey(job)
-        except BagError as error:
-            reports[index] = Report(job, failure=str(error))
-            continue
-        total += found.images
+def process_all(jobs: list[BagJob], options: Options = Options()) -> list[Report]:
+    """Process every bag; the failure of one is reported and the others go on.
+
+    Raises `ConfigError` where Ray cannot be had.
+    """
+    fleet = Fleet(jobs, options.splitting)
+    for place, found in fleet.surveys.items():
         if found.size > LARGE:
+            job = jobs[place]
             print(f"{job.name}: {found} to {job.result}; --leave-out writes less")
-    good = {index: job for index, job in enumerate(jobs) if index not in reports}
-    with tqdm(total=total, unit=" images", smoothing=0.1, dynamic_ncols=True) as bar:
-        if len(good) > 1:
-            reports |= _process_apart(good, at_once, bar)
-        else:
-            reports |= {i: try_bag(j, lambda n: bar.update(n - bar.n)) for i, j in good.items()}
-    return [reports[index] for index in range(len(jobs))]
+    with tqdm(total=fleet.images, unit=" images", smoothing=0.1, dynamic_ncols=True) as bar:
+
+        def tell(images: dict[int, int]) -> None:
+            done = min(sum(images.values()), fleet.images)
+            if done != bar.n:
+                bar.update(done - bar.n)
+
+        return fleet.work(_pool(fleet, options, tell), tell)
 
 
-def try_bag(job: BagJob, progress=lambda images: None) -> Report:
-    """`process_bag`, with a failure as a report."""
-    try:
-        return process_bag(job, progress)
-    except EXPECTED as error:
-        return Report(job, failure=str(error))
-    except Exception as error:  # a bug here must not cost the table of the other bags
-        traceback.print_exc()
-        return Report(job, failure=f"internal error, see above: {type(error).__name__}: {error}")
-
-
-def _process_apart(jobs: dict[int, BagJob], at_once: int, bar: tqdm) -> dict[int, Report]:
-    """One process per bag: what kills one leaves the others alone."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([process_bag.__module__])  # torch is imported once
-    images = context.Value("q", 0)
-    threads = max(1, (os.cpu_count() or 1) // at_once)
-    waiting, running, reports = deque(jobs), {}, {}
-    try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                index = waiting.popleft()
-                receiver, sender = context.Pipe(duplex=False)
-                arguments = (jobs[index], threads, images, sender)
-                process = context.Process(target=_work, args=arguments)
-                process.start()
-                sender.close()  # the child's end is now the only one: its death is heard
-                running[receiver] = index, process
-            for receiver in wait(list(running), POLL):
-                index, process = running.pop(receiver)
-                reports[index] = _receive(receiver, process, jobs[index])
-            if images.value > bar.n:
-                bar.update(images.value - bar.n)
-    finally:
-        _end(process for _, process in running.values())
-    return reports
-
-
-def _work(job: BagJob, threads: int, images, sender: Connection) -> None:
-    """What the process of one bag runs."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    torch.set_num_threads(min(threads, torch.get_num_threads()))
-
-    def progress(done: int) -> None:
-        with images.get_lock():
-            images.value += 1
-
-    try:
-        sender.send(try_bag(job, progress))
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-def _receive(receiver: Connection, process, job: BagJob) -> Report:
-    try:
-        report = receiver.recv()
-    except EOFError:
-        process.join()
-        code = process.exitcode
-        report = Report(job, failure=f"its process ended with code {code}; see the output above")
-    process.join()
-    return report
-
-
-def _end(processes) -> None:
-    processes = list(processes)
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join()
+def _pool(fleet: Fleet, options: Options, tell: Callable[[dict[int, int]], None]) -> Pool:
+    """One bag alone stays in this process."""
+    if options.ray and fleet.tasks:
+        return RayPool(options.ray)
+    if len(fleet.tasks) > 1 or options.splitting.seconds:
+        return Processes(options.at_once)
+    return OwnProcess(tell)
 
 
 def print_table(reports: list[Report]) -> None:

@@ -46,6 +46,11 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     )
     add("--node", default="/da3", metavar="NAME", help="node with its namespace (%(default)s)")
     add("--world-frame", default="odom", metavar="FRAME", help="of the node (%(default)s)")
+    add(
+        "--compressed",
+        action="store_true",
+        help="take the node's compressed topics: for a radio link",
+    )
     add("--host", default="127.0.0.1", help="0.0.0.0: also for other computers (%(default)s)")
     add("--port", type=int, default=8080, help="or the next free one (%(default)s)")
     return parser.parse_args(arguments)
@@ -66,7 +71,9 @@ def run(options: argparse.Namespace) -> None:
     print(f"open {page.address} in a browser; Ctrl-C ends", flush=True)
     try:
         if options.file is None:
-            show.show_node(page, options.node, options.world_frame, stop)
+            show.show_node(
+                page, options.node, options.world_frame, stop, compressed=options.compressed
+            )
         elif files.is_bag(options.file):
             show.show_bag(page, options.file, stop)
         else:

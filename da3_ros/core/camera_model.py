@@ -9,6 +9,7 @@ import numpy as np
 from scipy.interpolate import RectBivariateSpline
 
 from da3_ros.core.lens import PINHOLE, FisheyeLens, Lens, metashape_lens, opencv_lens
+from da3_ros.net.plain_text import plain
 
 DISTORTION_COEFFICIENTS = {
     "none": (0,),
@@ -70,7 +71,7 @@ class CameraModel:
         sizes = DISTORTION_COEFFICIENTS.get(self.distortion_model)
         if sizes is None:
             raise CameraError(
-                f"distortion model '{self.distortion_model}' is not supported; "
+                f"distortion model '{plain(self.distortion_model)}' is not supported; "
                 f"use one of {', '.join(DISTORTION_COEFFICIENTS)}"
             )
         model, D = _named(self.distortion_model, D)

@@ -2,7 +2,7 @@
 
 Each nested dataclass is one block of the YAML file and one prefix of the ROS
 parameter names (`window.size`). Declaration, checks, ranges, descriptions and the
-README table are all read from here.
+table in docs/parameters.md are all read from here.
 """
 
 from __future__ import annotations
@@ -15,14 +15,25 @@ from typing import Any
 from da3_ros.core.config_checks import (
     check_input,
     check_model,
-    check_output,
     check_pose,
     check_window,
 )
-from da3_ros.core.parameter import Block, ConfigError, Parameter, build, declared, parameter
+from da3_ros.core.output_config import OutputConfig
+from da3_ros.core.parameter import (
+    Block,
+    ConfigError,
+    Parameter,
+    build,
+    declared,
+    parameter,
+    parameter_at_start,
+)
 from da3_ros.core.scale_config import ScaleConfig
 
-__all__ = ["Config", "ConfigError", "Parameter", "ScaleConfig", "from_dict", "parameters"]
+__all__ = [
+    *("Config", "ConfigError", "OutputConfig", "Parameter", "ScaleConfig"),
+    *("from_dict", "parameters"),
+]
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,16 @@ class ModelConfig(Block, together=check_model):
     compile: bool = parameter(
         False, "torch.compile the network when configured; slow start, faster frames"
     )
+    backend: str = parameter(
+        "torch",
+        "what runs the network; `onnxruntime`: model.name is a folder that `da3 export-onnx` made",
+        choices=("torch", "onnxruntime"),
+    )
+    provider: str = parameter(
+        "auto",
+        "what ONNX Runtime computes with; `auto` takes CUDA where it is there, else the CPU",
+        choices=("auto", "cpu", "cuda", "tensorrt"),
+    )
 
 
 @dataclass(frozen=True)
@@ -68,7 +89,7 @@ class InputConfig(Block, together=check_input):
         "best_effort", "QoS of the subscriptions", choices=("best_effort", "reliable")
     )
     queue_size: int = parameter(
-        10, "messages kept while waiting for their partner", low=1, high=1000
+        10, "images that may wait for their camera info, and for their pose", low=1, high=1000
     )
     sync_tolerance: float = parameter(
         0.0,
@@ -145,7 +166,7 @@ class WindowConfig(Block, together=check_window):
     )
     reference: str = parameter(
         "middle",
-        "reference view of the network; `middle` is the most accurate, "
+        "reference view of the network; `middle` has views on both sides of it in time, "
         "`newest` has the least delay",
         choices=("middle", "newest", "first"),
     )
@@ -160,42 +181,9 @@ class WindowConfig(Block, together=check_window):
 
 
 @dataclass(frozen=True)
-class OutputConfig(Block, together=check_output):
-    size: str = parameter("camera", "size of depth and cloud", choices=("camera", "network"))
-    encoding: str = parameter(
-        "32FC1", "depth in metres, or millimetres with 0 unknown", choices=("32FC1", "16UC1")
-    )
-    min_depth: float = parameter(
-        0.1, "nearer depth becomes NaN", unit="m", low=0.0, high=1000.0, live=True
-    )
-    max_depth: float = parameter(
-        50.0, "farther depth becomes +Inf (REP-117)", unit="m", low=0.0, high=100000.0, live=True
-    )
-    min_confidence: float = parameter(
-        0.0,
-        "share of the least confident pixels that become NaN",
-        unit="%",
-        low=0.0,
-        high=100.0,
-        live=True,
-    )
-    edge_ratio: float = parameter(
-        0.0,
-        "pixels between surfaces whose depths differ by more than this share become NaN; "
-        "0 keeps them",
-        low=0.0,
-        high=10.0,
-        live=True,
-    )
-    cloud_step: int = parameter(
-        1, "every n-th pixel and row of the cloud", low=1, high=64, live=True
-    )
-
-
-@dataclass(frozen=True)
 class SceneConfig(Block):
     enabled: bool = parameter(
-        False, "fuse every published depth into a map; exports then hold the whole scene"
+        False, "fuse every published depth into a map: for `cloud_map`, meshes and `render_depth`"
     )
     voxel_size: float = parameter(0.04, "edge of a voxel", unit="m", low=0.001, high=10.0)
     truncation: float = parameter(
@@ -213,19 +201,38 @@ class SceneConfig(Block):
     cloud_period: float = parameter(
         2.0, "time between two `cloud_map` messages", unit="s", low=0.1, high=3600.0
     )
+    cloud_step: int = parameter(
+        1,
+        "one point of `cloud_map` per cube of so many voxels' edge; more for links that are slow",
+        low=1,
+        high=64,
+        live=True,
+    )
     mesh: str = parameter(
         "", "mesh file (PLY, OBJ, GLB) that `render_depth` shows instead of the scene's own"
+    )
+    mesh_directory: str = parameter_at_start(
+        "",
+        "`load_mesh` reads files below this folder only; empty means `export.directory`",
+    )
+    max_pixels: int = parameter(
+        1 << 24,
+        "largest image that `render_depth` answers; each pixel takes 8 bytes of the answer, and "
+        "up to 50 while it is drawn",
+        unit="px",
+        low=1,
+        high=1 << 26,
+        live=True,
     )
 
 
 @dataclass(frozen=True)
 class ExportConfig(Block):
-    directory: str = parameter(
-        "", "exports are written below this folder; empty means ~/.ros/da3_ros"
+    directory: str = parameter_at_start(
+        "",
+        "exports are written below this folder; empty means ~/.ros/da3_ros",
     )
-    formats: str = parameter(
-        "glb", "formats of the newest window when the request names none, joined with `-`"
-    )
+    formats: str = parameter("glb", "formats of an export that names none, joined with `-`")
 
 
 @dataclass(frozen=True)

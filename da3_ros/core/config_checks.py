@@ -1,5 +1,6 @@
 """What a parameter's own bounds cannot say: each function looks at one block of the config.
 
+Blocks are `Any`: their classes call these functions.
 All raise `ConfigError` in one sentence when values contradict each other.
 """
 
@@ -7,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
-from da3_ros.core.parameter import Block, ConfigError
+from da3_ros.core.parameter import ConfigError
 
 LEAST_RES = 14
 """One patch of the network."""
@@ -17,27 +19,34 @@ _ROS_NAME = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 """Part of a topic: names of letters, digits and _, joined with /; none begins with a digit."""
 
 
-def check_model(model: Block) -> None:
-    """`process_res` is 0, or at least one patch."""
+def check_model(model: Any) -> None:
+    """`process_res` is 0, or at least one patch; torch's own switches are for torch."""
     if 0 < model.process_res < LEAST_RES:
         raise ConfigError(
             f"model.process_res is {model.process_res}, must be at least {LEAST_RES} px, or 0 "
             "for the model's own size"
         )
+    if model.backend == "onnxruntime" and model.compile:
+        raise ConfigError("model.compile is true, which is for model.backend torch: leave it out")
+    if model.backend == "torch" and model.provider != "auto":
+        raise ConfigError(
+            f"model.provider is '{model.provider}', which is for model.backend onnxruntime: leave "
+            "it at auto, or set the backend"
+        )
 
 
-def check_input(block: Block) -> None:
+def check_input(block: Any) -> None:
     """Names of cameras make topics, each once."""
     _check_cameras(block.cameras)
 
 
-def check_pose(pose: Block) -> None:
+def check_pose(pose: Any) -> None:
     """The world has a name."""
     if not pose.world_frame.strip("/"):
         raise ConfigError("pose.world_frame is empty, must name a frame, for example odom")
 
 
-def check_window(window: Block) -> None:
+def check_window(window: Any) -> None:
     """No frame is left out between two windows."""
     if window.stride > window.size:
         raise ConfigError(
@@ -46,7 +55,7 @@ def check_window(window: Block) -> None:
         )
 
 
-def check_output(output: Block) -> None:
+def check_output(output: Any) -> None:
     """There is a range of depth."""
     if output.min_depth >= output.max_depth:
         raise ConfigError(

@@ -8,7 +8,7 @@ import numpy as np
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import OutputConfig
-from da3_ros.core.mask_depth import mask_depth
+from da3_ros.core.mask_depth import flying_points, mask_depth
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.resample import Resampler
 from da3_ros.core.scene.scene import Scene
@@ -33,6 +33,14 @@ class DepthView:
         return self._maps[0]
 
     @property
+    def cloud_depth(self) -> np.ndarray:
+        """The same for clouds: NaN between surfaces, too (`output.cloud_filter`)."""
+        if not self._output.cloud_filter:
+            return self.depth
+        flying = flying_points(self._masked[0], self._output.cloud_filter)
+        return np.where(self._sized(flying), np.float32(np.nan), self.depth)
+
+    @property
     def conf(self) -> np.ndarray | None:
         """(H, W) float32, at least 1; None of a network that has none."""
         return self._maps[1]
@@ -52,15 +60,25 @@ class DepthView:
         return self._output.size == "camera"
 
     @cached_property
+    def _masked(self) -> tuple[np.ndarray, np.ndarray | None]:
+        return _masked(self._result, self._index, self._output)
+
+    @cached_property
+    def _resample(self) -> Resampler:
+        return Resampler(self._result.cameras[self._index], self.frame.camera)
+
+    @cached_property
     def _maps(self) -> tuple[np.ndarray, np.ndarray | None]:
-        depth, conf = _masked(self._result, self._index, self._output)
+        depth, conf = self._masked
         if not self._at_camera_size:
             return depth, conf
-        resample = Resampler(self._result.cameras[self._index], self.frame.camera)
-        depth, *others = resample(depth, *([] if conf is None else [conf]))
+        depth, *others = self._resample(depth, *([] if conf is None else [conf]))
         if self.frame.seen is not None:
             depth[~self.frame.seen] = np.nan
         return depth, *(others or [None])
+
+    def _sized(self, mask: np.ndarray) -> np.ndarray:
+        return self._resample.nearest(mask) if self._at_camera_size else mask
 
 
 def fuse(result: WindowDepth, scene: Scene, output: OutputConfig) -> None:

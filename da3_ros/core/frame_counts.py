@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -49,6 +50,25 @@ class Counts:
     pending: int
     dropped: dict[str, int]
     windows: int
+
+    def __add__(self, other: Counts) -> Counts:
+        """Of two stretches of time, the other the later one: what it left pending is."""
+        return self._joined(other, lambda a, b: a + b)
+
+    def __sub__(self, before: Counts) -> Counts:
+        """What came since then."""
+        return self._joined(before, lambda a, b: a - b, pending=self.pending)
+
+    def _joined(
+        self, other: Counts, join: Callable[[int, int], int], pending: int | None = None
+    ) -> Counts:
+        return Counts(
+            join(self.received, other.received),
+            join(self.published, other.published),
+            other.pending if pending is None else pending,
+            {reason: join(n, other.dropped.get(reason, 0)) for reason, n in self.dropped.items()},
+            join(self.windows, other.windows),
+        )
 
 
 class FrameCounts:
@@ -128,6 +148,11 @@ class FrameCounts:
         with self._lock:
             for key in list(self._pending):
                 self._drop(key, reason)
+
+    def pending(self) -> dict[Key, _Pending]:
+        """Frames of which it is not known what becomes of them."""
+        with self._lock:
+            return copy.deepcopy(self._pending)
 
     def counts(self) -> Counts:
         """All of them now."""

@@ -19,7 +19,7 @@ from da3_ros.core.export import (
     plan_exports,
     split_formats,
 )
-from da3_ros.core.export.colmap import check_names, source_images
+from da3_ros.core.export.colmap import ColmapOptions, check_names, source_images
 from da3_ros.core.export.feat_vis import FPS
 from da3_ros.core.export.gs_video import LARGEST_SIDE
 from da3_ros.core.export.points import PERCENT
@@ -142,8 +142,8 @@ def check_request(arguments: dict, network: Network | NestedNetwork) -> Inferenc
     preset = network.preset
     options, exports = check_options(arguments, preset)
     images = image_list(arguments["image"])
-    if "gs_video" in exports:
-        exports["gs_video"].check_views(len(images))
+    for chosen in exports.values():
+        chosen.check_views(len(images))
     res = chosen_res(options.process_res, network.weights)
     has_K = arguments["intrinsics"] is not None
     batch = read_batch(images, res, options.process_res_method, upright=not has_K)
@@ -223,8 +223,9 @@ def _check_cameras(extrinsics, intrinsics, batch: ImageBatch, preset: Preset):
 
 def _with_sources(exports: ExportPlan, images: Sequence, batch: ImageBatch) -> ExportPlan:
     """COLMAP refers to the given files, unless its options say otherwise."""
-    if "colmap" not in exports or exports["colmap"].images is not None:
+    given = exports.get("colmap")
+    if not isinstance(given, ColmapOptions) or given.images is not None:
         return exports
-    colmap = replace(exports["colmap"], images=source_images(images, batch))
+    colmap = replace(given, images=source_images(images, batch))
     check_names(colmap)
     return exports | {"colmap": colmap}

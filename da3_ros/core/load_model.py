@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,10 +12,13 @@ import torch
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
+from da3_ros.core.load_engine import load_engine
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.process_res import process_res
 from da3_ros.core.sliding_window import make_window
 from da3_ros.net.checkpoint import load_network
+from da3_ros.net.engine.engine import Engine
+from da3_ros.net.engine.manifest import is_engine
 from da3_ros.net.model_folder import CheckpointError, known_preset
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
@@ -26,13 +30,19 @@ class ModelError(RuntimeError):
     """The network cannot be had as the parameters say; one sentence."""
 
 
-def load_model(config: Config) -> Network | NestedNetwork:
-    """Load, place and warm up the network. Raises `ModelError`."""
+def load_model(config: Config) -> Network | NestedNetwork | Engine:
+    """Load, place and warm up the network, or its engine. Raises `ModelError`."""
     device = find_device(config.model.device)
     name = config.model.name
     if name.startswith(("/", ".", "~")) and not os.path.isdir(name):
         raise ModelError(f"model.name is '{name}': there is no such folder")
     try:
+        if config.model.backend == "onnxruntime":
+            engine = load_engine(config, device)
+            _check_views(config, engine.preset)
+            return engine
+        if is_engine(Path(name)):
+            raise ModelError(f"model.name is '{name}', an engine: set model.backend to onnxruntime")
         if preset := known_preset(name):  # before the hub and the weights
             _check_views(config, preset)
         network = load_network(name, device)

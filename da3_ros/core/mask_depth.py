@@ -8,6 +8,12 @@ import numpy as np
 from da3_ros.core.config import OutputConfig
 from da3_ros.net.sky import SKY_SCORE
 
+SURROUNDINGS = 9
+"""px, square, whose slope that of a flying point is compared with."""
+
+STEP = 0.6
+"""Surroundings with less than this share of the pixel's own slope are a step, no plane."""
+
 
 def mask_depth(
     depth: np.ndarray,
@@ -47,3 +53,26 @@ def between_surfaces(depth: np.ndarray, edge_ratio: float) -> np.ndarray:
     farthest = cv2.dilate(np.where(np.isfinite(depth), depth, np.float32(0)), kernel)
     half = 1 + edge_ratio / 2
     return (depth / half > nearest) & (depth * half < farthest)
+
+
+def flying_points(depth: np.ndarray, ratio: float) -> np.ndarray:
+    """(h, w) mask of pixels between two surfaces, on neither of them.
+
+    Like `between_surfaces`, and steeper than their surroundings: the inverse depth of a plane has
+    one slope in the picture, however grazing it is seen, while a step ends after a few pixels.
+    Bounds by measurement: tools/eval_cloud.py.
+    """
+    steep = between_surfaces(depth, ratio)
+    if not steep.any():
+        return steep
+    slope = _inverse_range(depth, SURROUNDINGS) / (SURROUNDINGS // 2)
+    return steep & (slope < STEP * _inverse_range(depth, 3))
+
+
+def _inverse_range(depth: np.ndarray, size: int) -> np.ndarray:
+    """(h, w) largest minus smallest inverse depth of the known pixels size x size around."""
+    known = np.isfinite(depth) & (depth > 0)
+    inverse = np.divide(1, depth, out=np.zeros_like(depth), where=known)
+    kernel = np.ones((size, size), np.uint8)
+    largest = cv2.dilate(inverse, kernel)
+    return largest - cv2.erode(np.where(known, inverse, np.float32(np.inf)), kernel)

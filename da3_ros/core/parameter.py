@@ -31,6 +31,15 @@ def parameter(
     return field(default=default, metadata={"about": about})
 
 
+def parameter_at_start(default: Any, meaning: str) -> Any:
+    """The same, but whoever starts the node decides, nobody else on the graph: what of the disk
+    others may reach.
+    """
+    return field(
+        default=default, metadata={"about": Parameter("", default, meaning, at_start=True)}
+    )
+
+
 @dataclass(frozen=True)
 class Parameter:
     """What is known about one parameter; `name` is dotted (`window.size`)."""
@@ -38,11 +47,12 @@ class Parameter:
     name: str
     default: Any
     meaning: str
-    unit: str
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
-    live: bool
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+    at_start: bool = False
 
     def check(self, value: Any) -> Any:
         """Return the value in the default's type, or raise `ConfigError` in one sentence."""
@@ -85,7 +95,7 @@ class Block:
             if about := f.metadata.get("about"):
                 about = dataclasses.replace(about, name=f"{name}.{f.name}".lstrip("."))
                 object.__setattr__(self, f.name, about.check(getattr(self, f.name)))
-        self._together(self)
+        type(self)._together(self)
 
 
 def declared(config: type, prefix: str = "") -> Iterator[Parameter]:

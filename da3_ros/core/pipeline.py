@@ -91,6 +91,16 @@ class Pipeline:
         """Points from outside are added here, from any thread."""
         return self._scene.anchors
 
+    @property
+    def memory(self) -> tuple[tuple, tuple]:
+        """What decides which frames are looked at next, and what decides their metres; anchors
+        as far as frames of the window may see them.
+        """
+        newest = max((f.stamp_ns for i in self._window.instants for f in i), default=0)
+        seconds = self.config.window.max_age + self.config.scale.anchor_age
+        anchors = self.anchors.since(newest - round(seconds * 1e9))
+        return (self._window,), (self._scene, self._scale, self._chain, self._limit, anchors)
+
     def tracked_points(self, window: Window, view: int) -> tuple[ScenePoints, Residuals]:
         """Points of one view of a posed window, as triangulated."""
         return self._scene.tracked(window, view)

@@ -11,13 +11,14 @@ from da3_ros.core.camera_model import CameraModel
 
 POINT = np.dtype(
     {
-        "names": ["x", "y", "z", "rgb"],
-        "formats": ["<f4", "<f4", "<f4", "<u4"],
-        "offsets": [0, 4, 8, 16],
+        "names": ["x", "y", "z", "rgb", "confidence"],
+        "formats": ["<f4", "<f4", "<f4", "<u4", "<f4"],
+        "offsets": [0, 4, 8, 16, 20],
         "itemsize": 32,
     }
 )
-"""One point: the layout of depth_image_proc. `rgb` is 0x00RRGGBB; ROS calls it float32."""
+"""One point: the layout of depth_image_proc, whose padding holds the confidence. `rgb` is
+0x00RRGGBB; ROS calls it float32."""
 
 FAR_POINT = np.dtype(
     {
@@ -44,12 +45,14 @@ class PointCloudWriter:
         image: np.ndarray,
         camera: CameraModel,
         centre: np.ndarray | None = None,
+        conf: np.ndarray | None = None,
     ) -> np.ndarray:
         """Points (H, W) of dtype `POINT` in the optical frame, metres.
 
         depth: (H, W) float32 along z; NaN and infinity become NaN points. image: (H, W, 3)
         uint8 RGB. camera: pinhole model of exactly this size. centre: (3,) m, the camera's
-        place in its frame, if it is not the origin.
+        place in its frame, if it is not the origin. conf: (H, W) float32, at least 1; its
+        `bounded_confidence` goes along, else 0.
         """
         size = (camera.height, camera.width)
         if depth.shape != size or image.shape != (*size, 3):
@@ -57,7 +60,7 @@ class PointCloudWriter:
                 f"depth {depth.shape} and image {image.shape} must have the camera's size {size}"
             )
         depth, image = (m[:: self.step, :: self.step] for m in (depth, image))
-        x, y = _rays(camera.width, camera.height, camera.K.tobytes(), self.step)
+        x, y = thin_rays(camera, self.step)
         points = self._buffer(depth.shape)
         z = np.where(np.isfinite(depth), depth, np.float32(np.nan))
         points["z"] = z
@@ -69,12 +72,36 @@ class PointCloudWriter:
         # BGRA bytes are a little-endian 0xAARRGGBB; some consumers want no alpha.
         bgra = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGRA)
         np.bitwise_and(bgra.view("<u4")[..., 0], 0x00FFFFFF, out=points["rgb"])
+        thin_conf = None if conf is None else conf[:: self.step, :: self.step]
+        points["confidence"] = 0 if conf is None else bounded_confidence(thin_conf)
         return points
 
     def _buffer(self, shape: tuple[int, int]) -> np.ndarray:
         if self._points.shape != shape:
             self._points = np.zeros(shape, POINT)
         return self._points
+
+
+def bounded_confidence(conf: np.ndarray) -> np.ndarray:
+    """0 to 1 of the network's confidence c, which is at least 1 and has no end: 1 - 1/c.
+
+    It orders pixels of one picture as c does; it is no probability.
+    """
+    return 1 - 1 / conf
+
+
+def one_per_cell(points: np.ndarray, edge: float) -> np.ndarray:
+    """Indices of the first of points (N, 3) in each cube of this edge, ascending by cube."""
+    cells = np.floor(points / edge).astype(np.int64)
+    cells -= cells.min(0) if len(cells) else 0
+    sides = cells.max(0, initial=0) + 1
+    keys = (cells[:, 0] * sides[1] + cells[:, 1]) * sides[2] + cells[:, 2]
+    return np.unique(keys, return_index=True)[1]
+
+
+def thin_rays(camera: CameraModel, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """x and y, (H, W) float32, at z = 1 of every n-th pixel and row of a pinhole camera."""
+    return _rays(camera.width, camera.height, camera.K.tobytes(), step)
 
 
 @lru_cache(maxsize=32)

@@ -55,11 +55,7 @@ def rigid(T, name: str = "transform") -> np.ndarray:
         raise PoseError(f"{name}: rotation is not orthonormal (off by {error:.2g}){hint}")
     if np.linalg.det(R) < 0:
         raise PoseError(f"{name}: rotation is a reflection (determinant -1)")
-    if np.abs(T[:3, 3]).max() > FARTHEST:
-        raise PoseError(
-            f"{name}: lies {np.abs(T[:3, 3]).max():.3g} m from the origin, must be within "
-            f"{FARTHEST:g} m; check who publishes it"
-        )
+    require_near(T[:3, 3], name)
     return compose(nearest_rotation(R), T[:3, 3])
 
 
@@ -82,6 +78,16 @@ def require_finite(numbers: np.ndarray, name: str) -> None:
     """Raise `PoseError` for NaN and infinity."""
     if not np.isfinite(numbers).all():
         raise PoseError(f"{name}: contains NaN or infinity")
+
+
+def require_near(position: np.ndarray, name: str) -> None:
+    """Raise `PoseError` for a position (3,) in m that is farther than `FARTHEST`, or no number."""
+    require_finite(position, name)
+    if (farthest := np.abs(position).max()) > FARTHEST:
+        raise PoseError(
+            f"{name}: lies {farthest:.3g} m from the origin, must be within {FARTHEST:g} m; check "
+            "who publishes it"
+        )
 
 
 def unit_quaternion(quat_xyzw, name: str = "transform") -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Prints the parameters of da3_ros/core/config.py as config/da3.yaml or as the README's table.
+"""Prints the parameters of da3_ros/core/config.py as config/da3.yaml or as the table
+of docs/parameters.md.
 
 python -m da3_ros.core.print_parameters yaml > config/da3.yaml
 python -m da3_ros.core.print_parameters table
@@ -51,6 +52,8 @@ def allowed(parameter: Parameter) -> str:
         facts.append(" | ".join(parameter.choices))
     if parameter.live:
         facts.append("live")
+    if parameter.at_start:
+        facts.append("set at start only")
     return ", ".join(facts)
 
 

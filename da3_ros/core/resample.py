@@ -48,6 +48,10 @@ class Resampler:
             *(cv2.copyTo(self._bilinear(m), on_one_surface, self._nearest(m)) for m in others),
         )
 
+    def nearest(self, mask: np.ndarray) -> np.ndarray:
+        """(h, w) bool -> (H, W) bool, False where the source sees nothing."""
+        return self._nearest(np.pad(mask, self._missing).view(np.uint8)).view(bool)
+
     def _complete(self, values: np.ndarray) -> np.ndarray:
         """All of the target's field of view, NaN where the source sees nothing."""
         if values.shape != self._source_size:

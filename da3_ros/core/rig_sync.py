@@ -7,32 +7,52 @@ from collections import deque
 from da3_ros.core.frame import Frame
 
 PATIENCE_NS = 1_000_000_000
-"""A camera that lags behind the others by more than this is not waited for."""
+"""A camera is silent when another one has gone on by more than this since it sent; its clock is
+apart when its stamps differ by more than this from those of most others."""
 
 
 class RigSynchroniser:
     """Frames of one instant have stamps within `tolerance_ns` of the oldest of them.
 
     An instant is complete when no missing frame can come any more: every other camera has
-    sent one that is too new for it, or is silent. One camera alone never waits.
+    sent one that is too new for it, or is not waited for. One camera alone never waits.
     """
 
     def __init__(self, cameras: list[str], tolerance_ns: int):
         self._tolerance_ns = tolerance_ns
         self._waiting: dict[str, deque[Frame]] = {name: deque() for name in cameras}
+        self._refused: list[Frame] = []
         self._newest_ns: dict[str, int] = {}
-        self._first_ns: int | None = None
+        # When a camera sent last: the newest stamps of all, and the first of the others since.
+        self._seen: dict[str, dict[str, int]] = {name: {} for name in cameras}
+        self._since: dict[str, dict[str, int]] = {name: {} for name in cameras}
 
     def add(self, name: str, frame: Frame) -> list[tuple[Frame, ...]]:
         """Take a frame of a camera; returns the instants that are now complete, oldest first."""
-        if self._first_ns is None:
-            self._first_ns = frame.stamp_ns
+        newest_ns = self._newest_ns
+        newest_ns[name] = max(frame.stamp_ns, newest_ns.get(name, frame.stamp_ns))
+        self._seen[name], self._since[name] = dict(newest_ns), {}
+        for other in self._since.keys() - {name}:
+            self._since[other].setdefault(name, frame.stamp_ns)
         self._waiting[name].append(frame)
-        self._newest_ns[name] = max(frame.stamp_ns, self._newest_ns.get(name, frame.stamp_ns))
+        for odd in self.apart():
+            self._refused += self._waiting[odd]
+            self._waiting[odd].clear()
         instants = []
         while instant := self._complete():
             instants.append(instant)
         return instants
+
+    @property
+    def memory(self) -> tuple:
+        """What decides on the frames that come. Of a silent camera it is all one when it was
+        heard last."""
+        heard = {
+            name: (self._newest_ns.get(name), self._seen[name], self._since[name])
+            for name in self._waiting
+            if not self._is_silent(name)
+        }
+        return self._waiting, self._refused, heard
 
     def flush(self) -> list[tuple[Frame, ...]]:
         """The instants of all frames that still wait: no more will come."""
@@ -42,8 +62,17 @@ class RigSynchroniser:
         return instants
 
     def silent(self) -> list[str]:
-        """Cameras that are not waited for, because the others are far ahead of them."""
+        """Cameras that are not waited for, because the others have gone on without them."""
         return [name for name in self._waiting if self._is_silent(name)]
+
+    def apart(self) -> dict[str, float]:
+        """Cameras with a clock of their own, and by how many seconds it is ahead of the others'."""
+        return {name: ns / 1e9 for name in self._waiting if (ns := self._ahead_ns(name))}
+
+    def take_refused(self) -> list[Frame]:
+        """Frames of cameras with a clock of their own, which are of no instant; each once."""
+        refused, self._refused = self._refused, []
+        return refused
 
     def _complete(self) -> tuple[Frame, ...] | None:
         heads = [line[0].stamp_ns for line in self._waiting.values() if line]
@@ -63,10 +92,29 @@ class RigSynchroniser:
         return tuple(line.popleft() for line in lines)
 
     def _is_past(self, name: str, latest: int) -> bool:
-        return self._is_silent(name) or self._newest_ns.get(name, latest) > latest
+        if self._is_silent(name) or self._ahead_ns(name):
+            return True
+        return self._newest_ns.get(name, latest) > latest
 
     def _is_silent(self, name: str) -> bool:
-        if self._first_ns is None:
-            return False
-        ahead = max(self._newest_ns.values())
-        return ahead - self._newest_ns.get(name, self._first_ns) > PATIENCE_NS
+        since = self._since[name]
+        return any(self._newest_ns[other] - ns > PATIENCE_NS for other, ns in since.items())
+
+    def _ahead_ns(self, name: str) -> int:
+        """0 where its clock agrees with most others', or where there are no two to compare with.
+
+        When a camera sends, frames of the others are at most a moment ahead of its own: by more,
+        one of the two clocks is apart, and which one is told by the other cameras.
+        """
+        others = [c for c in self._newest_ns if c != name and not self._is_silent(c)]
+        if len(others) < 2 or name not in self._newest_ns or self._is_silent(name):
+            return 0
+        ahead = [self._lead_ns(name, other) for other in others]
+        behind = [-self._lead_ns(other, name) for other in others]
+        far = [ns for ns in ahead if ns > PATIENCE_NS] or [ns for ns in behind if -ns > PATIENCE_NS]
+        return far[0] if 2 * len(far) > len(others) else 0
+
+    def _lead_ns(self, name: str, other: str) -> int:
+        """How far `name` was ahead of `other` when that one sent last."""
+        seen = self._seen[other]
+        return seen[name] - seen[other] if name in seen else 0

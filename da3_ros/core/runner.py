@@ -29,6 +29,7 @@ from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.preprocess import plan_resize
 from da3_ros.core.process_res import process_res
+from da3_ros.core.rig_cameras import RigCameras
 from da3_ros.core.rig_sync import RigSynchroniser
 from da3_ros.core.scale.anchors import Anchors
 from da3_ros.core.scene.scene import Scene
@@ -36,6 +37,7 @@ from da3_ros.core.sliding_window import Window
 from da3_ros.core.worker import Worker
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 
 NOT_WANTED = "nobody subscribes to any output: images are not processed until somebody does"
 BACK_TO_WORK = "somebody subscribes: images are processed"
@@ -112,12 +114,14 @@ class Runner:
 
         Raises `PreprocessError` for a picture that the network cannot take.
         """
-        if not self._is_its_own(name, frame):
+        if not self._cameras.are_told_apart(name, frame):
             return
         size = process_res(self._config, self.network)
         plan_resize(frame.camera.height, frame.camera.width, size)  # raises where none is possible
-        self._watch_size(name, frame)
-        for instant in self._rig.add(name, frame):
+        self._cameras.watch_size(name, frame)
+        instants = self._rig.add(name, frame)
+        self._refuse_clocks_apart()
+        for instant in instants:
             self._push(instant)
         for silent in self._rig.silent():
             sentence = f"camera {silent} sends no usable images; the others go on without it"
@@ -138,9 +142,15 @@ class Runner:
         """Forget frames, results and scale, as after a jump back in time."""
         with self._going_out:
             self._renew()
-            self._newest = None
+            self._newest: WindowDepth | None = None
         self._outlet.clear()
         self._counts.drop_all(Drop.TIME_JUMP)
+
+    @property
+    def memory(self) -> tuple[tuple, tuple]:
+        """What decides which frames are looked at next, and what decides their metres."""
+        frames, metres = self._pipeline.memory
+        return (*frames, self._rig.memory, self._counts.pending()), metres
 
     def forget(self) -> None:
         """Forget the newest result."""
@@ -175,9 +185,8 @@ class Runner:
 
     def _begin(self) -> None:
         self.failure = ""
-        self._newest: WindowDepth | None = None
-        self._last_frame: dict[str, Frame] = {}
-        self._camera_of: dict[str, str] = {}
+        self._newest = None
+        self._cameras = RigCameras(self._counts, self._log)
         self._was_wanted = True
         self._renew()
 
@@ -191,26 +200,15 @@ class Runner:
     def _is_stale(self, job: Job) -> bool:
         return job.pipeline is not self._pipeline
 
-    def _is_its_own(self, name: str, frame: Frame) -> bool:
-        owner = self._camera_of.setdefault(frame.camera_id, name)
-        if owner == name:
-            return True
-        self._counts.drop(frame.key, Drop.BAD_HEADER)
-        self._log.warn(
-            (name, "frame_id"),
-            f"cameras '{owner}' and '{name}' both send frame_id '{frame.camera_id}'; "
-            "each camera needs an optical frame of its own",
-        )
-        return False
-
-    def _watch_size(self, name: str, frame: Frame) -> None:
-        last = self._last_frame.get(name, frame).camera
-        self._last_frame[name] = frame
-        now = frame.camera
-        if (now.width, now.height) != (last.width, last.height):
+    def _refuse_clocks_apart(self) -> None:
+        for frame in self._rig.take_refused():
+            self._counts.drop(frame.key, Drop.OUT_OF_ORDER)
+        for name, ahead in self._rig.apart().items():
+            where = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'}"
             self._log.warn(
-                (name, "size"),
-                f"images changed from {last.width}x{last.height} to {now.width}x{now.height}",
+                (name, "clock"),
+                f"camera {name} is dropped: its stamps are {where} those of the other cameras; "
+                "synchronise its clock",
             )
 
     def _push(self, instant: tuple[Frame, ...]) -> None:
@@ -266,7 +264,7 @@ class Runner:
         self.failure = ""
         # Before it is published: who has seen it may export it.
         self._newest = result
-        self._outlet.publish(result, self._camera_of)
+        self._outlet.publish(result, self._cameras.camera_of)
         self._counts.publish(job.keys)
         if result.limit:
             self._log.warn("memory", str(result.limit))
@@ -280,6 +278,7 @@ class Runner:
 
     def _fail(self, job: Job, error: Exception) -> None:
         self._counts.give_up(job.keys, Drop.INFERENCE_FAILED)
-        self.failure = f"inference failed: {type(error).__name__}: {error}"
+        words = plain(str(error), LONGEST_SENTENCE // 2)
+        self.failure = f"inference failed: {type(error).__name__}: {words}"
         details = "".join(traceback.format_exception(error))
         self._log.fail("inference", self.failure, details)

@@ -83,6 +83,11 @@ class SlidingWindow:
         self._last_kept: dict[str, Frame] = {}
         self._new = 0
 
+    @property
+    def instants(self) -> list[Instant]:
+        """Those held, oldest first."""
+        return list(self._instants)
+
     def push(self, *frames: Frame) -> Step:
         """Take the frames of one instant: one frame, or one of each camera of a rig.
 

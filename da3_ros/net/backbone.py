@@ -17,6 +17,7 @@ from da3_ros.net import presets, rope
 from da3_ros.net.layers import Block
 from da3_ros.net.precision import Conv2d
 from da3_ros.net.presets import PATCH
+from da3_ros.net.select_views import select_views
 
 TRAINED_GRID = 37
 """Patches per side of the stored position embedding (518 px)."""
@@ -83,22 +84,26 @@ class Backbone(nn.Module):
     def embed(self, images: Tensor) -> Tensor:
         """Images (V, 3, h, w) -> tokens (V, 1 + P, C) with position embedding."""
         rows, columns = images.shape[-2] // PATCH, images.shape[-1] // PATCH
-        patches = self.patch_embed(images)
-        tokens = torch.cat((self.cls_token.expand(len(images), -1, -1), patches), dim=1)
+        tokens = self.with_class_token(self.patch_embed(images))
         return tokens + self._position_embedding(rows, columns).to(tokens.dtype)
+
+    def with_class_token(self, patches: Tensor) -> Tensor:
+        """Patch tokens (V, P, C) -> (V, 1 + P, C)."""
+        return torch.cat((self.cls_token.expand(len(patches), -1, -1), patches), dim=1)
 
     def _position_embedding(self, rows: int, columns: int) -> Tensor:
         if torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self._interpolate_positions(rows, columns)
+            return self.interpolate_positions(rows, columns)
         # The version changes with every in-place write, so that new weights are seen.
         stored = self.pos_embed
         version = 0 if stored.is_inference() else stored._version
         key = (rows, columns, stored.data_ptr(), version, stored.device, stored.dtype)
         if key not in self._positions:
-            self._positions = {key: self._interpolate_positions(rows, columns)}
+            self._positions = {key: self.interpolate_positions(rows, columns)}
         return self._positions[key]
 
-    def _interpolate_positions(self, rows: int, columns: int) -> Tensor:
+    def interpolate_positions(self, rows: int, columns: int) -> Tensor:
+        """Position embedding (1, 1 + P, C) of a grid of patches."""
         if rows == columns == TRAINED_GRID:
             return self.pos_embed
         embed = self.pos_embed.float()
@@ -141,6 +146,8 @@ class Backbone(nn.Module):
         """
         B, N, T, C = x.shape
         local, across = self._rotations(grid, N, x.device)
+        if torch.compiler.is_compiling():  # the whole stage is being exported
+            across = across.table()
         x = torch.cat((camera_tokens[:, :, None].to(x.dtype), x[:, :, 1:]), dim=2)
         levels, kept, within = [], {}, x
         for i in range(self.encode_depth, self.config.depth - 1):
@@ -149,7 +156,7 @@ class Backbone(nn.Module):
             else:
                 x = within = self.blocks[i](x.view(B * N, T, C), local).view(B, N, T, C)
             if i in self.config.out_layers:
-                levels.append(self._level(within[:, views], x[:, views]))
+                levels.append(self._level(select_views(within, views), select_views(x, views)))
             if i in layers:
                 kept[i] = self.norm(x)[:, :, 1:]
         return self._last_block(x, within, across, views, layers, levels, kept)
@@ -162,13 +169,13 @@ class Backbone(nn.Module):
             x = self.blocks[last](x.view(B, N * T, C), across).view(B, N, T, C)
             if last in layers:
                 kept[last] = self.norm(x)[:, :, 1:]
-            first, wanted = x[:, :, 0], x[:, views]
+            first, wanted = x[:, :, 0], select_views(x, views)
         else:
             queries = _last_queries(N, T, tuple(views), x.device)
             x = self.blocks[last](x.view(B, N * T, C), across, queries)
             first, wanted = x[:, :N], x[:, N:].view(B, len(views), T - 1, C)
-            wanted = torch.cat((first[:, views, None], wanted), dim=2)
-        levels.append(self._level(within[:, views], wanted))
+            wanted = torch.cat((select_views(first, views)[:, :, None], wanted), dim=2)
+        levels.append(self._level(select_views(within, views), wanted))
         return Aggregated(tuple(levels), torch.cat((within[:, :, 0], first), dim=-1), kept)
 
     def _level(self, within: Tensor, across: Tensor) -> Tensor:
@@ -201,4 +208,4 @@ def _last_queries(views: int, tokens: int, wanted: tuple[int, ...], device) -> T
     """Token indices: the first token of every view, then the patches of the wanted ones."""
     with torch.inference_mode(False):
         index = torch.arange(views * tokens, device=device).view(views, tokens)
-        return torch.cat((index[:, 0], index[list(wanted), 1:].flatten()))
+        return torch.cat((index[:, 0], *(index[v, 1:] for v in wanted)))

@@ -88,12 +88,11 @@ def decode_cameras(
     R = rotation_matrix(quat_xyzw)
     height, width = size
     fov_h, fov_w = fov.unbind(-1)
-    K = torch.zeros(*fov.shape[:-1], 3, 3, device=fov.device)
-    K[..., 0, 0] = (width / 2) / torch.tan(fov_w / 2).clamp(1e-6)
-    K[..., 1, 1] = (height / 2) / torch.tan(fov_h / 2).clamp(1e-6)
-    K[..., 0, 2] = width / 2
-    K[..., 1, 2] = height / 2
-    K[..., 2, 2] = 1
+    fx = (width / 2) / torch.tan(fov_w / 2).clamp(1e-6)
+    fy = (height / 2) / torch.tan(fov_h / 2).clamp(1e-6)
+    zero = torch.zeros_like(fx)
+    K = (fx, zero, zero + width / 2, zero, fy, zero + height / 2, zero, zero, zero + 1)
+    K = torch.stack(K, dim=-1).unflatten(-1, (3, 3))
     return torch.cat((R.mT, -R.mT @ position[..., None]), dim=-1), K
 
 

@@ -21,14 +21,13 @@ from da3_ros.net.model_folder import (
     CheckpointError,
     PictureSize,
     find_local_folder,
-    first_line,
     picture_size,
     preset_named,
     read_config,
-    short,
 )
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
+from da3_ros.net.plain_text import first_line, plain
 from da3_ros.net.presets import APACHE, PRESETS, Preset, find_preset
 
 LONGEST_NAME = 1000
@@ -68,12 +67,20 @@ def load_network(name: str, device: str | torch.device = "cpu") -> Network | Nes
     Raises `CheckpointError`.
     """
     name = str(name)
-    folder = _find_folder(name)
+    folder = find_folder(name)
     if folder is None:
         network = random_network(find_preset(name))
     else:
         network = load_checkpoint(folder, source=name)
     return network.to(device)
+
+
+def weights_file(name: str) -> Path | None:
+    """The file that `load_network` would read, fetched where need be; None for a preset that has
+    random weights. Raises `CheckpointError`.
+    """
+    folder = find_folder(str(name))
+    return None if folder is None else folder / WEIGHTS
 
 
 def random_network(preset: Preset, seed: int = 0) -> Network | NestedNetwork:
@@ -141,8 +148,9 @@ def _build(preset: Preset) -> Network | NestedNetwork:
     return NestedNetwork(preset) if preset.metric_branch else Network(preset)
 
 
-def _find_folder(name: str) -> Path | None:
-    """The checkpoint folder of a name; None for a preset that has random weights."""
+def find_folder(name: str) -> Path | None:
+    """The checkpoint folder of a name, downloaded if need be; None for a preset that has random
+    weights. Raises `CheckpointError`."""
     _check_name(name)
     if folder := find_local_folder(name):
         return folder
@@ -152,14 +160,14 @@ def _find_folder(name: str) -> Path | None:
             f"{CONFIG} and {WEIGHTS}"
         )
     if name.startswith(("/", ".", "~")):
-        raise CheckpointError(f"'{short(name)}' is no folder")
+        raise CheckpointError(f"'{plain(name)}' is no folder")
     if "/" not in name:
         return None
     try:
         return download(name, (CONFIG, WEIGHTS))
     except HubError as error:
         raise CheckpointError(
-            f"could not get '{short(name)}' from the Hugging Face hub ({error}); give a local "
+            f"could not get '{plain(name)}' from the Hugging Face hub ({error}); give a local "
             f"folder with {CONFIG} and {WEIGHTS}, or use the built-in model da3-demo "
             "(model:=da3-demo, "
             "-p model.name:=da3-demo, --model da3-demo)"
@@ -169,7 +177,7 @@ def _find_folder(name: str) -> Path | None:
 def _check_name(name: str) -> None:
     if not name or len(name) > LONGEST_NAME or not name.isprintable():
         raise CheckpointError(
-            f"the model's name is {short(repr(name))}, must be a preset, a folder or a Hugging "
+            f"the model's name is {plain(repr(name))}, must be a preset, a folder or a Hugging "
             f"Face repository in 1 to {LONGEST_NAME} printable characters"
         )
 
@@ -194,7 +202,7 @@ def _read_tensor(file, name: str, path: Path, scale: Tensor | None) -> Tensor:
     dtype = file.get_slice(name).get_dtype()
     if dtype not in (DTYPES if scale is None else ("I8",)):
         raise CheckpointError(
-            f"{path}: {short(name)} is of type {dtype}; weights are {', '.join(DTYPES)}, or I8, "
+            f"{path}: {plain(name)} is of type {dtype}; weights are {', '.join(DTYPES)}, or I8, "
             "and only that, with scales"
         )
     value = file.get_tensor(name).to(torch.float32, copy=True)
@@ -202,11 +210,11 @@ def _read_tensor(file, name: str, path: Path, scale: Tensor | None) -> Tensor:
         try:
             value = eight_bit.from_eight_bit(value, scale)
         except ValueError as error:
-            raise CheckpointError(f"{path}: {short(name)} has {error}") from error
+            raise CheckpointError(f"{path}: {plain(name)} has {error}") from error
     # The sum is quick and finite in a sound file; only else is every value looked at.
     if not value.sum().isfinite() and not value.isfinite().all():
         raise CheckpointError(
-            f"{path}: {short(name)} holds NaN or infinity; the file is damaged, get it again"
+            f"{path}: {plain(name)} holds NaN or infinity; the file is damaged, get it again"
         )
     return value
 
@@ -248,7 +256,7 @@ def _load_strictly(network: nn.Module, tensors: dict[str, Tensor], folder: Path)
     names = {_official(name): name for name in network.state_dict()}
     required = {key for key, name in names.items() if not _SHARED_NORM.search(name)}
     wrong = [f"missing {key}" for key in sorted(required - set(tensors))]
-    wrong += [f"unexpected {short(key)}" for key in sorted(set(tensors) - set(names))]
+    wrong += [f"unexpected {plain(key)}" for key in sorted(set(tensors) - set(names))]
     state = {}
     for key, name in names.items():
         stored = key if key in tensors else re.sub(r"(conv2_aux\.)[123]", r"\g<1>0", key)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from da3_ros.net.plain_text import first_line
+
 TIMEOUT = 5.0
 """Seconds in which the hub has to answer."""
 
@@ -26,7 +28,7 @@ def download(repository: str, names: tuple[str, ...]) -> Path:
     try:
         files = [hf_hub_download(repository, n, local_files_only=bool(silence)) for n in names]
     except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
-        raise HubError(silence or _first_line(error)) from error
+        raise HubError(silence or first_line(error)) from error
     return Path(files[0]).parent
 
 
@@ -44,13 +46,9 @@ def _ask(repository: str, name: str) -> str:
             get_hf_file_metadata(hf_hub_url(repository, name), timeout=TIMEOUT)
             answer[0] = ""
         except Exception as error:  # the hub's HTTP library, and its errors, change with releases
-            answer[0] = _first_line(error)
+            answer[0] = first_line(error)
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(TIMEOUT)
     return answer[0]
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from da3_ros.net.plain_text import first_line, plain
 from da3_ros.net.presets import PATCH, PRESETS, Preset, find_preset
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -89,25 +90,15 @@ def read_config(path: Path) -> dict:
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(config, dict):
-        raise CheckpointError(f"{path} is no JSON object, but {short(repr(config))}")
+        raise CheckpointError(f"{path} is no JSON object, but {plain(repr(config))}")
     return config
 
 
 def preset_named(name: object, path: Path) -> Preset:
     """path: of the file that names it."""
     if not isinstance(name, str):
-        raise CheckpointError(f"{path}: model_name is {short(repr(name))}, must be text")
+        raise CheckpointError(f"{path}: model_name is {plain(repr(name))}, must be text")
     try:
         return find_preset(name)
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-
-
-def short(text: str, longest: int = 80) -> str:
-    """The beginning of what a file or a user says."""
-    return text if len(text) <= longest else text[: longest - 3] + "..."
-
-
-def first_line(error: Exception) -> str:
-    text = str(error).strip()
-    return short(text.splitlines()[0], 200) if text else type(error).__name__

@@ -15,7 +15,8 @@ from da3_ros.net import presets
 from da3_ros.net.camera import Cameras
 from da3_ros.net.gaussians import Gaussians
 from da3_ros.net.network import EncodedViews, Features, NetOutput, Network
-from da3_ros.net.sky import MIN_PIXELS, far_depth, is_sky
+from da3_ros.net.select_views import select_views
+from da3_ros.net.sky import MIN_PIXELS, is_sky, quantile_where
 
 METRIC_FOCAL = 300.0
 """Focal length in pixels at which the metric branch's depth is in metres."""
@@ -60,11 +61,11 @@ class NestedFeatures:
 class NestedNetwork(nn.Module):
     """The stages of `Network`, with depth and poses in metres."""
 
-    def __init__(self, preset: presets.Preset):
+    def __init__(self, preset: presets.Preset, branches: tuple | None = None):
+        """branches: any-view and metric, what has the stages of `Network`; None: new ones."""
         super().__init__()
         self.preset = preset
-        self.da3 = Network(preset)
-        self.da3_metric = Network(preset.metric_branch)
+        self.da3, self.da3_metric = branches or (Network(preset), Network(preset.metric_branch))
 
     def encode(self, images: Tensor, feature_layers: Sequence[int] = ()) -> NestedViews:
         """See `Network.encode`."""
@@ -119,39 +120,39 @@ class NestedNetwork(nn.Module):
 
     def _to_metres(self, out, metric, features: NestedFeatures, views) -> NetOutput:
         kept = features.any_view.views if views is None else views
-        return _to_metres(out, metric, out.K[:, list(kept)])
+        return _to_metres(out, metric, select_views(out.K, kept))
 
 
 def _to_metres(out: NetOutput, metric: NetOutput, K: Tensor) -> NetOutput:
     """Scale the any-view output to the metric branch; K (B, M, 3, 3) of the decoded views.
 
-    With nearly nothing but sky in view there is no scale: depth is NaN.
+    With nearly nothing but sky in view there is no scale: depth and `scale_factor` are NaN,
+    poses and Gaussians stay at the network's own.
     """
     focal = (K[..., 0, 0] + K[..., 1, 1]) / 2
     metric_depth = metric.depth * (focal / METRIC_FOCAL)[..., None, None]
     sky = is_sky(metric.sky)
-    if (~sky).sum() <= MIN_PIXELS:
-        return replace(out, depth=torch.full_like(out.depth, torch.nan), sky=metric.sky)
-    scale = _least_squares_scale(out, metric_depth, ~sky)
+    known = (~sky).sum() > MIN_PIXELS
+    scale = _least_squares_scale(out, metric_depth, ~sky).masked_fill(~known, 1.0)
     depth = out.depth * scale
-    far = far_depth(depth[~sky], 0.99).clamp(max=MAX_SKY_DEPTH)
+    far = quantile_where(~sky, depth, 0.99).clamp(max=MAX_SKY_DEPTH)
     translation = out.T_cam_ref[..., 3:] * scale
     return replace(
         out,
-        depth=torch.where(sky, far, depth),
-        conf=torch.where(sky, 1.0, out.conf),
+        depth=torch.where(sky, far, depth).masked_fill(~known, torch.nan),
+        conf=out.conf.masked_fill(sky & known, 1.0),
         T_cam_ref=torch.cat((out.T_cam_ref[..., :3], translation), dim=-1),
         sky=metric.sky,
         gaussians=_scale_gaussians(out.gaussians, scale),
-        scale_factor=scale.expand(len(depth)),
+        scale_factor=scale.masked_fill(~known, torch.nan).expand(len(depth)),
     )
 
 
 def _least_squares_scale(out: NetOutput, metric_depth: Tensor, ground: Tensor) -> Tensor:
     """Scalar s that minimises |metric - s any-view| over confident pixels off the sky."""
-    confident = out.conf >= far_depth(out.conf[ground], 0.5)
+    confident = out.conf >= quantile_where(ground, out.conf, 0.5)
     mask = confident & ground & (metric_depth > 1e-2) & (out.depth > 1e-3)
-    a, b = metric_depth[mask], out.depth[mask]
+    a, b = (x.masked_fill(~mask, 0).flatten() for x in (metric_depth, out.depth))
     return torch.dot(a, b) / torch.dot(b, b).clamp_min(1e-12)
 
 

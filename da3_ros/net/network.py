@@ -19,6 +19,7 @@ from da3_ros.net.camera import CameraDecoder, CameraEncoder, Cameras
 from da3_ros.net.dpt import DepthSkyHead, chunk_size
 from da3_ros.net.dual_dpt import DualDPT
 from da3_ros.net.gaussians import GaussianHead, Gaussians, place_gaussians
+from da3_ros.net.precision import without_autocast
 from da3_ros.net.presets import PATCH
 from da3_ros.net.ray_pose import pose_from_rays
 from da3_ros.net.reference_view import (
@@ -28,6 +29,7 @@ from da3_ros.net.reference_view import (
     select_reference,
     take,
 )
+from da3_ros.net.select_views import select_views
 from da3_ros.net.sky import fill_sky
 from da3_ros.net.stage_types import EncodedViews, Features, NetOutput
 
@@ -119,10 +121,10 @@ class Network(nn.Module):
                 raise ValueError(
                     f"{self.preset.name} sees one image at a time and takes no cameras"
                 )
-            levels = tuple(x[:, list(views)] for x in encoded.levels)
+            levels = tuple(select_views(x, views) for x in encoded.levels)
             return Features(levels, None, views, encoded.size, encoded.features)
         if cameras is not None:
-            with torch.autocast(encoded.tokens.device.type, enabled=False):
+            with without_autocast(encoded.tokens.device):
                 camera_tokens = self.cam_enc(cameras, encoded.size)
             return self._aggregate(encoded, camera_tokens, views, feature_layers)
         camera_tokens = self.backbone.default_camera_tokens(len(encoded.tokens), N)
@@ -152,7 +154,7 @@ class Network(nn.Module):
         # Batch entries may have different references, so all views are kept until reordered.
         found = self._aggregate(reordered, camera_tokens, tuple(range(N)), layers)
         return Features(
-            tuple(take(level, back)[:, list(views)] for level in found.levels),
+            tuple(select_views(take(level, back), views) for level in found.levels),
             take(found.camera_tokens, back),
             views,
             encoded.size,
@@ -168,8 +170,8 @@ class Network(nn.Module):
         if missing:
             raise ValueError(f"views {missing} were not asked for in aggregate")
         index = [features.views.index(v) for v in kept]
-        levels = [x[:, index] for x in features.levels]
-        with torch.autocast(levels[0].device.type, enabled=False):
+        levels = [select_views(x, index) for x in features.levels]
+        with without_autocast(levels[0].device):
             out = self._decode_maps(levels, features.size, rays)
             if features.camera_tokens is not None:
                 T_cam_ref, K = self.cam_dec(features.camera_tokens.float(), features.size)
@@ -197,7 +199,7 @@ class Network(nn.Module):
                 f"{self.preset.name} has no Gaussian head; use da3-giant or da3nested-giant-large"
             )
         B, N = images.shape[:2]
-        with torch.autocast(images.device.type, enabled=False):
+        with without_autocast(images.device):
             chunk = chunk_size(images.device)
             chunks = zip(
                 *(x.flatten(0, 1).float().split(chunk) for x in (*features.levels, images))

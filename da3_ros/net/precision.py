@@ -7,6 +7,7 @@ fp32; what is lowered are the matrix products and convolutions in between.
 from __future__ import annotations
 
 import re
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -69,23 +70,42 @@ class FinalConv(nn.Conv2d):
         return super().forward(x.float())
 
 
+def check_precision(precision: str | None) -> str | None:
+    """It, if it is one of `PRECISIONS` or None. Raises `ValueError`."""
+    if precision is not None and precision not in PRECISIONS:
+        raise ValueError(f"precision is '{precision}', must be one of {', '.join(PRECISIONS)}")
+    return precision
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager:
+    """While active, types are as they are, whatever autocast the caller has around it."""
+    if torch.amp.is_autocast_available(device.type):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
+
+
 def set_precision(network: nn.Module, precision: str) -> torch.dtype:
     """Lower the weights of a loaded network to `precision`; returns the type used.
 
     `auto` is bf16 where the device multiplies it faster than fp32, fp32 elsewhere.
     Lowered weights do not come back: load the network again for fp32.
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is '{precision}', must be one of {', '.join(PRECISIONS)}")
+    check_precision(precision)
     device = next(network.parameters()).device
     fast = precision == "bf16" or precision == "auto" and _is_bf16_fast(device)
     dtype = torch.bfloat16 if fast else torch.float32
-    for name, module in network.named_modules():
-        if _is_lowered(name, module):
-            module.to(dtype)
+    lower(network, dtype)
+    for module in network.modules():
         if isinstance(module, (Conv2d, ConvTranspose2d)):
             module.to(memory_format=torch.channels_last)
     return dtype
+
+
+def lower(network: nn.Module, dtype: torch.dtype) -> None:
+    """Weights of the backbone's products and of the heads' convolutions to `dtype`, for good."""
+    for name, module in network.named_modules():
+        if _is_lowered(name, module):
+            module.to(dtype)
 
 
 def pack_weights(network: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""The presets of Depth Anything 3 as data: sizes, layers, licences, repositories."""
+"""The presets of Depth Anything 3 as data: sizes, layers, licenses, repositories."""
 
 from __future__ import annotations
 

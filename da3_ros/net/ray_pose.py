@@ -50,14 +50,12 @@ def _image_plane(rows: int, columns: int, device: torch.device) -> Tensor:
 
 def _ransac_homographies(plane: Tensor, targets: Tensor, weights: Tensor, seed: int) -> Tensor:
     """(V, 3, 3) homographies from plane (P, 2) to targets (V, P, 2), det > 0."""
-    generator = torch.Generator(plane.device).manual_seed(seed)
+    # On the computer, whatever the device: the same rays then draw the same everywhere.
+    generator = torch.Generator().manual_seed(seed)
     candidates = max(SAMPLE_POINTS, int(len(plane) * CANDIDATE_SHARE))
     draws = torch.stack(
-        [
-            torch.randperm(candidates, generator=generator, device=plane.device)[:SAMPLE_POINTS]
-            for _ in range(ITERATIONS)
-        ]
-    )
+        [torch.randperm(candidates, generator=generator)[:SAMPLE_POINTS] for _ in range(ITERATIONS)]
+    ).to(plane.device)
     found = [_ransac_homography(plane, t, w, draws, generator) for t, w in zip(targets, weights)]
     H = torch.stack(found)
     return torch.where(torch.linalg.det(H)[:, None, None] < 0, -H, H)
@@ -76,8 +74,8 @@ def _ransac_homography(plane, target, weight, draws, generator) -> Tensor:
     chosen = by_conf[best[by_conf]]
     if len(chosen) > MAX_REFIT_POINTS:
         chosen = chosen[: max(int(len(chosen) * 0.95), MAX_REFIT_POINTS)]
-        order = torch.randperm(len(chosen), generator=generator, device=plane.device)
-        chosen = chosen[order[:MAX_REFIT_POINTS]]
+        order = torch.randperm(len(chosen), generator=generator)[:MAX_REFIT_POINTS]
+        chosen = chosen[order.to(plane.device)]
     return _fit_homography(plane[chosen], target[chosen], weight[chosen])
 
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from da3_ros.net.precision import without_autocast
+
 STRATEGIES = ("first", "middle", "saddle_balanced", "saddle_sim_range")
 
 MIN_VIEWS = 3
@@ -31,7 +33,7 @@ def select_reference(class_tokens: Tensor, strategy: str) -> Tensor:
         return torch.zeros(B, dtype=torch.long, device=class_tokens.device)
     if strategy == "middle":
         return torch.full((B,), N // 2, dtype=torch.long, device=class_tokens.device)
-    with torch.autocast(class_tokens.device.type, enabled=False):
+    with without_autocast(class_tokens.device):
         return _saddle(class_tokens.float(), strategy)
 
 

@@ -60,6 +60,12 @@ class GlobalRotation:
         x[:, :, cameras] = _turn(x[:, :, cameras], cos, -sin)
         return x
 
+    def table(self) -> LocalRotation:
+        """The same written out token by token, as graphs take it: none is changed in place."""
+        rows = torch.arange(self.views * self.tokens, device=self.cos.device) % self.tokens > 0
+        cos = torch.where(rows[:, None], self.cos, torch.ones_like(self.cos))
+        return LocalRotation(cos, self.signed_sin * rows[:, None])
+
 
 Rotation = LocalRotation | GlobalRotation
 

@@ -1,4 +1,7 @@
-"""Sky of one-view networks: where depth has no meaning."""
+"""Sky of one-view networks: where depth has no meaning.
+
+Nothing here asks the device for a number: a GPU is never waited for.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,23 @@ SKY_SCORE = 0.3
 MIN_PIXELS = 10
 """Fewer pixels than this, of sky or of anything else, decide nothing."""
 
-MAX_QUANTILE_PIXELS = 2**24
-"""Limit of torch.quantile."""
-
 
 def is_sky(score: Tensor) -> Tensor:
     """Boolean mask of a sky score map."""
     return ~(score < SKY_SCORE)
 
 
-def far_depth(depth: Tensor, quantile: float) -> Tensor:
-    """Quantile of depth values (P,), over every n-th one where there are too many."""
-    step = -(-depth.numel() // MAX_QUANTILE_PIXELS)
-    return torch.quantile(depth[::step], quantile)
+def quantile_where(mask: Tensor, values: Tensor, quantile: float) -> Tensor:
+    """Scalar: what `torch.quantile` says of `values` where `mask` is true; infinite of nothing."""
+    ordered = values.masked_fill(~mask, torch.inf).flatten().sort().values
+    rank = quantile * (mask.sum() - 1).clamp(min=0).to(torch.float64)
+    below, above = (ordered.gather(0, i.long()[None])[0] for i in (rank.floor(), rank.ceil()))
+    return torch.lerp(below, above, (rank - rank.floor()).to(values.dtype))
 
 
 def fill_sky(depth: Tensor, score: Tensor) -> Tensor:
     """Depth with sky pixels set to the 99 % quantile of the rest."""
     sky = is_sky(score)
-    if sky.sum() <= MIN_PIXELS or (~sky).sum() <= MIN_PIXELS:
-        return depth
-    return torch.where(sky, far_depth(depth[~sky], 0.99), depth)
+    count = sky.sum()
+    decided = (count > MIN_PIXELS) & (sky.numel() - count > MIN_PIXELS)
+    return torch.where(sky & decided, quantile_where(~sky, depth, 0.99), depth)

@@ -76,7 +76,7 @@ class NetOutput:
     depth (B, M, h, w) along z; conf (B, M, h, w) > 1; T_cam_ref (B, N, 3, 4) reference to
     camera and K (B, N, 3, 3) px, as predicted; ray (B, M, h', w', 6) and ray_conf; sky
     (B, M, h, w) at least 0; gaussians; aux: "feat_layer_X" -> (B, N, h/14, w/14, C);
-    scale_factor (B,): metres per any-view unit, already applied (nested model).
+    scale_factor (B,): metres per any-view unit, already applied (nested model); NaN: unknown.
     """
 
     depth: Tensor

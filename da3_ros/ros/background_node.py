@@ -19,7 +19,8 @@ class SpunNode:
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
         self._stopping = False
-        self._thread = threading.Thread(target=self._spin)
+        # A daemon: a process that ends before `close`, interrupted say, does not wait for it.
+        self._thread = threading.Thread(target=self._spin, daemon=True)
         self._thread.start()
 
     def _spin(self) -> None:

@@ -18,8 +18,13 @@ from da3_ros.core.user_input.images import (
     PictureTooLargeError,
     picture_size,
 )
+from da3_ros.net.plain_text import plain
 
 BRIDGE = CvBridge()
+
+LARGEST_PICTURE = 1 << 26
+"""Pixels, 67 million: the cloud of such a picture, 32 bytes a pixel, is half of what a message can
+hold, 2^32 bytes; the maps that straighten it take 1 GB."""
 
 
 class ImageError(ValueError):
@@ -100,7 +105,9 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
     """
     encoding = msg.format.partition(";")[0].strip()
     if "compressedDepth" in msg.format or encoding in DEPTH_ENCODINGS:
-        raise NoPictureError(f"compressed image holds depth ({msg.format}), not a camera picture")
+        raise NoPictureError(
+            f"compressed image holds depth ({plain(msg.format)}), not a camera picture"
+        )
     compressed_size(msg)
     # The camera's pixels are wanted, not turned by an EXIF tag: its intrinsics belong to them.
     # cv_bridge up to Kilted turns them.
@@ -111,8 +118,8 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
         return _mosaic_to_rgb(mosaic, encoding)
     if pixels.ndim == 2 and pixels.dtype != np.uint8 and encoding != "mono16":
         raise NoPictureError(
-            f"compressed image, format '{msg.format}', has one channel of {pixels.dtype}, which is "
-            "depth, mostly; a camera of 16 bits says so: 'mono16; png compressed '"
+            f"compressed image, format '{plain(msg.format)}', has one channel of {pixels.dtype}, "
+            "which is depth, mostly; a camera of 16 bits says so: 'mono16; png compressed '"
         )
     return cv2.cvtColor(_to_8_bits(pixels), OF_CHANNELS[pixels.ndim == 3 and pixels.shape[2]])
 
@@ -120,19 +127,28 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
 def compressed_size(msg: CompressedImage) -> tuple[int, int]:
     """(height, width) of a compressed image by its header: a few bytes may unpack to gigabytes.
 
-    Raises `ImageError` for bytes that are no picture, and for more pixels than Pillow's bound.
+    Raises `ImageError` for bytes that are no picture, and for more pixels than the bound.
     """
     try:
-        return picture_size(memoryview(msg.data), "compressed image")
+        size = picture_size(memoryview(msg.data), "compressed image")
     except PictureTooLargeError as error:
         raise ImageError(str(error)) from error
     except ImageInputError as error:
         raise ImageError(_undecodable(msg)) from error
+    _check_size(*size)
+    return size
+
+
+def _check_size(height: int, width: int) -> None:
+    if height * width > LARGEST_PICTURE:
+        raise ImageError(
+            f"image has size {width}x{height}; it must have at most {LARGEST_PICTURE:,} pixels"
+        )
 
 
 def _undecodable(msg: CompressedImage) -> str:
     count = len(msg.data)
-    return f"compressed image of {count} bytes, format '{msg.format}', cannot be decoded"
+    return f"compressed image of {count} bytes, format '{plain(msg.format)}', cannot be decoded"
 
 
 def _one_channel(pixels: np.ndarray) -> np.ndarray | None:
@@ -173,6 +189,7 @@ def _rows(msg: Image, rows: int, pixel_size: int) -> np.ndarray:
         raise ImageError(
             f"{msg.encoding} image {msg.width}x{msg.height} has {data.size} bytes, needs {needed}"
         )
+    _check_size(msg.height, msg.width)
     strides = (msg.step, 1)
     return np.lib.stride_tricks.as_strided(data, (rows, wanted), strides, writeable=False)
 
@@ -206,6 +223,6 @@ def _unsupported(encoding: str) -> NoPictureError:
             f"{NAMELESS[encoding]} (with cv_bridge: cv2_to_imgmsg(image, encoding='bgr8'))"
         )
     return NoPictureError(
-        f"encoding '{encoding}' is not supported{hint}; send one of "
+        f"encoding '{plain(encoding)}' is not supported{hint}; send one of "
         f"{', '.join([*ENCODINGS, *PLANAR])}"
     )

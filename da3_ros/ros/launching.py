@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from launch import LaunchContext
-from launch.actions import DeclareLaunchArgument
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
+
+from da3_ros.ros.transport import use_large_message_profile
 
 OUR_NAME = "da3"
 """Name of the node, and of its block in the parameter files that ship with the package."""
@@ -77,6 +79,16 @@ class Stack:
     topics: tuple[tuple[str, str], ...]
     world_frame: str
     install: str
+
+
+def stack_launch(stack: Stack, params: Path) -> LaunchDescription:
+    """da3_node and a stack. params: parameter file of both, where the user gives none."""
+    use_large_message_profile()  # every process of this launch inherits it
+    ours = DeclareLaunchArgument(
+        "params", default_value=str(params), description="the same; our own if neither is given"
+    )
+    arguments = [ours if a.name == "params" else a for a in ARGUMENTS]
+    return LaunchDescription([*arguments, OpaqueFunction(function=with_stack, args=[stack])])
 
 
 def da3_node(context: LaunchContext) -> list[Node]:

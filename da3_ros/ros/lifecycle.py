@@ -10,6 +10,8 @@ from __future__ import annotations
 from lifecycle_msgs.srv import ChangeState
 from rclpy.lifecycle import LifecycleNode
 
+from da3_ros.net.plain_text import plain
+
 
 def current_state(node: LifecycleNode) -> str:
     """In words: unconfigured, inactive, active, finalized, or a transition's."""
@@ -29,7 +31,7 @@ def answer_impossible_transitions(node: LifecycleNode) -> None:
         try:
             return change_state(request, response)
         except RuntimeError as error:  # RCLError
-            wanted = request.transition.label or request.transition.id
+            wanted = plain(request.transition.label) or request.transition.id
             node.get_logger().error(f"transition {wanted} is not possible now: {error}")
             response.success = False
             return response

@@ -26,7 +26,7 @@ from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
 from da3_ros.core.far_world import float32_origin
 from da3_ros.core.point_cloud import FAR_POINT, POINT
 from da3_ros.core.rectify import Rectifier
-from da3_ros.ros.images import BRIDGE
+from da3_ros.ros.images import BRIDGE, LARGEST_PICTURE, ImageError
 
 MILLIMETRES_MAX = 65535
 STRAIGHT_WHEN_ZERO = ("none", "plumb_bob", "rational_polynomial")
@@ -37,6 +37,8 @@ FIELDS = [
     for name, offset in (("x", 0), ("y", 4), ("z", 8), ("rgb", 16))
 ]
 """Of a cloud of `point_cloud.POINT`; by convention the four bytes of a color are a float32."""
+
+CONFIDENCE = PointField(name="confidence", offset=20, datatype=PointField.FLOAT32, count=1)
 
 PADDED = [*FIELDS, PointField(name="padding", offset=28, datatype=PointField.FLOAT32, count=1)]
 """The same up to the last byte of a point: Humble's create_cloud takes no point_step."""
@@ -79,7 +81,7 @@ def camera_model(info: CameraInfo) -> CameraModel:
     if not D.any() and model in STRAIGHT_WHEN_ZERO:
         model, D = "none", np.zeros(0)
     full = CameraModel(info.width, info.height, np.reshape(info.k, (3, 3)), model, D)
-    return _cut_and_binned(check_plausible(full), info)
+    return _cut_and_binned(_plausible(full), info)
 
 
 def rectified_camera_model(info: CameraInfo) -> CameraModel:
@@ -90,7 +92,7 @@ def rectified_camera_model(info: CameraInfo) -> CameraModel:
     P = np.reshape(info.p, (3, 4))
     K = P[:, :3] if P.any() else np.reshape(info.k, (3, 3))
     try:
-        camera = check_plausible(CameraModel(info.width, info.height, K))
+        camera = _plausible(CameraModel(info.width, info.height, K))
     except CameraError as error:
         raise CameraError(f"P: {error}" if P.any() else str(error)) from error
     return _cut_and_binned(camera, info)
@@ -119,6 +121,13 @@ def _centre(P: np.ndarray) -> np.ndarray:
     if not np.isfinite(P).all():
         raise CameraError("P must be finite")
     return -np.linalg.solve(P[:, :3], P[:, 3])
+
+
+def _plausible(camera: CameraModel) -> CameraModel:
+    if camera.width * camera.height > LARGEST_PICTURE:
+        size = f"{camera.width}x{camera.height}"
+        raise CameraError(f"its size is {size}, must be at most {LARGEST_PICTURE:,} pixels")
+    return check_plausible(camera)
 
 
 def _cut_and_binned(camera: CameraModel, info: CameraInfo) -> CameraModel:
@@ -174,15 +183,33 @@ def to_millimetres(depth: np.ndarray) -> np.ndarray:
     return np.where(known, millimetres, 0).astype(np.uint16)
 
 
-def cloud_message(points: np.ndarray, head: Header) -> PointCloud2:
-    """Organised cloud of points (H, W) of dtype `point_cloud.POINT` or `FAR_POINT`."""
+def depth_metres(msg: Image) -> np.ndarray:
+    """(H, W) float32 m of a 32FC1 or 16UC1 depth image, NaN where unknown. Raises `ImageError`."""
+    kind = {"32FC1": np.float32, "16UC1": np.uint16}.get(msg.encoding)
+    if kind is None or len(msg.data) != msg.height * msg.width * np.dtype(kind).itemsize:
+        raise ImageError(f"{msg.encoding} of {len(msg.data)} bytes is no depth image")
+    values = np.frombuffer(msg.data, kind).reshape(msg.height, msg.width)
+    return values if kind is np.float32 else millimetres_to_metres(values)
+
+
+def millimetres_to_metres(millimetres: np.ndarray) -> np.ndarray:
+    """float32 m of uint16 mm, NaN for 0."""
+    metres = millimetres / np.float32(1000)
+    return np.where(millimetres > 0, metres, np.float32(np.nan))
+
+
+def cloud_message(points: np.ndarray, head: Header, *, confidence: bool = False) -> PointCloud2:
+    """Organised cloud of points (H, W) of dtype `point_cloud.POINT` or `FAR_POINT`.
+
+    confidence: it is a field of the cloud; of `POINT` only.
+    """
     fields, padded = (FAR_FIELDS, FAR_PADDED) if points.dtype == FAR_POINT else (FIELDS, PADDED)
     flat = points.ravel().view(point_cloud2.dtype_from_fields(padded))
     msg = point_cloud2.create_cloud(head, padded, flat)
     # Of two dimensions create_cloud would take the first one for the width.
     msg.height, msg.width = points.shape
     msg.row_step = msg.point_step * msg.width
-    msg.fields = fields
+    msg.fields = [*fields, CONFIDENCE] if confidence else fields
     return msg
 
 
@@ -240,7 +267,7 @@ def _matrix(t: Point | Vector3, q: Quaternion, name: str) -> np.ndarray:
     # quaternion_matrix would take NaN and quaternions of any length.
     T = quaternion_matrix(poses.unit_quaternion((q.x, q.y, q.z, q.w), name))
     T[:3, 3] = t.x, t.y, t.z
-    poses.require_finite(T, name)
+    poses.require_near(T[:3, 3], name)
     return T
 
 

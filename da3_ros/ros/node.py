@@ -26,10 +26,11 @@ from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.load_model import ModelError, free_memory
 from da3_ros.core.process_res import process_res, size_warning
 from da3_ros.core.scene.mesh import MeshError
+from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain, plain_lines
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.clock_watch import ClockWatch
 from da3_ros.ros.health.namesakes import Namesakes
-from da3_ros.ros.health.throttled_log import ThrottledLog
+from da3_ros.ros.health.throttled_log import LONGEST_DETAILS, ThrottledLog
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.lifecycle import answer_impossible_transitions, current_state
 from da3_ros.ros.node_states import Active, Configured
@@ -52,7 +53,7 @@ def logged(transition: Callable) -> Callable:
             result = transition(self, state)
         finally:
             if result is None:
-                self.get_logger().error(traceback.format_exc())
+                self.get_logger().error(plain_lines(traceback.format_exc(), LONGEST_DETAILS))
         return result
 
     return run
@@ -79,7 +80,7 @@ class DepthNode(LifecycleNode):
         self._report = StatusReport(self, self.counts, self.log, self._errors)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._report_timer = self.create_timer(1.0, self._report_status, clock=steady)
-        self._clock_watch = ClockWatch(self, self.start_over)
+        self._clock_watch = ClockWatch(self, self.start_over, self.log.warn)
         self._namesakes = Namesakes(self)
         self._bad_size = ""
         for name in foreign:
@@ -107,13 +108,14 @@ class DepthNode(LifecycleNode):
         try:
             configured = self._configured = Configured.build(self)
         except (ConfigError, ExportError, ModelError, MeshError) as error:
-            self.get_logger().error(str(error))
+            self.get_logger().error(plain(str(error), LONGEST_SENTENCE))
             return FAILURE
         network = configured.runner.network
         res = process_res(self.config, network)
         self._bad_size = size_warning(network.weights, res)
+        source = plain(network.weights.source, LONGEST_PATH)
         self.get_logger().info(
-            f"configured: model {network.weights.source} is ready on {configured.device}, {res} px"
+            f"configured: model {source} is ready on {configured.device}, {res} px"
         )
         return SUCCESS
 

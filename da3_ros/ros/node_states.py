@@ -69,7 +69,7 @@ class Active:
     def build(node, runner: Runner) -> Active:
         """For a `DepthNode`; frames go to the runner."""
         with _whole(Entities(node)) as entities:
-            poses = PoseSource(node.config.pose)
+            poses = PoseSource(node.config.pose, node.now_ns)
             cameras = Cameras(
                 node.live, node.counts, node.log, poses, runner.take, node.start_over, node.now_ns
             )

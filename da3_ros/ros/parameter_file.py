@@ -6,6 +6,8 @@ node, and what a word without quotes means, are the rules of rcl, tested against
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +20,20 @@ OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 """Parameters of every node; none of ours."""
 
 NODE = "da3"
+LARGEST_FILE = 1 << 20
+"""Bytes; those of whole stacks have some ten thousand."""
+
 WILDCARDS = ("*", "**")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as rcl reads it: y and n are truth values, 1e-3 is a number."""
+    """YAML as rcl reads it: y and n are truth values, 1e-3 is a number, and nothing is said by
+    aliases, with which 300 bytes may hold a billion names."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (&, *) are not read")
+        return super().compose_node(parent, index)
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]\Z"), "yYnN")
@@ -52,6 +63,10 @@ def read_parameter_file(path: str | Path) -> dict:
 
 def _load(path: str | Path) -> object:
     try:
+        if not Path(path).is_file():  # a fifo would be waited for, a device has no end
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        if Path(path).stat().st_size > LARGEST_FILE:
+            raise ConfigError(f"{path} has more than {LARGEST_FILE >> 10} kB: no parameter file")
         return yaml.load(Path(path).read_bytes(), _Loader)
     except OSError as error:
         raise ConfigError(f"cannot read the parameter file {path}: {error.strerror}") from error

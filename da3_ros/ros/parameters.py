@@ -81,7 +81,9 @@ def descriptor(about: Parameter) -> ParameterDescriptor:
     constraints = []
     if about.choices:
         constraints.append(f"one of: {', '.join(about.choices)}")
-    if not about.live:
+    if about.at_start:
+        constraints.append("set only when the node is started")
+    elif not about.live:
         constraints.append("changes only while the node is unconfigured")
     msg.additional_constraints = "; ".join(constraints)
     if about.low is not None and about.high is not None:
@@ -127,6 +129,9 @@ class LiveParameters(LiveConfig):
 
     def _changed(self, changes: dict) -> Config:
         current = as_dict(self.config)
+        given = [n for n in changes if KNOWN[n].at_start and changes[n] != current[n]]
+        if given:
+            raise ConfigError(f"{', '.join(given)} can only be set when the node is started")
         fixed = [n for n in changes if not KNOWN[n].live and changes[n] != current[n]]
         if fixed and self._is_configured():
             raise ConfigError(

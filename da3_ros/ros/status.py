@@ -15,6 +15,7 @@ from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.scale.misfit import explanation
 from da3_ros.core.scale.placement import CONTRADICTION, TOO_FEW, Evidence
 from da3_ros.msg import Status
+from da3_ros.net.plain_text import plain
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.process_memory import resident_bytes
 from da3_ros.ros.health.throttled_log import ThrottledLog
@@ -22,6 +23,9 @@ from da3_ros.ros.inputs.cameras import Cameras
 from da3_ros.ros.node_states import Configured
 from da3_ros.ros.outputs.publishers import add_evidence
 from da3_ros.ros.outputs.publishing import create_publisher
+
+LONGEST_REASON = 8000
+"""Characters of all that is wrong at once."""
 
 MAX_ROTATION_RESIDUAL = 0.35
 """rad; a trained network is off by a few hundredths."""
@@ -83,7 +87,11 @@ class StatusReport:
         if error := self._errors.recent():
             return Status.ERROR, error
         warnings = [*self._log.recent(), *_alarms(newest)]
-        return (Status.WARN, "; ".join(warnings)) if warnings else (Status.OK, "")
+        return (
+            (Status.WARN, plain("; ".join(warnings), LONGEST_REASON))
+            if warnings
+            else (Status.OK, "")
+        )
 
 
 def _add_model(msg: Status, configured: Configured | None) -> None:

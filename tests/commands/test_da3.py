@@ -15,7 +15,7 @@ from da3_ros.core.files.video import write_video
 from da3_ros.core.user_input.video import VideoError, read_video
 from da3_ros.net.presets import PRESETS
 
-PICTURE = str(Path(__file__).parents[2] / "docs" / "images" / "demo.jpg")
+PICTURE = str(Path(__file__).parents[2] / "docs" / "images" / "room_glb.jpg")
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_video_takes_frames_at_the_rate_asked_for(tmp_path, capsys):
     assert np.load(tmp_path / "out/exports/npz/results.npz")["image"].shape == (4, 42, 56, 3)
 
 
-def test_presets_lists_every_network_and_its_licence(capsys):
+def test_presets_lists_every_network_and_its_license(capsys):
     assert da3.main(["presets"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == list(PRESETS)

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from da3_ros.core.config import OutputConfig
-from da3_ros.core.mask_depth import between_surfaces, mask_depth
+from da3_ros.core.mask_depth import between_surfaces, flying_points, mask_depth
 
 
 def masked(depth, conf=None, sky=None, **values):
@@ -67,3 +67,34 @@ def test_depth_is_kept_or_masked_never_changed(depth, edge_ratio):
     kept = np.isfinite(out)
     np.testing.assert_array_equal(out[kept], depth[kept])
     assert (out[kept] >= np.float32(0.1)).all() and (out[kept] <= 50).all()
+
+
+def test_points_that_fly_between_two_walls_are_found_on_both_sides_of_an_edge():
+    """A step from 1 m to 3 m, soft over three pixels as a network draws it."""
+    inverse = np.ones((30, 40), np.float32)
+    inverse[:, 20:] = 1 / 3
+    inverse[:, 18:21] = [0.85, 0.66, 0.48]
+    flying = flying_points(1 / inverse, 0.05)
+    assert flying[:, 18:21].all() and not flying[:, :17].any() and not flying[:, 22:].any()
+
+
+def test_a_floor_seen_from_low_stays_however_grazing():
+    """The floor of a robot whose camera is 0.2 m high: one row is up to a third of the depth."""
+    rows = np.arange(3, 100, dtype=np.float32)
+    depth = np.tile((0.2 * 370 / rows)[:, None], (1, 50))
+    assert between_surfaces(depth, 0.05)[:30].mean() > 0.5
+    assert not flying_points(depth, 0.05).any()
+
+
+@given(
+    hnp.arrays(
+        np.float32,
+        (12, 13),
+        elements=st.one_of(st.floats(0.125, 64, width=32), st.sampled_from([np.nan, np.inf])),
+    ),
+    st.floats(0.01, 2),
+)
+def test_only_pixels_with_a_depth_between_others_fly(depth, ratio):
+    flying = flying_points(depth, ratio)
+    assert not (flying & ~between_surfaces(depth, ratio)).any()
+    assert np.isfinite(depth[flying]).all()

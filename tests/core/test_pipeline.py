@@ -466,7 +466,7 @@ def test_normalised_colors_number_the_frames():
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_bf16_keeps_the_metres_of_the_kitchen(shared_data, device):
-    """The bound stated in the README, on trained weights and real pictures."""
+    """The bound stated in docs/speed.md, on trained weights and real pictures."""
     windows = kitchen_windows(4, 24, 126, 168, gap=4)
     networks = [load_network("da3-demo"), load_network("da3-demo")]
     set_precision(networks[1].to(device), "bf16")

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.core.point_cloud import POINT, PointCloudWriter
+from da3_ros.core.point_cloud import POINT, PointCloudWriter, one_per_cell
 
 CAMERA = CameraModel(40, 30, np.array([[33.0, 0, 18.7], [0, 34, 15.2], [0, 0, 1]]))
 
@@ -64,3 +64,19 @@ def test_sizes_must_agree(picture):
     depth, image = picture
     with pytest.raises(ValueError, match="must have the camera's size"):
         PointCloudWriter()(depth[1:], image[1:], CAMERA)
+
+
+def test_confidence_is_bounded_and_in_order(picture):
+    conf = np.random.default_rng(1).uniform(1, 40, (30, 40)).astype(np.float32)
+    conf[0, :5:2] = 1, 1e30, np.nan
+    writer = PointCloudWriter(2)
+    said = writer(*picture, CAMERA, None, conf)["confidence"].copy()
+    assert said[0, 0] == 0 and np.nanmax(said) <= 1
+    np.testing.assert_allclose(said, 1 - 1 / conf[::2, ::2], rtol=1e-6)
+    assert not writer(*picture, CAMERA)["confidence"].any()
+
+
+def test_one_point_of_each_cube():
+    points = np.array([[0.1, 0, 0], [0.9, 0.9, 0.9], [1.1, 0, 0], [-0.1, 0, 0], [0.2, 0, 0]])
+    assert sorted(one_per_cell(points, 1.0)) == [0, 2, 3]
+    assert len(one_per_cell(np.zeros((0, 3)), 1.0)) == 0

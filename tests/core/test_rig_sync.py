@@ -86,3 +86,52 @@ def test_at_the_end_whoever_still_waits_is_given_out():
     ]
     assert [[f.camera_id for f in instant] for instant in rig.flush()] == [["left"]]
     assert rig.flush() == []
+
+
+STEP = PATIENCE_NS // 10
+
+
+def rig_of_four(seconds_apart, count=30):
+    """Arrivals of four cameras, in order of true time; `odd` has a clock of its own."""
+    offset = round(seconds_apart * 1e9)
+    for k in range(count):
+        for name in ("a", "b", "odd", "d"):
+            yield name, 10**10 + k * STEP + (offset if name == "odd" else 0)
+
+
+@pytest.mark.parametrize("seconds", [1.5, -1.5, 3600.0, -5.0])
+def test_the_clock_of_one_camera_is_apart_and_the_others_go_on(seconds):
+    rig = RigSynchroniser(["a", "b", "odd", "d"], 0)
+    instants, refused = [], []
+    for name, stamp in rig_of_four(seconds):
+        instants += rig.add(name, frame(name, stamp))
+        assert rig.apart().keys() <= {"odd"}
+        refused += rig.take_refused()
+    assert rig.apart() == {"odd": pytest.approx(seconds, abs=0.2)} and rig.silent() == []
+    good = [[f.camera_id for f in instant] for instant in instants[3:]]
+    assert good == [["a", "b", "d"]] * len(good) and len(good) > 25
+    assert len(refused) >= 29 and {f.camera_id for f in refused} == {"odd"}
+
+
+@pytest.mark.parametrize("period", [0.05, 0.5, 2.0, 10.0])
+@pytest.mark.parametrize("late", ["a", "c"])
+def test_slow_cameras_of_one_clock_are_not_apart(period, late):
+    """Also when one comes half a second after the others, or stops and comes back."""
+    rig = RigSynchroniser(["a", "b", "c"], 0)
+    arrivals = [
+        (k * period + (0.5 if name == late else 0), name, round(k * period * 1e9) + 1)
+        for k in range(40)
+        for name in "abc"
+        if not (name == late and 10 < k < 20)
+    ]
+    for _, name, stamp in sorted(arrivals):
+        rig.add(name, frame(name, stamp))
+        assert rig.apart() == {}
+
+
+def test_of_two_cameras_nobody_can_say_whose_clock_is_apart():
+    rig = RigSynchroniser(["a", "b"], 0)
+    for k in range(20):
+        rig.add("a", frame("a", k * STEP + 2 * PATIENCE_NS))
+        rig.add("b", frame("b", k * STEP))
+        assert rig.apart() == {}

@@ -105,7 +105,7 @@ def test_without_a_model_name_the_shapes_decide(tmp_path):
     assert load_checkpoint(tmp_path).preset.name == "da3-small"
 
 
-def test_names_and_licences(folder, caplog):
+def test_names_and_licenses(folder, caplog):
     assert find_preset("DA3-LARGE-1.1") is PRESETS["da3-large"]
     with pytest.raises(ValueError, match="unknown preset 'da3-huge'; there are da3-demo"):
         find_preset("da3-huge")

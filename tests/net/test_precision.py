@@ -8,8 +8,8 @@ from da3_ros.net.precision import compile_stages, pack_weights, set_precision
 from tools.upstream import random_cameras
 
 MEAN_ERRORS, MAX_ERROR = {"da3-small": 0.002, "da3-demo": 0.004}, 0.02
-"""Largest relative difference of depth that bf16 may make on noise: stated in the README. Trained
-weights, which look for what noise does not have, magnify rounding more than random ones."""
+"""Largest relative difference of depth that bf16 may make on noise: stated in docs/speed.md.
+Trained weights, which look for what noise does not have, magnify rounding more than random ones."""
 
 SIZE = (112, 154)
 

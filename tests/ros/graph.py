@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from functools import cached_property
@@ -24,6 +23,7 @@ from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.child_process import child_command
 from da3_ros.ros import messages
 from da3_ros.ros.background_node import SpunNode
 
@@ -43,14 +43,14 @@ START = 60.0
 class Process:
     """A program of ours, its output read line by line as it comes.
 
-    program: a module, or the path of a script. environment: variables besides our own.
+    program: a module, or the path of a script; it ends with the tests, however they end.
+    environment: variables besides our own.
     """
 
     def __init__(self, program: str, *arguments: str, environment: dict | None = None):
         self.lines: list[str] = []
-        how = [program] if program.endswith(".py") else ["-m", program]
         self._process = subprocess.Popen(
-            [sys.executable, "-u", *how, *arguments],
+            child_command(program, *arguments),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -181,6 +181,8 @@ def test_launch_files_and_layouts_name_topics_that_exist_with_their_type(camera_
     for display in rviz["Visualization Manager"]["Displays"]:
         if "Topic" in display:
             kind = display["Class"].split("/")[1].replace("Pose", "PoseStamped")
+            if "/compressed" in display["Topic"]["Value"]:  # image_transport goes by the name
+                kind = f"Compressed{kind}"
             assert types[display["Topic"]["Value"]][0].endswith(f"/{kind}"), display["Name"]
     text = (ROOT / "config" / "foxglove_layout.json").read_text()
     for word in sorted(w for w in words(json.loads(text)) if w.startswith(("/da3/", "/diag"))):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs_py.point_cloud2 import read_points
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel
@@ -126,6 +127,21 @@ def test_cloud_bytes_are_what_the_fields_say():
     np.testing.assert_allclose(xyz, camera.rays() * depth[..., None], rtol=1e-5)
     packed = data[..., offsets["rgb"] : offsets["rgb"] + 4]
     np.testing.assert_array_equal(packed[..., [2, 1, 0]], rgb)
+
+
+def test_confidence_is_one_more_field_of_the_cloud():
+    """Read by ROS's own library; the other fields and the size stay."""
+    depth, conf = np.ones((240, 320), np.float32), np.full((240, 320), 4.0, np.float32)
+    rgb = np.zeros((240, 320, 3), np.uint8)
+    points = PointCloudWriter()(depth, rgb, CameraModel(320, 240, K), None, conf)
+    plain, more = (
+        sent(messages.cloud_message(points, HEAD, confidence=has)) for has in (False, True)
+    )
+    assert [f.name for f in plain.fields] == ["x", "y", "z", "rgb"]
+    assert [f.name for f in more.fields] == ["x", "y", "z", "rgb", "confidence"]
+    assert (more.point_step, len(more.data)) == (plain.point_step, len(plain.data))
+    read = read_points(more, field_names=["z", "confidence"]).ravel()
+    assert set(read["confidence"]) == {0.75} and set(read["z"]) == {1.0}
 
 
 def field_of(data, offset):

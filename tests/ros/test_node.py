@@ -10,12 +10,15 @@ from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
 from graph import CAMERA, a_robot, start_node
 from nav_msgs.msg import Path
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_srvs.srv import Trigger
 
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.ros.messages import stamp_to_ns
+from da3_ros.ros.compressed import compressed_depth_metres
+from da3_ros.ros.images import compressed_to_rgb, to_rgb
+from da3_ros.ros.messages import depth_metres, stamp_to_ns
 
+BRIGHTNESS = (0.299, 0.587, 0.114)
 robot = pytest.fixture(a_robot, scope="module")
 
 
@@ -157,18 +160,21 @@ def test_poses_later_than_the_timeout(robot, node):
     assert stamp not in depth_stamps(robot)
 
 
-def test_poses_beyond_all_numbers(robot, node):
-    """Each finite, their product is not."""
+def test_poses_beyond_all_bounds(robot, node):
+    """One alone is refused; of two within the bound, their product."""
     send_until_published(robot)
     start = len(node.lines)
     robot.send_mount("base_link", "far_frame", x=1e308)
+    sentence = "transform base_link -> far_frame is 1e.308 m long, must be within 1e.12 m"
+    node.wait_for(sentence, 10, start)
+    robot.send_mount("base_link", "far_frame", x=0.9e12)
     stamp = robot.next_stamp()
     image, info = robot.messages(stamp)
     image.header.frame_id = info.header.frame_id = "far_frame"
-    robot.send_tf(stamp, x=1e308)
+    robot.send_tf(stamp, x=0.9e12)
     robot.info.publish(info)
     robot.send_image(image)
-    sentence = "no pose: the transforms from 'far_frame' to 'odom' multiply to NaN or infinity"
+    sentence = "no pose: the transforms from 'far_frame' to 'odom': transform: lies 1.8e.12 m from"
     node.wait_for(sentence, 10, start)
     send_until_published(robot)
 
@@ -231,6 +237,8 @@ def test_all_other_topics(robot, node):
         "camera_pose": PoseStamped,
         "camera_poses": CameraPoses,
         "path": Path,
+        "depth/image/compressedDepth": CompressedImage,
+        "image_rect/compressed": CompressedImage,
     }
     for topic, kind in listen.items():
         robot.listen(kind, f"/da3/{topic}")
@@ -248,6 +256,13 @@ def test_all_other_topics(robot, node):
     for topic in ("points", "confidence/image", "image_rect"):
         assert got[topic].header.frame_id == "camera_optical_frame"
         assert (got[topic].width, got[topic].height) == (CAMERA.width, CAMERA.height)
+    small = compressed_depth_metres(got["depth/image/compressedDepth"])
+    depth = depth_metres(robot.received["/da3/depth/image"][-1])
+    np.testing.assert_array_equal(np.isnan(small), np.isnan(depth))
+    np.testing.assert_allclose(small, depth, rtol=1e-3)
+    # The picture is noise, and JPEG halves the size of its colors: brightness is compared.
+    small = compressed_to_rgb(got["image_rect/compressed"]) @ BRIGHTNESS
+    np.testing.assert_allclose(small, to_rgb(got["image_rect"]) @ BRIGHTNESS, atol=50)
     assert got["camera_pose"].header.frame_id == "odom"
     poses = got["camera_poses"]
     assert len(poses.poses) == len(poses.network_poses) == 2 and poses.reference == 1

@@ -99,9 +99,11 @@ def _print(report: dict) -> None:
         f"\nBesides the network, one core, 640x480, all topics: {overhead['ms_median']} ms median "
         f"({overhead['ms_spread'][0]} to {overhead['ms_spread'][1]})"
     )
+    cost = report["parallax"]
     print(
-        f"\nMetres from parallax, one core, 640x480, 4 views: {report['parallax']['ms_median']} ms "
-        "per published frame (tracks, points, correction)"
+        f"\nMetres from parallax, one core, 640x480, 4 views: {cost['points_ms_median']} ms per "
+        f"published frame for tracks and points, {cost['correction_ms_median']} ms for the "
+        "correction"
     )
     print(
         f"\nA stream of {held['frames']} frames never held more than {held['most_encodings']} "

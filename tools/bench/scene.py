@@ -84,9 +84,9 @@ def fuse(sequence: Sequence, voxel: float, timings: Timings) -> TsdfVolume:
         if i % HELD_OUT == HELD_OUT // 2:
             continue
         view = (sequence.depth(name), sequence.pose(name), sequence.camera, sequence.image(name))
-        timings.measure("fuse, ours (colour, carving)", volume.integrate, *view)
+        timings.measure("fuse, ours (color, carving)", volume.integrate, *view)
         if peer:
-            timings.measure("fuse, Open3D VoxelBlockGrid (colour)", peer, *view)
+            timings.measure("fuse, Open3D VoxelBlockGrid (color)", peer, *view)
     print(f"  {volume.blocks.count} blocks, {volume.blocks.nbytes / 1e6:.0f} MB")
     return volume
 

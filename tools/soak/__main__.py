@@ -11,6 +11,18 @@ one, which subscribes. Prints a table; exit code 1 when a law is broken:
     memory, threads, files and shared memory flat after the warm-up
     no traceback; SIGINT ends the node with exit code 0 within 2 s, its shared memory freed
 
+    python -m tools.soak --hostile --minutes 10
+
+The same without jumps in time, and somebody on the graph who means no good (tools/soak/hostile.py):
+
+    in = published + dropped + pending; the status is never silent for more than 2 s
+    at least 90 % of the depth images of the calm seconds of each minute
+    memory flat; no traceback; the log is short, and no line of it is forged
+
+    --size 1280x720 --cameras front left right back
+
+Larger pictures, and a rig.
+
     python -m tools.soak --fuzz 10000
 
 Instead, so many random messages, of hypothesis, at each of image, camera info and TF: the node
@@ -22,6 +34,7 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
+import json
 import os
 import random
 import signal
@@ -30,9 +43,11 @@ import sys
 import time
 from pathlib import Path
 
+from da3_ros.core.child_process import start_in_background
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.transport import keep_to_this_machine, use_large_message_profile
 from tools.soak import fuzz
+from tools.soak.hostile_laws import broken_by_hostility, hostile_table
 from tools.soak.laws import Run, broken_laws, table
 from tools.soak.listener import SoakListener
 
@@ -55,6 +70,9 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--rate", type=float, default=15.0, help="images per second")
     parser.add_argument("--fuzz", type=int, metavar="N", help="random messages instead of a bag")
+    parser.add_argument("--hostile", action="store_true", help="with somebody who means no good")
+    parser.add_argument("--size", default="320x240", help="of the pictures")
+    parser.add_argument("--cameras", nargs="+", default=[""], help="names of a rig's cameras")
     parser.add_argument("--out", type=Path, default=Path("out/soak"), help="folder of logs")
     options = parser.parse_args()
     use_large_message_profile()
@@ -65,6 +83,8 @@ def main() -> int:
         return soak_in_noise(options)
     run = soak(options)
     write_samples(run, options.out / "samples.csv")
+    if options.hostile:
+        return report(hostile_table(run), broken_by_hostility(run))
     return report(table(run), broken_laws(run))
 
 
@@ -81,25 +101,44 @@ def soak(options: argparse.Namespace) -> Run:
     bag = options.out / f"room_{FRAMES}"
     if not bag.exists():
         write_demo_bag(bag, frames=FRAMES)
-    listener = SoakListener()
-    node = start_node(options.out / "node.log", PARAMETERS)
-    player = start(
-        options.out / "player.log", "tools.soak.player", str(bag), "--rate", str(options.rate)
+    listener = SoakListener(options.cameras)
+    node = start_node(options.out / "node.log", node_parameters(options))
+    player = start_in_background(
+        options.out / "player.log", "tools.soak.player", str(bag), *playing(options)
     )
+    processes = [node, player]
+    if options.hostile:
+        processes.append(start_in_background(options.out / "hostile.log", "tools.soak.hostile"))
     run = Run(node.pid, listener)
     try:
-        run.watch(60 * options.minutes, PERIOD, lambda: check_alive(node, player, options.out))
-        end(player, signal.SIGINT)
+        run.watch(60 * options.minutes, PERIOD, lambda: check_alive(processes, options.out))
+        for process in processes[:0:-1]:
+            end(process, signal.SIGINT)
         run.note_sent((options.out / "player.log").read_text())
         run.note_end_of_input(listener.wait_until_settled())
         run.note_exit(*end(node, signal.SIGINT), (options.out / "node.log").read_text())
     finally:
-        for process in (player, node):
+        for process in processes:
             process.kill()
             process.wait()
         listener.close()
     run.note_empty_graph()
     return run
+
+
+def playing(options: argparse.Namespace) -> list[str]:
+    """Arguments of the player."""
+    chosen = ["--rate", str(options.rate), "--size", options.size, "--cameras", *options.cameras]
+    return [*chosen, "--live"] if options.hostile else chosen
+
+
+def node_parameters(options: argparse.Namespace) -> dict:
+    """Of the node: of the kind of soak."""
+    parameters = {**PARAMETERS, "input.cameras": json.dumps(options.cameras)}
+    if options.hostile:  # exports and meshes are asked for, too
+        folder = str((options.out / "exports").resolve())
+        parameters |= {"use_sim_time": "false", "export.directory": folder}
+    return parameters
 
 
 def soak_in_noise(options: argparse.Namespace) -> int:
@@ -125,19 +164,12 @@ def soak_in_noise(options: argparse.Namespace) -> int:
 def start_node(log: Path, parameters: dict) -> subprocess.Popen:
     """The node with these parameters."""
     pairs = [word for name, v in parameters.items() for word in ("-p", f"{name}:={v}")]
-    return start(log, "da3_ros.commands.node", "--ros-args", *pairs)
+    return start_in_background(log, "da3_ros.commands.node", "--ros-args", *pairs)
 
 
-def start(log: Path, module: str, *arguments: str) -> subprocess.Popen:
-    """A process that writes to `log`; Ctrl-C does not reach it, we end it ourselves."""
-    command = [sys.executable, "-m", module, *arguments]
-    with open(log, "w") as output:
-        return subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
-
-
-def check_alive(node: subprocess.Popen, player: subprocess.Popen, out: Path) -> None:
+def check_alive(processes: list[subprocess.Popen], out: Path) -> None:
     """Ends the soak with the last lines of the log of a process that is gone."""
-    for name, process in (("node", node), ("player", player)):
+    for name, process in zip(("node", "player", "hostile"), processes):
         if process.poll() is not None:
             lines = (out / f"{name}.log").read_text().splitlines()
             sys.exit("\n".join([*lines[-20:], f"the {name} ended with {process.returncode}"]))

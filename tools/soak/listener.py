@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from da3_ros.msg import Status
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -20,22 +21,25 @@ class SoakListener(SpunNode):
 
     latencies: seconds from an image, heard, to its depth, heard. jumps: (back, forward) seen
     in the stamps of the depth. unbalanced: sentences about status messages that do not add up.
+    came_at: s, `time.time()`, of each depth. cameras: of a rig, [""] for one alone.
     """
 
-    def __init__(self):
+    def __init__(self, cameras: Sequence[str] = ("",)):
         self.depths = self.infos = self.clouds = 0
         self.jumps = [0, 0]
         self.latencies: list[float] = []
         self.statuses: list[Status] = []
         self.unbalanced: list[str] = []
+        self.came_at: list[float] = []
         self._heard: dict[int, float] = {}
         self._newest_ns: int | None = None
         super().__init__("soak_listener")
         create = self.node.create_subscription
-        create(Image, "image", self._on_image, QUEUE)
-        create(Image, "/da3/depth/image", self._on_depth, QUEUE)
-        create(CameraInfo, "/da3/depth/camera_info", self._on_info, QUEUE)
-        create(PointCloud2, "/da3/points", self._on_points, QUEUE, raw=True)
+        for prefix in (f"{camera}/" if camera else "" for camera in cameras):
+            create(Image, f"{prefix}image", self._on_image, QUEUE)
+            create(Image, f"/da3/{prefix}depth/image", self._on_depth, QUEUE)
+            create(CameraInfo, f"/da3/{prefix}depth/camera_info", self._on_info, QUEUE)
+            create(PointCloud2, f"/da3/{prefix}points", self._on_points, QUEUE, raw=True)
         create(Status, "/da3/status", self._on_status, QUEUE)
 
     def wait_until_settled(self, timeout: float = 30.0) -> Status:
@@ -57,6 +61,7 @@ class SoakListener(SpunNode):
     def _on_depth(self, msg: Image) -> None:
         stamp = stamp_to_ns(msg.header.stamp)
         self.depths += 1
+        self.came_at.append(time.time())
         if heard := self._heard.pop(stamp, None):
             self.latencies.append(time.monotonic() - heard)
         if self._newest_ns is not None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import cv2
 import numpy as np
+
+LEGEND_WIDTH = 72
+"""px of `depth_legend`."""
 
 UNKNOWN = (40, 40, 40)
 """Color of pixels without a depth."""
@@ -55,3 +61,20 @@ def color_depth(depth: np.ndarray, near: float, far: float) -> np.ndarray:
     colors = SPECTRAL[index]
     colors[~known] = UNKNOWN
     return colors
+
+
+def depth_legend(near: float, far: float, height: int, unit: str = "m") -> np.ndarray:
+    """(height, `LEGEND_WIDTH`, 3) uint8: the colors from near (top) to far, with their depths.
+
+    Linear in inverse depth like the colors. Without numbers where there are none.
+    """
+    strip = np.full((height, LEGEND_WIDTH, 3), 255, np.uint8)
+    depth = 1 / np.linspace(1 / near, 1 / far, height)
+    strip[:, 6:20] = color_depth(depth, near, far)[:, None]
+    rows = np.linspace(12, height - 6, max(2, height // 60)).astype(int)
+    for row in rows if math.isfinite(far) else ():
+        text = f"{depth[min(row, height - 1)]:.3g} {unit}"
+        cv2.putText(
+            strip, text, (24, int(row)), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA
+        )
+    return strip

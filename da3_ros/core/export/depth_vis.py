@@ -15,15 +15,13 @@ from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.options import Flag, Maybe, Number, Options, option
 
-LEGEND_WIDTH = 72
-
 
 @dataclass(frozen=True, eq=False)
 class DepthVisOptions(Options):
     """Options of the format depth_vis."""
 
     percentile: float = option(
-        2.0, Number(0, 50, "%"), "share of the inverse depths that each end of the colours takes"
+        2.0, Number(0, 50, "%"), "share of the inverse depths that each end of the colors takes"
     )
     legend: bool | None = option(
         None, Maybe(Flag()), "a legend in metres; None: when the depth is metric"
@@ -54,21 +52,8 @@ def side_by_side(
     near, far = colormap.depth_range(depth, percentile)
     parts = [image, colormap.color_depth(depth, near, far)]
     if legend:
-        parts.append(_legend(len(image), near, far))
+        parts.append(colormap.depth_legend(near, far, len(image)))
     return np.concatenate(parts, axis=1)
-
-
-def _legend(height: int, near: float, far: float) -> np.ndarray:
-    """(height, LEGEND_WIDTH, 3) uint8: the colors from near (top) to far, with metres."""
-    strip = np.full((height, LEGEND_WIDTH, 3), 255, np.uint8)
-    depth = 1 / np.linspace(1 / near, 1 / far, height)
-    strip[:, 6:20] = colormap.color_depth(depth, near, far)[:, None]
-    for row in np.linspace(12, height - 6, max(2, height // 60)).astype(int):
-        text = f"{depth[min(row, height - 1)]:.3g}m"
-        cv2.putText(
-            strip, text, (24, int(row)), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA
-        )
-    return strip
 
 
 def write_jpeg(path: Path, image: np.ndarray) -> Path:

@@ -61,7 +61,7 @@ def with_gaussians_at_depth(out: NetOutput, cameras: Cameras) -> NetOutput:
     if out.gaussians is None:
         return out
     T_cam_ref = out.T_cam_ref.clone()
-    T_cam_ref[..., 3] /= 1.0 if out.scale_factor is None else out.scale_factor[0]
+    T_cam_ref[..., 3] /= 1.0 if out.scale_factor is None else out.scale_factor[0].nan_to_num(1.0)
     size = float(pose_scales(T_cam_ref, cameras.T_cam_ref)[0])
     shrink = Similarity(np.eye(3), np.zeros(3), 1 / size)
     return replace(out, gaussians=moved(out.gaussians, shrink))

@@ -32,7 +32,7 @@ class GsPlyOptions(Options):
     gs_views_interval: int | None = option(
         1, Maybe(Whole(1)), "every n-th view's Gaussians; None: about twelve views"
     )
-    save_sh_dc_only: bool = option(False, Flag(), "one colour per Gaussian: no f_rest columns")
+    save_sh_dc_only: bool = option(False, Flag(), "one color per Gaussian: no f_rest columns")
     prune_border_gs: bool = option(True, Flag(), "leave out the images' borders")
     prune_by_depth_percent: float = option(
         0.9, Number(0, 1), "share of each view's Gaussians that stays, the nearest first"

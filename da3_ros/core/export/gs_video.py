@@ -62,10 +62,10 @@ class GsVideoOptions(Options):
         "way of the camera; None: `original` for given extrinsics, else `extend`",
     )
     color_mode: str = option(
-        "RGB+ED", Choice(COLOR_MODES), "what is shown: colours, depth as sum (D) or mean (ED)"
+        "RGB+ED", Choice(COLOR_MODES), "what is shown: colors, depth as sum (D) or mean (ED)"
     )
     vis_depth: str | None = option(
-        "hcat", Maybe(Choice(VIS_DEPTH)), "depth beside or below the colours, or left out"
+        "hcat", Maybe(Choice(VIS_DEPTH)), "depth beside or below the colors, or left out"
     )
     enable_tqdm: bool = option(True, Flag(), "a progress bar")
     output_name: str | None = option(

@@ -117,8 +117,24 @@ def export_running(
         paths += write(_world_prediction(plan, layers, source), plan, folder, tell)
     for name in mesh_formats:
         tell(name)
-        paths.append(_export_mesh(name, folder, mesh, source))
+        origin = _origin(mesh, window_origin(source.newest))
+        paths.append(export_mesh(name, folder, mesh, source.metadata(), origin))
     return paths
+
+
+def export_scene(
+    formats: str, folder: Path, scene: Scene, metadata: dict, origin: np.ndarray | None
+) -> list[Path]:
+    """Write the mesh formats of `formats` of a scene that was fused elsewhere.
+
+    metadata, origin: of the newest window, by `Source.metadata` and `window_origin`. Raises
+    `ExportError`.
+    """
+    mesh = _mesh(scene)
+    return [
+        export_mesh(name, folder, mesh, metadata, _origin(mesh, origin))
+        for name in split_all_formats(formats)[1]
+    ]
 
 
 def _world_prediction(plan: ExportPlan, layers: Sequence[int], source: Source) -> Prediction:
@@ -130,8 +146,8 @@ def _world_prediction(plan: ExportPlan, layers: Sequence[int], source: Source) -
     layers = _checked_layers(layers, plan, preset)
     if not layers and not any(name in NEED_NETWORK for name in plan):
         return newest.to_prediction()
-    if "gs_video" in plan:
-        plan["gs_video"].check_views(len(newest.window.frames))
+    for options in plan.values():
+        options.check_views(len(newest.window.frames))
     check_network("-".join(plan), preset)
     gaussians = any(name in NEED_GAUSSIANS for name in plan)
     return source.runner.look_again(newest, gaussians=gaussians, layers=layers)
@@ -157,19 +173,26 @@ def _mesh(scene: Scene) -> Mesh:
         raise ExportError(str(error)) from error
 
 
-def _export_mesh(name: str, folder: Path, mesh: Mesh, source: Source) -> Path:
+def export_mesh(name: str, folder: Path, mesh: Mesh, metadata: dict, origin: np.ndarray) -> Path:
+    """Write `mesh_ply` or `mesh_glb`. origin: of a glb file, in the world, m."""
     path = folder / f"mesh{MESH_FORMATS[name]}"
     if name == "mesh_ply":
         mesh.save_ply(path)
         return path
-    mesh.save_glb(path, metadata=source.metadata(), origin=_origin(mesh, source.newest))
+    mesh.save_glb(path, metadata=metadata, origin=origin)
     return path
 
 
-def _origin(mesh: Mesh, newest: WindowDepth | None) -> np.ndarray:
+def window_origin(newest: WindowDepth | None) -> np.ndarray | None:
+    """(3,) m, the origin of a window's points in a far world; None of one that is not metric."""
+    if newest is None or not newest.is_metric or newest.window.T_world_cam is None:
+        return None
+    return float32_origin(newest.window.T_world_cam[list(newest.window.views), :3, 3])
+
+
+def _origin(mesh: Mesh, of_window: np.ndarray | None) -> np.ndarray:
     """In a far world the origin of the newest window's points, where the mesh shall lie, too."""
     origin = float32_origin(mesh.vertices)
-    if newest is None or not newest.is_metric or newest.window.T_world_cam is None:
+    if of_window is None:
         return origin
-    of_window = float32_origin(newest.window.T_world_cam[list(newest.window.views), :3, 3])
     return of_window if np.abs(of_window - origin).max() < 10 * FAR else origin

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from da3_ros.core.files.mesh_bounds import LARGEST_POLYGON
+
 
 def triangles_of(points: np.ndarray, counts: np.ndarray, corners: np.ndarray) -> np.ndarray:
     """(F, 3) int64 triangles of flat polygons, anticlockwise as they are.
@@ -15,6 +17,11 @@ def triangles_of(points: np.ndarray, counts: np.ndarray, corners: np.ndarray) ->
     counts, corners = np.asarray(counts).astype(np.int64), np.asarray(corners).astype(np.int64)
     if len(corners) and not (corners.min() >= 0 and corners.max() < len(points)):
         raise ValueError(f"faces name vertices outside 0..{len(points) - 1}")
+    if counts.max(initial=0) > LARGEST_POLYGON:
+        raise ValueError(
+            f"a polygon has {counts.max():,} corners, at most {LARGEST_POLYGON:,} are split; "
+            "triangulate the mesh before"
+        )
     if (counts == 3).all():
         return corners.reshape(-1, 3)
     first = np.cumsum(counts) - counts

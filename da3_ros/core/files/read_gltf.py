@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+
+from da3_ros.core.files.mesh_bounds import LARGEST_JSON, MeshBounds
 
 _TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
@@ -31,13 +34,13 @@ _HARMLESS = (
 """Extensions that a file may require and that leave geometry as it is."""
 
 
-def read_glb(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def read_glb(path: Path, bounds: MeshBounds) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Vertices (V, 3) float64, faces (F, 3) int64, vertex colors (V, 3) uint8 sRGB or None.
 
     A file with `T_world_gltf` in its scene's extras (those that this package writes) comes out in
     that world frame; others in glTF's own. Raises ValueError naming what cannot be read.
     """
-    return _Scene(*_chunks(path.read_bytes())).read()
+    return _Scene(*_chunks(path.read_bytes()), bounds).read()
 
 
 def _chunks(data: bytes) -> tuple[dict, bytes]:
@@ -45,6 +48,8 @@ def _chunks(data: bytes) -> tuple[dict, bytes]:
     if data[:4] != b"glTF" or len(data) < 20 or int.from_bytes(data[4:8], "little") != 2:
         raise ValueError("it is no binary glTF 2.0 file")
     length = int.from_bytes(data[12:16], "little")
+    if length > LARGEST_JSON:
+        raise ValueError(f"its description has {length >> 20} MB, at most {LARGEST_JSON >> 20}")
     tree = json.loads(data[20 : 20 + length])
     if not isinstance(tree, dict):
         raise ValueError("its JSON is no object")
@@ -52,8 +57,11 @@ def _chunks(data: bytes) -> tuple[dict, bytes]:
 
 
 class _Scene:
-    def __init__(self, tree: dict, binary: bytes):
-        self.tree, self.binary = tree, binary
+    """taken: how much of each bound is used."""
+
+    def __init__(self, tree: dict, binary: bytes, bounds: MeshBounds):
+        self.tree, self.binary, self.bounds = tree, binary, bounds
+        self.taken: Counter[str] = Counter()
 
     def read(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         self._refuse_extensions()
@@ -91,6 +99,7 @@ class _Scene:
     def _walk(self, index: int, T_world_parent: np.ndarray, parts: list, depth: int) -> None:
         if depth > len(self.tree["nodes"]):
             raise ValueError("its nodes form a circle")
+        self._take("instances", 1)  # a node of nothing, too: branches that meet multiply
         node = self.tree["nodes"][index]
         T_world_node = T_world_parent @ _matrix(node)
         if "mesh" in node:
@@ -106,11 +115,15 @@ class _Scene:
             self._walk(child, T_world_node, parts, depth + 1)
 
     def _add(self, primitive: dict, T_world_node: np.ndarray, parts: list) -> None:
+        self._take("instances", 1)
         mode = primitive.get("mode", _TRIANGLES)
         if mode not in (_TRIANGLES, _STRIP, _FAN) or "POSITION" not in primitive["attributes"]:
             return  # points and lines
+        count = self._count(primitive["attributes"]["POSITION"])
+        corners = self._count(primitive["indices"]) if "indices" in primitive else count
+        self._take("vertices", count)
+        self._take("triangles", corners // 3 if mode == _TRIANGLES else max(corners - 2, 0))
         positions = self._accessor(primitive["attributes"]["POSITION"])
-        count = len(positions)
         order = np.arange(count)
         if "indices" in primitive:
             order = self._accessor(primitive["indices"])[:, 0].astype(np.int64)
@@ -120,21 +133,31 @@ class _Scene:
         if np.linalg.det(T_world_node[:3, :3]) < 0:
             faces = faces[:, ::-1]  # a mirror turns fronts into backs
         color = primitive["attributes"].get("COLOR_0")
+        if color is not None and self._count(color) != count:
+            raise ValueError(f"it has {self._count(color)} colors for {count} vertices")
         linear = None if color is None else self._accessor(color, is_share=True)[:, :3]
         parts.append((positions @ T_world_node[:3, :3].T + T_world_node[:3, 3], faces, linear))
+
+    def _take(self, what: str, count: int) -> None:
+        self.taken[what] += count
+        self.bounds.check(what, self.taken[what])
+
+    def _count(self, index: int) -> int:
+        count = int(self.tree["accessors"][index]["count"])
+        if count < 0:
+            raise ValueError("an accessor has an impossible count")
+        return count
 
     def _accessor(self, index: int, is_share: bool = False) -> np.ndarray:
         """(n, width) float64; integers that are normalised, or `is_share`, as shares of 1."""
         accessor = self.tree["accessors"][index]
         kind, width = np.dtype(_TYPES[accessor["componentType"]]), _WIDTHS[accessor["type"]]
-        count = int(accessor["count"])
-        if count < 0 or count > 1 << 32:
-            raise ValueError("an accessor has an impossible count")
+        count = self._count(index)
         if "bufferView" in accessor:
             offset = accessor.get("byteOffset", 0)
             values = self._view(accessor["bufferView"], offset, kind, width, count)
         else:
-            values = np.zeros((count, width), kind) if count * width < 1 << 28 else None
+            values = np.zeros((count, width), kind)
         if "sparse" in accessor:
             values = values.copy()
             sparse = accessor["sparse"]

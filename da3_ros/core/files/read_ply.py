@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from da3_ros.core.files.mesh_bounds import MeshBounds
 from da3_ros.core.files.polygons import triangles_of
 
 _TYPES = {
@@ -35,14 +36,16 @@ class _Element:
     properties: list[_Property]
 
 
-def read_ply(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+def read_ply(path: Path, bounds: MeshBounds) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Vertices (V, 3) float64, faces (F, 3) int64, vertex colors (V, 3) uint8 sRGB or None.
 
     Polygons become triangles; per-face values (texture coordinates, colors) are left out.
-    Raises ValueError for what is no PLY, holds no faces, or ends early.
+    Raises ValueError for what is no PLY, holds no faces, ends early, or is beyond the bounds.
     """
     data = path.read_bytes()
     encoding, elements, start = _header(data)
+    if encoding == "ascii":
+        bounds.check("text_bytes", len(data))
     body = data[start:].split() if encoding == "ascii" else memoryview(data)[start:]
     read = _read_text if encoding == "ascii" else _read_binary
     found, at = {}, 0
@@ -50,6 +53,7 @@ def read_ply(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         # Every value takes a byte and more: a count that cannot be is found before memory is asked.
         if element.count * max(1, len(element.properties)) > len(body):
             raise ValueError(f"it ends before its {element.count} elements '{element.name}'")
+        bounds.check("vertices" if element.name == "vertex" else "triangles", element.count)
         found[element.name], at = read(body, at, element, _ENCODINGS[encoding])
     if "face" not in found and "tristrips" in found:
         raise ValueError("its triangle strips are not read; convert it to a PLY of faces")
@@ -61,6 +65,8 @@ def read_ply(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     corners = next((c for c in lists if c is not None), None)
     if corners is None:
         raise ValueError("it holds no triangles")
+    counts = np.asarray(corners[0])
+    bounds.check("triangles", int(np.maximum(counts.astype(np.int64) - 2, 0).sum()))
     return points, triangles_of(points, *corners), _colors(vertices)
 
 

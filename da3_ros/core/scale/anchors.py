@@ -67,6 +67,11 @@ class AnchorStore:
         with self._lock:
             self._held.append(anchors)
 
+    def since(self, stamp_ns: int) -> list[Anchors]:
+        """Those of this stamp and later ones."""
+        with self._lock:
+            return [anchors for anchors in self._held if anchors.stamp_ns >= stamp_ns]
+
     def clear(self) -> None:
         """Forget all, as after a jump back in time."""
         with self._lock:

@@ -122,7 +122,8 @@ def _solve(columns, values, weight, penalty) -> np.ndarray:
 
 def _trust(rest: np.ndarray) -> np.ndarray:
     """(P,) 0..1: what lies far from the others counts little (Cauchy)."""
-    unit = 2 * max(1.4826 * np.median(np.abs(rest)), 0.01)
+    middle = len(rest) // 2
+    unit = 2 * max(1.4826 * np.partition(np.abs(rest), middle)[middle], 0.01)
     return 1 / (1 + (rest / unit) ** 2)
 
 

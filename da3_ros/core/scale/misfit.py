@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from da3_ros.core import poses
 from da3_ros.core.frame import Frame
-from da3_ros.core.scale.points import Sightings, refine, residuals_of, split
+from da3_ros.core.scale.points import Sightings, newton_step, residuals_of, split
 
 STEP_S = 0.01
 STEP_FOCAL = 0.01
@@ -89,14 +89,13 @@ class MisfitWatch:
         if np.isfinite(sightings.seen_at[..., 0]).sum() < FEWEST or len(frames) < 2:
             return Misfit()
         changed = (_later(frames, view, sightings, STEP_S), _longer(sightings, 1 + STEP_FOCAL))
-        columns, wanted = _effects(sightings, changed, w)
+        columns, wanted, change = _effects(sightings, changed, w)
         steps, sigma = _fit(columns, wanted)
         if np.median(np.abs(wanted - columns @ steps)) > EXPLAINED * np.median(np.abs(wanted)):
             steps, sigma = np.zeros(2), np.full(2, np.inf)
         self._found.append(np.where(np.isfinite(sigma), steps, np.nan))
         own = np.where(np.abs(steps) > SURE * sigma, steps, 0.0)
         lasting = self._lasting()
-        change = np.stack([_change(other, w) for other in changed])
         found = _misfit(lasting, change, lasting=True), _misfit(own, change, lasting=False)
         return max(found, key=lambda misfit: misfit.bias)
 
@@ -116,21 +115,25 @@ def _misfit(steps: np.ndarray, change: np.ndarray, *, lasting: bool) -> Misfit:
     return Misfit(-float(steps[0]) * STEP_S, -float(steps[1]) * STEP_FOCAL, bias, lasting)
 
 
-def _effects(sightings: Sightings, changed, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(S, 2) how far each change moves the sightings across their lines, and (S,) what would
-    bring them there."""
+def _effects(
+    sightings: Sightings, changed, w: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What each of two changes does, to first order.
+
+    Returns (S, 2) how far it moves the sightings across their lines; (S,) what would bring them
+    there; (2, P) ln of the inverse depth that then fits over w, NaN where there is none.
+    """
     residual, slope = residuals_of(sightings, w)
     _, across = split(residual, slope)
     seen = np.isfinite(across)
-    moved = [split(residuals_of(other, w)[0], slope)[1] - across for other in changed]
-    return np.stack([m[seen] for m in moved], axis=1), -across[seen]
-
-
-def _change(sightings: Sightings, w: np.ndarray) -> np.ndarray:
-    """(P,) ln of the inverse depth of changed sightings over w; NaN where there is none."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        change = np.log(refine(sightings, w, iterations=2) / w)
-    return np.where(np.isfinite(change), change, np.nan)
+    moved, change = [], []
+    for other in changed:
+        residual, other_slope = residuals_of(other, w)
+        moved.append((split(residual, slope)[1] - across)[seen])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            change.append(np.log1p(newton_step(residual, other_slope) / w))
+    change = np.stack(change)
+    return np.stack(moved, axis=1), -across[seen], np.where(np.isfinite(change), change, np.nan)
 
 
 def _fit(columns: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

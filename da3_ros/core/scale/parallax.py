@@ -20,6 +20,10 @@ FEWEST_CELLS = 4
 ENOUGH_SIGHTINGS = 40
 """Fewer say nothing of the poses."""
 
+PERIOD_NS = 2_000_000_000
+"""Points are sought afresh in the first window of each period of stamps: none drifts for long, and
+what a window says depends on the seconds before it alone, wherever a recording begins."""
+
 
 class Parallax:
     """Remembers points and what did not fit them from window to window.
@@ -33,6 +37,7 @@ class Parallax:
     def clear(self) -> None:
         """Forget everything, as after a jump back in time."""
         self._tracker, self._watch = Tracker(), MisfitWatch()
+        self._period: int | None = None
         self.misfit = Misfit()
 
     def leave_out(self) -> None:
@@ -44,6 +49,9 @@ class Parallax:
 
         min_baseline: m; no points when no other view is as far away.
         """
+        period, self._period = self._period, window.stamp_ns // PERIOD_NS
+        if period != self._period:
+            self._tracker.clear()
         self._tracker.follow(window.frames)
         sightings = Sightings.of(window, view, self._tracker)
         w = refine(sightings)

@@ -156,11 +156,16 @@ def refine(
     w = _start(turned, moved, seen_at) if start is None else start
     for _ in range(iterations):
         residual, slope = _residuals(turned, moved, seen_at, w)
-        weight = _weight(np.linalg.norm(residual, axis=-1))
-        down = np.nansum(weight * np.sum(slope * residual, axis=-1), axis=0)
-        curve = np.nansum(weight * np.sum(slope**2, axis=-1), axis=0)
-        w = w + np.where(curve > 0, down / np.maximum(curve, 1e-12), 0.0)
+        w = w + newton_step(residual, slope)
     return w
+
+
+def newton_step(residual: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """(P,) by which inverse depths go down the robust cost; both (V, P, 2), `residuals_of`."""
+    weight = _weight(np.linalg.norm(residual, axis=-1))
+    down = np.nansum(weight * np.sum(slope * residual, axis=-1), axis=0)
+    curve = np.nansum(weight * np.sum(slope**2, axis=-1), axis=0)
+    return np.where(curve > 0, down / np.maximum(curve, 1e-12), 0.0)
 
 
 def residuals_of(sightings: Sightings, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -164,7 +164,7 @@ def _new_corners(gray: np.ndarray, taken: np.ndarray, usable: np.ndarray | None)
     is_peak &= (strength > MIN_CORNER) & (free > 0)
     border = 4
     is_peak[:border] = is_peak[-border:] = is_peak[:, :border] = is_peak[:, -border:] = False
-    rows, columns = np.nonzero(is_peak)
+    rows, columns = np.divmod(np.flatnonzero(is_peak), is_peak.shape[1])
     corners = np.stack([columns, rows], axis=1).astype(np.float32) * 2 + np.float32(0.5)
     if usable is not None:
         kept = _at(usable, corners) > 0

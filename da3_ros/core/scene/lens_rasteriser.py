@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.scene.lens_view import LensView
 from da3_ros.core.scene.rasteriser import EDGE_TOLERANCE, in_view, longest_first, spans
 
@@ -27,6 +27,8 @@ _AT_ONCE = 4096  # triangles; temporaries then stay in a core's cache
 _ROWS_AT_ONCE = 16384
 _LEVELS = 24
 """Splits after which what is left lies on the rim of the lens, or at the camera itself."""
+MOST_PIECES = 1 << 20
+"""Pieces of triangles at once, 200 MB: real lenses need some thousand, wild coefficients no end."""
 
 
 def rasterise(
@@ -152,6 +154,11 @@ def _split(large: np.ndarray, view: LensView) -> tuple[np.ndarray, np.ndarray, n
         sags.append(sag[ready])
         # On the rim of the lens a corner has no pixel, however small the piece.
         again = ~ready & ~(np.isnan(longest) & (radius < view.speck))
+        if 4 * np.count_nonzero(again) > MOST_PIECES:
+            raise CameraError(
+                "the lens bends straight lines without end, which cannot be drawn: check the "
+                f"coefficients D ({view.camera.distortion_model})"
+            )
         owner, pieces = np.repeat(owner[again], 4), _quarters(pieces[again])
         if len(owner) == 0:
             break

@@ -13,10 +13,12 @@ import trimesh
 from da3_ros.core import far_world, poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.files.gltf import TRIANGLES, Z_UP_TO_Y_UP, Primitive, write_glb
+from da3_ros.core.files.mesh_bounds import DEFAULT_BOUNDS, MeshBounds
 from da3_ros.core.files.ply import colored_points, write_ply
 from da3_ros.core.files.read_gltf import read_glb
 from da3_ros.core.files.read_ply import read_ply
 from da3_ros.core.scene.render_depth import render_depth
+from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain
 
 SUFFIXES = (".ply", ".obj", ".glb")
 _PARSER_ERRORS = (
@@ -60,24 +62,28 @@ class Mesh:
         object.__setattr__(self, "faces", faces)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Mesh:
+    def load(cls, path: str | os.PathLike, bounds: MeshBounds = DEFAULT_BOUNDS) -> Mesh:
         """Read a PLY, OBJ or GLB file; the parts of a scene become one mesh.
 
         Coordinates are taken as they are: metres in the world frame. A GLB file of this package
-        says where its world is (`T_world_gltf`) and comes back as it was. Raises `MeshError`.
+        says where its world is (`T_world_gltf`) and comes back as it was. bounds: how much is
+        read; larger files are refused before memory is asked for. Raises `MeshError`.
         """
         path = Path(path)
+        called = plain(str(path), LONGEST_PATH)
         if path.suffix.lower() not in SUFFIXES:
-            raise MeshError(f"{path}: mesh files end in {', '.join(SUFFIXES)}")
-        if not path.is_file():
-            raise MeshError(f"{path}: no such file")
+            raise MeshError(f"{called}: mesh files end in {', '.join(SUFFIXES)}")
+        if not os.path.isfile(path):
+            raise MeshError(f"{called}: no such file")
         try:
-            vertices, faces, colors = _READERS[path.suffix.lower()](path)
+            bounds.check("file_bytes", path.stat().st_size)
+            vertices, faces, colors = _READERS[path.suffix.lower()](path, bounds)
             if len(faces) == 0:
                 raise MeshError("it holds no triangles")
             return cls(vertices, faces, colors)
         except _PARSER_ERRORS as error:
-            raise MeshError(f"{path} cannot be read as a mesh: {error}") from error
+            reason = plain(str(error), LONGEST_SENTENCE // 2)
+            raise MeshError(f"{called} cannot be read as a mesh: {reason}") from error
 
     def save_ply(self, path: str | os.PathLike) -> None:
         """Binary PLY with colors; x, y, z are float32, or float64 far from the world's origin."""
@@ -135,8 +141,12 @@ class Mesh:
         return render_depth(self, transform, calibration, cull_faces, add_alpha)
 
 
-def _read_obj(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    loaded = trimesh.load(path, force="mesh", process=False)
+def _read_obj(path: Path, bounds: MeshBounds) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    bounds.check("text_bytes", path.stat().st_size)
+    # Materials name other files, pictures too, anywhere on the disk.
+    loaded: trimesh.Trimesh = trimesh.load(path, force="mesh", process=False, skip_materials=True)
+    bounds.check("vertices", len(getattr(loaded, "vertices", ())))
+    bounds.check("triangles", len(getattr(loaded, "faces", ())))
     if len(getattr(loaded, "faces", ())) == 0:
         raise ValueError("it holds no triangles")
     has_colors = loaded.visual.kind == "vertex"

@@ -45,8 +45,8 @@ def draw(q: np.ndarray, faces: np.ndarray, size: tuple[int, int], cull_faces: bo
         for first in range(0, len(faces), _AT_ONCE):
             # (3, 3, n): corner, component, triangle
             corners = q.take(faces[first : first + _AT_ONCE].T, axis=0).transpose(0, 2, 1)
-            triangles, *rows = _setup(np.ascontiguousarray(corners), size, cull_faces)
-            owner, row, low, length = spans(triangles, *rows, size[1])
+            triangles, first_row, count = _setup(np.ascontiguousarray(corners), size, cull_faces)
+            owner, row, low, length = spans(triangles, first_row, count, size[1])
             a, b, c = triangles[owner, 3].T
             value = a * low + (b * row.astype(np.float32) + c)
             _draw(inverse_depth, row * size[1] + low.astype(np.int64), length, value, a)

@@ -10,6 +10,7 @@ import numpy as np
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import SceneConfig
+from da3_ros.core.point_cloud import one_per_cell
 from da3_ros.core.scene.mesh import Mesh, MeshError
 from da3_ros.core.scene.surface import extract_mesh, surface_points
 from da3_ros.core.scene.tsdf import TsdfVolume
@@ -53,9 +54,29 @@ class Scene:
             self._volume.integrate(depth, T_world_cam, camera, image, conf)
             self._frames += 1
 
-    def cloud(self) -> tuple[np.ndarray, np.ndarray]:
-        """Points (n, 3) float64 of the fused surface, metres, and colors (n, 3) uint8."""
-        return surface_points(self._snapshot())
+    def save_map(self, path: str | os.PathLike) -> None:
+        """Write the map, as `add_map` reads it."""
+        volume = self._snapshot()
+        np.savez(path, frames=self._frames, **volume.arrays())
+
+    def add_map(self, path: str | os.PathLike) -> None:
+        """Fuse a map that was saved, of the same voxels, into this one."""
+        with np.load(path) as arrays:
+            held = dict(arrays)
+        with self._lock:
+            self._frames += int(held.pop("frames"))
+            self._volume.add(held)
+
+    def cloud(self, step: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Points (n, 3) float64 of the fused surface, metres, and colors (n, 3) uint8.
+
+        step: one point per cube of so many voxels' edge.
+        """
+        points, colors = surface_points(self._snapshot())
+        if step > 1:
+            kept = one_per_cell(points, step * self.config.voxel_size)
+            points, colors = points[kept], colors[kept]
+        return points, colors
 
     def build_mesh(self) -> Mesh:
         """Make the map's surface the mesh that `render_depth` shows.

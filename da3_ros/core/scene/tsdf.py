@@ -39,6 +39,7 @@ class TsdfVolume:
         self.truncation = truncation * voxel_size
         self.max_range = max_range
         self.blocks = VoxelBlocks(max_blocks, device)
+        self._centre = torch.zeros(3, dtype=torch.float64, device=self.blocks.device)
         self._local = local_voxels(self.blocks.device) * voxel_size
 
     def integrate(
@@ -59,8 +60,41 @@ class TsdfVolume:
         with one_thread():
             self._fuse(_View(depth, T_world_cam, camera, image, conf, self.blocks.device))
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All that is known, for `add`: blocks and the place that distances are measured from."""
+        b = self.blocks
+        held = {"coords": b.coords, "tsdf": b.tsdf, "weight": b.weight, "color": b.color}
+        return {name: t.cpu().numpy() for name, t in held.items()} | {
+            "centre": self._centre.cpu().numpy(),
+            "dropped": np.int64(b.dropped),
+        }
+
+    def add(self, arrays: dict[str, np.ndarray]) -> None:
+        """Fuse what another volume of the same voxels knows: the weighted mean of both, which is
+        what one volume would hold that had seen all; but free space reaches only into blocks that
+        the other one has.
+        """
+        device = self.blocks.device
+        other = {name: torch.as_tensor(values, device=device) for name, values in arrays.items()}
+        self._centre = other["centre"]
+        self.blocks.dropped += int(other["dropped"])
+        if not len(other["coords"]):
+            return
+        self.blocks.recentre(self._centre)
+        self.blocks.allocate(other["coords"], self._centre)
+        rows = self.blocks.find(other["coords"])
+        kept = rows >= 0
+        rows, weight = rows[kept], other["weight"][kept]
+        total = self.blocks.weight[rows] + weight
+        share = weight / total.clamp(min=1e-6)
+        for mine, name in ((self.blocks.tsdf, "tsdf"), (self.blocks.color, "color")):
+            old, new = mine[rows].float(), other[name][kept].float()
+            part = share[..., None] if name == "color" else share
+            mine[rows] = (old + part * (new - old)).to(mine.dtype)
+        self.blocks.weight[rows] = total.clamp(max=MAX_WEIGHT)
+
     def _fuse(self, view: _View) -> None:
-        centre = view.T_world_cam[:3, 3] / (SIDE * self.voxel_size)
+        centre = self._centre = view.T_world_cam[:3, 3] / (SIDE * self.voxel_size)
         self.blocks.recentre(centre)
         self.blocks.allocate(self._touched(view), centre)
         if self.blocks.count == 0:

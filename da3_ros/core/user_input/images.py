@@ -129,7 +129,8 @@ def _read_resized(source, name: str, process_res: int, method: str, upright: boo
         pixels, is_turned = _from_file(Path(source), name, upright)
     else:
         pixels = read_rgb(source, name)
-    plan = preprocess.plan_resize(*pixels.shape[:2], process_res, method)
+    height, width = pixels.shape[:2]
+    plan = preprocess.plan_resize(height, width, process_res, method)
     return plan.image(pixels), plan, is_turned
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from da3_ros.net.plain_text import plain
+
 LONGEST_SHOWN = 60
 """Characters of a wrong value that a sentence repeats."""
 
@@ -245,6 +247,9 @@ class Options:
             value = known.kind.check(known.name, getattr(self, known.name))
             object.__setattr__(self, known.name, value)
 
+    def check_views(self, count: int) -> None:
+        """`OptionError` if the values do not go with a prediction of `count` views."""
+
     @classmethod
     def declared(cls) -> list[Option]:
         """All options, in the order in which they are declared."""
@@ -269,4 +274,4 @@ def shown(value: Any, longest: int = LONGEST_SHOWN) -> str:
         text = " ".join(repr(value).split())
     except (RecursionError, ValueError):
         text = f"a {type(value).__name__}"
-    return text if len(text) <= longest else text[: longest - 3] + "..."
+    return plain(text, longest)

@@ -8,22 +8,31 @@ import re
 from array import array
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
 from rclpy.serialization import deserialize_message
 from rosbags.interfaces import Connection, QosDurability
-from rosbags.rosbag2 import Reader, StoragePlugin, Writer
+from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from da3_ros.ros.bags.bag_files import BagError, find_files
-from da3_ros.ros.bags.mcap_scan import McapScan
-from da3_ros.ros.bags.storage import DAMAGE, mend, open_storage, unpack_message
+from da3_ros.ros.bags.damage import DAMAGE
+from da3_ros.ros.bags.storage import Storage, mend, open_storage, unpack_message
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
 CDR = "cdr"
 """The encoding of ROS messages; other tools put JSON and others beside them."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """A part of a bag, in recording time: from `start_ns` on, before `stop_ns`; None: no end."""
+
+    start_ns: int | None = None
+    stop_ns: int | None = None
 
 
 def message_class(name: str) -> type | None:
@@ -53,13 +62,14 @@ def is_latched(connection: Connection) -> bool:
 class BagReader:
     """An open bag, as a context manager. `path`: the folder or one .mcap or .db3 file of it.
 
-    notes: what was odd about its files, in sentences. Raises `BagError` in one sentence.
+    notes: what was odd about its files, in sentences; more may come while they are read. Raises
+    `BagError` in one sentence.
     """
 
     def __init__(self, path: str | Path):
         self._path = Path(path)
         self.notes: list[str] = []
-        self._storages: list[Reader | McapScan] = []
+        self._storages: list[Storage] = []
         self._connections: dict[tuple[str, str], Connection] = {}
 
     def __enter__(self) -> BagReader:
@@ -102,14 +112,15 @@ class BagReader:
         return sum(c.msgcount for c in self.connections if c.topic == topic)
 
     def raw_messages(
-        self, connections: list[Connection]
+        self, connections: list[Connection], span: Span = Span()
     ) -> Iterator[tuple[Connection, int, bytes]]:
         """Connection, time in ns and serialized message, in order of time.
 
-        Raises `BagError` where a file is damaged.
+        What lies in a damaged part of an MCAP file is left out, and `notes` says so. Raises
+        `BagError` where nothing behind the damage can be read.
         """
         wanted = {(c.topic, c.msgtype): c for c in connections}
-        files = [self._messages_of(storage, wanted) for storage in self._storages]
+        files = [self._messages_of(storage, wanted, span) for storage in self._storages]
         try:
             for time_ns, connection, raw in heapq.merge(*files, key=itemgetter(0)):
                 if connection:
@@ -119,18 +130,25 @@ class BagReader:
         except DAMAGE as error:
             raise BagError(f"bag {self._path} is damaged: {error}{mend(self._path)}") from error
 
-    def messages(self, *topics: str) -> Iterator[tuple[str, int, object]]:
+    def messages(self, *topics: str, span: Span = Span()) -> Iterator[tuple[str, int, object]]:
         """Topic, time in ns and message of the topics named."""
         connections = [c for c in self.connections if c.topic in topics]
         classes = {c.id: message_class(c.msgtype) for c in connections}
         connections = [c for c in connections if classes[c.id]]
-        for connection, time_ns, raw in self.raw_messages(connections):
+        for connection, time_ns, raw in self.raw_messages(connections, span):
             try:
                 msg = deserialize_message(raw, classes[connection.id])
-            except RuntimeError as error:  # RMWError
-                sentence = f"bag {self._path} is damaged: {connection.topic} holds no messages"
-                raise BagError(sentence) from error
+            except RuntimeError:  # RMWError
+                self._note(
+                    f"bag {self._path} is damaged: {connection.topic} holds bytes that are no "
+                    "messages; they are left out"
+                )
+                continue
             yield connection.topic, time_ns, msg
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     def _add(self, path: Path, stack: ExitStack, *, is_only: bool) -> None:
         """Open one file; of several, one that cannot be read costs its own part only."""
@@ -154,13 +172,13 @@ class BagReader:
                 self.notes.append(f"{c.topic} is not read: it holds {encoding}, not ROS messages")
 
     def _messages_of(
-        self, storage: Reader | McapScan, wanted: dict[tuple[str, str], Connection]
+        self, storage: Storage, wanted: dict[tuple[str, str], Connection], span: Span
     ) -> Iterator[tuple[int, Connection | None, bytes]]:
         yield storage.start_time, None, b""  # so that a file is not read before its time
         own = [c for c in storage.connections if (c.topic, c.msgtype) in wanted]
         own = [c for c in own if c.ext.serialization_format == CDR]
         if own:
-            for connection, time_ns, raw in storage.messages(own):
+            for connection, time_ns, raw in storage.messages(own, span.start_ns, span.stop_ns):
                 yield time_ns, wanted[connection.topic, connection.msgtype], raw
 
 
@@ -184,6 +202,11 @@ class BagWriter:
 
     def __exit__(self, *_) -> None:
         self._writer.close()
+
+    def write_raw(self, topic: str, time_ns: int, cls: type, raw: bytes) -> None:
+        """Append one message as another writer of this kind has written it."""
+        connection = self._connections.get(topic) or self._add(topic, cls)
+        self._writer.write(connection, time_ns, raw)
 
     def write(self, topic: str, time_ns: int, msg) -> None:
         """Append one message."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from nav_msgs.msg import Path
+from sensor_msgs.msg import CompressedImage
 
 from da3_ros.ros.bags.bag import BagWriter
 
 NAME = "da3"
 """Of the node: `~/depth/image` is /da3/depth/image."""
+PATH = f"/{NAME}/path"
 
 
 class BagPublisher:
@@ -32,6 +34,7 @@ class BagNode:
 
     now_ns: recording time of what is written next. leave_out: topics such as `points`
     that nobody wants. Every path holds all paths before it: only the last is written, by `close`.
+    Compressed pictures are not written: the bag has them whole.
     """
 
     def __init__(self, bag: BagWriter, leave_out: Collection[str] = ()):
@@ -43,7 +46,7 @@ class BagNode:
     def create_publisher(self, kind: type, topic: str, *_, **__) -> BagPublisher:
         """A publisher of `~/topic`."""
         name = topic.replace("~", f"/{NAME}", 1)
-        if name in self._leave_out:
+        if name in self._leave_out or kind is CompressedImage:
             return BagPublisher(None)
         if kind is Path:
             return BagPublisher(lambda msg: self._keep(name, msg))

@@ -20,7 +20,7 @@ from nav_msgs.msg import Odometry
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
-from da3_ros.ros.bags.bag import BagError, BagReader
+from da3_ros.ros.bags.bag import BagError, BagReader, Span
 from da3_ros.ros.bags.find_camera import is_static
 from da3_ros.ros.inputs.pose_source import odometry_transform
 from da3_ros.ros.inputs.tf_buffer import (
@@ -55,6 +55,11 @@ class _Track:
 
     def __init__(self):
         self._samples: list[_Sample] = []
+
+    @property
+    def times(self) -> list[tuple[int, int]]:
+        """Of each sample its stamp and when it was recorded."""
+        return [(s.stamp_ns, s.time_ns) for s in self._samples]
 
     def add(self, sample: _Sample) -> None:
         insort(self._samples, sample, key=_stamp)
@@ -97,8 +102,9 @@ class BagPoses:
     """Poses of images from an open bag that nobody else reads from; answers as a `PoseSource`.
 
     topics: of transforms, those of static ones included. odometry: topic, or the only one there.
-    ahead_ns: how late after its image, in recording time, a transform may have come. refused:
-    sentences on transforms that are none. missed: images without a pose, by cause.
+    ahead_ns: how late after its image, in recording time, a transform may have come. start_ns: of
+    images that will be asked for; None: of the whole bag. refused: sentences on transforms that
+    are none. missed: images without a pose, by cause.
 
     Raises `BagError` when the parameters want odometry and the bag has none, or several.
     """
@@ -111,12 +117,14 @@ class BagPoses:
         *,
         odometry: str = "",
         ahead_ns: int = AHEAD_NS,
+        start_ns: int | None = None,
     ):
         self.refused: dict[str, None] = {}
         self.missed: Counter[str] = Counter()
         self._bag = bag
         self._config = config
         self._ahead_ns = max(ahead_ns, AHEAD_NS)
+        self._span = Span(None if start_ns is None else start_ns - CACHE_NS)
         self._now_ns = self._read_to_ns = 0
         self._tracks: dict[str, _Track] = {}
         self._parents: dict[str, set[str]] = {}
@@ -124,6 +132,10 @@ class BagPoses:
         self._read: deque[tuple[str, _Sample]] = deque()
         self._odometry_child = ""
         self._coming = self._open(topics, odometry)
+
+    def known_until_ns(self) -> int:
+        """Of two clocks of images the one near the recording time is right."""
+        return self._now_ns
 
     def read_until(self, time_ns: int) -> None:
         """Make all poses known that images recorded at `time_ns` need."""
@@ -136,6 +148,12 @@ class BagPoses:
             for transform in _transforms(recorded[1], self._odometry_child):
                 self._take(self._read_to_ns, transform)
         self._forget(time_ns - CACHE_NS)
+
+    @property
+    def memory(self) -> dict[str, list[tuple[int, int]]]:
+        """Stamp and recording time of the transforms that are known of each moving frame."""
+        tracks = {child: track.times for child, track in self._tracks.items()}
+        return {child: times for child, times in tracks.items() if times}
 
     def start_over(self) -> None:
         """Image stamps jumped back: forget what was recorded before."""
@@ -218,7 +236,8 @@ class BagPoses:
         for _, time_ns, msg in self._bag.messages(*filter(is_static, topics)):
             for transform in _transforms(msg, self._odometry_child):
                 self._take_static(time_ns, transform)
-        return ((time_ns, msg) for _, time_ns, msg in self._bag.messages(*moving))
+        recorded = self._bag.messages(*moving, span=self._span)
+        return ((time_ns, msg) for _, time_ns, msg in recorded)
 
     def _take_static(self, time_ns: int, transform: TransformStamped) -> None:
         sample = self._sample(time_ns, transform)

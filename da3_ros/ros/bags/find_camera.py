@@ -26,13 +26,19 @@ NO_TRANSFORMS = (
 
 @dataclass(frozen=True)
 class Choice:
-    """Topics and fixed frame that the user has chosen; what is empty is found."""
+    """Topics and fixed frame that the user has chosen; what is empty is found.
+
+    anchor_...: of points known in metres (find_anchors.py).
+    """
 
     image: str = ""
     camera_info: str = ""
     tf: tuple[str, ...] = ()
     odometry: str = ""
     world_frame: str = ""
+    anchor_points: str = ""
+    anchor_depth: str = ""
+    anchor_camera_info: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,7 +125,7 @@ def _find_camera(bag: BagReader, chosen: str, infos: list[str]) -> tuple[_Camera
             no_pictures.append(f"{topic}: {error}")
     if not cameras:
         why = f"; {'; '.join(no_pictures)}" if no_pictures else ""
-        what = "no colour images" if not chosen else "no camera pictures there"
+        what = "no color images" if not chosen else "no camera pictures there"
         raise BagError(f"the bag has {what} (sensor_msgs/Image or CompressedImage){why}")
     cameras.sort(key=lambda c: (c.kind, not _is_beside(c), c.compressed, c.topic))
     return cameras[0], _notes(cameras)
@@ -158,7 +164,7 @@ def _notes(cameras: list[_Camera]) -> list[str]:
     taken, *others = cameras
     notes = []
     if taken.kind in (GREY, DEEP_GREY):
-        notes.append(f"no camera is in colour: the grey images of {taken.topic} are taken")
+        notes.append(f"no camera is in color: the grey images of {taken.topic} are taken")
     rivals = [c.topic for c in others if c.kind == taken.kind and c.info != taken.info]
     if rivals:
         listed = ", ".join(rivals[:6])

@@ -17,13 +17,14 @@ from operator import itemgetter
 from pathlib import Path
 from zlib import crc32
 
+from lz4.frame import LZ4FrameDecompressor
 from rosbags.interfaces import (
     Connection,
     ConnectionExtRosbag2,
     MessageDefinition,
     MessageDefinitionFormat,
 )
-from rosbags.rosbag2.storage_mcap import get_qos, lz4_decompress, read_bytes, read_string, zstd
+from rosbags.rosbag2.storage_mcap import get_qos, read_bytes, read_string, zstd
 
 from da3_ros.ros.bags.bag_files import BagError
 
@@ -35,16 +36,30 @@ CHUNK_HEAD = struct.Struct("<QQQI")
 """First and last time, size when unpacked, checksum."""
 MESSAGE_HEAD = struct.Struct("<HIQQ")
 """Channel, sequence number, log time and publish time."""
+LATEST = 2**63 - 1
 RUN_BYTES = 4 << 20
 """Records outside chunks are taken together up to this size."""
 MOST_BYTES = 1 << 30
 """Largest chunk that is unpacked; recorders write a few megabytes."""
-UNPACKERS = {
-    "": lambda data, size: data,
-    "zstd": lambda data, size: zstd.ZstdDecompressor().decompress(data, size),
-    "lz4": lambda data, size: lz4_decompress(data),
-}
-"""By the names of the format; all but lz4 give as much as there is of what was cut off."""
+
+
+def _unpack_zstd(data: bytes, size: int) -> bytes:
+    return zstd.ZstdDecompressor().decompress(data, _allowed(size))
+
+
+def _unpack_lz4(data: bytes, size: int) -> bytes:
+    return LZ4FrameDecompressor().decompress(data, max_length=_allowed(size))
+
+
+def _allowed(size: int) -> int:
+    if size > MOST_BYTES:
+        raise ValueError(f"a chunk of it claims {size >> 20} MB")
+    return size
+
+
+UNPACKERS = {"": lambda data, size: data, "zstd": _unpack_zstd, "lz4": _unpack_lz4}
+"""By the names of the format: at most `size` bytes, whatever the packed data itself asks for; of
+what was cut off as much as there is."""
 NO_DEFINITION = MessageDefinition(MessageDefinitionFormat.NONE, "")
 
 
@@ -61,6 +76,7 @@ class Piece:
     size: int
     checksum: int
     start_ns: int = 0
+    end_ns: int = 0
     channels: frozenset[int] = frozenset()
 
 
@@ -101,13 +117,21 @@ class McapScan:
         return self._counts.total()
 
     def messages(
-        self, connections: Collection[Connection]
+        self, connections: Collection[Connection], start: int | None = None, stop: int | None = None
     ) -> Iterator[tuple[Connection, int, bytes]]:
-        """Connection, log time in ns and serialized message, in order of time."""
+        """Connection, log time in ns and serialized message, in order of time.
+
+        start, stop: ns, from the first on and before the second.
+        """
         wanted = {c.id: c for c in connections}
-        pieces = [self._messages_of(p, wanted) for p in self._pieces if p.channels & wanted.keys()]
+        begin, end = start or 0, LATEST if stop is None else stop
+        pieces = [
+            self._messages_of(piece, wanted)
+            for piece in self._pieces
+            if piece.channels & wanted.keys() and piece.start_ns < end and begin <= piece.end_ns
+        ]
         for time_ns, connection, data in heapq.merge(*pieces, key=itemgetter(0)):
-            if connection:
+            if connection and begin <= time_ns < end:
                 yield connection, time_ns, data
 
     def _messages_of(self, piece: Piece, wanted: dict[int, Connection]) -> Iterator[tuple]:
@@ -159,7 +183,7 @@ class McapScan:
             return None
         compression = head[CHUNK_HEAD.size + 4 : records_at].decode("ascii", "replace")
         offset = start + records_at + 8
-        if size > MOST_BYTES:
+        if size > MOST_BYTES and compression:
             raise BagError(f"bag {self._path} is damaged: a chunk of it claims {size >> 20} MB")
         if offset + length > end:
             length, checksum = end - offset, 0
@@ -184,7 +208,9 @@ class McapScan:
         if times:
             self.start_time = min(self.start_time, *times)
             self.end_time = max(self.end_time, *(t + 1 for t in times))
-            piece = replace(piece, start_ns=min(times), channels=frozenset(channels))
+            piece = replace(
+                piece, start_ns=min(times), end_ns=max(times), channels=frozenset(channels)
+            )
             self._pieces.append(piece)
         return True
 

@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rosbags.rosbag2 import Reader, ReaderError
+from rosbags.rosbag2 import Reader, storage_mcap
 from rosbags.rosbag2.storage_mcap import zstd
-from rosbags.rosbag2.storage_sqlite3 import apsw
 
 from da3_ros.ros.bags.bag_files import COMPRESSED, BagError
-from da3_ros.ros.bags.mcap_scan import MOST_BYTES, McapScan
-
-DAMAGE = (
-    *(ReaderError, OSError, ValueError, TypeError, LookupError, OverflowError, MemoryError),
-    *(AssertionError, RuntimeError, EOFError, struct.error),
-    *(zstd.ZstdError, apsw.Error, sqlite3.Error),
-)
-"""What is raised while bytes are read that were never a bag, or are one no more."""
+from da3_ros.ros.bags.damage import DAMAGE
+from da3_ros.ros.bags.mcap_indexed import IndexedMcap
+from da3_ros.ros.bags.mcap_scan import MOST_BYTES, UNPACKERS, McapScan
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+# rosbags unpacks as much as packed data asks for: 12 GB out of 400 kB.
+storage_mcap.DECOMPRESSORS.update(UNPACKERS)
+
+LEAST_FREE = 1 << 30
+"""Bytes that a file compressed as a whole, once unpacked, leaves free on the disk."""
 
 UNFINISHED = ("-wal", "-journal")
 """Files that sqlite leaves beside a database whose writer was killed."""
 
 
+Storage = Reader | IndexedMcap | McapScan
+
+
 @contextmanager
-def open_storage(path: Path, notes: list[str]) -> Iterator[Reader | McapScan]:
+def open_storage(path: Path, notes: list[str]) -> Iterator[Storage]:
     """A .mcap or .db3 file, also with .zstd behind it; `notes` gets what is odd, in sentences.
 
     Raises `BagError`, saying what mends the file where something can.
@@ -56,7 +58,7 @@ def mend(path: Path) -> str:
     return ""
 
 
-def _open(path: Path, folder: Path, notes: list[str]) -> Reader | McapScan:
+def _open(path: Path, folder: Path, notes: list[str]) -> Storage:
     if path.suffix == COMPRESSED:
         path = _unpack(path, folder)
     if path.suffix == ".mcap":
@@ -70,13 +72,13 @@ def _open_reader(path: Path) -> Reader:
     return reader
 
 
-def _open_mcap(path: Path, notes: list[str]) -> Reader | McapScan:
+def _open_mcap(path: Path, notes: list[str]) -> IndexedMcap | McapScan:
     try:
         reader = _open_reader(path)
     except DAMAGE:
         reader = None
     if reader and _has_index(reader):
-        return reader
+        return IndexedMcap(reader, lambda note: note in notes or notes.append(note))
     if reader:
         reader.close()
     scan = McapScan(path)
@@ -106,7 +108,13 @@ def _has_index(reader: Reader) -> bool:
 def _unpack(path: Path, folder: Path) -> Path:
     unpacked = folder / path.stem
     with zstd.open(path, "rb") as packed, unpacked.open("wb") as out:
-        shutil.copyfileobj(packed, out, 1 << 20)
+        while part := packed.read(1 << 20):
+            if shutil.disk_usage(folder).free < LEAST_FREE:
+                raise BagError(
+                    f"cannot open bag {path}: it unpacks to more than fits into {folder.parent}; "
+                    "unpack it elsewhere (zstd -d), or set TMPDIR"
+                )
+            out.write(part)
     return unpacked
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from da3_ros.core.config import OutputConfig, from_dict
 from da3_ros.core.point_cloud import POINT
 from da3_ros.ros.bags.bag import BagReader
+from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.find_rig import find_cameras
-from da3_ros.ros.bags.process_bag import BagJob
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,19 @@ from da3_ros.ros.bags.find_camera import Choice
 def add_topic_options(parser: argparse.ArgumentParser) -> None:
     """Add --image, --camera-info, --tf and --odometry."""
     add = parser.add_argument
-    add("--image", default="", metavar="TOPIC", help="images; default: the first colour camera")
+    add("--image", default="", metavar="TOPIC", help="images; default: the first color camera")
     add("--camera-info", default="", metavar="TOPIC", help="default: the one named most alike")
     add("--tf", nargs="+", default=[], metavar="TOPIC", help="transforms; default: /tf, /tf_static")
     add("--odometry", default="", metavar="TOPIC", help="for pose.source odometry")
+
+
+def add_anchor_options(parser: argparse.ArgumentParser) -> None:
+    """Add --anchor-points, --anchor-depth and --anchor-camera-info."""
+    add = parser.add_argument
+    what = "points known in metres; default: .../anchor/"
+    add("--anchor-points", default="", metavar="TOPIC", help=f"{what}points")
+    add("--anchor-depth", default="", metavar="TOPIC", help=f"{what}depth")
+    add("--anchor-camera-info", default="", metavar="TOPIC", help="of --anchor-depth")
 
 
 def chosen_topics(options: argparse.Namespace, world_frame: str = "") -> Choice:
@@ -24,4 +33,5 @@ def chosen_topics(options: argparse.Namespace, world_frame: str = "") -> Choice:
         tf=tuple(options.tf),
         odometry=options.odometry,
         world_frame=world_frame,
+        **{name: value for name, value in vars(options).items() if name.startswith("anchor_")},
     )

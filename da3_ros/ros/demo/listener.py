@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import dataclass, field
+
+import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
 
 from da3_ros.msg import Status
 from da3_ros.ros.background_node import SpunNode
 from da3_ros.ros.images import to_rgb
-from da3_ros.ros.messages import cloud_points, pose_matrix, stamp_to_ns
+from da3_ros.ros.messages import cloud_points, depth_metres, pose_matrix, stamp_to_ns
 
 CLOUD_STEP = 3
 """Every n-th pixel and row goes into the picture from above."""
+
+SHOT_WIDTH = 320
+"""px of the pictures that are kept for the video."""
+
+MOST_SHOTS = 240
+"""Kept for the video; when there are more, every second one goes."""
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+
+@dataclass
+class Shot:
+    """What came of one stamp, as it came. rgb, depth: (h, `SHOT_WIDTH`). points: (N, 3) m in the
+    optical frame, colors: (N, 3) uint8. T_world_cam: (4, 4)."""
+
+    rgb: np.ndarray | None = None
+    depth: np.ndarray | None = None
+    points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    colors: np.ndarray = field(default_factory=lambda: np.zeros((0, 3), np.uint8))
+    T_world_cam: np.ndarray | None = None
+
+    def cloud(self) -> tuple[np.ndarray, np.ndarray]:
+        """Known points (N, 3) in the world, m, and colors; none without a pose."""
+        if self.T_world_cam is None:
+            return np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
+        known = np.isfinite(self.points).all(axis=1)
+        R, t = self.T_world_cam[:3, :3], self.T_world_cam[:3, 3]
+        return self.points[known] @ R.T + t, self.colors[known]
 
 
 class Listener(SpunNode):
@@ -23,9 +56,10 @@ class Listener(SpunNode):
         self.depth: np.ndarray | None = None
         self.rgb: np.ndarray | None = None
         self.status: Status | None = None
+        self.depth_images = 0
         self.stages: dict[str, list[float]] = {}
-        self._clouds: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        self._poses: dict[int, np.ndarray] = {}
+        self._shots: dict[int, Shot] = {}
+        self._map: PointCloud2 | None = None
         super().__init__("da3_demo")
         self._subscribe()
 
@@ -38,36 +72,44 @@ class Listener(SpunNode):
         create(Status, "/da3/status", self._on_status, 10)
         create(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
-    def cloud(self) -> tuple[np.ndarray, np.ndarray]:
-        """All points (N, 3) in the world, metres, and their colors (N, 3) uint8."""
-        stamps = [stamp for stamp in self._clouds if stamp in self._poses]
-        if not stamps:
-            return np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
-        placed = [
-            self._clouds[s][0] @ self._poses[s][:3, :3].T + self._poses[s][:3, 3] for s in stamps
-        ]
-        return np.vstack(placed), np.vstack([self._clouds[s][1] for s in stamps])
+    def shots(self) -> dict[int, Shot]:
+        """Those with picture and depth, by stamp in ns, in order."""
+        shots = sorted(self._shots.items())
+        return {ns: s for ns, s in shots if s.rgb is not None and s.depth is not None}
 
-    def path(self) -> np.ndarray:
-        """Camera positions (M, 3) in the world, by stamp."""
-        positions = [self._poses[stamp][:3, 3] for stamp in sorted(self._poses)]
-        return np.array(positions).reshape(-1, 3)
+    def fused_map(self, timeout: float) -> tuple[np.ndarray, np.ndarray] | None:
+        """Points (N, 3) m and colors (N, 3) uint8 of `cloud_map`; None if none comes in time."""
+        self.node.create_subscription(PointCloud2, "/da3/cloud_map", self._on_map, LATCHED)
+        deadline = time.monotonic() + timeout
+        while self._map is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return None if self._map is None else _points_and_colors(cloud_points(self._map))
+
+    def _shot(self, msg) -> Shot:
+        stamp_ns = stamp_to_ns(msg.header.stamp)
+        if stamp_ns not in self._shots and len(self._shots) >= 2 * MOST_SHOTS:
+            self._shots = dict(sorted(self._shots.items())[::2])
+        return self._shots.setdefault(stamp_ns, Shot())
 
     def _on_depth(self, msg: Image) -> None:
-        self.depth = np.frombuffer(msg.data, np.float32).reshape(msg.height, msg.width)
+        self.depth = depth_metres(msg)
+        self.depth_images += 1
+        self._shot(msg).depth = _small(self.depth, cv2.INTER_NEAREST)
 
     def _on_image(self, msg: Image) -> None:
         self.rgb = to_rgb(msg)
+        self._shot(msg).rgb = _small(self.rgb, cv2.INTER_AREA)
 
     def _on_points(self, msg: PointCloud2) -> None:
-        points = cloud_points(msg)[::CLOUD_STEP, ::CLOUD_STEP].ravel()
-        xyz = np.stack([points[axis] for axis in "xyz"], axis=-1)
-        packed = points["rgb"].view(np.uint32)
-        colors = np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=-1)
-        self._clouds[stamp_to_ns(msg.header.stamp)] = xyz, colors.astype(np.uint8)
+        shot = self._shot(msg)
+        points = cloud_points(msg)[::CLOUD_STEP, ::CLOUD_STEP]
+        shot.points, shot.colors = _points_and_colors(points)
 
     def _on_pose(self, msg: PoseStamped) -> None:
-        self._poses[stamp_to_ns(msg.header.stamp)] = pose_matrix(msg.pose)
+        self._shot(msg).T_world_cam = pose_matrix(msg.pose)
+
+    def _on_map(self, msg: PointCloud2) -> None:
+        self._map = msg
 
     def _on_status(self, msg: Status) -> None:
         self.status = msg
@@ -76,3 +118,15 @@ class Listener(SpunNode):
         for pair in msg.status[0].values:
             if pair.key.endswith(" [ms]"):
                 self.stages.setdefault(pair.key.removesuffix(" [ms]"), []).append(float(pair.value))
+
+
+def _small(picture: np.ndarray, interpolation: int) -> np.ndarray:
+    height = max(1, round(SHOT_WIDTH * picture.shape[0] / picture.shape[1]))
+    return cv2.resize(picture, (SHOT_WIDTH, height), interpolation=interpolation)
+
+
+def _points_and_colors(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    points = points.ravel()
+    packed = points["rgb"].view(np.uint32)
+    colors = np.stack([packed >> 16 & 255, packed >> 8 & 255, packed & 255], axis=-1)
+    return np.stack([points[axis] for axis in "xyz"], axis=-1), colors.astype(np.uint8)

@@ -179,8 +179,8 @@ def check_rectification(seen: Recording, config: Config) -> Finding:
     distorted = bool(np.any(info.d)) or info.distortion_model == "equidistant"
     is_rectified = "rect" in seen.topics.image.replace("direct", "")
     if distorted and not config.input.rectify and not is_rectified:
-        what = f"{seen.topics.image} is not rectified, its lens is, and input.rectify is false"
-        return error(name, what.replace("lens is", "lens is distorted"), "set input.rectify: true")
+        what = f"{seen.topics.image} has a lens and is not rectified, and input.rectify is false"
+        return error(name, what, "set input.rectify: true")
     if distorted and config.input.rectify and is_rectified:
         what = f"{seen.topics.image} seems to be rectified already and would be rectified again"
         return error(name, what, "set input.rectify: false, or use the raw image")

@@ -72,7 +72,8 @@ def _check_repository(name: str) -> Finding:
         what = f"{name} is no folder, preset or repository"
         return error("model", what, f"use one of {', '.join(PRESETS)}, a folder, or owner/name")
     what = f"{name} is not on this machine and would be downloaded when the node starts"
-    return warn("model", what, f"hf download {name}, while there is a network")
+    mend = f"hf download {name}, while there is a network; to try things out: model.name da3-demo"
+    return warn("model", what, mend)
 
 
 def check_transport() -> Finding:

@@ -14,7 +14,7 @@ from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
 from da3_ros.ros.doctor.findings import Finding, ok, warn
 from da3_ros.ros.doctor.recording import Recording
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
-from da3_ros.ros.inputs.time_jump import jump_back
+from da3_ros.ros.inputs.time_jump import StreamClock, Verdict
 
 
 def check_files(seen: Recording) -> list[Finding]:
@@ -40,7 +40,7 @@ def check_frames(path: str | Path, choice: Choice, config: Config) -> Finding:
 def _count_lost(bag: BagReader, topics: BagTopics, poses: BagPoses) -> tuple[Counter[str], int]:
     """Images that are lost, by reason, and the number of all."""
     no_pose: dict[int, str] = {}
-    images, infos, newest_ns, count = set(), set(), 0, 0
+    images, infos, clock, count = set(), set(), StreamClock(), 0
     connections = [c for c in bag.connections if c.topic in (topics.image, topics.camera_info)]
     for connection, time_ns, raw in bag.raw_messages(connections):
         stamp_ns, frame_id = read_header(raw)
@@ -50,10 +50,9 @@ def _count_lost(bag: BagReader, topics: BagTopics, poses: BagPoses) -> tuple[Cou
         count += 1
         images.add(stamp_ns)
         poses.read_until(time_ns)
-        if jump_back(newest_ns, stamp_ns):
+        if clock.judge(stamp_ns)[0] is Verdict.JUMP:
             poses.start_over()
-            newest_ns = 0
-        newest_ns = max(newest_ns, stamp_ns)
+        clock.follow(stamp_ns)
         try:
             poses.locate(frame_id, stamp_ns)
         except TransformUnavailable as error:

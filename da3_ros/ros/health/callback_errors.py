@@ -9,6 +9,9 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain, plain_lines
+from da3_ros.ros.health.throttled_log import LONGEST_DETAILS
+
 PERIOD = 5.0
 """Seconds for which diagnostics say ERROR after one."""
 
@@ -28,9 +31,10 @@ class CallbackErrors:
         """Count an error, and log it if its kind is new; returns it in words."""
         at = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(at.filename).name}:{at.lineno}"
-        sentence = f"internal error, please report it: {type(error).__name__}: {error} ({place})"
+        words = plain(str(error), LONGEST_SENTENCE // 2)
+        sentence = f"internal error, please report it: {type(error).__name__}: {words} ({place})"
         if self._is_new((type(error), at.filename, at.lineno), sentence):
-            details = "".join(traceback.format_exception(error))
+            details = plain_lines("".join(traceback.format_exception(error)), LONGEST_DETAILS)
             self._logger.error(f"{sentence}; the node goes on\n{details}")
         return sentence
 

@@ -9,11 +9,16 @@ from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.node import Node
 
+from da3_ros.ros.inputs.time_jump import JUMP_NS, StreamClock, Verdict
+
 PATIENCE = 5.0
 """Seconds of wall time to wait for the first /clock message."""
 
 LONGEST_GAP = 2.0
 """Seconds between two questions beyond which the node was busy and heard nothing: no waiting."""
+
+SMALL = 0.1
+"""Seconds by which the clock may run back without a new start: what waits is not older for it."""
 
 DAY = 86_400
 FAR_NS = 10_000_000_000
@@ -37,23 +42,30 @@ def far_from_clock(stamp_ns: int, now_ns: int) -> str:
 
 
 class ClockWatch:
-    """start_over: called when time jumps back, with that in words and by how many seconds."""
+    """start_over: called when time jumps, with that in words and by how many seconds.
+
+    warn: told, under a cause, of a clock that runs back a little, or of two clocks.
+    """
 
     def __init__(
         self,
         node: Node,
         start_over: Callable[[str, float], None],
+        warn: Callable[[str, str], None],
         wall_clock: Callable[[], float] = time.monotonic,
     ):
         self._clock = node.get_clock()
-        self._start_over = start_over
+        self._start_over, self._warn = start_over, warn
+        self._stream = StreamClock()
         self._wall_clock = wall_clock
         self._waited, self._asked_at = 0.0, wall_clock()
-        backwards = JumpThreshold(
-            min_forward=None, min_backward=Duration(nanoseconds=-1_000_000), on_clock_change=False
+        jumps = JumpThreshold(
+            min_forward=Duration(nanoseconds=JUMP_NS),
+            min_backward=Duration(nanoseconds=-1_000_000),
+            on_clock_change=False,
         )
         # The handle unregisters the callback when it is garbage collected.
-        self._handle = self._clock.create_jump_callback(backwards, post_callback=self._on_jump)
+        self._handle = self._clock.create_jump_callback(jumps, post_callback=self._on_jump)
 
     def warnings(self) -> list[str]:
         """What is wrong with the clock now, in sentences; to be asked regularly."""
@@ -70,4 +82,22 @@ class ClockWatch:
         ]
 
     def _on_jump(self, jump: TimeJump) -> None:
-        self._start_over("time jumped back", -jump.delta.nanoseconds / 1e9)
+        now_ns, ahead_ns = self._clock.now().nanoseconds, jump.delta.nanoseconds
+        self._stream.follow(now_ns - ahead_ns)
+        verdict, _ = self._stream.judge(now_ns)
+        if verdict is Verdict.OTHER_CLOCK:
+            self._warn("two clocks", f"two programs publish /clock, {_by(ahead_ns)} apart: end one")
+        elif verdict is Verdict.JUMP and ahead_ns > 0:
+            self._start_over("time jumped ahead to where it was", ahead_ns / 1e9)
+        elif ahead_ns < -SMALL * 1e9:
+            self._start_over("time jumped back", -ahead_ns / 1e9)
+        elif ahead_ns < 0:
+            self._warn(
+                "clock ran back",
+                f"the clock ran back by {_by(ahead_ns)}: see who publishes /clock, maybe two do",
+            )
+
+
+def _by(ahead_ns: int) -> str:
+    seconds = abs(ahead_ns) / 1e9
+    return f"{seconds:.1f} s" if seconds > SMALL else f"{seconds * 1e3:.0f} ms"

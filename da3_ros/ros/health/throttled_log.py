@@ -10,7 +10,11 @@ import time
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain, plain_lines
+
 PERIOD = 5.0
+LONGEST_DETAILS = 20_000
+"""Characters of a traceback; its texts may be those of a message."""
 
 
 @dataclass
@@ -41,18 +45,21 @@ class ThrottledLog:
 
     def warn(self, cause: Hashable, sentence: str) -> None:
         """Log `sentence`, unless its cause was logged less than `PERIOD` seconds ago."""
+        sentence = plain(sentence, LONGEST_SENTENCE)
         if (held_back := self._meet(cause, sentence)) is not None:
             self._logger.warning(sentence + _more(held_back))
 
     def fail(self, cause: Hashable, sentence: str, details: str) -> None:
         """The same for an error, with its traceback."""
+        sentence, details = plain(sentence, LONGEST_SENTENCE), plain_lines(details, LONGEST_DETAILS)
         if (held_back := self._meet(cause, sentence)) is not None:
             self._logger.error(f"{sentence}{_more(held_back)}\n{details}")
 
     def last(self, sentences: list[str]) -> None:
         """What is wrong at present; each is logged when it was not yet so the last time."""
+        sentences = [plain(sentence, LONGEST_SENTENCE) for sentence in sentences]
         with self._lock:
-            known, self._lasting = self._lasting, list(sentences)
+            known, self._lasting = self._lasting, sentences
         for sentence in sentences:
             if sentence not in known:
                 self._logger.warning(sentence)

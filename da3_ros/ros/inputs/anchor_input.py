@@ -18,6 +18,7 @@ from sensor_msgs_py import point_cloud2
 from da3_ros.core.camera_model import CameraError
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.scale.anchors import MOST_POINTS, Anchors
+from da3_ros.net.plain_text import plain
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.images import BRIDGE
 from da3_ros.ros.inputs.pose_source import PoseSource
@@ -58,6 +59,12 @@ class AnchorInput:
         self._waiting: deque[_Waiting] = deque(maxlen=MOST_WAITING)
         self._info: CameraInfo | None = None
         self._early: Image | None = None
+
+    @property
+    def memory(self) -> tuple[list[tuple[str, int]], bool, bool]:
+        """What decides on the points that come: what waits, and the calibration of depth."""
+        waiting = [(w.topic, w.stamp_ns) for w in self._waiting]
+        return waiting, self._info is not None, self._early is not None
 
     @property
     def are_waiting(self) -> bool:
@@ -130,9 +137,10 @@ class AnchorInput:
 def cloud_xyz(msg: PointCloud2) -> np.ndarray:
     """(P, 3) float32 points of a cloud, at most about `MOST_POINTS`. Raises `AnchorError`."""
     kinds = {f.name: f.datatype for f in msg.fields}
+    names = plain(", ".join(sorted(kinds))) or "none"
     for axis in "xyz":
         if kinds.get(axis) not in (PointField.FLOAT32, PointField.FLOAT64):
-            raise AnchorError(f"its fields are {sorted(kinds)}; x, y and z must be floats")
+            raise AnchorError(f"its fields are {names}; x, y and z must be floats")
     if msg.height > 1 and msg.row_step != msg.width * msg.point_step:
         raise AnchorError("its rows are padded; publish them without gaps")
     if len(msg.data) < msg.width * msg.height * msg.point_step:
@@ -150,7 +158,9 @@ def depth_xyz(msg: Image, info: CameraInfo) -> np.ndarray:
     Raises `AnchorError` and `CameraError`.
     """
     if msg.encoding not in METRES:
-        raise AnchorError(f"encoding '{msg.encoding}' is no depth; use {' or '.join(METRES)}")
+        raise AnchorError(
+            f"encoding '{plain(msg.encoding)}' is no depth; use {' or '.join(METRES)}"
+        )
     if (info.width, info.height) != (msg.width, msg.height):
         raise AnchorError(
             f"it is {msg.width}x{msg.height}, its camera info says {info.width}x{info.height}"

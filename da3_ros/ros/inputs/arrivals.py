@@ -69,6 +69,11 @@ class ArrivalQueue:
         """Images that wait."""
         return len(self._queue)
 
+    @property
+    def memory(self) -> tuple[list[tuple[int, bool]], list[int]]:
+        """Stamps of the images that wait, each with whether its info is there, and of the infos."""
+        return [(a.stamp_ns, a.info is not None) for a in self._queue], list(self._infos)
+
     def add_image(self, msg: Any, now: float, now_ns: int) -> list[Lost]:
         """Take an image; returns those given up for it. now: s on a steady clock, now_ns: on
         the node's."""

@@ -23,9 +23,10 @@ from da3_ros.ros.health.rates import Rate
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.images import ImageError, compressed_size, compressed_to_rgb, to_rgb
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
+from da3_ros.ros.inputs.bounds import LONGEST_FRAME
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.inputs.time_jump import jump_back
-from da3_ros.ros.messages import rectifier, stamp_to_ns
+from da3_ros.ros.inputs.time_jump import StreamClock, Verdict
+from da3_ros.ros.messages import rectified_camera_model, rectifier, stamp_to_ns
 
 FAULTS = (
     (ImageError, Drop.BAD_IMAGE, ""),
@@ -61,7 +62,7 @@ class CameraInput:
         self._take, self._now_ns = take, now_ns
         config = live.config
         self._queue = ArrivalQueue(poses, config.input.queue_size, config.pose.timeout)
-        self._newest_ns = 0
+        self._clock = StreamClock(poses.known_until_ns, now_ns)
         self._info: CameraInfo | None = None
         self._rectifier: Rectifier | None = None
         self._mask = read_mask(config.input.mask, name)
@@ -71,23 +72,33 @@ class CameraInput:
         """Where camera infos come from, as remapped."""
         self._queue.info_topic = topic
 
-    def jump_back(self, msg: Image | CompressedImage) -> float:
-        """Seconds by which time jumped back before this image; 0 when it did not."""
-        if _missing(msg):
-            return 0.0
-        return jump_back(self._newest_ns, stamp_to_ns(msg.header.stamp))
+    def judge(self, msg: Image | CompressedImage) -> tuple[Verdict, float]:
+        """What the image says about time, and how many seconds it is ahead of those before."""
+        if _header_fault(msg):
+            return Verdict.IN_TIME, 0.0
+        return self._clock.judge(stamp_to_ns(msg.header.stamp))
+
+    def refuse(self, msg: Image | CompressedImage, ahead: float) -> None:
+        """Step receive: an image of another clock, `ahead` s ahead of the one followed."""
+        self._hear()
+        self._counts.refuse(Drop.OUT_OF_ORDER)
+        where = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'}"
+        sentence = (
+            f"image dropped: its stamp is {where} the others of its topic: two programs publish "
+            "it, with clocks apart; end one, or synchronise them"
+        )
+        self._warn((Drop.OUT_OF_ORDER, "clock"), sentence)
 
     def on_image(self, msg: Image | CompressedImage) -> None:
         """Step receive: an image."""
-        self.rate.tick()
-        self.heard_at = time.monotonic()
-        if missing := _missing(msg):
+        self._hear()
+        if fault := _header_fault(msg):
             self._counts.refuse(Drop.BAD_HEADER)
-            sentence = f"image without a {missing} is dropped; set it in the camera driver"
-            self._warn((Drop.BAD_HEADER, missing), sentence)
+            sentence = f"image {fault} is dropped; set it in the camera driver"
+            self._warn((Drop.BAD_HEADER, fault), sentence)
             return
         stamp_ns = stamp_to_ns(msg.header.stamp)
-        self._newest_ns = max(self._newest_ns, stamp_ns)
+        self._clock.follow(stamp_ns)
         if far := far_from_clock(stamp_ns, self._now_ns()):
             self._warn("far from the clock", far)
         if not self._counts.receive(_key(msg)):
@@ -101,6 +112,11 @@ class CameraInput:
         """Step receive: a camera info."""
         self._give_up(self._queue.add_info(msg, self._now_ns()))
         self.locate()
+
+    @property
+    def memory(self) -> tuple:
+        """What decides on the images that come: their clock, and what waits."""
+        return self._clock.memory, self._queue.memory
 
     @property
     def is_waiting(self) -> bool:
@@ -121,9 +137,13 @@ class CameraInput:
 
     def clear(self, reason: Drop) -> None:
         """Drop everything that waits."""
-        self._newest_ns = 0
+        self._clock.restart()
         for msg in self._queue.clear():
             self._counts.drop(_key(msg), reason)
+
+    def _hear(self) -> None:
+        self.rate.tick()
+        self.heard_at = time.monotonic()
 
     def _finish(self, arrival: Arrival) -> None:
         """Step convert, and on to step collect. Every frame is accounted for."""
@@ -163,8 +183,9 @@ class CameraInput:
         size: (height, width) of the image. Raises `CameraError`.
         """
         if not (self._info and _same_camera(info, self._info)):
+            # First its size: the maps of a rectifier may be of gigabytes.
+            _check_size(rectified_camera_model(info), size)
             rectify = rectifier(info, is_raw=self._live.config.input.rectify)
-            _check_size(rectify.camera, size)
             self._usable = usable_pixels(rectify, self._mask)
             self._rectifier, self._info = rectify, info
         _check_size(self._rectifier.camera, size)
@@ -186,11 +207,13 @@ def decode(msg: Image | CompressedImage):
     return compressed_to_rgb(msg) if isinstance(msg, CompressedImage) else to_rgb(msg)
 
 
-def _missing(msg: Image | CompressedImage) -> str:
-    """What the header lacks; empty when it is complete."""
+def _header_fault(msg: Image | CompressedImage) -> str:
+    """What is wrong with the header, in words; empty when it says where and when."""
     if not msg.header.frame_id.strip("/"):
-        return "frame_id"
-    return "" if stamp_to_ns(msg.header.stamp) > 0 else "stamp"
+        return "without a frame_id"
+    if len(msg.header.frame_id) > LONGEST_FRAME:
+        return f"with a frame_id of more than {LONGEST_FRAME} characters"
+    return "" if stamp_to_ns(msg.header.stamp) > 0 else "without a stamp"
 
 
 def _check_size(camera: CameraModel, size: tuple[int, int]) -> None:
@@ -202,7 +225,7 @@ def _check_size(camera: CameraModel, size: tuple[int, int]) -> None:
 
 def _same_camera(a: CameraInfo, b: CameraInfo) -> bool:
     same_size = (a.width, a.height, a.roi) == (b.width, b.height, b.roi)
-    same_lens = (a.distortion_model, list(a.d)) == (b.distortion_model, list(b.d))
+    same_lens = (a.distortion_model, a.d) == (b.distortion_model, b.d)
     same_binning = (a.binning_x, a.binning_y) == (b.binning_x, b.binning_y)
     same_matrices = all(a.k == b.k) and all(a.r == b.r) and all(a.p == b.p)
     return same_size and same_lens and same_binning and same_matrices

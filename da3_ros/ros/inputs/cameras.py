@@ -12,6 +12,7 @@ from da3_ros.core.live_config import LiveConfig
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.inputs.camera_input import CameraInput
 from da3_ros.ros.inputs.pose_source import PoseSource
+from da3_ros.ros.inputs.time_jump import Verdict
 
 
 class Cameras:
@@ -41,9 +42,19 @@ class Cameras:
 
     def on_image(self, camera: CameraInput, msg: Image | CompressedImage) -> None:
         """Step receive, for one of `inputs`."""
-        if back := camera.jump_back(msg):
-            self._start_over("image stamps jumped back", back)
+        verdict, ahead = camera.judge(msg)
+        if verdict is Verdict.OTHER_CLOCK:
+            camera.refuse(msg, ahead)
+            return
+        if verdict is Verdict.JUMP:
+            what = "back" if ahead < 0 else "ahead"
+            self._start_over(f"image stamps jumped {what}", abs(ahead))
         camera.on_image(msg)
+
+    @property
+    def memory(self) -> dict[str, tuple]:
+        """What decides on the images that come, by camera."""
+        return {name: camera.memory for name, camera in self.inputs.items()}
 
     @property
     def are_waiting(self) -> bool:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import NamedTuple
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
+from rclpy.serialization import deserialize_message
+from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
+from da3_ros.net.plain_text import plain
+from da3_ros.ros.inputs.bounds import LARGEST_TF_MESSAGE, MOST_FRAMES
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
     TransformBuffer,
     TransformUnavailable,
+    check_transform,
 )
-from da3_ros.ros.inputs.time_jump import jump_back
+from da3_ros.ros.inputs.time_jump import StreamClock, Verdict
 from da3_ros.ros.messages import stamp_to_ns
 
 MOST_NAMED = 20
@@ -33,28 +38,45 @@ class PoseSource:
     """Poses of cameras in the world frame from TF, from odometry, or none at all.
 
     Odometry is one more edge of the transform tree, interpolated like any other; the same
-    edge on /tf is then ignored.
+    edge on /tf is then ignored. now_ns: the node's clock, 0 where there is none.
     """
 
-    def __init__(self, config: PoseConfig):
-        self._config = config
+    def __init__(self, config: PoseConfig, now_ns: Callable[[], int] = lambda: 0):
+        self._config, self._now_ns = config, now_ns
         self._buffer = TransformBuffer()
         self._odometry_child: str | None = None
-        self._newest_ns: dict[str, int] = {}
+        self._clocks: dict[str, StreamClock] = {}  # of each frame that moves
+        self._image_ns: int | None = None
+        self._frames: set[str] = set()
         self._parent_of: dict[str, str] = {}
         self._located: set[str] = set()
         # By cause, since the start.
         self.missed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
 
+    def take_raw_transforms(self, raw: bytes, *, static: bool) -> list[Refused]:
+        """Take a serialized tf2_msgs/TFMessage, if it is no larger than any robot's."""
+        if len(raw) > LARGEST_TF_MESSAGE:
+            return self._refuse(
+                BadTransform.TOO_LARGE,
+                f"a message of transforms has {len(raw) >> 10} kB, must have at most "
+                f"{LARGEST_TF_MESSAGE >> 10}: send some hundred at once",
+            )
+        try:
+            msg = deserialize_message(raw, TFMessage)
+        except RuntimeError as error:  # RMWError
+            return self._refuse(BadTransform.NO_MESSAGE, f"what came is no TFMessage: {error}")
+        return self.take_transforms(msg, static=static)
+
     def take_transforms(self, msg, *, static: bool) -> list[Refused]:
-        """Take a tf2_msgs/TFMessage. Returns what was refused, or jumped back."""
-        refused = []
+        """Take a tf2_msgs/TFMessage. Returns what was refused, or jumped: one of each cause."""
+        said: dict[Hashable, Refused] = {}
         for transform in msg.transforms:
             if transform.child_frame_id.lstrip("/") == self._odometry_child:
                 continue
-            refused += self._insert(transform, static=static)
-        return refused
+            for refused in self._insert(transform, static=static):
+                said.setdefault(refused.cause, refused)
+        return list(said.values())
 
     def take_odometry(self, msg) -> list[Refused]:
         """Take a nav_msgs/Odometry. Returns what was refused, or jumped back."""
@@ -67,6 +89,7 @@ class PoseSource:
         """T_world_cam (4, 4); None with source `none`. Raises `TransformUnavailable`."""
         if self._config.source == "none":
             return None
+        self._image_ns = stamp_ns
         T_world_cam = self._buffer.lookup(self._config.world_frame, frame_id, stamp_ns)
         self._located.add(frame_id.lstrip("/"))
         return T_world_cam
@@ -75,18 +98,19 @@ class PoseSource:
         """The error in words; with the frames there are, where one was asked for that is not."""
         if error.cause not in (error.UNKNOWN, error.UNCONNECTED):
             return str(error)
-        frames = sorted({*self._parent_of, *self._parent_of.values()})
+        frames = sorted(self._frames)
         if not frames:
             return f"{error}: no transform has come yet"
         more = f" and {len(frames) - MOST_NAMED} more" if len(frames) > MOST_NAMED else ""
-        return f"{error}; there are {', '.join(frames[:MOST_NAMED])}{more}"
+        return f"{error}; there are {', '.join(map(plain, frames[:MOST_NAMED]))}{more}"
 
     def known_until_ns(self) -> int | None:
         """Stamp up to which the located frames have poses: of the newest transform on their way
         to the world, of the oldest of these where several move. None where nothing moves.
         """
         frames = set().union(*(self._way_to_world(frame) for frame in self._located))
-        return min((self._newest_ns[f] for f in frames & self._newest_ns.keys()), default=None)
+        newest = (self._clocks[frame].newest_ns for frame in frames & self._clocks.keys())
+        return min((stamp_ns for stamp_ns in newest if stamp_ns is not None), default=None)
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         """T_target_source (4, 4). Raises `TransformUnavailable`."""
@@ -95,33 +119,50 @@ class PoseSource:
     def clear(self) -> None:
         """Forget all but static transforms."""
         self._buffer.clear()
-        self._newest_ns.clear()
+        self._image_ns = None
+        self._clocks.clear()
 
     def _insert(self, transform, *, static: bool) -> list[Refused]:
         try:
-            self._buffer.insert(transform, static=static)
+            return self._take(transform, static=static)
         except BadTransform as error:
-            self.refused[error.cause] += 1
-            return [Refused(error.cause, f"{error}; it is ignored")]
-        parent = transform.header.frame_id.lstrip("/")
-        self._parent_of[transform.child_frame_id.lstrip("/")] = parent
-        return [] if static else self._watch_time(transform)
+            return self._refuse(error.cause, str(error))
 
-    def _watch_time(self, transform) -> list[Refused]:
-        """Old transforms may still arrive after time was set back, and a buffer takes nothing
-        that is much older than what it has: it would stay blind until time catches up.
-        """
-        child, stamp_ns = transform.child_frame_id.lstrip("/"), stamp_to_ns(transform.header.stamp)
-        newest_ns = self._newest_ns.get(child, stamp_ns)
-        back = jump_back(newest_ns, stamp_ns)
-        if not back:
-            self._newest_ns[child] = max(newest_ns, stamp_ns)
+    def _refuse(self, cause: str, sentence: str) -> list[Refused]:
+        self.refused[cause] += 1
+        return [Refused(cause, f"{sentence}; it is ignored")]
+
+    def _take(self, transform, *, static: bool) -> list[Refused]:
+        """Into the buffer, if it is of this time."""
+        check_transform(transform)
+        parent, child = transform.header.frame_id.lstrip("/"), transform.child_frame_id.lstrip("/")
+        names = {parent, child}
+        if not names <= self._frames and len(self._frames) + 2 > MOST_FRAMES:
+            sentence = f"transform {plain(parent)} -> {plain(child)} would be of more than "
+            raise BadTransform(BadTransform.TOO_MANY, f"{sentence}{MOST_FRAMES} frames")
+        said = [] if static else self._take_in_time(transform, child)
+        if static:
+            self._buffer.insert(transform, static=True)
+        self._frames |= names
+        self._parent_of[child] = parent
+        return said
+
+    def _take_in_time(self, transform, child: str) -> list[Refused]:
+        stamp_ns = stamp_to_ns(transform.header.stamp)
+        clock = self._clocks.setdefault(child, StreamClock(lambda: self._image_ns, self._now_ns))
+        verdict, ahead = clock.judge(stamp_ns)
+        if verdict is Verdict.OTHER_CLOCK:
+            raise BadTransform(BadTransform.OTHER_CLOCK, _two_clocks(child, ahead))
+        clock.follow(stamp_ns)
+        if verdict is Verdict.IN_TIME:
+            self._buffer.insert(transform, static=False)
             return []
-        self.clear()
-        self._newest_ns[child] = stamp_ns
-        self._buffer.insert(transform, static=False)
-        sentence = f"transforms of '{child}' jumped back by {back:.1f} s: starting over"
-        return [Refused("transforms jumped back", sentence)]
+        # A buffer takes nothing that is much older than what it has: it would stay blind until
+        # time catches up. Of this frame only: the others may be of another clock.
+        self._buffer.replace(transform)
+        way = "back" if ahead < 0 else "ahead"
+        sentence = f"transforms of '{plain(child)}' jumped {way} by {abs(ahead):.1f} s"
+        return [Refused("transforms jumped", f"{sentence}: starting over")]
 
     def _way_to_world(self, frame: str) -> set[str]:
         """The children of all transforms between a frame and the world."""
@@ -142,3 +183,11 @@ def odometry_transform(msg) -> TransformStamped:
     t.x, t.y, t.z = p.x, p.y, p.z
     transform.transform.rotation = msg.pose.pose.orientation
     return transform
+
+
+def _two_clocks(child: str, ahead: float) -> str:
+    where = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} others of this frame"
+    return (
+        f"transform of '{plain(child)}' is {where}: two programs publish it, with clocks apart; "
+        "end one, or synchronise them"
+    )

@@ -96,8 +96,11 @@ class Inputs:
             return
         qos = QoSProfile(depth=100)
         latched = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._create(TFMessage, "/tf", partial(self._on_transforms, static=False), qos)
-        self._create(TFMessage, "/tf_static", partial(self._on_transforms, static=True), latched)
+        # Raw: a message of 100,000 transforms takes seconds to become objects.
+        for topic, profile, static in (("/tf", qos, False), ("/tf_static", latched, True)):
+            self._create(
+                TFMessage, topic, partial(self._on_transforms, static=static), profile, raw=True
+            )
         if config.pose.source == "odometry":
             self._create(Odometry, "odometry", self._on_odometry, qos)
 
@@ -112,13 +115,14 @@ class Inputs:
         ):
             self._create(kind, topic, partial(self._on_anchors, take), qos)
 
-    def _create(self, kind: type, topic: str, callback: Callable, qos: QoSProfile):
+    def _create(self, kind: type, topic: str, callback: Callable, qos: QoSProfile, **options):
         return self._entities.create_subscription(
             kind,
             topic,
             callback,
             qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            **options,
         )
 
     def _on_image(self, camera: CameraInput, msg: Image | CompressedImage) -> None:
@@ -131,8 +135,8 @@ class Inputs:
         if self.anchors.are_waiting and self._timer.is_canceled():
             self._timer.reset()
 
-    def _on_transforms(self, msg: TFMessage, *, static: bool) -> None:
-        self._on_poses(self.cameras.poses.take_transforms(msg, static=static))
+    def _on_transforms(self, raw: bytes, *, static: bool) -> None:
+        self._on_poses(self.cameras.poses.take_raw_transforms(raw, static=static))
 
     def _on_odometry(self, msg: Odometry) -> None:
         self._on_poses(self.cameras.poses.take_odometry(msg))

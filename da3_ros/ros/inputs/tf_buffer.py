@@ -14,7 +14,9 @@ import tf2_py
 from geometry_msgs.msg import TransformStamped
 from rclpy.time import Time
 
-from da3_ros.core.poses import PoseError
+from da3_ros.core.poses import FARTHEST, PoseError
+from da3_ros.net.plain_text import plain
+from da3_ros.ros.inputs.bounds import LONGEST_FRAME
 from da3_ros.ros.messages import transform_matrix
 
 QUATERNION_TOLERANCE = 0.01
@@ -45,22 +47,35 @@ class TransformUnavailable(TransformError, LookupError):
 
 
 class BadTransform(TransformError, ValueError):
-    """A transform message that tf2 would refuse. `cause` is one of the four below."""
+    """A transform message that tf2 would refuse, or no robot sends. `cause` is one of these."""
 
     NO_NAME = "no frame name"
     OWN_PARENT = "its own parent"
     NOT_FINITE = "NaN or infinity"
     NO_ROTATION = "no rotation"
+    TOO_FAR = "too far away"
+    TOO_LONG = "name too long"
+    TOO_MANY = "too many frames"
+    OTHER_CLOCK = "from another clock"
+    TOO_LARGE = "message too large"
+    NO_MESSAGE = "no message"
 
 
 def check_transform(msg: TransformStamped) -> None:
     """Raise `BadTransform` for a TransformStamped that would poison every lookup through it."""
     parent, child = msg.header.frame_id.lstrip("/"), msg.child_frame_id.lstrip("/")
-    name = f"transform {parent or '(no name)'} -> {child or '(no name)'}"
+    name = f"transform {plain(parent) or '(no name)'} -> {plain(child) or '(no name)'}"
     if not parent or not child:
         raise BadTransform(BadTransform.NO_NAME, f"{name} lacks a frame name")
     if parent == child:
         raise BadTransform(BadTransform.OWN_PARENT, f"{name} makes the frame its own parent")
+    if max(len(parent), len(child)) > LONGEST_FRAME:
+        sentence = f"{name} has a name of more than {LONGEST_FRAME} characters"
+        raise BadTransform(BadTransform.TOO_LONG, sentence)
+    _check_numbers(msg, name)
+
+
+def _check_numbers(msg: TransformStamped, name: str) -> None:
     t, q = msg.transform.translation, msg.transform.rotation
     numbers = (t.x, t.y, t.z, q.x, q.y, q.z, q.w)
     if not all(map(math.isfinite, numbers)):
@@ -69,6 +84,9 @@ def check_transform(msg: TransformStamped) -> None:
     if abs(square - 1.0) > QUATERNION_TOLERANCE:
         sentence = f"{name} has a quaternion of length {math.sqrt(square):.3g}, must be 1"
         raise BadTransform(BadTransform.NO_ROTATION, sentence)
+    if (farthest := max(map(abs, numbers[:3]))) > FARTHEST:
+        sentence = f"{name} is {farthest:.3g} m long, must be within {FARTHEST:g} m"
+        raise BadTransform(BadTransform.TOO_FAR, sentence)
 
 
 class TransformBuffer:
@@ -84,6 +102,14 @@ class TransformBuffer:
         add = self._buffer.set_transform_static if static else self._buffer.set_transform
         with self._lock:
             add(msg, "da3_ros")
+
+    def replace(self, msg: TransformStamped) -> None:
+        """Take one that moves, and forget all others of its frame. Raises `BadTransform`."""
+        check_transform(msg)
+        with self._lock:
+            # The last one decides whether a frame moves: tf2 then begins its history anew.
+            self._buffer.set_transform_static(msg, "da3_ros")
+            self._buffer.set_transform(msg, "da3_ros")
 
     def clear(self) -> None:
         """Forget all but static transforms: those are sent only once."""
@@ -105,7 +131,7 @@ class TransformBuffer:
         try:
             return transform_matrix(found.transform)
         except PoseError as error:
-            sentence = f"the transforms from '{source}' to '{target}' multiply to NaN or infinity"
+            sentence = f"the transforms from '{plain(source)}' to '{plain(target)}': {error}"
             raise TransformUnavailable(TransformUnavailable.NO_NUMBER, sentence) from error
 
     def _unavailable(
@@ -114,7 +140,7 @@ class TransformBuffer:
         """tf2's exception as ours, without reading its text: that differs between releases."""
         for frame in (target, source):
             if not self._knows(frame):
-                sentence = f"frame '{frame}' does not exist in TF"
+                sentence = f"frame '{plain(frame)}' does not exist in TF"
                 return TransformUnavailable(TransformUnavailable.UNKNOWN, sentence)
         if isinstance(error, tf2_py.ExtrapolationException):
             return self._outside(target, source, stamp_ns)
@@ -132,7 +158,7 @@ class TransformBuffer:
             newest_ns = self._buffer.get_latest_common_time(target, source).nanoseconds
         except tf2_py.TransformException:  # the names are known, the transforms were forgotten
             return _unconnected(target, source)
-        name = f"transform {target} -> {source}"
+        name = f"transform {plain(target)} -> {plain(source)}"
         if stamp_ns > newest_ns:
             seconds = (stamp_ns - newest_ns) / 1e9
             sentence = f"{name} is known only up to {seconds:.3f} s before the image"
@@ -155,5 +181,5 @@ def _time(stamp_ns: int) -> Time:
 
 
 def _unconnected(target: str, source: str) -> TransformUnavailable:
-    sentence = f"no chain of transforms connects '{target}' and '{source}'"
+    sentence = f"no chain of transforms connects '{plain(target)}' and '{plain(source)}'"
     return TransformUnavailable(TransformUnavailable.UNCONNECTED, sentence)

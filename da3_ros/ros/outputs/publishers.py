@@ -5,9 +5,13 @@ Per camera, under `~/` (in a rig `~/<name>/`):
     depth/image        sensor_msgs/Image, 32FC1 m (NaN unknown, +Inf too far) or 16UC1 mm (0)
     depth/camera_info  sensor_msgs/CameraInfo of the depth: same stamp, frame and size
     confidence/image   sensor_msgs/Image, 32FC1, at least 1
-    points             sensor_msgs/PointCloud2, organised x y z rgb, optical frame
+    points             sensor_msgs/PointCloud2, organised x y z rgb, optical frame; NaN between
+                       surfaces, too; with `output.cloud_confidence` also confidence
     image_rect         sensor_msgs/Image, rgb8: the picture that belongs to the depth
     camera_pose        geometry_msgs/PoseStamped, world frame
+
+    depth/image/compressedDepth, image_rect/compressed   sensor_msgs/CompressedImage, the same
+                       as the plugins of image_transport compress it (compressed.py)
 
 Of the node, under `~/`: camera_poses (da3_ros/CameraPoses), path (nav_msgs/Path); without
 given poses also odometry (odometry.py).
@@ -21,7 +25,8 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped
 from nav_msgs.msg import Path
 from rclpy.publisher import Publisher
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
+from std_msgs.msg import Header
 
 from da3_ros.core.depth_view import DepthView
 from da3_ros.core.live_config import LiveConfig
@@ -30,10 +35,14 @@ from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.scale.placement import Evidence
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros import messages
+from da3_ros.ros.compressed import compressed_depth_message, compressed_message
 from da3_ros.ros.entities import Entities
 from da3_ros.ros.health.rates import Statistics
 from da3_ros.ros.outputs.odometry import OdometryOutput
 from da3_ros.ros.outputs.publishing import create_publisher, is_listened
+
+COMPRESSED = ("depth/image/compressedDepth", "image_rect/compressed")
+"""Names by which image_transport finds them beside the raw topics."""
 
 PATH_LENGTH = 1000
 """Poses; ten times as many take 60 ms to send, with every frame."""
@@ -50,13 +59,19 @@ class CameraOutputs:
         self._points = create_publisher(entities, PointCloud2, f"{prefix}points")
         self._image = create_publisher(entities, Image, f"{prefix}image_rect")
         self._pose = create_publisher(entities, PoseStamped, f"{prefix}camera_pose")
+        self._small_depth, self._small_image = (
+            create_publisher(entities, CompressedImage, prefix + topic) for topic in COMPRESSED
+        )
         self._write_cloud = PointCloudWriter(live.config.output.cloud_step)
         self._live = live
 
     @property
     def publishers(self) -> list[Publisher]:
         """All of them."""
-        return [self._depth, self._info, self._confidence, self._points, self._image, self._pose]
+        return [
+            *(self._depth, self._info, self._confidence, self._points, self._image, self._pose),
+            *(self._small_depth, self._small_image),
+        ]
 
     def publish(self, view: DepthView) -> None:
         """Publish whatever of the view has subscribers."""
@@ -64,6 +79,7 @@ class CameraOutputs:
         if is_listened(self._depth):
             encoding = self._live.config.output.encoding
             self._depth.publish(messages.depth_message(view.depth, encoding, head))
+        self._publish_compressed(view, head)
         if is_listened(self._info):
             self._info.publish(messages.camera_info_message(view.camera, head, view.frame.centre))
         if is_listened(self._image):
@@ -71,12 +87,25 @@ class CameraOutputs:
         if is_listened(self._confidence) and view.conf is not None:
             self._confidence.publish(messages.image_message(view.conf, "32FC1", head))
         if is_listened(self._points):
-            write = self._cloud_writer()
-            points = write(view.depth, view.image, view.camera, view.frame.centre)
-            self._points.publish(messages.cloud_message(points, head))
+            self._publish_points(view, head)
         if is_listened(self._pose) and view.T_world_cam is not None:
             head = messages.header(self._live.config.pose.world_frame, view.frame.stamp_ns)
             self._pose.publish(messages.pose_stamped(view.T_world_cam, head))
+
+    def _publish_points(self, view: DepthView, head: Header) -> None:
+        conf = view.conf if self._live.config.output.cloud_confidence else None
+        write = self._cloud_writer()
+        points = write(view.cloud_depth, view.image, view.camera, view.frame.centre, conf)
+        has_confidence = conf is not None
+        self._points.publish(messages.cloud_message(points, head, confidence=has_confidence))
+
+    def _publish_compressed(self, view: DepthView, head: Header) -> None:
+        output = self._live.config.output
+        if is_listened(self._small_depth):
+            coding = output.encoding, output.depth_quantization
+            self._small_depth.publish(compressed_depth_message(view.depth, *coding, head))
+        if is_listened(self._small_image):
+            self._small_image.publish(compressed_message(view.image, output.jpeg_quality, head))
 
     def _cloud_writer(self) -> PointCloudWriter:
         step = self._live.config.output.cloud_step

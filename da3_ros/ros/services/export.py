@@ -29,6 +29,7 @@ from da3_ros.core.files.staging import new_folder
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
+from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain
 from da3_ros.ros.entities import Entities
 from da3_ros.srv import Export
 
@@ -93,8 +94,8 @@ class ExportServices:
             self._logger.info(str(error))
             return Written(False, str(error))
         except (ExportError, ValueError, OSError, RuntimeError, MemoryError) as error:
-            reason = _in_words(error)
-            self._logger.error(f"export of {self._job or formats} failed: {reason}")
+            reason = plain(_in_words(error), LONGEST_SENTENCE)
+            self._logger.error(f"export of {self._job or plain(formats)} failed: {reason}")
             return Written(False, reason)
         finally:
             self._job = ""
@@ -110,13 +111,14 @@ class ExportServices:
         stamp_ns = newest.window.stamp_ns if newest else 0
         folder = export_folder(config.export.directory, name, stamp_ns)
         parsed = parse_options(options)
-        self._job = f"{formats} to {folder}"
+        self._job = f"{plain(formats)} to {plain(str(folder), LONGEST_PATH)}"
         self._logger.info(f"exporting {self._job}")
         start = time.monotonic()
         with new_folder(folder) as stage:
             source = Source(newest, self._scene, self._runner, config.pose.world_frame)
             export_running(formats, stage.path, parsed, source, tell)
-        message = f"{len(stage.files)} files in {stage.path}, {time.monotonic() - start:.1f} s"
+        count = f"{len(stage.files)} file" + "s" * (len(stage.files) != 1)
+        message = f"{count} in {stage.path}, {time.monotonic() - start:.1f} s"
         self._logger.info(f"exported {message}")
         return Written(True, message, tuple(map(str, stage.files)))
 

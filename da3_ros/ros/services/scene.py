@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 from geometry_msgs.msg import Point
@@ -22,10 +23,13 @@ from std_msgs.msg import ColorRGBA
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
+from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.export.folder import root
 from da3_ros.core.far_world import float32_origin
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.poses import PoseError
 from da3_ros.core.scene.mesh import Mesh, MeshError
+from da3_ros.core.scene.mesh_folder import allowed_mesh
 from da3_ros.core.scene.scene import Scene
 from da3_ros.ros import messages
 from da3_ros.ros.entities import Entities
@@ -54,7 +58,7 @@ class SceneServices:
     def __init__(self, entities: Entities, live: LiveConfig, scene: Scene, find_pose: FindPose):
         self._node = entities.node
         self._live, self._scene, self._find_pose = live, scene, find_pose
-        self._frames_shown = 0
+        self._shown = 0, live.config.scene.cloud_step
         self._cloud = create_publisher(entities, PointCloud2, "~/cloud_map", MAPS)
         self._marker = create_publisher(entities, Marker, "~/mesh_marker", MAPS)
         group = MutuallyExclusiveCallbackGroup()
@@ -75,7 +79,12 @@ class SceneServices:
         return self._answer(response, self._scene.build_mesh)
 
     def _on_load_mesh(self, request, response: LoadMesh.Response) -> LoadMesh.Response:
-        return self._answer(response, lambda: self._scene.load_mesh(request.path))
+        return self._answer(response, lambda: self._load_mesh(request.path))
+
+    def _load_mesh(self, path: str) -> Mesh:
+        config = self._live.config
+        folder = Path(config.scene.mesh_directory or root(config.export.directory))
+        return self._scene.load_mesh(allowed_mesh(path, folder))
 
     def _answer(self, response, make_mesh: Callable[[], Mesh]):
         """Show the mesh and say its size, or why there is none."""
@@ -104,6 +113,7 @@ class SceneServices:
             )
         stamp_ns = Time.from_msg(head.stamp).nanoseconds
         camera = messages.camera_model(request.camera_info)
+        self._check_size(camera)
         T_frame_cam = messages.pose_matrix(request.camera_pose.pose, "camera_pose")
         T_world_cam = self._find_pose(head.frame_id, stamp_ns) @ T_frame_cam
         depth = self._scene.render_depth(
@@ -117,13 +127,22 @@ class SceneServices:
         z = depth[..., 0] if request.add_alpha else depth
         response.message = f"{np.isfinite(z).mean():.0%} of the pixels show the mesh"
 
+    def _check_size(self, camera: CameraModel) -> None:
+        most = self._live.config.scene.max_pixels
+        if camera.width * camera.height > most:
+            raise ValueError(
+                f"camera_info asks for {camera.width}x{camera.height}, scene.max_pixels allows "
+                f"{most:,} pixels: ask for parts (roi), or raise it"
+            )
+
     def _show_cloud(self) -> None:
         """At a low rate, only when the map has grown and somebody listens."""
-        frames = self._scene.frames
-        if frames == self._frames_shown or self._cloud.get_subscription_count() == 0:
+        step = self._live.config.scene.cloud_step
+        newest = self._scene.frames, step
+        if newest == self._shown or self._cloud.get_subscription_count() == 0:
             return
-        self._frames_shown = frames
-        points, colors = self._scene.cloud()
+        self._shown = newest
+        points, colors = self._scene.cloud(step)
         self._cloud.publish(messages.map_message(points, colors, self._world_header()))
 
     def _world_header(self):

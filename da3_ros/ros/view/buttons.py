@@ -13,8 +13,8 @@ from std_srvs.srv import Trigger
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.ros.messages import camera_info_message, header, pose_message
-from da3_ros.ros.view.live import LiveView, depth_metres
+from da3_ros.ros.messages import camera_info_message, depth_metres, header, pose_message
+from da3_ros.ros.view.live import LiveView
 from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.picture import side_by_side
 from da3_ros.srv import Export, RenderDepth
@@ -39,11 +39,19 @@ class Buttons:
     def __init__(self, page: Page, view: LiveView, world_frame: str):
         self._page, self._view, self._world_frame = page, view, world_frame
         self._rendered = None
+        self._waiting: set[threading.Event] = set()
+        self._is_closed = False
         with page.server.gui.add_folder("node"):
             self._add("build mesh", self._build_mesh)
             self._add("render depth from here", self._render_depth)
             self._add("export GLB", self._export)
             self._add("reset", self._reset)
+
+    def close(self) -> None:
+        """Wait for no service any more: a page that ends must not stay for an answer."""
+        self._is_closed = True
+        for answered in tuple(self._waiting):
+            answered.set()
 
     def _add(self, label: str, act: Callable) -> None:
         button = self._page.server.gui.add_button(label)
@@ -78,6 +86,7 @@ class Buttons:
 
     def _render_depth(self, client) -> str:
         camera, T_world_cam = viewpoint(client.camera)
+        T_world_cam[:3, 3] += self._page.origin
         request = RenderDepth.Request(cull_faces=True)
         head = header(self._world_frame, 0)
         request.camera_pose = PoseStamped(header=head, pose=pose_message(T_world_cam))
@@ -99,17 +108,24 @@ class Buttons:
         try:
             if not client.wait_for_service(timeout_sec=2.0):
                 raise ServiceError(f"{topic} is not there: is the node configured?")
-            answered = threading.Event()
-            future = client.call_async(request)
-            future.add_done_callback(lambda _: answered.set())
-            if not answered.wait(WAIT):
-                raise ServiceError(f"{topic} did not answer within {WAIT:.0f} s")
-            answer = future.result()
+            answer = self._answer(client.call_async(request), topic)
         finally:
             node.destroy_client(client)
         if not answer.success:
             raise ServiceError(answer.message)
         return answer
+
+    def _answer(self, future, topic: str):
+        answered = threading.Event()
+        self._waiting.add(answered)
+        future.add_done_callback(lambda _: answered.set())
+        try:
+            if self._is_closed or not answered.wait(WAIT) or not future.done():
+                said = "the page closes" if self._is_closed else f"no answer within {WAIT:.0f} s"
+                raise ServiceError(f"{topic}: {said}")
+        finally:
+            self._waiting.discard(answered)
+        return future.result()
 
 
 def viewpoint(camera) -> tuple[CameraModel, np.ndarray]:

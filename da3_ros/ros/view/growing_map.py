@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from da3_ros.core.point_cloud import one_per_cell
+
 MAX_POINTS = 300_000
 
 
@@ -20,23 +22,35 @@ class GrowingMap:
     def clear(self) -> None:
         """Forget everything."""
         self.voxel = self._first_voxel
-        self.points = np.zeros((0, 3))
-        self.colors = np.zeros((0, 3), np.uint8)
+        self._points = np.zeros((0, 3))
+        self._colors = np.zeros((0, 3), np.uint8)
+        self._new: list[tuple[np.ndarray, np.ndarray]] = []
+
+    @property
+    def has_grown(self) -> bool:
+        """Whether something was added since `cloud` was asked for."""
+        return bool(self._new)
 
     def add(self, points: np.ndarray, colors: np.ndarray) -> None:
         """points (N, 3) m in the world, colors (N, 3) uint8."""
-        self.points = np.concatenate([points, self.points])
-        self.colors = np.concatenate([colors, self.colors])
+        self._new.insert(0, (points, colors))
+        if sum(len(points) for points, _ in self._new) > MAX_POINTS:
+            self._merge()
+
+    def cloud(self) -> tuple[np.ndarray, np.ndarray]:
+        """Points (M, 3) m and colors (M, 3) uint8, at most `MAX_POINTS`."""
+        self._merge()
+        return self._points, self._colors
+
+    def _merge(self) -> None:
+        points, colors = zip(*self._new, (self._points, self._colors))
+        self._points, self._colors, self._new = np.concatenate(points), np.concatenate(colors), []
         self._thin()
-        while len(self.points) > MAX_POINTS:
+        while len(self._points) > MAX_POINTS:
             self.voxel *= 1.5
             self._thin()
 
     def _thin(self) -> None:
         """The first point of each voxel stays; new ones come first."""
-        cells = np.floor(self.points / self.voxel).astype(np.int64)
-        cells -= cells.min(0) if len(cells) else 0
-        sides = cells.max(0) + 1 if len(cells) else np.ones(3, np.int64)
-        keys = (cells[:, 0] * sides[1] + cells[:, 1]) * sides[2] + cells[:, 2]
-        _, first = np.unique(keys, return_index=True)
-        self.points, self.colors = self.points[first], self.colors[first]
+        kept = one_per_cell(self._points, self.voxel)
+        self._points, self._colors = self._points[kept], self._colors[kept]

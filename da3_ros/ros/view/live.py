@@ -8,20 +8,25 @@ import time
 from collections import OrderedDict
 
 import numpy as np
+import trimesh
 from geometry_msgs.msg import PoseStamped
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, Image
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from visualization_msgs.msg import Marker
 
 from da3_ros.core.camera_model import CameraError
 from da3_ros.core.poses import PoseError
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros.background_node import SpunNode
-from da3_ros.ros.images import ImageError, to_rgb
-from da3_ros.ros.messages import pose_matrix, rectified_camera_model, stamp_to_ns
+from da3_ros.ros.compressed import compressed_depth_metres
+from da3_ros.ros.images import ImageError, compressed_to_rgb, to_rgb
+from da3_ros.ros.messages import depth_metres, pose_matrix, rectified_camera_model, stamp_to_ns
 from da3_ros.ros.view.view_frame import ViewFrame
 
 NEWEST = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
 """The newest is enough: what the page has no time for is dropped."""
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 UNFINISHED = 8
 """Stamps that wait for their other messages."""
@@ -31,16 +36,19 @@ LOOK_PERIOD = 1.0
 
 DEPTH, IMAGE, INFO, POSE = "depth/image", "image_rect", "depth/camera_info", "camera_pose"
 KINDS = {DEPTH: Image, IMAGE: Image, INFO: CameraInfo, POSE: PoseStamped}
+COMPRESSED = {DEPTH: f"{DEPTH}/compressedDepth", IMAGE: f"{IMAGE}/compressed"}
 
 
 class LiveView(SpunNode):
     """Collects what the node `name` publishes; `take` hands over what is new.
 
-    name: with its namespace, `/da3`. Cameras of a rig are found as they appear.
+    name: with its namespace, `/da3`. Cameras of a rig are found as they appear. compressed: take
+    the compressed topics of depth and picture.
     """
 
-    def __init__(self, name: str = "/da3"):
+    def __init__(self, name: str = "/da3", *, compressed: bool = False):
         self.name = "/" + name.strip("/")
+        self._compressed = COMPRESSED if compressed else {}
         self._lock = threading.Lock()
         self._parts: OrderedDict[tuple[str, int], dict[str, object]] = OrderedDict()
         self._frames: dict[str, ViewFrame] = {}
@@ -48,11 +56,13 @@ class LiveView(SpunNode):
         self._heard_at = 0.0
         self._poses: CameraPoses | None = None
         self._cameras: set[str] = set()
+        self._mesh: trimesh.Trimesh | None = None
         super().__init__("da3_view")
         self.node.create_subscription(Status, f"{self.name}/status", self._on_status, 10)
         self.node.create_subscription(
             CameraPoses, f"{self.name}/camera_poses", self._on_poses, NEWEST
         )
+        self.node.create_subscription(Marker, f"{self.name}/mesh_marker", self._on_mesh, LATCHED)
         self.node.create_timer(LOOK_PERIOD, self._look)
         self._look()
 
@@ -61,6 +71,12 @@ class LiveView(SpunNode):
         with self._lock:
             frames, self._frames = list(self._frames.values()), {}
         return frames
+
+    def take_mesh(self) -> trimesh.Trimesh | None:
+        """The mesh in the world, m, when a new one was built or loaded."""
+        with self._lock:
+            mesh, self._mesh = self._mesh, None
+        return mesh
 
     def status(self) -> Status | None:
         """The newest status; None when none came in the last five seconds."""
@@ -90,8 +106,8 @@ class LiveView(SpunNode):
         prefix = f"{self.name}/{camera}/" if camera else f"{self.name}/"
         for part, kind in KINDS.items():
             self.node.create_subscription(
-                kind,
-                prefix + part,
+                CompressedImage if part in self._compressed else kind,
+                prefix + self._compressed.get(part, part),
                 lambda msg, part=part: self._on_part(camera, part, msg),
                 NEWEST,
             )
@@ -101,6 +117,10 @@ class LiveView(SpunNode):
 
     def _on_poses(self, msg: CameraPoses) -> None:
         self._poses = msg
+
+    def _on_mesh(self, msg: Marker) -> None:
+        with self._lock:
+            self._mesh = marker_mesh(msg)
 
     def _on_part(self, camera: str, part: str, msg) -> None:
         key = camera, stamp_to_ns(msg.header.stamp)
@@ -124,7 +144,7 @@ def view_frame(camera: str, stamp_ns: int, parts: dict[str, object]) -> ViewFram
     if not {DEPTH, IMAGE, INFO} <= parts.keys():
         return None
     try:
-        rgb, depth = to_rgb(parts[IMAGE]), depth_metres(parts[DEPTH])
+        rgb, depth = _rgb(parts[IMAGE]), _depth(parts[DEPTH])
         model = rectified_camera_model(parts[INFO])
         pose = parts.get(POSE)
         T_world_cam = None if pose is None else pose_matrix(pose.pose)
@@ -135,12 +155,23 @@ def view_frame(camera: str, stamp_ns: int, parts: dict[str, object]) -> ViewFram
     return ViewFrame(camera, stamp_ns, rgb, depth, model, T_world_cam)
 
 
-def depth_metres(msg: Image) -> np.ndarray:
-    """(H, W) float32 m of a 32FC1 or 16UC1 depth image; NaN where unknown."""
-    kind = {"32FC1": np.float32, "16UC1": np.uint16}.get(msg.encoding)
-    if kind is None or len(msg.data) != msg.height * msg.width * np.dtype(kind).itemsize:
-        raise ImageError(f"{msg.encoding} of {len(msg.data)} bytes is no depth image")
-    values = np.frombuffer(msg.data, kind).reshape(msg.height, msg.width)
-    if kind is np.float32:
-        return values
-    return np.where(values > 0, values / np.float32(1000), np.float32(np.nan)).astype(np.float32)
+def _rgb(msg: Image | CompressedImage) -> np.ndarray:
+    return to_rgb(msg) if isinstance(msg, Image) else compressed_to_rgb(msg)
+
+
+def _depth(msg: Image | CompressedImage) -> np.ndarray:
+    return depth_metres(msg) if isinstance(msg, Image) else compressed_depth_metres(msg)
+
+
+def marker_mesh(msg: Marker) -> trimesh.Trimesh:
+    """The triangles of a visualization_msgs/Marker of kind TRIANGLE_LIST."""
+    corners = np.array([(p.x, p.y, p.z) for p in msg.points]).reshape(-1, 3)
+    T = pose_matrix(msg.pose)
+    faces = np.arange(len(corners)).reshape(-1, 3)
+    colors = np.array([(c.r, c.g, c.b) for c in msg.colors])
+    return trimesh.Trimesh(
+        corners @ T[:3, :3].T + T[:3, 3],
+        faces,
+        vertex_colors=np.round(255 * colors).astype(np.uint8) if len(colors) else None,
+        process=False,
+    )

@@ -5,12 +5,16 @@ It knows nothing of where they come from. viser is the extra `view`: pip install
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import deque
 
 import numpy as np
+import trimesh
 import viser
 
 from da3_ros.core import poses
+from da3_ros.core.far_world import float32_origin
 from da3_ros.ros.view.growing_map import GrowingMap
 from da3_ros.ros.view.picture import picture_html
 from da3_ros.ros.view.view_frame import ViewFrame
@@ -21,27 +25,34 @@ PATH_LENGTH = 2000
 CAMERA_COLOR, WINDOW_COLOR, REFERENCE_COLOR = (25, 113, 194), (134, 142, 150), (232, 89, 12)
 POINT_SIZE = 0.012
 
+MAP_PERIOD = 1.0
+"""Seconds from one picture of the map to the next: it is by far the largest thing to send."""
+
 
 class Page:
     """Serves one page on host:port, or on the next free port.
 
-    Every method may be called at any rate from one thread; tabs that cannot follow skip.
+    Every method may be called at any rate from any thread; tabs that cannot follow skip.
+    origin: (3,) m, where the page's zero is in the world: its graphics are float32.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 8080):
         self.server = viser.ViserServer(host, port, label="da3_ros", verbose=False)
         self.server.scene.set_up_direction("+z")
-        self.server.gui.configure_theme(
-            control_layout="fixed", control_width="large", show_share_button=False
-        )
+        self.server.gui.configure_theme(control_width="large", show_share_button=False)
+        self.server.gui.main_panel.dock_right()
         self.server.on_client_connect(self._aim)
-        self._map = GrowingMap()
+        self._map, self._map_shown_at = GrowingMap(), -MAP_PERIOD
+        self._window_size = 0
         self._ways: dict[str, deque[np.ndarray]] = {}
         self._home: np.ndarray | None = None
+        self.origin = np.zeros(3)
+        self._lock = threading.RLock()
         self._pictures: dict[str, viser.GuiHtmlHandle] = {}
         self._status = self.server.gui.add_markdown("")
-        self._shows_map = self.server.gui.add_checkbox("map of all frames", True)
-        self._shows_frame = self.server.gui.add_checkbox("newest frame", True)
+        self._shows_map = self._add_switch("map of all frames", "/map")
+        self._shows_frame = self._add_switch("newest frame", "/frame")
+        self._shows_mesh = self._add_switch("mesh", "/mesh")
         self._point_size = self.server.gui.add_slider(
             "size of points, m", 0.002, 0.05, 0.002, POINT_SIZE
         )
@@ -59,33 +70,62 @@ class Page:
     def show_frame(self, frame: ViewFrame, unit: str = "m") -> None:
         """Picture, cloud and camera of one frame; the map grows where it has a place."""
         self._show_picture(frame, unit)
-        points, colors = frame.cloud()
         name = f"/frame/{frame.camera_name or 'camera'}"
-        self._show_points(name, points, colors, self._shows_frame.value)
-        if frame.T_world_cam is None:
-            return
-        self._map.add(points, colors)
-        self._show_points("/map", self._map.points, self._map.colors, self._shows_map.value)
-        self._show_camera(frame)
+        with self._lock:
+            if self._home is None and frame.T_world_cam is not None:
+                self._settle(frame.T_world_cam)
+            points, colors = frame.cloud()
+            points = points if frame.T_world_cam is None else points - self.origin
+            self._show_points(name, points, colors, self._shows_frame.value)
+            if frame.T_world_cam is not None:
+                self._map.add(points, colors)
+                self._show_camera(frame)
+                self.show_map()
+
+    def show_map(self) -> None:
+        """What the frames added to the map, at most every `MAP_PERIOD`; may be called often."""
+        with self._lock:
+            now = time.monotonic()
+            if self._map.has_grown and now - self._map_shown_at >= MAP_PERIOD:
+                self._map_shown_at = now
+                self._show_points("/map", *self._map.cloud(), self._shows_map.value)
 
     def show_window(self, T_world_cam: list[np.ndarray], reference: int) -> None:
         """The views of the newest window, the reference view in another color."""
         for i, T in enumerate(T_world_cam):
             color = REFERENCE_COLOR if i == reference else WINDOW_COLOR
             self._show_frustum(f"/window/{i}", T, color, 0.12)
-        for i in range(len(T_world_cam), 64):
+        for i in range(len(T_world_cam), self._window_size):
             self.server.scene.remove_by_name(f"/window/{i}")
+        self._window_size = len(T_world_cam)
+
+    def show_mesh(self, mesh: trimesh.Trimesh) -> None:
+        """The mesh that the node made, until `clear`."""
+        mesh = trimesh.Trimesh(mesh.vertices - self.origin, mesh.faces, visual=mesh.visual)
+        self.server.scene.add_mesh_trimesh("/mesh", mesh, visible=self._shows_mesh.value)
 
     def clear(self) -> None:
         """Forget map and paths, as after a reset."""
-        self._map.clear()
-        self._ways.clear()
-        for name in ("/map", "/frame", "/path", "/window"):
-            self.server.scene.remove_by_name(name)
+        with self._lock:
+            self._map.clear()
+            self._ways.clear()
+            self._home, self._window_size = None, 0
+            for name in ("/map", "/frame", "/path", "/window", "/camera", "/mesh"):
+                self.server.scene.remove_by_name(name)
 
     def close(self) -> None:
         """Stop serving."""
         self.server.stop()
+
+    def _add_switch(self, label: str, name: str) -> viser.GuiCheckboxHandle:
+        box = self.server.gui.add_checkbox(label, True)
+
+        @box.on_update
+        def _(_) -> None:
+            if handle := self.server.scene.get_handle_by_name(name):
+                handle.visible = box.value
+
+        return box
 
     def _show_picture(self, frame: ViewFrame, unit: str) -> None:
         html = picture_html(frame.rgb, frame.depth, unit)
@@ -110,16 +150,19 @@ class Page:
         T = frame.T_world_cam
         self._show_frustum(f"/camera/{frame.camera_name or 'camera'}", T, CAMERA_COLOR, 0.2)
         way = self._ways.setdefault(frame.camera_name, deque(maxlen=PATH_LENGTH))
-        way.append(T[:3, 3])
+        way.append(T[:3, 3] - self.origin)
         if len(way) > 1:
             line = np.array(way, np.float32)
             segments = np.stack([line[:-1], line[1:]], axis=1)
             name = f"/path/{frame.camera_name or 'camera'}"
             self.server.scene.add_line_segments(name, segments, colors=CAMERA_COLOR)
-        if self._home is None:
-            self._home = T
-            for client in self.server.get_clients().values():
-                self._aim(client)
+
+    def _settle(self, T_world_cam: np.ndarray) -> None:
+        """The first camera: the page begins here."""
+        self.origin = float32_origin(T_world_cam[None, :3, 3])
+        self._home = T_world_cam
+        for client in self.server.get_clients().values():
+            self._aim(client)
 
     def _show_frustum(self, name: str, T: np.ndarray, color, scale: float) -> None:
         self.server.scene.add_camera_frustum(
@@ -129,13 +172,13 @@ class Page:
             scale=scale,
             color=color,
             wxyz=np.roll(poses.to_quat_xyzw(T[:3, :3]), 1),
-            position=T[:3, 3],
+            position=T[:3, 3] - self.origin,
         )
 
     def _aim(self, client) -> None:
         """A tab begins behind and above the first camera, looking where it looked."""
         if self._home is None:
             return
-        position, forward = self._home[:3, 3], self._home[:3, 2]
+        position, forward = self._home[:3, 3] - self.origin, self._home[:3, 2]
         client.camera.position = position - 1.5 * forward + (0.0, 0.0, 1.2)
         client.camera.look_at = position + 2.0 * forward

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
-import math
 
 import cv2
 import numpy as np
 
-from da3_ros.core.export.colormap import color_depth, depth_range
+from da3_ros.core.export.colormap import color_depth, depth_legend, depth_range
 
 WIDTH = 360
 """px of each half; the panel shows them smaller."""
 
-LEGEND = 64
 GRID = 96
 """Columns of the depth values that travel with the picture for the mouse."""
 
@@ -55,12 +53,12 @@ def picture_html(rgb: np.ndarray, depth: np.ndarray, unit: str = "m") -> str:
 
 
 def side_by_side(rgb: np.ndarray, depth: np.ndarray, unit: str = "m") -> np.ndarray:
-    """(h, 2 `WIDTH` + `LEGEND`, 3) uint8: picture, depth in colors, color bar."""
+    """(h, 2 `WIDTH` + `LEGEND_WIDTH`, 3) uint8: picture, depth in colors, color bar."""
     height = max(1, round(WIDTH * depth.shape[0] / depth.shape[1]))
     near, far = depth_range(depth)
     small = cv2.resize(depth, (WIDTH, height), interpolation=cv2.INTER_NEAREST)
     halves = cv2.resize(rgb, (WIDTH, height), interpolation=cv2.INTER_AREA)
-    return np.hstack([halves, color_depth(small, near, far), _legend(near, far, height, unit)])
+    return np.hstack([halves, color_depth(small, near, far), depth_legend(near, far, height, unit)])
 
 
 def depth_grid(depth: np.ndarray) -> np.ndarray:
@@ -72,18 +70,6 @@ def depth_grid(depth: np.ndarray) -> np.ndarray:
     grid[known] = np.clip(np.round(small[known] * 100), 1, FAR - 1).astype(np.uint16)
     grid[np.isposinf(small)] = FAR
     return grid
-
-
-def _legend(near: float, far: float, height: int, unit: str) -> np.ndarray:
-    strip = np.full((height, LEGEND, 3), 255, np.uint8)
-    depth = 1 / np.linspace(1 / near, 1 / far, height)
-    strip[:, 4:16] = color_depth(depth, near, far)[:, None]
-    for row in np.linspace(12, height - 6, max(2, height // 60)).astype(int):
-        text = f"{depth[min(row, height - 1)]:.3g} {unit}" if math.isfinite(far) else ""
-        cv2.putText(
-            strip, text, (19, int(row)), cv2.FONT_HERSHEY_SIMPLEX, 0.33, (0, 0, 0), 1, cv2.LINE_AA
-        )
-    return strip
 
 
 def _jpeg(rgb: np.ndarray) -> str:

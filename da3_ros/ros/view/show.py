@@ -15,18 +15,25 @@ RATE = 15.0
 """Hz at most; a tab shows no more."""
 
 
-def show_node(page: Page, name: str, world_frame: str, stop: threading.Event) -> None:
-    """What the node `name` publishes. world_frame: the node's pose.world_frame."""
-    view = LiveView(name)
-    Buttons(page, view, world_frame)
+def show_node(
+    page: Page, name: str, world_frame: str, stop: threading.Event, *, compressed: bool = False
+) -> None:
+    """What the node `name` publishes. world_frame: the node's pose.world_frame. compressed:
+    take the smaller topics, for a link that is slow."""
+    view = LiveView(name, compressed=compressed)
+    buttons = Buttons(page, view, world_frame)
     try:
         while not stop.wait(1 / RATE):
             for frame in view.take():
                 page.show_frame(frame)
+            page.show_map()
             if window := view.window():
                 page.show_window(*window)
+            if mesh := view.take_mesh():
+                page.show_mesh(mesh)
             page.say(status_words(view.status()))
     finally:
+        buttons.close()
         view.close()
 
 
@@ -37,7 +44,8 @@ def show_bag(page: Page, path: Path, stop: threading.Event) -> None:
         page.say(f"**{path.name}**: frame {count}")
         if stop.wait(1 / RATE):
             return
-    stop.wait()
+    while not stop.wait(1 / RATE):
+        page.show_map()
 
 
 def show_file(page: Page, path: Path, stop: threading.Event) -> None:

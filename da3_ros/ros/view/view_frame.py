@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.point_cloud import thin_rays
 
 MAX_POINTS = 40_000
 """Points of one frame's cloud; more add nothing to see and fill the tab's memory."""
@@ -32,15 +33,9 @@ class ViewFrame:
         step = max(1, int(np.ceil(np.sqrt(self.depth.size / MAX_POINTS))))
         depth, rgb = self.depth[::step, ::step], self.rgb[::step, ::step]
         known = np.isfinite(depth)
-        rays = _thin_rays(self.camera, step)[known]
-        points = rays * depth[known][:, None]
+        x, y = (ray[known] for ray in thin_rays(self.camera, step))
+        z = depth[known].astype(np.float64)
+        points = np.stack([x * z, y * z, z], axis=-1)
         if self.T_world_cam is not None:
             points = points @ self.T_world_cam[:3, :3].T + self.T_world_cam[:3, 3]
         return points, rgb[known]
-
-
-def _thin_rays(camera: CameraModel, step: int) -> np.ndarray:
-    """(h, w, 3) points at z = 1 of every n-th pixel and row of a pinhole camera."""
-    u, v = np.meshgrid(np.arange(0, camera.width, step), np.arange(0, camera.height, step))
-    pixels = np.stack([u, v, np.ones_like(u)], axis=-1).astype(np.float64)
-    return pixels @ np.linalg.inv(camera.K).T

@@ -20,7 +20,7 @@ def status_words(status: Status | None) -> str:
         ("images", f"{status.frames_received} in, {status.frames_published} published"),
         *_drops(status),
         ("metres", _scale(status)),
-        ("model", f"{_plain(status.model)} ({_plain(status.license) or 'licence unknown'})"),
+        ("model", f"{_plain(status.model)} ({_plain(status.license) or 'license unknown'})"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return f"{_state(status)}\n\n| | |\n|---|---|\n{table}"

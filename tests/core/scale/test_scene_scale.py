@@ -140,11 +140,13 @@ def with_person(i: int, offset: int) -> Frame:
 
 
 def test_a_person_in_front_of_the_lens_makes_no_metres():
-    """Half of the points move by themselves: held or right, never wrong."""
+    """Points that move by themselves: said, and the held scale is used."""
     source = scene_scale()
     place(source, room_window(15), 0.31 * true_map(17))
     window = window_of([with_person(17 + k, 9 * k * (-1) ** k) for k in range(4)])
-    _, depth = place(source, window, 0.31 * true_map(19))
+    placement, depth = place(source, window, 0.31 * true_map(19))
+    assert placement.evidence.fault in (MISFIT, CONTRADICTION)
+    assert placement.evidence.source == "held"
     assert np.abs(np.median(depth / true_map(19)) - 1) < 0.03
 
 

@@ -1,5 +1,7 @@
 """Rendered depth against geometry known in closed form, and against Embree and OpenCV."""
 
+from contextlib import suppress
+
 import cv2
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from rays import first_hits
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.poses import PoseError
+from da3_ros.core.scene import lens_rasteriser, render_depth
 from da3_ros.core.scene.mesh import Mesh, MeshError
 
 IDENTITY = np.eye(4)
@@ -346,3 +349,46 @@ def test_an_image_too_wide():
 def test_meshes_that_cannot_be(vertices, faces, word):
     with pytest.raises(MeshError, match=word):
         Mesh(vertices, faces)
+
+
+# --- requests without measure ---
+
+
+@pytest.mark.parametrize("lens", [False, True])
+def test_large_images_are_drawn_in_bands_that_fit_together(lens, monkeypatch):
+    camera = pinhole(120, 97, 60.0)
+    if lens:
+        camera = CameraModel(120, 97, camera.K, "plumb_bob", np.array([-0.2, 0.05, 1e-3, 0, 0]))
+    pose = look_at((3.0, 0.5, -2.0))
+    whole = bumpy_sphere().render_depth(pose, camera, add_alpha=False)
+    monkeypatch.setattr(render_depth, "BAND_PIXELS", 120 * 10 + 7)
+    banded = bumpy_sphere().render_depth(pose, camera, add_alpha=False)
+    assert (np.isfinite(banded) != np.isfinite(whole)).mean() < 1e-3
+    both = np.isfinite(banded) & np.isfinite(whole)
+    assert both.mean() > 0.05
+    np.testing.assert_allclose(banded[both], whole[both], rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "model, D",
+    [("plumb_bob", [1e11, -3e5, 40, 2, 7]), ("equidistant", [3e4, -1e9, 5e10, 1e3])],
+)
+def test_a_lens_that_bends_without_end_is_refused(model, D, monkeypatch):
+    camera = CameraModel(64, 48, pinhole().K, model, np.array(D))
+    monkeypatch.setattr(lens_rasteriser, "MOST_PIECES", 1 << 14)
+    try:
+        depth = cube().render_depth(look_at((3.0, 0.5, -6.0)), camera, add_alpha=False)
+    except CameraError as error:
+        assert "bends straight lines without end" in str(error)
+    else:
+        assert depth.shape == (48, 64)
+
+
+@settings(max_examples=8)
+@given(st.lists(st.floats(-1e12, 1e12), min_size=5, max_size=5), st.integers(-12, 0))
+def test_any_lens_ends(D, exponent):
+    """However wild, it is drawn or refused, in bounded memory and time."""
+    camera = CameraModel(48, 40, pinhole().K, "plumb_bob", np.array(D) * 10.0**exponent)
+    with pytest.MonkeyPatch.context() as patch, suppress(CameraError):
+        patch.setattr(lens_rasteriser, "MOST_PIECES", 1 << 12)
+        cube(inward=True).render_depth(IDENTITY, camera, add_alpha=False)

@@ -31,6 +31,9 @@ def test_fuse_build_render():
     assert points.dtype == np.float64 and (colors == 77).all()
     np.testing.assert_allclose(points[:, 2], 2.0, atol=1e-4)
     assert scene.frames == 1 and scene.nbytes > 0
+    thin, colors = scene.cloud(4)  # one point per 0.2 m
+    assert len(points) / 20 < len(thin) == len(colors) < len(points) / 10
+    assert len(np.unique(np.floor(thin / 0.2), axis=0)) == len(thin)
     scene.build_mesh()
     depth = scene.render_depth(np.eye(4), CAMERA, add_alpha=False)
     np.testing.assert_allclose(depth[5:-5, 5:-5], 2.0, atol=1e-4)

@@ -122,7 +122,7 @@ def test_finds_the_camera(bag_path):
 
 
 def test_finds_no_camera(sqlite_path, tmp_path):
-    with BagReader(sqlite_path) as bag, pytest.raises(BagError, match="no colour images"):
+    with BagReader(sqlite_path) as bag, pytest.raises(BagError, match="no color images"):
         find_topics(bag)
     with BagWriter(tmp_path / "blind") as bag:
         bag.write("/image", 1, Image(encoding="rgb8", header=head(0)))

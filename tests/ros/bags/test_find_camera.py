@@ -89,7 +89,7 @@ def test_one_grey_camera_alone_is_taken_and_said(tmp_path):
     for msg in (raw("mono16", GREY16), raw("mono8", COLOR[..., 0].copy())):
         topics = find(tmp_path, [("/thermal/image", msg), ("/thermal/camera_info", info())])
         assert topics.image == "/thermal/image"
-        assert "no camera is in colour: the grey images of /thermal/image" in topics.notes[0]
+        assert "no camera is in color: the grey images of /thermal/image" in topics.notes[0]
 
 
 def test_first_images_that_are_broken_do_not_hide_the_camera(tmp_path):
@@ -207,5 +207,5 @@ def test_a_topic_that_cannot_be_read_does_not_matter(tmp_path):
 
 def test_images_of_nothing_but_depth(tmp_path):
     recorded = [("/depth", raw("16UC1", GREY16)), ("/camera_info", CameraInfo())]
-    with pytest.raises(BagError, match="no colour images .*/depth: encoding '16UC1'"):
+    with pytest.raises(BagError, match="no color images .*/depth: encoding '16UC1'"):
         find(tmp_path, recorded)

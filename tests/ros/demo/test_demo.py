@@ -1,13 +1,22 @@
 """The demo as a user runs it: three processes, pictures and a table."""
 
+import signal
+import time
+from pathlib import Path
+
+import av
 import cv2
 import numpy as np
 import pytest
 from graph import Process
+from PIL import Image as Pillow
+from plyfile import PlyData
 
-from da3_ros.core.export.colormap import UNKNOWN
+from da3_ros.core.export.colormap import LEGEND_WIDTH, UNKNOWN
 from da3_ros.ros.demo.bag import write_demo_bag
-from da3_ros.ros.demo.pictures import LEGEND_WIDTH, MAP_SIZE, draw_depth, draw_from_above
+from da3_ros.ros.demo.film import write_animation, write_film
+from da3_ros.ros.demo.listener import Shot
+from da3_ros.ros.demo.pictures import MAP_SIZE, draw_depth, draw_from_above
 
 FAST = ("--model", "da3-demo", "--process-res", "56")
 
@@ -38,6 +47,10 @@ def check_results(code, demo, out, size):
     assert pictures["rgb.png"].shape == (*size, 3) and pictures["rgb.png"].std() > 10
     assert pictures["depth.png"].std() > 10
     assert pictures["cloud_from_above.png"].shape == (MAP_SIZE, MAP_SIZE, 3)
+    with av.open(str(out / "demo.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == published
+    assert len(PlyData.read(out / "map.ply")["vertex"]) > 1000
+    assert cv2.imread(str(out / "map_from_above.png")).std() > 5
 
 
 def test_the_kitchen(shared_data, tmp_path):
@@ -45,6 +58,35 @@ def test_the_kitchen(shared_data, tmp_path):
     code, demo = run_demo(tmp_path, str(bag), "--rate", "2")
     check_results(code, demo, tmp_path, (480, 640))
     assert table(demo)["frames in"] == "40"
+
+
+def test_a_model_that_cannot_be_had_ends_before_anything_starts(tmp_path):
+    write_demo_bag(tmp_path / "short", frames=2)
+    arguments = (str(tmp_path / "short"), "--out", str(tmp_path), "--model", "nobody/nothing here")
+    demo = Process("da3_ros.commands.demo", *arguments)
+    assert demo.wait(120) == 1
+    assert "da3_demo: " in demo.lines[-1] and "nobody/nothing here" in demo.lines[-1]
+    assert demo.matching("^model ") and not demo.matching("^node ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_demo_that_is_killed_takes_its_node_along(number, tmp_path):
+    write_demo_bag(tmp_path / "short", frames=2)
+    demo = Process("da3_ros.commands.demo", str(tmp_path / "short"), "--out", str(tmp_path), *FAST)
+    children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children")
+    wait_until(lambda: demo.matching("bag ") and children.read_text(), "the demo starts its node")
+    node = Path("/proc") / children.read_text().split()[0]
+    wait_until(lambda: "commands.node" in (node / "cmdline").read_text(), "it is the node")
+    demo.send(number)
+    demo.wait(20)
+    wait_until(lambda: not node.exists(), "the node ends")
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.02)
 
 
 def test_a_bag_without_images_says_so(tmp_path):
@@ -79,3 +121,30 @@ def test_the_view_from_above_takes_any_cloud(count):
     assert picture.shape == (MAP_SIZE, MAP_SIZE, 3)
     drawn = (picture == (0, 200, 0)).all(axis=-1).sum()
     assert 0.85 * count <= drawn <= count
+
+
+def a_shot(x):
+    """A wall of depth 2 m, seen from x; red points 1 m before the camera."""
+    T = np.eye(4)
+    T[:3, 3] = x, 0, 1
+    rgb = np.full((180, 320, 3), 90, np.uint8)
+    points = np.array([[0.0, 0.0, 1.0], [np.nan, 0, 1]])
+    return Shot(rgb, np.full((180, 320), 2 + x, "f"), points, np.full((2, 3), 200, np.uint8), T)
+
+
+def test_the_film_is_the_run_at_its_own_pace(tmp_path):
+    shots = {k * 250_000_000: a_shot(0.1 * k) for k in range(9)}
+    shots[3 * 250_000_000].T_world_cam = None
+    with av.open(str(write_film(tmp_path / "demo.mp4", shots))) as video:
+        frames = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
+        assert len(frames) == 9 and video.streams.video[0].average_rate == 4
+    assert frames[0].shape == (360, 320 + LEGEND_WIDTH + 360, 3)
+    grown = [(frame[:, -360:].min(-1) > 150).sum() for frame in (frames[0], frames[-1])]
+    assert 0 < grown[0] < grown[1]
+
+
+def test_the_animation_is_small_and_moves(tmp_path):
+    shots = {k: a_shot(0.1 * k) for k in range(200)}
+    picture = Pillow.open(write_animation(tmp_path / "demo.webp", shots))
+    assert 30 < picture.n_frames <= 80 and picture.size[0] == 640
+    assert (tmp_path / "demo.webp").stat().st_size < 1_500_000

@@ -23,7 +23,7 @@ from da3_ros.core import poses
 from da3_ros.core.config import from_dict
 from da3_ros.net.attention import has_bf16_tiles, kernel
 from da3_ros.ros.bags.bag import BagReader, BagWriter
-from da3_ros.ros.bags.process_bag import BagJob
+from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.demo.bag import RATE, START_NS, T_BASE_CAMERA
 from da3_ros.ros.doctor import machine, recording
 from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, T_OPENGL_OPTICAL
@@ -103,7 +103,7 @@ INVERSE_OPTICAL = poses.inverse(T_BODY_OPTICAL)
 
 SPOILT = {
     "no camera info": (leave_out("/camera/camera_info"), {}, "topics", "ERROR", "no sensor_msgs"),
-    "no images": (leave_out("/camera/image_raw"), {}, "topics", "ERROR", "no colour images"),
+    "no images": (leave_out("/camera/image_raw"), {}, "topics", "ERROR", "no color images"),
     "K = 0": (edit_info(k=np.zeros(9)), {}, "camera info", "ERROR", "uncalibrated"),
     "size": (edit_info(width=640, height=480), {}, "camera info", "ERROR", "the images are 320x"),
     "info frame": (
@@ -453,7 +453,7 @@ def test_a_graph_of_which_nothing_arrives(robot):
 
 def test_an_empty_graph():
     finding = look_at_graph()["topics"]
-    assert finding.verdict is Verdict.ERROR and "the graph has no colour images" in finding.seen
+    assert finding.verdict is Verdict.ERROR and "the graph has no color images" in finding.seen
 
 
 @pytest.mark.skipif(kernel() is None or has_bf16_tiles(), reason="no CPU that wants our attention")

@@ -1,5 +1,7 @@
 """One camera's way in, without a graph: errors on the way lose no other image."""
 
+import tracemalloc
+
 import pytest
 from graph import mount_message, picture_messages, pose_message
 from picture_messages import huge_png
@@ -82,14 +84,14 @@ def test_an_error_ends_one_frame_and_counts_it(monkeypatch):
 def test_a_compressed_image_of_another_size_than_its_info_is_not_decoded():
     here = Here()
     image, info = picture_messages(SECOND)
-    # 81 million pixels are promised, none is there: decoding would say so, or fill the memory.
-    huge = CompressedImage(header=image.header, format="png", data=huge_png(9000, 9000))
+    # 64 million pixels are promised, none is there: decoding would say so, or fill the memory.
+    huge = CompressedImage(header=image.header, format="png", data=huge_png(8000, 8000))
     here.cameras.on_image(here.camera, huge)
     here.camera.on_info(info)
     here.move(1)
     here.camera.locate()
     assert here.dropped() == {Drop.BAD_CAMERA_INFO.value: 1} and not here.taken
-    assert any("9000x9000" in sentence for sentence in here.said), here.said
+    assert any("8000x8000" in sentence for sentence in here.said), here.said
 
 
 def test_the_first_image_after_a_jump_back_is_taken_and_all_before_dropped():
@@ -133,3 +135,57 @@ def test_two_troubles_of_one_kind_are_both_said_once():
         here.send(second, spoil)
     assert here.dropped() == {"bad_image": 6}
     assert len(here.said) == 2 and "is not supported" in here.said[0] and "bytes" in here.said[1]
+
+
+# ---- two clocks, floods ----
+
+
+def send_at(here, stamp_ns):
+    image, info = picture_messages(stamp_ns)
+    here.cameras.on_image(here.camera, image)
+    here.camera.on_info(info)
+
+
+@pytest.mark.parametrize("offset", [-1.5, 1.5, -30.0])
+def test_of_images_from_two_clocks_those_with_poses_are_taken(offset):
+    here = Here()
+    step = SECOND // 10
+    for k in range(30):
+        stamp = 100 * SECOND + k * step
+        here.poses.take_transforms(pose_message(stamp, x=k), static=False)
+        send_at(here, stamp)
+        send_at(here, stamp + round(offset * SECOND))
+    good = [ns for ns in here.taken if ns >= 100 * SECOND and (ns - 100 * SECOND) % step == 0]
+    assert len(good) >= 26 and len(here.jumps) <= 2
+    assert here.dropped()["out_of_order"] >= 26
+    where = f"{abs(offset):.1f} s {'ahead of' if offset > 0 else 'behind'} the others of its topic"
+    assert any(where in sentence for sentence in here.said), here.said
+
+
+def test_a_frame_id_of_a_megabyte_is_refused_and_not_repeated():
+    here = Here()
+
+    def spoil(image, info):
+        image.header.frame_id = "x" * 10**6
+
+    here.send(100, spoil)
+    assert here.dropped() == {"bad_header": 1} and here.counts.counts().pending == 0
+    (sentence,) = here.said
+    assert "with a frame_id of more than 255 characters" in sentence
+
+
+def test_a_camera_info_of_another_size_makes_no_maps():
+    """Those of 8000x8000 pixels with a lens would take a gigabyte, and seconds."""
+    here = Here()
+
+    def spoil(image, info):
+        info.width = info.height = 8000
+        info.d = [0.1, 0.0, 0.0, 0.0, 0.0]
+
+    tracemalloc.start()
+    here.move(100)
+    here.send(100, spoil)
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+    assert here.dropped() == {"bad_camera_info": 1}
+    assert "its size is 8000x8000, but the image is 56x42" in here.said[0]

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
+from rclpy.serialization import serialize_message
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
+from da3_ros.ros.inputs.bounds import MOST_FRAMES
 from da3_ros.ros.inputs.pose_source import PoseSource
 
 MS = 1_000_000
@@ -146,3 +148,122 @@ def test_refusals_are_counted_by_cause():
     source = source_with_mount()
     move(source, SECOND, math.nan)
     assert source.refused == {"NaN or infinity": 1}
+
+
+# ---- two clocks, floods, wild numbers ----
+
+
+def drive(source, stamps_ns, frame="base", parent="odom"):
+    """Sends transforms, each as far along x as its own clock says; what was said of them."""
+    said = []
+    for stamp_ns in stamps_ns:
+        msg = TFMessage(transforms=[transform(parent, frame, stamp_ns, stamp_ns / SECOND)])
+        said += source.take_transforms(msg, static=False)
+    return said
+
+
+def two_clocks(offset_ns, count=60, step=50 * MS):
+    """Two publishers of the same rate; the stamps of the second are off."""
+    for k in range(count):
+        yield from (10 * SECOND + k * step, 10 * SECOND + k * step + offset_ns)
+
+
+@pytest.mark.parametrize("offset", [-1.5, 1.5, -8.0, 3600.0])
+def test_two_clocks_of_a_frame_that_nobody_needs_cost_no_pose(offset):
+    source = source_with_mount()
+    odd = list(two_clocks(round(offset * SECOND)))
+    for good, *pair in zip(odd[::2], odd[::2], odd[1::2]):
+        assert drive(source, [good]) == []
+        drive(source, pair, frame="gripper", parent="base")
+        assert source.locate("camera", good)[0, 3] == pytest.approx(good / SECOND + 0.5)
+
+
+@pytest.mark.parametrize("offset", [-1.5, 1.5, -8.0, 3600.0])
+def test_of_two_clocks_on_the_way_the_one_of_the_images_is_followed(offset):
+    source = source_with_mount()
+    lost, said = 0, []
+    stamps = list(two_clocks(round(offset * SECOND)))
+    for k in range(1, 60):
+        said += drive(source, stamps[2 * k : 2 * k + 2])
+        try:
+            x = source.locate("camera", stamps[2 * k] - 10 * MS)[0, 3]
+        except LookupError:
+            lost += 1
+            continue
+        assert x == pytest.approx(stamps[2 * k] / SECOND - 0.01 + 0.5)
+    assert lost <= 3
+    (sentence,) = {sentence for cause, sentence in said if cause == "from another clock"}
+    where = f"{abs(offset):.1f} s {'ahead of' if offset > 0 else 'behind'}"
+    assert where in sentence and "two programs publish it" in sentence
+    assert source.refused["from another clock"] >= 56
+
+
+def test_when_the_clock_that_was_followed_ends_the_other_one_is_right():
+    source = source_with_mount()
+    stamps = list(two_clocks(-2 * SECOND))
+    drive(source, stamps)
+    source.locate("camera", stamps[-2])
+    later = stamps[-1] + 10 * SECOND
+    drive(source, range(stamps[-1], later, 50 * MS))
+    assert source.locate("camera", later - 100 * MS)[0, 3] == pytest.approx(later / SECOND + 0.4)
+
+
+@pytest.mark.parametrize("loops", [1, 2, 7])
+def test_a_looped_bag_is_no_second_clock(loops):
+    source = source_with_mount()
+    for loop in range(loops):
+        start = 10 * SECOND + (3600 * SECOND if loop % 5 == 4 else 0)
+        for stamp in range(start, start + 3 * SECOND, 100 * MS):
+            drive(source, [stamp])
+            assert source.locate("camera", stamp)[0, 3] == pytest.approx(stamp / SECOND + 0.5)
+    assert source.refused == {}
+
+
+def test_a_message_of_a_hundred_thousand_frames_is_not_read():
+    source = source_with_mount()
+    many = TFMessage(transforms=[transform("odom", f"f{k}", SECOND, 0) for k in range(5000)])
+    ((cause, sentence),) = source.take_raw_transforms(serialize_message(many), static=False)
+    assert cause == "message too large" and "must have at most 256: send some hundred" in sentence
+    few = TFMessage(transforms=[transform("odom", "base", SECOND, 1)])
+    assert source.take_raw_transforms(serialize_message(few), static=False) == []
+    assert source.locate("camera", SECOND)[0, 3] == 1.5
+    ((cause, _),) = source.take_raw_transforms(b"\0\1\0\0garbage", static=False)
+    assert cause == "no message"
+
+
+def test_frames_are_bounded_and_those_that_are_known_go_on():
+    source = source_with_mount()
+    move(source, SECOND, 1)
+    many = TFMessage()
+    many.transforms = [transform(f"p{k}", f"f{k}", SECOND, 0) for k in range(MOST_FRAMES)]
+    ((_, sentence),) = source.take_transforms(many, static=False)
+    assert "more than 5000 frames; it is ignored" in sentence
+    assert source.refused["too many frames"] == MOST_FRAMES // 2 + 2
+    assert move(source, 2 * SECOND, 2) == []
+    assert source.locate("camera", 2 * SECOND)[0, 3] == 2.5
+
+
+@pytest.mark.parametrize(
+    "parent, child, x, cause, said",
+    [
+        ("odom", "x" * 256, 1.0, "name too long", "-> " + "x" * 77 + "... has a name of more than"),
+        ("o" * 10**6, "base", 1.0, "name too long", "o" * 77 + "... -> base has a name of more"),
+        ("odom", "base", 1e15, "too far away", "is 1e+15 m long, must be within 1e+12 m"),
+        ("odom", "base", -1e300, "too far away", "is 1e+300 m long"),
+        ("odom", "a\n[ERR] b\x1b[2J", math.nan, "NaN or infinity", r"a\n[ERR] b\x1b[2J contains"),
+    ],
+)
+def test_names_and_numbers_beyond_all_robots(parent, child, x, cause, said):
+    source = source_with_mount()
+    msg = TFMessage(transforms=[transform(parent, child, SECOND, x)])
+    ((found, sentence),) = source.take_transforms(msg, static=False)
+    assert found == cause and said in sentence and len(sentence) < 300
+
+
+def test_transforms_that_multiply_beyond_the_bound_are_no_pose():
+    source = source_with_mount()
+    for parent, child in (("odom", "a"), ("a", "base")):
+        msg = TFMessage(transforms=[transform(parent, child, SECOND, 0.9e12)])
+        assert source.take_transforms(msg, static=False) == []
+    with pytest.raises(LookupError, match="lies 1.8e.12 m from the origin"):
+        source.locate("camera", SECOND)

@@ -6,14 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from da3_ros.msg import Status
 from da3_ros.srv import Export, LoadMesh, RenderDepth
 from geometry_msgs.msg import PoseStamped
 from graph import CAMERA, a_robot, start_node
 from plyfile import PlyData
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
 from std_srvs.srv import Trigger
 
+from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros import messages
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -125,11 +129,15 @@ def test_refusals_say_why(robot, node, folder, formats, name, options, sentence)
     assert not (folder.parent / "outside").exists() and set(folder.iterdir()) == before
 
 
-def test_mesh_and_rendered_depth(robot, node, tmp_path):
+def load_mesh(robot, path):
+    return robot.call(LoadMesh, "/da3/load_mesh", LoadMesh.Request(path=str(path)))
+
+
+def test_mesh_and_rendered_depth(robot, node, folder):
     box = trimesh.creation.box((2.0, 2.0, 2.0))
-    path = tmp_path / "box.ply"
+    path = folder / "box.ply"
     box.export(path)
-    answer = robot.call(LoadMesh, "/da3/load_mesh", LoadMesh.Request(path=str(path)))
+    answer = load_mesh(robot, path)
     assert answer.success and "12 triangles" in answer.message
     request = RenderDepth.Request(cull_faces=True, add_alpha=True)
     request.camera_pose = PoseStamped(header=messages.header("odom", 0))
@@ -151,12 +159,11 @@ def test_mesh_and_rendered_depth(robot, node, tmp_path):
     assert not answer.success and "nowhere" in answer.message
 
 
-def test_time_zero_renders_from_where_the_frame_is_now(robot, node, tmp_path):
+def test_time_zero_renders_from_where_the_frame_is_now(robot, node, folder):
     """The camera is inside a ball, and sees it in every pixel."""
     drive(robot)
-    path = tmp_path / "ball.ply"
-    trimesh.creation.icosphere(radius=50.0).export(path)
-    assert robot.call(LoadMesh, "/da3/load_mesh", LoadMesh.Request(path=str(path))).success
+    trimesh.creation.icosphere(radius=50.0).export(folder / "ball.ply")
+    assert load_mesh(robot, "ball.ply").success  # from the folder on
     request = RenderDepth.Request(cull_faces=False)
     request.camera_pose = PoseStamped(header=messages.header("camera_optical_frame", 0))
     request.camera_pose.pose.orientation.w = 1.0
@@ -168,8 +175,58 @@ def test_time_zero_renders_from_where_the_frame_is_now(robot, node, tmp_path):
 
 
 def test_a_missing_mesh_file_is_named(robot, node):
-    answer = robot.call(LoadMesh, "/da3/load_mesh", LoadMesh.Request(path="/no/such/mesh.ply"))
-    assert not answer.success and "/no/such/mesh.ply" in answer.message
+    answer = load_mesh(robot, "no_such_mesh.ply")
+    assert not answer.success and "no_such_mesh.ply: no such file" in answer.message
+
+
+def test_meshes_outside_the_allowed_folder_are_not_looked_at(robot, node, folder, tmp_path):
+    path = tmp_path / "box.ply"
+    trimesh.creation.box((2.0, 2.0, 2.0)).export(path)
+    (folder / "way_out.ply").symlink_to(path)
+    up = Path("..", *[".."] * len(folder.parts), *path.parts[1:])
+    for asked in (path, "/no/such/mesh.ply", up, "way_out.ply", "x" * 5000 + ".ply", "a\x1bb.ply"):
+        answer = load_mesh(robot, asked)
+        assert not answer.success and len(answer.message) < 600 and answer.message.isprintable()
+        assert any(
+            words in answer.message for words in ("is not below", "be a path", "no such file")
+        )
+    changed = Parameter("scene.mesh_directory", value="/").to_parameter_msg()
+    request = SetParameters.Request(parameters=[changed])
+    (result,) = robot.call(SetParameters, "/da3/set_parameters", request).results
+    assert not result.successful and "only be set when the node is started" in result.reason
+
+
+def test_a_request_of_gigabytes_is_refused_and_the_largest_keeps_the_status_going(
+    robot, node, folder
+):
+    trimesh.creation.icosphere(subdivisions=5, radius=50.0).export(folder / "ball.ply")
+    assert load_mesh(robot, "ball.ply").success
+    request = RenderDepth.Request(cull_faces=False)
+    request.camera_pose = PoseStamped(header=messages.header("odom", 0))
+    request.camera_pose.pose.orientation.w = 1.0
+    for side, said in ((8000, "scene.max_pixels allows 16,777,216"), (60000, "must be at most")):
+        camera = CameraModel(side, side, np.diag([side, side, 1.0]))
+        request.camera_info = messages.camera_info_message(camera, messages.header("", 0))
+        answer = robot.call(RenderDepth, "/da3/render_depth", request)
+        assert not answer.success and said in answer.message
+    camera = CameraModel(4096, 4096, np.array([[1e3, 0, 2048], [0, 1e3, 2048], [0, 0, 1]]))
+    request.camera_info = messages.camera_info_message(camera, messages.header("", 0))
+    came = robot.listen(Status, "/da3/status")
+    robot.wait_until(lambda: came, what="status")
+    seen = len(came)
+    answer = robot.call(RenderDepth, "/da3/render_depth", request)
+    assert answer.success and len(answer.depth.data) == 4096 * 4096 * 4
+    robot.wait_until(lambda: len(came) > seen + 1, what="status")
+    stamps = [m.stamp.sec + m.stamp.nanosec / 1e9 for m in came]
+    assert max(np.diff(stamps)) < 5
+
+
+def test_resets_one_after_the_other_are_refused(robot, node):
+    robot.wait_until(
+        lambda: robot.call(Trigger, "/da3/reset", Trigger.Request()).success, what="a reset"
+    )
+    answer = robot.call(Trigger, "/da3/reset", Trigger.Request())
+    assert not answer.success and "it is done at most once in 1 s" in answer.message
 
 
 def test_the_map_grows_and_is_forgotten(robot, node):
@@ -178,5 +235,11 @@ def test_the_map_grows_and_is_forgotten(robot, node):
     robot.wait_until(lambda: robot.received["/da3/cloud_map"], what="cloud_map")
     cloud = robot.received["/da3/cloud_map"][-1]
     assert cloud.header.frame_id == "odom" and cloud.point_step == 32
-    answer = robot.call(Trigger, "/da3/reset", Trigger.Request())
-    assert answer.success and "scene" in answer.message
+    answers = []
+
+    def is_reset():  # another test may have done it less than a second ago
+        answers.append(robot.call(Trigger, "/da3/reset", Trigger.Request()))
+        return answers[-1].success
+
+    robot.wait_until(is_reset, what="a reset")
+    assert "scene" in answers[-1].message

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import trimesh
-from graph import Process, Robot, start_node
+from graph import Process, Robot, a_node, start_node
 from playwright import sync_api as api
+from std_srvs.srv import Trigger
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = ("--no-sandbox", "--disable-quic", "--disable-background-networking", "--disable-sync")
@@ -32,6 +33,9 @@ def robot():
     robot.close()
 
 
+silent = pytest.fixture(a_node)  # nobody spins it
+
+
 @pytest.fixture
 def node(robot, tmp_path):
     process = start_node(
@@ -47,7 +51,10 @@ def address():
     page = Process("da3_ros.commands.view", "--port", "8790")
     page.wait_for("open http")
     yield re.search(r"http://\S+", page.matching("open http")[-1])[0]
-    assert page.stop()[0] == 0
+    try:
+        assert page.stop()[0] == 0
+    finally:
+        page.kill()
 
 
 @pytest.fixture
@@ -102,7 +109,17 @@ def test_the_buttons_work(node, robot, tab, tmp_path):
     scene = trimesh.load(download.value.path(), file_type="glb")
     assert scene.geometry
     tab.get_by_text("reset", exact=True).click()
-    tab.get_by_text(re.compile("forgotten|reset")).first.wait_for(timeout=30_000)
+    tab.get_by_text("are forgotten").first.wait_for(timeout=30_000)
+
+
+def test_a_page_that_waits_for_a_service_ends_at_once(silent, tab):
+    """A node that hangs must not keep the page alive: its end is in the fixture `address`."""
+    service = silent.create_service(Trigger, "/da3/build_mesh", lambda _, response: response)
+    tab.get_by_text("build mesh").click()
+    tab.locator("button[disabled]").first.wait_for(timeout=10_000)
+    tab.wait_for_timeout(3000)  # the page has found the service and asked it
+    assert not tab.get_by_text("is not there").count()
+    assert silent.destroy_service(service)
 
 
 def test_a_second_tab_sees_the_same(node, robot, tab, browser, address):

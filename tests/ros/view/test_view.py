@@ -44,21 +44,25 @@ def test_the_map_has_an_end(frames, extent):
     rng = np.random.default_rng(frames)
     for _ in range(frames):
         grown.add(rng.random((2000, 3)) * extent, np.zeros((2000, 3), np.uint8))
-    assert 0 < len(grown.points) == len(grown.colors) <= 2000 * frames
+    assert grown.has_grown
+    points, colors = grown.cloud()
+    assert not grown.has_grown
+    assert 0 < len(points) == len(colors) <= 2000 * frames
 
 
 def test_a_full_map_gets_coarser(monkeypatch):
     monkeypatch.setattr(growing_map, "MAX_POINTS", 500)
     grown = GrowingMap(voxel=0.001)
     grown.add(np.random.default_rng(0).random((5000, 3)), np.zeros((5000, 3), np.uint8))
-    assert len(grown.points) <= 500 and grown.voxel > 0.001
+    assert len(grown.cloud()[0]) <= 500 and grown.voxel > 0.001
 
 
 def test_the_newest_point_of_a_voxel_is_shown():
     grown = GrowingMap(voxel=1.0)
     grown.add(np.array([[0.2, 0.2, 0.2]]), np.array([[1, 1, 1]], np.uint8))
     grown.add(np.array([[0.7, 0.7, 0.7]]), np.array([[2, 2, 2]], np.uint8))
-    assert grown.points.tolist() == [[0.7, 0.7, 0.7]] and grown.colors.tolist() == [[2, 2, 2]]
+    points, colors = grown.cloud()
+    assert points.tolist() == [[0.7, 0.7, 0.7]] and colors.tolist() == [[2, 2, 2]]
 
 
 def test_the_mouse_reads_the_depth():

@@ -1,0 +1,53 @@
+"""Cameras and the frame_ids of their images: each camera has one, and no other camera has it."""
+
+from __future__ import annotations
+
+from da3_ros.core.frame import Frame
+from da3_ros.core.frame_counts import Drop, FrameCounts
+from da3_ros.core.outlet import Log
+from da3_ros.net.plain_text import plain
+
+MOST_FRAME_IDS = 100
+"""Different frame_ids of all images since the start: what is known of each is kept."""
+
+
+class RigCameras:
+    """camera_of: the camera that has sent images of a frame_id first."""
+
+    def __init__(self, counts: FrameCounts, log: Log):
+        self.camera_of: dict[str, str] = {}
+        self._counts, self._log = counts, log
+        self._last_frame: dict[str, Frame] = {}
+
+    def are_told_apart(self, name: str, frame: Frame) -> bool:
+        """False, and the frame is dropped, when its frame_id cannot be the camera's own."""
+        if frame.camera_id not in self.camera_of and len(self.camera_of) >= MOST_FRAME_IDS:
+            sentence = (
+                f"image of '{plain(frame.camera_id)}' is dropped: images had {MOST_FRAME_IDS} "
+                "other frame_ids by now; a camera has one, give it to all its images"
+            )
+            return self._refuse(name, frame, "frame_ids", sentence)
+        owner = self.camera_of.setdefault(frame.camera_id, name)
+        if owner != name:
+            sentence = (
+                f"cameras '{owner}' and '{name}' both send frame_id '{plain(frame.camera_id)}'; "
+                "each camera needs an optical frame of its own"
+            )
+            return self._refuse(name, frame, "frame_id", sentence)
+        return True
+
+    def watch_size(self, name: str, frame: Frame) -> None:
+        """Say it when the images of a camera change their size."""
+        last = self._last_frame.get(name, frame).camera
+        self._last_frame[name] = frame
+        now = frame.camera
+        if (now.width, now.height) != (last.width, last.height):
+            self._log.warn(
+                (name, "size"),
+                f"images changed from {last.width}x{last.height} to {now.width}x{now.height}",
+            )
+
+    def _refuse(self, name: str, frame: Frame, cause: str, sentence: str) -> bool:
+        self._counts.drop(frame.key, Drop.BAD_HEADER)
+        self._log.warn((name, cause), sentence)
+        return False

@@ -1,0 +1,112 @@
+"""What an engine's folder says of itself: engine.json, beside its graphs."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from da3_ros.net.model_folder import CheckpointError, preset_named, read_config
+from da3_ros.net.plain_text import plain
+
+MANIFEST = "engine.json"
+ENCODE, AGGREGATE, DECODE = "encode.onnx", "aggregate.onnx", "decode.onnx"
+EXPECTED = "expected.safetensors"
+"""What torch says of the built-in window."""
+
+METRIC_FOLDER = "metric"
+"""Of the nested model's metric branch, an engine of its own in the engine's folder."""
+
+FORMAT = 1
+PRECISIONS = ("fp32", "fp16")
+
+
+class EngineError(CheckpointError):
+    """An engine that is missing, damaged, of another size, or off; one sentence."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """views: of every window. height, width: px, of its pictures. process_res: px, the longer
+    side that makes pictures of `image_size` (width, height) that large. license: of the weights.
+    weights_sha256: of the tensors the graphs were made of. files: name -> sha256.
+    """
+
+    preset: str
+    source: str
+    license: str
+    random: bool
+    weights_sha256: str
+    precision: str
+    views: int
+    height: int
+    width: int
+    process_res: int
+    image_size: tuple[int, int]
+    opset: int
+    torch: str
+    files: dict[str, str]
+    format: int = FORMAT
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) px of the pictures."""
+        return self.height, self.width
+
+    def write(self, folder: Path) -> None:
+        """Into the folder of the graphs."""
+        text = json.dumps(dataclasses.asdict(self), indent=2)
+        (folder / MANIFEST).write_text(text + "\n")
+
+
+def is_engine(folder: Path) -> bool:
+    """Whether `da3 export-onnx` has made this folder."""
+    return (folder / MANIFEST).is_file()
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest, its files looked at. Raises `EngineError`."""
+    path = folder / MANIFEST
+    if not is_engine(folder):
+        raise EngineError(
+            f"'{plain(str(folder))}' is no folder of an engine (it has no {MANIFEST}); make one "
+            "with: da3 export-onnx --model MODEL --out FOLDER"
+        )
+    try:
+        values = read_config(path)
+        manifest = _checked(values, path)
+    except CheckpointError as error:
+        raise EngineError(str(error)) from error
+    for name, expected in manifest.files.items():
+        if not (folder / name).is_file() or file_hash(folder / name) != expected:
+            raise EngineError(
+                f"{folder / name} is not the file that {MANIFEST} names: export again"
+            )
+    return manifest
+
+
+def _checked(values: dict, path: Path) -> Manifest:
+    if values.get("format") != FORMAT:
+        raise EngineError(
+            f"{path} has format {values.get('format')!r}, must be {FORMAT}: export the engine "
+            "again with this version"
+        )
+    kinds = {f.name: f.type.split("[")[0] for f in dataclasses.fields(Manifest)}
+    for name, kind in kinds.items():
+        given = type(values.get(name)).__name__.replace("list", "tuple")
+        if given != kind:
+            raise EngineError(f"{path}: {name} is {plain(repr(values.get(name)))}, must be {kind}")
+    preset_named(values["preset"], path)
+    known = {name: values[name] for name in kinds}
+    return Manifest(**known | {"image_size": tuple(values["image_size"])})
+
+
+def file_hash(path: Path) -> str:
+    """sha256 of a file of any size."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    return digest.hexdigest()

@@ -1,0 +1,16 @@
+"""What is raised while bytes are read that were never a bag, or are one no more."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+
+from rosbags.rosbag2 import ReaderError
+from rosbags.rosbag2.storage_mcap import zstd
+from rosbags.rosbag2.storage_sqlite3 import apsw
+
+DAMAGE = (
+    *(ReaderError, OSError, ValueError, TypeError, LookupError, OverflowError, MemoryError),
+    *(AssertionError, RuntimeError, EOFError, struct.error),
+    *(zstd.ZstdError, apsw.Error, sqlite3.Error),
+)

@@ -1,0 +1,141 @@
+"""What a result was made from: how a run that was interrupted knows what is done already.
+
+Beside each result lies a record of the bag's files, the parameters, the weights and the version.
+A result is recognised by all of it, never by its name alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import da3_ros
+from da3_ros.core.config import from_dict
+from da3_ros.core.frame_counts import Counts
+from da3_ros.net.checkpoint import weights_file
+from da3_ros.net.model_folder import CheckpointError, find_local_folder
+from da3_ros.ros.bags.bag import BagError
+from da3_ros.ros.bags.bag_files import METADATA, find_files
+from da3_ros.ros.bags.bag_job import BagJob, Report
+
+RECORD = "da3_process.json"
+"""In the folder of a result; readers of bags pass it by."""
+
+WORDS = {
+    "version": "another version of da3_ros",
+    "bag": "another bag, or one that has changed",
+    "weights": "other weights",
+    "parameters": "other parameters",
+    "files": "another file that a parameter names",
+    "topics": "other topics",
+    "formats": "other exports",
+    "leave_out": "other topics left out",
+}
+"""What differs, by its name in the record."""
+
+
+def made_of(job: BagJob) -> dict:
+    """All that decides what the result of a job is, as JSON. Raises `BagError`, `OSError`."""
+    config = from_dict(job.parameters)
+    files = [*find_files(job.bag).paths, *job.bag.glob(METADATA)]
+    named = filter(None, (config.input.mask, config.scene.mesh))
+    masks = [name.format(camera=camera) for name in named for camera in config.input.cameras]
+    return {
+        "version": da3_ros.__version__,
+        "bag": sorted([f.name, (s := f.stat()).st_size, s.st_mtime_ns] for f in files),
+        "weights": weights_digest(config.model.name),
+        "parameters": _plain(job.parameters),
+        "files": {name: _sha256(Path(name)) for name in masks if Path(name).is_file()},
+        "topics": _plain(asdict(job.choice)),
+        "formats": job.formats,
+        "leave_out": sorted(job.leave_out),
+    }
+
+
+def weights_digest(name: str) -> str:
+    """SHA-256 of the weights of a model, or its name where they are random.
+
+    Raises `BagError` where they are not there and cannot be had.
+    """
+    try:
+        path = weights_file(name) if find_local_folder(name) else _from_hub(name)
+    except CheckpointError as error:
+        raise BagError(f"model.name is '{name}': {error}") from error
+    if path is None:
+        return name.lower()
+    return _sha256(path) if path.is_file() else ""
+
+
+@lru_cache(maxsize=16)
+def _from_hub(name: str) -> Path | None:
+    """Asked once, not for every bag."""
+    return weights_file(name)
+
+
+def name_of(made: dict) -> str:
+    """A short name of what is made from this."""
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def check_result(job: BagJob, made: dict) -> None:
+    """Raise `BagError` where there is a result already, saying what it was made from."""
+    if job.result.exists():
+        why = _difference(_read(job.result), made)
+        raise BagError(f"{job.result} exists already{why}; remove it or choose another folder")
+
+
+def finished(job: BagJob, made: dict) -> Report | None:
+    """The report of a result that is there already, if it was made from the same."""
+    record = _read(job.result)
+    if not record or record.get("made_of") != made or record["failure"]:
+        return None
+    warnings = "it was there already, made from the same", *record["warnings"]
+    return Report(job, Counts(**record["counts"]), warnings)
+
+
+def write_record(folder: Path, report: Report, made: dict) -> None:
+    """Put the record into the folder of a result. made: as of when the work began."""
+    content = {
+        "made_of": made,
+        "counts": asdict(report.counts),
+        "warnings": list(report.warnings),
+        "failure": report.failure,
+    }
+    (folder / RECORD).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def _difference(record: dict | None, made: dict) -> str:
+    if not record:
+        return ""
+    before = record.get("made_of", {})
+    differ = [words for name, words in WORDS.items() if before.get(name) != made[name]]
+    return f", made from {' and '.join(differ)}" if differ else ""
+
+
+def _read(folder: Path) -> dict | None:
+    try:
+        return json.loads((folder / RECORD).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _plain(values: dict) -> dict:
+    """As it comes back from JSON."""
+    return json.loads(json.dumps(values, sort_keys=True))
+
+
+def _sha256(path: Path) -> str:
+    stat = path.stat()
+    return _sha256_of(path, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256_of(path: Path, size: int, mtime_ns: int) -> str:
+    sha = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            sha.update(block)
+    return sha.hexdigest()

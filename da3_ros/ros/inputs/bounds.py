@@ -1,0 +1,21 @@
+"""How much of a message is taken: bounds that no robot reaches, and floods do.
+
+Each holds for what one participant of the graph may ask of the node; who sends more is refused
+in one sentence. Bounds of numbers are beside what they bound: `poses.FARTHEST`,
+`camera_model.FOCAL_LENGTHS`, `FARTHEST_CENTRE`, `images.LARGEST_PICTURE`,
+`rig_cameras.MOST_FRAME_IDS`.
+"""
+
+from __future__ import annotations
+
+LARGEST_TF_MESSAGE = 256 << 10
+"""Bytes: some 2000 transforms, and 0.1 s to take them in. A humanoid sends 20 kB."""
+
+MOST_FRAMES = 5000
+"""Names of frames in the transform tree: tens of megabytes. Robots have up to some hundred."""
+
+LONGEST_FRAME = 255
+"""Characters of the name of a frame."""
+
+RESET_PERIOD = 1.0
+"""Seconds between two `~/reset`: with less, no window would ever be full."""

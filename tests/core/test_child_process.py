@@ -1,0 +1,66 @@
+"""Children end with the process that started them, whatever ends it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from da3_ros.core.child_process import child_command
+
+PARENT = """
+import subprocess, sys
+from da3_ros.core.child_process import child_command
+child = subprocess.Popen(child_command(sys.argv[1], sys.argv[2]))
+print(child.pid, flush=True)
+child.wait()
+"""
+CHILD = """
+import pathlib, sys, time
+import sibling
+pathlib.Path(sys.argv[1]).write_text(__name__ + sibling.NAME)
+time.sleep(60)
+"""
+
+
+def is_running(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_child_ends_with_its_parent(number, tmp_path):
+    script, said = tmp_path / "child.py", tmp_path / "said"
+    script.write_text(CHILD)
+    (tmp_path / "sibling.py").write_text("NAME = ' beside'")
+    command = [sys.executable, "-c", PARENT, str(script), str(said)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    wait_until(lambda: said.exists() and said.read_text(), "the child works")
+    assert said.read_text() == "__main__ beside" and is_running(child)
+    parent.send_signal(number)
+    parent.wait(20)
+    wait_until(lambda: not is_running(child), "the child ends")
+
+
+def test_a_child_whose_parent_is_gone_already_never_begins(tmp_path):
+    command = child_command("this", "never read")
+    command[command.index(str(os.getpid()))] = str(2**22 + 1)  # above the largest process id
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == -signal.SIGTERM and done.stdout == ""
+
+
+def test_a_module_gets_its_arguments_and_its_exit_code_comes_back():
+    command = child_command("json.tool", "--no-such-option")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "--no-such-option" in done.stderr

@@ -1,0 +1,165 @@
+"""The same command on a Ray cluster of two workers: the same table, the same results."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from graph import Process
+from long_bag import PARAMETERS, files, stretch
+
+from da3_ros.commands.process import Options, print_table, process_all
+from da3_ros.core.config import ConfigError
+from da3_ros.ros.bags.bag_job import BagJob
+from da3_ros.ros.bags.fleet import Fleet, Splitting
+from da3_ros.ros.bags.ray_pool import RayOptions, RayPool
+from da3_ros.ros.demo.bag import write_demo_bag
+
+FRAMES = 24
+SPLIT = Splitting(6.0, exactly=True)
+DEADLINE = 200.0
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Its address; with it ends whatever it has started."""
+    script = Path(__file__).with_name("ray_cluster.py")
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    lines = (line.split() for line in process.stdout)
+    yield next(words[1] for words in lines if words[:1] == ["address"])
+    family = descendants(process.pid)
+    process.stdin.close()
+    assert process.wait(60) == 0
+    deadline = time.monotonic() + 30
+    while left := [pid for pid in family if Path(f"/proc/{pid}").exists() and not is_zombie(pid)]:
+        assert time.monotonic() < deadline, f"Ray leaves processes behind: {left}"
+        time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def bags(tmp_path_factory):
+    """Two short ones, a long one, and one that is none any more."""
+    folder = tmp_path_factory.mktemp("bags")
+    write_demo_bag(folder / "first", frames=FRAMES)
+    stretch(folder / "first", folder / "long", 5)
+    stretch(folder / "first", folder / "last", 1)
+    (folder / "broken").mkdir()
+    (folder / "broken" / "broken.mcap").write_bytes(b"\x89MCAP0\r\nnothing more")
+    return [folder / name for name in ("first", "broken", "long", "last")]
+
+
+@pytest.fixture(scope="module")
+def without_ray(bags, tmp_path_factory):
+    out = tmp_path_factory.mktemp("without")
+    return process_all([BagJob(bag, out, PARAMETERS) for bag in bags])
+
+
+def descendants(pid):
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(c) for c in children] + [d for c in children for d in descendants(int(c))]
+
+
+def is_zombie(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def workers():
+    """Processes of Ray that work on a task of ours now."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if path.read_bytes().startswith(b"ray::_work"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def kill_one(killed):
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline and not killed:
+        for pid in workers():
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+            break
+        time.sleep(0.05)
+
+
+def test_the_same_as_without_whatever_happens_to_a_worker(
+    cluster, bags, without_ray, tmp_path, capsys
+):
+    """One bag is none, one is long and in pieces, and one worker is killed while it works."""
+    killed = []
+    killer = threading.Thread(target=kill_one, args=(killed,))
+    killer.start()
+    jobs = [BagJob(bag, tmp_path, PARAMETERS) for bag in bags]
+    reports = process_all(jobs, Options(1, SPLIT, RayOptions(cluster)))
+    killer.join()
+    assert len(killed) == 1
+    for report, other in zip(reports, without_ray, strict=True):
+        assert (report.counts, report.failure) == (other.counts, other.failure)
+        if not report.failure:
+            assert files(report.job.result) == files(other.job.result)
+    assert [bool(report.failure) for report in reports] == [False, True, False, False]
+    capsys.readouterr()
+    tables = []
+    for some in (reports, without_ray):
+        print_table(some)
+        said = capsys.readouterr().out.replace(str(some[0].job.out), "OUT")
+        tables.append([line for line in said.splitlines() if "processed in" not in line])
+    assert tables[0] == tables[1]
+
+
+def test_a_run_that_was_stopped_leaves_nothing_running_and_goes_on(
+    cluster, bags, without_ray, tmp_path
+):
+    out, params = tmp_path / "out", tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump({"da3": {"ros__parameters": PARAMETERS}}))
+    arguments = ("--out", str(out), "--params", str(params), "--split", "6", "--deterministic")
+    run = Process("da3_ros.commands.process", str(bags[2]), *arguments, "--ray", cluster)
+    deadline = time.monotonic() + DEADLINE
+    while not list(out.glob(".pieces-*/[0-9]*/piece.json")):
+        assert time.monotonic() < deadline, "\n".join(run.lines)
+        time.sleep(0.05)
+    run.send(signal.SIGINT)
+    assert run.wait(60) == 130
+    assert run.matching("^stopped: bags that were not finished left nothing behind")
+    deadline = time.monotonic() + 30
+    while workers():
+        assert time.monotonic() < deadline, "tasks go on after the command was stopped"
+        time.sleep(0.1)
+    assert not list(out.glob(".pieces-*/.partial-*/*"))
+    job = BagJob(bags[2], out, PARAMETERS)
+    fleet = Fleet([job], SPLIT)
+    assert fleet.tasks[0].parts or len(fleet.tasks) < 2
+    (report,) = fleet.work(RayPool(RayOptions(cluster)), lambda images: None)
+    assert report.failure == "" and files(job.result) == files(without_ray[2].job.result)
+
+
+def test_a_task_for_which_no_node_is_large_enough(cluster, bags, tmp_path):
+    job = BagJob(bags[0], tmp_path, PARAMETERS)
+    with pytest.raises(ConfigError, match="a task wants 64 CPUs and 0 GPUs, and no node"):
+        process_all([job], Options(ray=RayOptions(cluster, 64)))
+
+
+def test_a_cluster_that_is_not_there(bags, tmp_path):
+    job = BagJob(bags[0], tmp_path, PARAMETERS)
+    with pytest.raises(ConfigError, match="--ray nowhere:1:"):
+        process_all([job], Options(ray=RayOptions("nowhere:1")))
+
+
+def test_without_ray_its_extra_is_named(bags, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    job = BagJob(bags[0], tmp_path, PARAMETERS)
+    with pytest.raises(ConfigError, match=r'pip install "da3_ros\[cluster\]"'):
+        process_all([job], Options(ray=RayOptions()))
