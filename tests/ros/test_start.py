@@ -114,7 +114,6 @@ def test_what_would_fail_later_fails_before_the_hub(robot, start):
     """The default model would have to come from there."""
     node = start(autostart=False, model__name="depth-anything/DA3-SMALL")
     for name, value, sentence in (
-        ("export.directory", "/dev/null/x", "but '/dev/null' is a file, not a folder"),
         ("export.formats", "usdz", "export.formats is 'usdz': export format 'usdz' is unknown"),
         ("scene.mesh", "/no/such.ply", "/no/such.ply"),
         ("model.device", "tpu", "model.device is 'tpu'"),
@@ -125,6 +124,17 @@ def test_what_would_fail_later_fails_before_the_hub(robot, start):
         assert not robot.change_state(Transition.TRANSITION_CONFIGURE)
         node.wait_for(re.escape(sentence), 10)
         assert set_parameter(robot, name, before).successful
+    assert not node.matching("Hugging Face")
+
+
+def test_a_folder_that_is_none_fails_before_the_hub(robot, start):
+    """It can only be set at the start, unlike those above."""
+    node = start(
+        autostart=False, model__name="depth-anything/DA3-SMALL", export__directory="/dev/null/x"
+    )
+    assert not set_parameter(robot, "export.directory", "/dev/null/y").successful
+    assert not robot.change_state(Transition.TRANSITION_CONFIGURE)
+    node.wait_for("but '/dev/null' is a file, not a folder", 10)
     assert not node.matching("Hugging Face")
 
 
@@ -185,7 +195,7 @@ def test_two_nodes_of_one_name_and_diagnostics_of_teams(robot, start):
 def test_a_busy_node_has_not_waited_for_the_clock(bare_node):
     bare_node.set_parameters([Parameter("use_sim_time", value=True)])
     now = [0.0]
-    watch = ClockWatch(bare_node, print, wall_clock=lambda: now[0])
+    watch = ClockWatch(bare_node, print, print, wall_clock=lambda: now[0])
 
     def ask(after):
         now[0] += after
