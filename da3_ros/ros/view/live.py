@@ -119,8 +119,12 @@ class LiveView(SpunNode):
         self._poses = msg
 
     def _on_mesh(self, msg: Marker) -> None:
+        try:
+            mesh = marker_mesh(msg)
+        except (PoseError, ValueError):  # no mesh of our node
+            return
         with self._lock:
-            self._mesh = marker_mesh(msg)
+            self._mesh = mesh
 
     def _on_part(self, camera: str, part: str, msg) -> None:
         key = camera, stamp_to_ns(msg.header.stamp)
@@ -164,7 +168,10 @@ def _depth(msg: Image | CompressedImage) -> np.ndarray:
 
 
 def marker_mesh(msg: Marker) -> trimesh.Trimesh:
-    """The triangles of a visualization_msgs/Marker of kind TRIANGLE_LIST."""
+    """The triangles of a visualization_msgs/Marker of kind TRIANGLE_LIST. Raises `PoseError`, and
+    `ValueError` for what is none."""
+    if msg.type != Marker.TRIANGLE_LIST or len(msg.points) % 3:
+        raise ValueError(f"a marker of type {msg.type} with {len(msg.points)} points is no mesh")
     corners = np.array([(p.x, p.y, p.z) for p in msg.points]).reshape(-1, 3)
     T = pose_matrix(msg.pose)
     faces = np.arange(len(corners)).reshape(-1, 3)
@@ -172,6 +179,8 @@ def marker_mesh(msg: Marker) -> trimesh.Trimesh:
     return trimesh.Trimesh(
         corners @ T[:3, :3].T + T[:3, 3],
         faces,
-        vertex_colors=np.round(255 * colors).astype(np.uint8) if len(colors) else None,
+        vertex_colors=np.round(255 * colors).astype(np.uint8)
+        if len(colors) == len(corners)
+        else None,
         process=False,
     )
