@@ -40,7 +40,7 @@ COMPRESSED = {DEPTH: f"{DEPTH}/compressedDepth", IMAGE: f"{IMAGE}/compressed"}
 
 
 class LiveView(SpunNode):
-    """Collects what the node `name` publishes; `take` hands over what is new.
+    """Collects what the node `name` publishes; the `take`s hand over what is new.
 
     name: with its namespace, `/da3`. Cameras of a rig are found as they appear. compressed: take
     the compressed topics of depth and picture.
@@ -82,9 +82,10 @@ class LiveView(SpunNode):
         """The newest status; None when none came in the last five seconds."""
         return self._status if time.monotonic() - self._heard_at < 5.0 else None
 
-    def window(self) -> tuple[list[np.ndarray], int] | None:
-        """T_world_cam (4, 4) of the newest window's views and the index of the reference."""
-        msg = self._poses
+    def take_window(self) -> tuple[list[np.ndarray], int] | None:
+        """T_world_cam (4, 4) of a new window's views and the index of the reference."""
+        with self._lock:
+            msg, self._poses = self._poses, None
         if msg is None:
             return None
         given = msg.poses or msg.network_poses
@@ -116,7 +117,8 @@ class LiveView(SpunNode):
         self._status, self._heard_at = msg, time.monotonic()
 
     def _on_poses(self, msg: CameraPoses) -> None:
-        self._poses = msg
+        with self._lock:
+            self._poses = msg
 
     def _on_mesh(self, msg: Marker) -> None:
         try:
