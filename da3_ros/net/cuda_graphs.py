@@ -191,9 +191,9 @@ def tensors(values: Any) -> list[Tensor]:
     """All tensors in order."""
     found: list[Tensor] = []
 
-    def keep(x: Tensor) -> Tensor:
-        found.append(x)
-        return x
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
 
     map_tensors(values, keep)
     return found
