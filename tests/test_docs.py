@@ -99,6 +99,12 @@ def sentences() -> str:
     return "\n".join(texts)
 
 
+def test_one_spelling():
+    """As the interfaces of the field have it."""
+    texts = {d.name: d.read_text() for d in DOCUMENTS} | {"the program": sentences()}
+    assert [name for name, text in texts.items() if re.search(r"colour|licence", text)] == []
+
+
 def first_cells(text: str) -> list[str]:
     """Of every row of every table but its head."""
     return re.findall(r"^\| (?!it says)(.+?) \|", text, re.MULTILINE)

@@ -12,7 +12,8 @@ from da3_ros.core.config import from_dict, parameters
 from da3_ros.ros.parameter_file import read_parameter_file
 
 ROOT = Path(__file__).parents[1]
-TEXTS = {p.name: p.read_text() for p in sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])}
+DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+TEXTS = {str(p.relative_to(ROOT)): p.read_text() for p in DOCUMENTS}
 
 PARSERS = {
     "da3": da3.main,
@@ -45,8 +46,8 @@ def commands() -> list[str]:
 def files(tmp_path, monkeypatch):
     """A folder with the parameter files that the documents speak of."""
     monkeypatch.chdir(tmp_path)
-    for name, document in (("my_robot", "parameters.md"), ("my_camera", "quickstart_pip.md")):
-        (body,) = yaml_blocks(document)
+    for name, document in (("my_robot", "parameters"), ("my_camera", "quickstart_pip")):
+        (body,) = yaml_blocks(f"docs/{document}.md")
         Path(f"{name}.yaml").write_text(body)
 
 

@@ -1,4 +1,4 @@
-"""da3_doctor: looks at a bag or a running graph, and says what is wrong and how to mend it."""
+"""da3_doctor: looks at a bag or a running graph, and says what is wrong and how to fix it."""
 
 from __future__ import annotations
 

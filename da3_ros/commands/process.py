@@ -19,6 +19,7 @@ from tqdm import tqdm
 from da3_ros.core.config import ConfigError, from_dict
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 from da3_ros.ros.bags.bag_files import SUFFIXES
 from da3_ros.ros.bags.bag_job import BagJob, Report
 from da3_ros.ros.bags.fleet import Fleet, Splitting
@@ -184,7 +185,8 @@ def print_table(reports: list[Report]) -> None:
             dropped = sum(counts.dropped.values())
             numbers = counts.received, counts.windows, counts.published, dropped
         row = "{:>9}  {:>7}  {:>9}  {:>7}".format(*numbers)
-        result = f"FAILED: {report.failure}" if report.failure else report.job.result
+        failure = plain(report.failure, LONGEST_SENTENCE)
+        result = f"FAILED: {failure}" if failure else report.job.result
         print(f"{report.job.name:<{width}}  {row}  {result}")
     for report in reports:
         _print_details(report)
@@ -198,7 +200,7 @@ def _print_details(report: Report) -> None:
     for reason, count in reasons.items():
         print(f"  dropped: {reason:<20} {count}")
     for sentence in report.warnings:
-        print(f"  {sentence}")
+        print(f"  {plain(sentence, LONGEST_SENTENCE)}")
 
 
 if __name__ == "__main__":

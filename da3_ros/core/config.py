@@ -19,7 +19,15 @@ from da3_ros.core.config_checks import (
     check_window,
 )
 from da3_ros.core.output_config import OutputConfig
-from da3_ros.core.parameter import Block, ConfigError, Parameter, build, declared, parameter
+from da3_ros.core.parameter import (
+    Block,
+    ConfigError,
+    Parameter,
+    build,
+    declared,
+    parameter,
+    parameter_at_start,
+)
 from da3_ros.core.scale_config import ScaleConfig
 
 __all__ = [
@@ -54,6 +62,11 @@ class ModelConfig(Block, together=check_model):
     )
     compile: bool = parameter(
         False, "torch.compile the network when configured; slow start, faster frames"
+    )
+    cuda_graphs: bool = parameter(
+        False,
+        "record what a window runs on a CUDA device once per size, and replay it; slower start, "
+        "faster frames of small networks",
     )
     backend: str = parameter(
         "torch",
@@ -203,10 +216,9 @@ class SceneConfig(Block):
     mesh: str = parameter(
         "", "mesh file (PLY, OBJ, GLB) that `render_depth` shows instead of the scene's own"
     )
-    mesh_directory: str = parameter(
+    mesh_directory: str = parameter_at_start(
         "",
         "`load_mesh` reads files below this folder only; empty means `export.directory`",
-        at_start=True,
     )
     max_pixels: int = parameter(
         1 << 24,
@@ -221,10 +233,9 @@ class SceneConfig(Block):
 
 @dataclass(frozen=True)
 class ExportConfig(Block):
-    directory: str = parameter(
+    directory: str = parameter_at_start(
         "",
         "exports are written below this folder; empty means ~/.ros/da3_ros",
-        at_start=True,
     )
     formats: str = parameter("glb", "formats of an export that names none, joined with `-`")
 

@@ -21,16 +21,23 @@ def parameter(
     high: float | None = None,
     choices: tuple[str, ...] = (),
     live: bool = False,
-    at_start: bool = False,
 ) -> Any:
     """A dataclass field with its meaning, unit, inclusive bounds or choices.
 
     live: may change while the node is active; the others need a restart of the node
-    (deactivate, cleanup, configure). at_start: whoever starts the node decides, nobody else on
-    the graph: what of the disk others may reach.
+    (deactivate, cleanup, configure).
     """
-    about = Parameter("", default, meaning, unit, low, high, choices, live, at_start)
+    about = Parameter("", default, meaning, unit, low, high, choices, live)
     return field(default=default, metadata={"about": about})
+
+
+def parameter_at_start(default: Any, meaning: str) -> Any:
+    """The same, but whoever starts the node decides, nobody else on the graph: what of the disk
+    others may reach.
+    """
+    return field(
+        default=default, metadata={"about": Parameter("", default, meaning, at_start=True)}
+    )
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,12 @@ class Parameter:
     name: str
     default: Any
     meaning: str
-    unit: str
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
-    live: bool
-    at_start: bool
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    live: bool = False
+    at_start: bool = False
 
     def check(self, value: Any) -> Any:
         """Return the value in the default's type, or raise `ConfigError` in one sentence."""

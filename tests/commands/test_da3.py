@@ -15,7 +15,7 @@ from da3_ros.core.files.video import write_video
 from da3_ros.core.user_input.video import VideoError, read_video
 from da3_ros.net.presets import PRESETS
 
-PICTURE = str(Path(__file__).parents[2] / "docs" / "images" / "demo.jpg")
+PICTURE = str(Path(__file__).parents[2] / "docs" / "images" / "room_glb.jpg")
 
 
 @pytest.fixture

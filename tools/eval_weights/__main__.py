@@ -106,7 +106,7 @@ def _how(args: argparse.Namespace, network, seconds: float) -> str:
     device = next(network.parameters()).device.type
     return (
         f"Written by `make eval-weights` (da3_ros {__version__}), not by hand: {weights} of "
-        f"{network.weights.source.rstrip('/').rsplit('/', 1)[-1]} ({network.preset.name}, licence "
+        f"{network.weights.source.rstrip('/').rsplit('/', 1)[-1]} ({network.preset.name}, license "
         f"{network.weights.license}), pictures of {size} px, windows of {args.views} views where "
         f"nothing else is said, {args.windows} windows per line, {seconds / 60:.0f} minutes on "
         f"{device}."

@@ -2,7 +2,9 @@
 
 import hashlib
 import shutil
+import signal
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -324,6 +326,32 @@ def test_corrupt_bags_among_good_ones(room, tmp_path):
     assert len(read(out / "first")["/da3/depth/image"]) == 5
     assert 2 <= len(read(out / "cut")["/da3/depth/image"]) < 5
     assert {path.name for path in out.iterdir()} == {"first", "last", "cut"}
+
+
+def children(pid: int) -> set[int]:
+    try:
+        return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    except OSError:  # gone
+        return set()
+
+
+def is_running(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
+def test_the_processes_of_bags_end_with_a_command_that_is_killed(room, tmp_path):
+    bags = [str(shutil.copytree(room, tmp_path / name)) for name in ("a", "b")]
+    run = Process("da3_ros.commands.process", *bags, "--out", str(tmp_path / "out"), "--jobs", "2")
+    deadline = time.monotonic() + 100
+    while not (workers := set().union(*map(children, children(run.pid)))):
+        assert time.monotonic() < deadline, run.lines
+        time.sleep(0.01)
+    run.send(signal.SIGKILL)
+    run.wait(20)
+    while any(map(is_running, workers)):
+        assert time.monotonic() < deadline, "they live on"
+        time.sleep(0.05)
 
 
 def test_bytes_gone_bad_are_never_more_than_a_bag_error(room, tmp_path):
