@@ -188,5 +188,10 @@ def map_tensors(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
 def tensors(values: Any) -> list[Tensor]:
     """All tensors in order."""
     found: list[Tensor] = []
-    map_tensors(values, lambda x: (found.append(x), x)[1])
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(values, keep)
     return found
