@@ -44,7 +44,8 @@ class Cost:
 
 def dry_run(args: argparse.Namespace) -> str:
     """Begin, learn from every kind of window, evaluate, save, resume, finish, load; a markdown
-    table. The folder is emptied first and left with what a run leaves."""
+    table. What a run leaves is left in the folder `dry_run` of its folder, anew each time."""
+    args.run = args.run / "dry_run"
     shutil.rmtree(args.run, ignore_errors=True)
     args.minutes, args.motion_steps, args.held_out = 1e9, MOTION_STEPS, HELD_OUT
     run = Run(args)
