@@ -95,12 +95,12 @@ def _datasets(args: argparse.Namespace, camera: CameraModel) -> tuple[list[Datas
 
 
 def _answer(job: Job, subject: Subject) -> Answer:
-    missing, rows = job.missing(subject), []
-    if not missing:
-        try:
-            rows = job.run(subject)
-        except DataError as error:  # one damaged file does not cost the other answers
-            missing = str(error)
+    missing, rows = "", []
+    try:
+        missing = job.missing(subject)
+        rows = [] if missing else job.run(subject)
+    except DataError as error:  # one damaged file does not cost the other answers
+        missing = str(error)
     answer = Answer(job, subject.dataset, rows, missing)
     print(f"\n{job.title}\n{table(answer)}" if answer.rows else f"\n{job.title}: {missing}")
     return answer
