@@ -19,6 +19,7 @@ from tqdm import tqdm
 from da3_ros.core.config import ConfigError, from_dict
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 from da3_ros.ros.bags.bag_files import SUFFIXES
 from da3_ros.ros.bags.bag_job import BagJob, Report
 from da3_ros.ros.bags.fleet import Fleet, Splitting
@@ -72,6 +73,7 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], Options]:
     add("--model", help="parameter model.name")
     add("--export", default="", metavar="FORMATS", help="files of the end: glb-mesh_ply")
     add("--leave-out", nargs="+", default=[], choices=TOPICS, help="topics that are not written")
+    add("--zstd", action="store_true", help="compress the results: smaller, slower to write")
     add_topic_options(parser)
     add_anchor_options(parser)
     _add_ways(parser)
@@ -88,7 +90,7 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], Options]:
         split_all_formats(options.export)
     leave_out, choice = tuple(options.leave_out), chosen_topics(options)
     jobs = [
-        BagJob(bag, options.out, parameters, options.export, leave_out, choice)
+        BagJob(bag, options.out, parameters, options.export, leave_out, choice, options.zstd)
         for bag in options.bags
     ]
     names = Counter(job.name for job in jobs)
@@ -183,7 +185,8 @@ def print_table(reports: list[Report]) -> None:
             dropped = sum(counts.dropped.values())
             numbers = counts.received, counts.windows, counts.published, dropped
         row = "{:>9}  {:>7}  {:>9}  {:>7}".format(*numbers)
-        result = f"FAILED: {report.failure}" if report.failure else report.job.result
+        failure = plain(report.failure, LONGEST_SENTENCE)
+        result = f"FAILED: {failure}" if failure else report.job.result
         print(f"{report.job.name:<{width}}  {row}  {result}")
     for report in reports:
         _print_details(report)
@@ -197,7 +200,7 @@ def _print_details(report: Report) -> None:
     for reason, count in reasons.items():
         print(f"  dropped: {reason:<20} {count}")
     for sentence in report.warnings:
-        print(f"  {sentence}")
+        print(f"  {plain(sentence, LONGEST_SENTENCE)}")
 
 
 if __name__ == "__main__":

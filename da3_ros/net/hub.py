@@ -22,12 +22,11 @@ def download(repository: str, names: tuple[str, ...]) -> Path:
     """
     # Imported here: a robot that loads from a folder never needs the hub.
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     silence = _ask(repository, names[0])
     try:
         files = [hf_hub_download(repository, n, local_files_only=bool(silence)) for n in names]
-    except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
+    except Exception as error:  # the hub's HTTP library, and its errors, change with releases
         raise HubError(silence or first_line(error)) from error
     return Path(files[0]).parent
 
@@ -45,7 +44,7 @@ def _ask(repository: str, name: str) -> str:
         try:
             get_hf_file_metadata(hf_hub_url(repository, name), timeout=TIMEOUT)
             answer[0] = ""
-        except Exception as error:  # the hub's HTTP library, and its errors, change with releases
+        except Exception as error:
             answer[0] = first_line(error)
 
     thread = threading.Thread(target=ask, daemon=True)

@@ -65,9 +65,11 @@ def _load(path: str | Path) -> object:
     try:
         if not Path(path).is_file():  # a fifo would be waited for, a device has no end
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-        if Path(path).stat().st_size > LARGEST_FILE:
-            raise ConfigError(f"{path} has more than {LARGEST_FILE >> 10} kB: no parameter file")
+        if (size := Path(path).stat().st_size) > LARGEST_FILE:
+            raise ConfigError(f"{path} has {size >> 10} kB; a parameter file has at most 1024")
         return yaml.load(Path(path).read_bytes(), _Loader)
+    except ConfigError:
+        raise
     except OSError as error:
         raise ConfigError(f"cannot read the parameter file {path}: {error.strerror}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no date, no text

@@ -1,5 +1,7 @@
 """Our reader of parameter files gives what a node of rclpy gets from the same file."""
 
+import os
+
 import pytest
 import rclpy
 import rclpy.context
@@ -81,6 +83,17 @@ def test_equals_what_a_node_gets(tmp_path, namespace, name, text):
         ("a: 2026-13-45", "is not a ROS parameter file"),
         ("\x00", "is not a ROS parameter file"),
         ("[" * 5000, "is not a ROS parameter file"),
+        ("/**:\n\tros__parameters: {a: 1}", "is not a ROS parameter file"),
+        ("/**: {ros__parameters: {a: 1}", "is not a ROS parameter file"),
+        ("/**: {ros__parameters: {a: !!python/object/apply:os.abort []}}", "is not a ROS para"),
+        ("/**: {ros__parameters: {a: !unknown 1}}", "is not a ROS parameter file"),
+        ("/**: {ros__parameters: &a {b: *a}}", "is not a ROS parameter file"),
+        ("a: &a {x: 1}\n" + "".join(f"b{k}: &b{k} {{p: *a, q: *a}}\n" for k in range(9)), "is not"),
+        ("/**: {ros__parameters: {[1, 2]: 3}}", "is not a ROS parameter file"),
+        (
+            "/**: {ros__parameters: {a: 1}}  # " + "x" * (1 << 20),
+            "file has at most 1024",
+        ),
     ],
 )
 def test_what_is_refused(tmp_path, text, words):
@@ -88,3 +101,15 @@ def test_what_is_refused(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises(ConfigError, match=words):
         read_parameter_file(path)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/", "no_such.yaml", "x" * 300])
+def test_what_is_no_file_is_said_at_once(path):
+    with pytest.raises(ConfigError, match="cannot read the parameter file"):
+        read_parameter_file(path)
+
+
+def test_an_unfinished_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(ConfigError, match="cannot read the parameter file"):
+        read_parameter_file(tmp_path / "pipe.yaml")

@@ -109,9 +109,9 @@ class Hostile(Node):
         self._send_transforms(*(("odom", name, T, 0.0) for name in many))
 
     def some_new_frames(self) -> None:
-        """Two hundred, as a robot might have."""
+        """Five hundred, as a large robot might have."""
         tag = self._draw.random()
-        self._send_transforms(*(("odom", f"{tag}_{k}", np.eye(4), 0.0) for k in range(200)))
+        self._send_transforms(*(("odom", f"{tag}_{k}", np.eye(4), 0.0) for k in range(500)))
 
     def transform_of_two_clocks(self) -> None:
         """Of a frame that nobody needs, and of the one that everybody needs."""

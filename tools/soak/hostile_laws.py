@@ -9,7 +9,7 @@ import numpy as np
 
 from tools.soak.hostile import ACTING, MINUTE, is_acting
 from tools.soak.laws import LONGEST_END, MOST_GROWTH, SHORTEST_JUDGED, Run
-from tools.soak.samples import growth_per_hour
+from tools.soak.samples import Sample, growth_per_hour
 
 LONGEST_SILENCE = 2.0
 """Seconds between two status messages."""
@@ -33,6 +33,11 @@ def depth_rates(run: Run) -> tuple[float, float]:
     return count[acting & is_clear].mean(), count[~acting & is_clear].mean()
 
 
+def late(run: Run) -> list[Sample]:
+    """Samples of the second half: by then each act was done a dozen times, the frames are full."""
+    return run.samples[len(run.samples) // 2 :]
+
+
 def longest_silence(run: Run) -> float:
     """Seconds between two status messages, by the node's own clock."""
     stamps = [m.stamp.sec + m.stamp.nanosec / 1e9 for m in run.listener.statuses]
@@ -42,7 +47,7 @@ def longest_silence(run: Run) -> float:
 def broken_by_hostility(run: Run) -> list[str]:
     """One sentence for each law that does not hold."""
     hostile, calm = depth_rates(run)
-    growth, silence = growth_per_hour(run.settled, "rss_mb"), longest_silence(run)
+    growth, silence = growth_per_hour(late(run), "rss_mb"), longest_silence(run)
     longest = max(map(len, run.log.splitlines()))
     room = LARGEST_LOG * max(1.0, run.seconds / 600)
     laws = [
@@ -68,7 +73,7 @@ def hostile_table(run: Run) -> str:
     last, first, end = run.last, run.samples[0], run.samples[-1]
     dropped = [f"{n} {r}" for r, n in zip(last.dropped_reasons, last.dropped_counts) if n]
     refused = [f"{n} {r}" for r, n in zip(last.transforms_refused, last.transforms_refused_counts)]
-    memory = (first.rss_mb, run.settled[0].rss_mb, end.rss_mb)
+    memory = (first.rss_mb, late(run)[0].rss_mb, end.rss_mb)
     held = (first.threads, first.files, end.threads, end.files)
     rows = [
         ("minutes", f"{run.seconds / 60:.1f}"),
@@ -79,8 +84,8 @@ def hostile_table(run: Run) -> str:
         ("transforms refused", ", ".join(refused)),
         ("depth images a second: hostile, calm", "{:.2f}, {:.2f}".format(*depth_rates(run))),
         ("longest silence of the status", f"{longest_silence(run):.2f} s"),
-        ("memory (RSS): first, warm, last", "{:.1f}, {:.1f}, {:.1f} MB".format(*memory)),
-        ("growth after warm-up", f"{growth_per_hour(run.settled, 'rss_mb'):+.2f} MB/h"),
+        ("memory (RSS): first, half way, last", "{:.1f}, {:.1f}, {:.1f} MB".format(*memory)),
+        ("growth in the second half", f"{growth_per_hour(late(run), 'rss_mb'):+.2f} MB/h"),
         ("threads, open files: first; last", "{}, {}; {}, {}".format(*held)),
         ("log", f"{len(run.log) >> 10} kB"),
         ("exit code, seconds to end", f"{run.exit_code}, {run.seconds_to_end:.2f}"),

@@ -33,6 +33,7 @@ WORDS = {
     "topics": "other topics",
     "formats": "other exports",
     "leave_out": "other topics left out",
+    "zstd": "another compression",
 }
 """What differs, by its name in the record."""
 
@@ -52,6 +53,7 @@ def made_of(job: BagJob) -> dict:
         "topics": _plain(asdict(job.choice)),
         "formats": job.formats,
         "leave_out": sorted(job.leave_out),
+        "zstd": job.zstd,
     }
 
 

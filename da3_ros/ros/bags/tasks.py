@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from da3_ros.core.config import ConfigError
+from da3_ros.core.files.disk import in_words
 from da3_ros.core.load_model import ModelError
 from da3_ros.core.scene.mesh import MeshError
 from da3_ros.ros.bags.bag import BagError
@@ -37,7 +38,7 @@ def try_task(task: Task, progress: Progress = lambda images: None) -> Report:
     try:
         return _do(task, progress)
     except EXPECTED as error:
-        return Report(task.job, failure=str(error))
+        return Report(task.job, failure=in_words(error, "its results", task.job.out))
     except Exception as error:  # a bug here must not cost the table of the other bags
         traceback.print_exc()
         return Report(

@@ -109,7 +109,12 @@ class CameraInput:
         self.locate()
 
     def on_info(self, msg: CameraInfo) -> None:
-        """Step receive: a camera info."""
+        """Step receive: a camera info; it is kept until its image comes."""
+        longest = max(len(msg.header.frame_id), len(msg.distortion_model), len(msg.d))
+        if longest > LONGEST_FRAME:
+            sentence = f"camera_info with a name or D of {longest} elements is dropped"
+            self._warn((Drop.BAD_CAMERA_INFO, "length"), sentence)
+            return
         self._give_up(self._queue.add_info(msg, self._now_ns()))
         self.locate()
 

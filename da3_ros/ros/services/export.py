@@ -12,7 +12,6 @@ The action of the same name is in export_action.py.
 
 from __future__ import annotations
 
-import errno
 import json
 import threading
 import time
@@ -25,6 +24,7 @@ from std_srvs.srv import Trigger
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.folder import export_folder
 from da3_ros.core.export.running import Source, export_running
+from da3_ros.core.files.disk import in_words
 from da3_ros.core.files.staging import new_folder
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.runner import Runner
@@ -94,7 +94,7 @@ class ExportServices:
             self._logger.info(str(error))
             return Written(False, str(error))
         except (ExportError, ValueError, OSError, RuntimeError, MemoryError) as error:
-            reason = plain(_in_words(error), LONGEST_SENTENCE)
+            reason = plain(in_words(error, "the files", "export.directory"), LONGEST_SENTENCE)
             self._logger.error(f"export of {self._job or plain(formats)} failed: {reason}")
             return Written(False, reason)
         finally:
@@ -128,13 +128,6 @@ def _answer(response, written: Written):
     if hasattr(response, "paths"):
         response.paths = list(written.paths)
     return response
-
-
-def _in_words(error: Exception) -> str:
-    """One sentence; a full disk alone says neither where nor what to do."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"the files do not fit ({error.strerror}): make room below export.directory"
-    return str(error) or type(error).__name__
 
 
 def parse_options(text: str) -> dict:

@@ -1,11 +1,13 @@
 """The same command on a Ray cluster of two workers: the same table, the same results."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import uuid
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,12 @@ from da3_ros.commands.process import Options, print_table, process_all
 from da3_ros.core.config import ConfigError
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.fleet import Fleet, Splitting
+from da3_ros.ros.bags.made_of import RECORD
 from da3_ros.ros.bags.ray_pool import RayOptions, RayPool
 from da3_ros.ros.demo.bag import write_demo_bag
+
+# Set before Ray is imported, and inherited by the cluster; with a token nobody else uses it.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex * 2}
 
 FRAMES = 24
 SPLIT = Splitting(6.0, exactly=True)
@@ -109,6 +115,8 @@ def test_the_same_as_without_whatever_happens_to_a_worker(
     for report, other in zip(reports, without_ray, strict=True):
         assert (report.counts, report.failure) == (other.counts, other.failure)
         if not report.failure:
+            records = [json.loads((r.job.result / RECORD).read_text()) for r in (report, other)]
+            assert records[0] == records[1]
             assert files(report.job.result) == files(other.job.result)
     assert [bool(report.failure) for report in reports] == [False, True, False, False]
     capsys.readouterr()
@@ -154,8 +162,8 @@ def test_a_task_for_which_no_node_is_large_enough(cluster, bags, tmp_path):
 
 def test_a_cluster_that_is_not_there(bags, tmp_path):
     job = BagJob(bags[0], tmp_path, PARAMETERS)
-    with pytest.raises(ConfigError, match="--ray nowhere:1:"):
-        process_all([job], Options(ray=RayOptions("nowhere:1")))
+    with pytest.raises(ConfigError, match=r"--ray 127.0.0.1:1: nothing answers there \("):
+        process_all([job], Options(ray=RayOptions("127.0.0.1:1")))
 
 
 def test_without_ray_its_extra_is_named(bags, tmp_path, monkeypatch):

@@ -170,8 +170,8 @@ def test_a_frame_id_of_a_megabyte_is_refused_and_not_repeated():
 
     here.send(100, spoil)
     assert here.dropped() == {"bad_header": 1} and here.counts.counts().pending == 0
-    (sentence,) = here.said
-    assert "with a frame_id of more than 255 characters" in sentence
+    assert "with a frame_id of more than 255 characters" in here.said[0]
+    assert all(len(sentence) < 300 for sentence in here.said)
 
 
 def test_a_camera_info_of_another_size_makes_no_maps():
@@ -189,3 +189,16 @@ def test_a_camera_info_of_another_size_makes_no_maps():
     tracemalloc.stop()
     assert here.dropped() == {"bad_camera_info": 1}
     assert "its size is 8000x8000, but the image is 56x42" in here.said[0]
+
+
+def test_a_camera_info_of_megabytes_is_not_kept():
+    here = Here()
+    for field, value in (("distortion_model", "x" * 10**6), ("d", [0.0] * 10**5)):
+        _, info = picture_messages(100 * SECOND)
+        setattr(info, field, value)
+        here.camera.on_info(info)
+    assert "camera_info with a name or D of 1000000 elements is dropped" in here.said
+    image, _ = picture_messages(100 * SECOND)
+    here.cameras.on_image(here.camera, image)
+    here.camera.expire(float("inf"))
+    assert here.dropped() == {"no_camera_info": 1}

@@ -1,0 +1,106 @@
+"""Bags that unpack to gigabytes, and disks that are full: one sentence, and the others go on."""
+
+import resource
+
+import lz4.frame
+import mcap_file
+import pytest
+from mcap_file import chunk, message, record, schema, text
+from rosbags.rosbag2 import storage_mcap
+
+from da3_ros.commands.process import process_all
+from da3_ros.ros.bags import storage
+from da3_ros.ros.bags.bag import BagError, BagReader
+from da3_ros.ros.bags.bag_job import BagJob
+from da3_ros.ros.bags.mcap_scan import MOST_BYTES, UNPACKERS
+from da3_ros.ros.demo.bag import write_demo_bag
+from da3_ros.ros.health.process_memory import peak_resident_bytes
+
+FRAME = bytes(64 << 20)
+
+
+@pytest.fixture(scope="module")
+def bombs():
+    """By compression: 3 GB of zeros, packed."""
+    packed = {"zstd": mcap_file.zstd.compress(FRAME) * 48}
+    return packed | {"lz4": lz4.frame.compress(FRAME, content_checksum=False)}
+
+
+def bomb_bag(path, packed, compression, claimed, *, index=True):
+    """An MCAP whose only chunk claims a size of its own; with an index that points to it."""
+    head = mcap_file.MAGIC + record(1, text("ros2") + text("test"))
+    about = mcap_file.struct.pack("<QQQI", 1, 2, claimed, 0) + text(compression)
+    body = record(6, about + mcap_file.struct.pack("<Q", len(packed)) + packed)
+    data = head + body + record(15, mcap_file.struct.pack("<I", 0))
+    start = len(data) if index else 0
+    if index:
+        offsets = mcap_file.struct.pack("<IHQ", 10, 1, 0)
+        entry = mcap_file.struct.pack("<QQQQ", 1, 2, len(head), len(body)) + offsets
+        entry += mcap_file.struct.pack("<Q", 0) + text(compression)
+        entry += mcap_file.struct.pack("<QQ", len(packed), claimed)
+        data += schema(1, "std_msgs/msg/String") + mcap_file.channel(1, "/a") + record(8, entry)
+    data += record(2, mcap_file.struct.pack("<QQI", start, 0, 0)) + mcap_file.MAGIC
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("claimed", [1000, 3 << 30, 12 << 30, 2**63])
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+@pytest.mark.parametrize("index", [True, False])
+def test_a_chunk_unpacks_to_no_more_than_it_says(tmp_path, bombs, compression, claimed, index):
+    path = bomb_bag(tmp_path / "a.mcap", bombs[compression], compression, claimed, index=index)
+    before = peak_resident_bytes()
+    with pytest.raises(BagError) as caught, BagReader(path) as bag:
+        list(bag.raw_messages(bag.connections))
+        raise BagError("it holds nothing")
+    assert "\n" not in str(caught.value)
+    assert peak_resident_bytes() - before < 300e6
+
+
+def test_rosbags_uses_the_same_bounds(bombs):
+    for compression, packed in bombs.items():
+        assert storage_mcap.DECOMPRESSORS[compression] is UNPACKERS[compression]
+        assert len(UNPACKERS[compression](packed, 1000)) <= 1000
+        with pytest.raises(ValueError, match="claims 12288 MB"):
+            UNPACKERS[compression](packed, 12 << 30)
+    assert MOST_BYTES == 1 << 30
+
+
+def test_sound_chunks_are_whole():
+    records = message(1, 5, b"hello" * 1000)
+    for compression in UNPACKERS:
+        packed = mcap_file.COMPRESS[compression](records)
+        assert UNPACKERS[compression](packed, len(records)) == records
+        assert chunk(records, compression, 5, 5)
+
+
+def test_a_bag_that_unpacks_to_more_than_the_disk_holds(tmp_path, monkeypatch):
+    write_demo_bag(tmp_path / "room", frames=2)
+    (source,) = (tmp_path / "room").glob("*.mcap")
+    packed = tmp_path / "room.mcap.zstd"
+    packed.write_bytes(mcap_file.zstd.compress(source.read_bytes()))
+    with BagReader(packed) as bag:
+        assert bag.count("/tf") == 10
+    monkeypatch.setattr(storage, "LEAST_FREE", 1 << 60)
+    with (
+        pytest.raises(BagError, match="it unpacks to more than fits into .*TMPDIR"),
+        BagReader(packed),
+    ):
+        pass
+
+
+def test_the_disk_is_full_while_a_result_is_written(tmp_path):
+    write_demo_bag(tmp_path / "room", frames=3)
+    size = {"model.name": "da3-demo", "model.device": "cpu", "model.process_res": 56}
+    job = BagJob(tmp_path / "room", tmp_path / "out", {**size, "window.size": 2})
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        (report,) = process_all([job])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = f"its results do not fit (File too large): make room below {tmp_path / 'out'}"
+    assert report.failure == said
+    assert list((tmp_path / "out").iterdir()) == []
+    (report,) = process_all([job])
+    assert report.failure == ""
