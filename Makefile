@@ -8,7 +8,6 @@ MODEL ?=
 RES ?=
 VIEW ?=
 ARGS ?=
-MODEL ?= da3-demo
 DATA ?=
 
 DISTROS := $(filter-out test robot,$(patsubst requirements-%.txt,%,$(wildcard requirements-*.txt)))
@@ -63,7 +62,7 @@ eval-metres: $(VENV)/built $(VENV)/test-tools  ## how right metres are: by camer
 	$(BIN)/python -m tools.eval_metres $(ARGS)
 
 eval-weights: $(VENV)/built $(VENV)/test-tools  ## how right weights are, one report: MODEL=depth-anything/DA3-SMALL, or a folder; DATA=folder of RGB-D with poses (TUM, Bonn, ScanNet, 7-Scenes, EuRoC)
-	$(BIN)/python -m tools.eval_weights --model $(MODEL) $(addprefix --data ,$(DATA)) $(ARGS)
+	$(BIN)/python -m tools.eval_weights --model $(or $(MODEL),da3-demo) $(addprefix --data ,$(DATA)) $(ARGS)
 
 clean:  ## remove what make made
 	rm -rf .venv build dist out *.egg-info
