@@ -16,7 +16,7 @@ STYLES = ("o-", "s--", "^:")
 
 
 def plot(job: Job, by_dataset: dict[str, list[Row]], path: Path) -> None:
-    """One panel per dataset; a colour per label, a line style per number drawn."""
+    """One panel per dataset; a color per label, a line style per number drawn."""
     figure, panels = plt.subplots(
         1, len(by_dataset), figsize=(1 + 4 * len(by_dataset), 3.6), squeeze=False,
         sharey=True, layout="constrained",

@@ -16,7 +16,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".
 
 
 def read_picture(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of a colour or grey picture."""
+    """(H, W, 3) uint8 RGB of a color or grey picture."""
     # Depth and intrinsics are of the pixels as stored, whatever EXIF says of turning them.
     image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:

@@ -3,7 +3,7 @@
 Depth: 16-bit PNG in mm, 65535 (and 0) unknown, of a depth camera of its own (585 px) that is not
 registered to the picture (525 px). Poses: 4x4, camera to world, m, of KinectFusion, which follows
 the depth camera. The calibration between the two cameras is the one that work on 7-Scenes uses
-(that of another Kinect, by LIRIS); depth is drawn into the colour camera by it. 30 Hz.
+(that of another Kinect, by LIRIS); depth is drawn into the color camera by it. 30 Hz.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 rgb.txt, depth.txt: `stamp file`, seconds. groundtruth.txt: `stamp tx ty tz qx qy qz qw`, m. Depth:
 16-bit PNG, 5000 counts a metre, 0 unknown, registered to the picture; its scale is corrected
-already. Poses of TUM: of the colour camera in the world of the motion capture. Those of Bonn are
+already. Poses of TUM: of the color camera in the world of the motion capture. Those of Bonn are
 of its markers, in other axes: the camera is T_ros^-1 T T_ros T_m with the matrices of its page. T_m
 is a rotation times 1.059 there; the rotation is taken, and depth stays as the sensor says it.
 
@@ -142,7 +142,7 @@ def _nanoseconds(stamp: str) -> int:
 
 
 def _ground_truth(folder: Path) -> Trajectory:
-    """Of the colour camera."""
+    """Of the color camera."""
     path = folder / "groundtruth.txt"
     lines = [line.split() for line in path.read_text().splitlines()]
     rows = [words for words in lines if words and not words[0].startswith("#")]
