@@ -138,7 +138,7 @@ def flies(depth: np.ndarray, truth: np.ndarray, reach: int) -> np.ndarray:
     near, far = nearest_farthest(depth, reach)
     with np.errstate(all="ignore"):
         place = np.log(depth / near) / np.log(far / near)
-    return is_gap(truth, reach) & (far > JUMP * near) & (place > 0.25) & (place < 0.75)
+    return is_gap(truth, reach) & (far / JUMP > near) & (place > 0.25) & (place < 0.75)
 
 
 def is_gap(truth: np.ndarray, reach: int) -> np.ndarray:
@@ -146,7 +146,7 @@ def is_gap(truth: np.ndarray, reach: int) -> np.ndarray:
     near, far = nearest_farthest(truth, reach)
     known = (truth > 0) & np.isfinite(truth)
     with np.errstate(all="ignore"):
-        log, middle = np.log(np.where(known, truth, 1)), np.log(near * far) / 2
+        log, middle = np.log(np.where(known, truth, 1)), (np.log(near) + np.log(far)) / 2
         margin = np.log(far / near) / 5
     between, step = np.zeros(truth.shape, np.float32), max(1, reach // 8)
     shifts = [(dy, dx) for dy in range(0, reach, step) for dx in range(0, reach, step)]
@@ -155,7 +155,7 @@ def is_gap(truth: np.ndarray, reach: int) -> np.ndarray:
             np.roll(m, (dy - reach // 2, dx - reach // 2), (0, 1)) for m in (log, known)
         )
         between += (np.abs(there - middle) < margin) & is_known
-    return known & (far > JUMP * near) & (between < 0.02 * len(shifts))
+    return known & (far / JUMP > near) & (between < 0.02 * len(shifts))
 
 
 def nearest_farthest(depth: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray]:

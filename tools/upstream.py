@@ -133,9 +133,9 @@ class _narrow_transformers:
 
 def randomise(network: nn.Module, seed: int = 0) -> nn.Module:
     """Give every parameter a value that lets differences show and keeps maps in range."""
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator(next(network.parameters()).device).manual_seed(seed)
     for name, p in network.named_parameters():
-        noise = torch.randn(p.shape, generator=generator)
+        noise = torch.randn(p.shape, generator=generator, device=p.device)
         if name.endswith("gamma"):
             p.data = 0.3 + 0.05 * noise
         elif "norm" in name and name.endswith("weight") or name.endswith("aux.0.2.weight"):

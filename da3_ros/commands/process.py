@@ -73,6 +73,7 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], Options]:
     add("--model", help="parameter model.name")
     add("--export", default="", metavar="FORMATS", help="files of the end: glb-mesh_ply")
     add("--leave-out", nargs="+", default=[], choices=TOPICS, help="topics that are not written")
+    add("--zstd", action="store_true", help="compress the results: smaller, slower to write")
     add_topic_options(parser)
     add_anchor_options(parser)
     _add_ways(parser)
@@ -89,7 +90,7 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], Options]:
         split_all_formats(options.export)
     leave_out, choice = tuple(options.leave_out), chosen_topics(options)
     jobs = [
-        BagJob(bag, options.out, parameters, options.export, leave_out, choice)
+        BagJob(bag, options.out, parameters, options.export, leave_out, choice, options.zstd)
         for bag in options.bags
     ]
     names = Counter(job.name for job in jobs)

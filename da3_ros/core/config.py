@@ -63,6 +63,11 @@ class ModelConfig(Block, together=check_model):
     compile: bool = parameter(
         False, "torch.compile the network when configured; slow start, faster frames"
     )
+    cuda_graphs: bool = parameter(
+        False,
+        "record what a window runs on a CUDA device once per size, and replay it; slower start, "
+        "faster frames of small networks",
+    )
     backend: str = parameter(
         "torch",
         "what runs the network; `onnxruntime`: model.name is a folder that `da3 export-onnx` made",

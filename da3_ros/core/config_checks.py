@@ -26,8 +26,11 @@ def check_model(model: Any) -> None:
             f"model.process_res is {model.process_res}, must be at least {LEAST_RES} px, or 0 "
             "for the model's own size"
         )
-    if model.backend == "onnxruntime" and model.compile:
-        raise ConfigError("model.compile is true, which is for model.backend torch: leave it out")
+    for switch in ("compile", "cuda_graphs"):
+        if model.backend == "onnxruntime" and getattr(model, switch):
+            raise ConfigError(
+                f"model.{switch} is true, which is for model.backend torch: leave it out"
+            )
     if model.backend == "torch" and model.provider != "auto":
         raise ConfigError(
             f"model.provider is '{model.provider}', which is for model.backend onnxruntime: leave "

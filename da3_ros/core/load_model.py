@@ -17,6 +17,7 @@ from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.process_res import process_res
 from da3_ros.core.sliding_window import make_window
 from da3_ros.net.checkpoint import load_network
+from da3_ros.net.cuda_graphs import GraphedNetwork
 from da3_ros.net.engine.engine import Engine
 from da3_ros.net.engine.manifest import is_engine
 from da3_ros.net.model_folder import CheckpointError, known_preset
@@ -32,29 +33,42 @@ class ModelError(RuntimeError):
 
 def load_model(config: Config) -> Network | NestedNetwork | Engine:
     """Load, place and warm up the network, or its engine. Raises `ModelError`."""
-    device = find_device(config.model.device)
-    name = config.model.name
+    device, name = find_device(config.model.device), config.model.name
+    if config.model.cuda_graphs and device.type != "cuda":
+        raise ModelError(
+            f"model.cuda_graphs is true, which is for CUDA devices, and the device is {device}: "
+            "leave it out"
+        )
     if name.startswith(("/", ".", "~")) and not os.path.isdir(name):
         raise ModelError(f"model.name is '{name}': there is no such folder")
+    is_for_runtime = config.model.backend == "onnxruntime"
     try:
-        if config.model.backend == "onnxruntime":
-            engine = load_engine(config, device)
-            _check_views(config, engine.preset)
-            return engine
-        if is_engine(Path(name)):
-            raise ModelError(f"model.name is '{name}', an engine: set model.backend to onnxruntime")
-        if preset := known_preset(name):  # before the hub and the weights
-            _check_views(config, preset)
-        network = load_network(name, device)
+        network = load_engine(config, device) if is_for_runtime else _load_torch(config, device)
     except (CheckpointError, ValueError) as error:
         raise ModelError(f"model.name is '{name}': {error}") from error
     _check_views(config, network.preset)
+    return network if is_for_runtime else _made_ready(network, config)
+
+
+def _load_torch(config: Config, device: torch.device) -> Network | NestedNetwork:
+    name = config.model.name
+    if is_engine(Path(name)):
+        raise CheckpointError("that is an engine: set model.backend to onnxruntime")
+    if preset := known_preset(name):  # before the hub and the weights
+        _check_views(config, preset)
+    return load_network(name, device)
+
+
+def _made_ready(network: Network | NestedNetwork, config: Config):
+    """In its precision, looked at, compiled or recorded, warm."""
     set_precision(network, config.model.precision)
-    _check_output(network, name)
+    _check_output(network, config.model.name)
     if config.model.compile:
         compile_stages(network)
     else:
         pack_weights(network)
+    if config.model.cuda_graphs:
+        network = GraphedNetwork(network)
     _warm_up(network, config)
     return network
 
@@ -113,14 +127,20 @@ def _check_output(network: Network | NestedNetwork, name: str) -> None:
 
 
 def _warm_up(network: Network | NestedNetwork, config: Config) -> None:
-    """One window of the real size: what does not fit into memory fails here, not on the way."""
+    """One window of the real size: what does not fit into memory fails here, not on the way.
+
+    Where graphs are recorded, a second one: then a single picture is encoded.
+    """
     side = process_res(config, network)
     camera = CameraModel(side, side * 3 // 4, np.diag([side, side, 1.0]))
     image = np.zeros((camera.height, camera.width, 3), np.uint8)
     pose = None if config.pose.source == "none" else np.eye(4)
-    instants = [(Frame("warm_up", i + 1, image, camera, pose),) for i in range(config.window.size)]
+    size, windows = config.window.size, 1 + config.model.cuda_graphs
+    instants = [(Frame("warm_up", i + 1, image, camera, pose),) for i in range(size + windows - 1)]
     try:
-        Pipeline(network, config).process(make_window(instants, config.window))
+        pipeline = Pipeline(network, config)
+        for first in range(windows):
+            pipeline.process(make_window(instants[first : first + size], config.window))
     except torch.cuda.OutOfMemoryError as error:
         raise ModelError(
             f"{config.model.name} with {config.window.size} views at {side} px does not fit into "

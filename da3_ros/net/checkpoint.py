@@ -100,12 +100,20 @@ def load_checkpoint(
     tensors = _read_tensors(folder)
     preset = preset or _preset_of(folder, tensors)
     size = picture_size(folder)
-    with torch.device("meta"):
-        network = _build(preset)
-    _load_strictly(network, tensors, folder)
+    network = network_from(tensors, preset, folder / WEIGHTS)
     network.weights = Weights(source or str(folder), preset.license, random=False, size=size)
     if preset.license != APACHE:
         _log.warning("%s is licensed %s: not for commercial use", preset.name, preset.license)
+    return network
+
+
+def network_from(
+    tensors: dict[str, Tensor], preset: Preset, path: str | Path
+) -> Network | NestedNetwork:
+    """A network that holds these very tensors, by their official names; path: they came from."""
+    with torch.device("meta"):
+        network = _build(preset)
+    _load_strictly(network, tensors, path)
     return network.eval().requires_grad_(False)
 
 
@@ -251,7 +259,7 @@ def _official(name: str) -> str:
     return "model." + re.sub(r"^((?:da3|da3_metric)\.)?backbone\.", r"\1backbone.pretrained.", name)
 
 
-def _load_strictly(network: nn.Module, tensors: dict[str, Tensor], folder: Path) -> None:
+def _load_strictly(network: nn.Module, tensors: dict[str, Tensor], path: str | Path) -> None:
     """Assign every tensor; a name or shape that does not fit is an error that lists them."""
     names = {_official(name): name for name in network.state_dict()}
     required = {key for key, name in names.items() if not _SHARED_NORM.search(name)}
@@ -266,5 +274,5 @@ def _load_strictly(network: nn.Module, tensors: dict[str, Tensor], folder: Path)
         state[name] = value
     if wrong:
         shown = "; ".join(wrong[:20]) + (f"; and {len(wrong) - 20} more" if len(wrong) > 20 else "")
-        raise CheckpointError(f"{folder / WEIGHTS} does not fit {network.preset.name}: {shown}")
+        raise CheckpointError(f"{path} does not fit {network.preset.name}: {shown}")
     network.load_state_dict(state, assign=True)

@@ -8,12 +8,21 @@ import pytest
 import torch
 
 from da3_ros.net.camera import encode_cameras
+from da3_ros.net.checkpoint import load_checkpoint, load_network, save_checkpoint
+from da3_ros.net.network import Network
+from da3_ros.net.presets import PRESETS
 from da3_ros.synthetic.textures import Atlas
 from tools.training import losses, samples, train
 from tools.training.camera_stage import finish_cameras
 from tools.training.evaluate import camera_errors, constant_depth, measure
+from tools.training.initialise import initialise
 from tools.training.motion_stage import random_cameras, teach_motion
+from tools.training.optimizers import make_optimizers
 from tools.training.predict import predict
+from tools.training.run import MOST_SKIPPED, Run
+from tools.training.schedule import Schedule
+from tools.training.sizes import SIZES
+from tools.training.sources import LiveSource, PoolSource
 from tools.training.windows import Windows, random_windows
 
 
@@ -158,25 +167,125 @@ def arguments(tmp_path, windows):
     pool.mkdir()
     six = random_windows(np.random.default_rng(1), Atlas.procedural(1, 8), 3, 6, 28, 42)
     six.save(pool / "28x42_0_0.pt")
-    windows.save(tmp_path / "held_out_84x112.pt")
+    (tmp_path / "run").mkdir()
+    windows.save(tmp_path / "run" / "held_out_84x112_2.pt")
     return [str(tmp_path / "run"), "--pool", str(pool), "--views-per-step", "4", "--threads", "1",
-            "--evaluate-every", "1000000", "--motion-steps", "3"]  # fmt: skip
+            "--held-out", "2", "--motion-steps", "3"]  # fmt: skip
 
 
-def test_a_run_trains_and_resumes_where_it_was(arguments, tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["train_demo", *arguments, "--minutes", "0.02"])
-    train.main()
-    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+def state_of(folder):
+    return torch.load(folder / "state.pt", weights_only=True)
+
+
+def test_a_run_trains_and_resumes_where_it_was(arguments, tmp_path):
+    train.main([*arguments, "--minutes", "0.001"])
+    state = state_of(tmp_path / "run")
     assert state["steps"] > 0
-    monkeypatch.setattr(
-        "sys.argv", ["train_demo", *arguments, "--minutes", str(state["minutes"] + 0.01)]
-    )
-    train.main()
-    later = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
-    assert later["steps"] > state["steps"]
+    train.main([*arguments, "--minutes", str(state["minutes"] + 0.001)])
+    later = state_of(tmp_path / "run")
+    assert later["steps"] > state["steps"] and later["minutes"] > state["minutes"]
     rows = list(csv.DictReader((tmp_path / "run" / "curves.csv").open()))
     assert [int(r["step"]) for r in rows] == [state["steps"], later["steps"]]
     assert all(np.isfinite(float(r["posed_abs_rel"])) for r in rows)
+
+
+def test_saved_every_minute_and_evaluated_for_a_twentieth_of_the_time():
+    schedule = Schedule(allowed=100.0)
+    saved, evaluated = [], []
+    for minute in range(1, 61):
+        schedule.spent = float(minute)
+        if schedule.evaluation_is_due:
+            evaluated.append(minute)
+            schedule.has_evaluated(0.5)
+        elif schedule.saving_is_due:
+            saved.append(minute)
+            schedule.saved = schedule.spent
+    assert evaluated == [1, 11, 21, 31, 41, 51]
+    assert sorted(saved + evaluated) == list(range(1, 61))
+    schedule.spent = 99.0
+    assert schedule.has_time
+    schedule.spent = 99.3  # the last evaluation would come after the end
+    assert not schedule.has_time
+
+
+def test_a_batch_without_a_finite_loss_teaches_nothing_and_many_are_an_error(arguments):
+    run = Run(train._arguments([*arguments, "--minutes", "1", "--start", "da3-demo"]))
+    run.resume()
+    sample = run.draw(2, posed=True)
+    broken = replace(sample, images=torch.full_like(sample.images, torch.nan))
+    before = {k: v.clone() for k, v in run.network.state_dict().items()}
+    run.learn(broken)
+    assert all(torch.equal(v, before[k]) for k, v in run.network.state_dict().items())
+    assert run.skips == run.skipped == 1
+    run.learn(sample)
+    assert run.skipped == 0 and run.skips == 1
+    assert not all(torch.equal(v, before[k]) for k, v in run.network.state_dict().items())
+    run.skipped = MOST_SKIPPED
+    with pytest.raises(FloatingPointError, match="loss is not finite at step 3"):
+        run.learn(broken)
+
+
+def test_the_best_of_smaller_pictures_does_not_stand_in_the_way(arguments, tmp_path):
+    train.main([*arguments, "--minutes", "0.001", "--start", "da3-demo"])
+    best = state_of(tmp_path / "run")["best"]
+    for scale, expected in (("1", best), ("0.5", float("inf"))):
+        run = Run(train._arguments([*arguments, "--minutes", "1", "--scale", scale]))
+        run.resume()
+        assert run.best == expected
+
+
+def test_trained_weights_are_a_start(arguments, tmp_path):
+    arguments = [*arguments, "--minutes", "1", "--start", "da3-demo"]
+    run = Run(train._arguments(arguments))
+    run.resume()
+    trained = load_network("da3-demo").state_dict()
+    assert all(torch.equal(v, trained[k]) for k, v in run.network.state_dict().items())
+    assert all(torch.equal(v, trained[k]) for k, v in run.average.items())
+    with pytest.raises(SystemExit, match="no trained network of size large"):
+        Run(train._arguments([*arguments, "--size", "large"])).resume()
+
+
+def test_a_large_network_fits_into_the_package_in_eight_bits(tmp_path):
+    network = Network(SIZES["large"])
+    save_checkpoint(network, tmp_path, torch.int8)
+    assert (tmp_path / "model.safetensors").stat().st_size < 20e6
+    found = load_checkpoint(tmp_path, preset=SIZES["large"])
+    assert sum(p.numel() for p in found.parameters()) > 17e6
+
+
+def test_eight_bits_cost_the_shipped_network_less_than_a_percent(tmp_path):
+    network = load_network("da3-demo")
+    atlas = Atlas.procedural(1, 8)
+    windows = random_windows(np.random.default_rng(8), atlas, 4, 4, 84, 112)
+    whole = measure(network, windows, posed=True)
+    save_checkpoint(network, tmp_path, torch.int8)
+    small = measure(load_checkpoint(tmp_path), windows, posed=True)
+    assert small["abs_rel_aligned"] == pytest.approx(whole["abs_rel_aligned"], rel=0.01)
+    assert small["abs_rel"] == pytest.approx(whole["abs_rel"], rel=0.01)
+
+
+def test_the_dry_run_reaches_the_last_step(arguments, tmp_path):
+    run = tmp_path / "run" / "dry_run"
+    text = train.dry_run(train._arguments([*arguments, "--dry-run", "--scale", "0.34"]))
+    rows = [line for line in text.splitlines() if line.startswith(("| 1 ", "| 4 ", "| 6 "))]
+    assert len(rows) == 4
+    assert "Expected, not measured" in text and "nan" not in text
+    assert {"state.pt", "best.pt", "curves.csv"} <= {f.name for f in run.iterdir()}
+    for name in ("model_float16", "model_int8"):
+        assert load_checkpoint(run / name).preset.name == "da3-demo"
+    sizes = [(run / f"model_{n}" / "model.safetensors").stat().st_size for n in ("int8", "float16")]
+    assert sizes[0] < 0.7 * sizes[1]
+
+
+def test_scenes_thought_up_by_workers_are_rendered_here():
+    source = LiveSource(3, "cpu", fresh=2, scale=0.34, workers=1)
+    generator = torch.Generator().manual_seed(0)
+    windows = source.sample(3, generator)
+    assert len(windows) == 3 and windows.depth.isfinite().any()
+    alone = LiveSource(3, "cpu", fresh=2, scale=0.34)
+    expected = alone.sample(3, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(windows.depth, expected.depth)
+    assert not torch.equal(source.sample(3, generator).depth, windows.depth)
 
 
 def test_random_cameras_are_cameras():
@@ -201,9 +310,9 @@ class OnePicture:
 
 def test_motion_is_learned_from_poses_alone(windows):
     torch.manual_seed(0)
-    network = train.Network(train.PRESETS["da3-demo"])
+    network = Network(PRESETS["da3-demo"])
     images = samples.make_sample(windows, posed=False).images
-    train.initialise(network, images.flatten(0, 1), seed=0)
+    initialise(network, images.flatten(0, 1), seed=0)
     kept = {k: v.clone() for k, v in network.state_dict().items()}
     readout, generator = torch.nn.Linear(192, 5), torch.Generator().manual_seed(0)
     first, later = (
@@ -216,10 +325,10 @@ def test_motion_is_learned_from_poses_alone(windows):
 
 
 def test_steps_lower_the_loss_on_one_batch(windows):
-    network = train.Network(train.PRESETS["da3-demo"])
+    network = Network(PRESETS["da3-demo"])
     sample = samples.make_sample(windows, posed=True)
-    train.initialise(network, sample.images.flatten(0, 1), seed=0)
-    optimizers = train.make_optimizers(network, torch.nn.Module(), "muon", 1e-3)
+    initialise(network, sample.images.flatten(0, 1), seed=0)
+    optimizers = make_optimizers(network, torch.nn.Module(), "muon", 1e-3)
     seen = []
     for _ in range(12):
         loss, parts = losses.total_loss(predict(network, sample, rays=True), sample)
@@ -233,12 +342,12 @@ def test_steps_lower_the_loss_on_one_batch(windows):
 
 def test_finishing_the_cameras_teaches_the_decoder_and_nothing_else(arguments, tmp_path):
     torch.manual_seed(0)
-    network = train.Network(train.PRESETS["da3-demo"]).eval()
-    source = train.PoolSource(tmp_path / "pool", "cpu")
+    network = Network(PRESETS["da3-demo"]).eval()
+    source = PoolSource(tmp_path / "pool", "cpu")
     images = samples.make_sample(
         source.sample(3, torch.Generator().manual_seed(0)), posed=True
     ).images
-    train.initialise(network, images.flatten(0, 1), seed=0)
+    initialise(network, images.flatten(0, 1), seed=0)
     before = {k: v.clone() for k, v in network.state_dict().items()}
     windows = source.sample(8, torch.Generator().manual_seed(3))
     ordinary = measure(network, windows, posed=True)["translation"]
@@ -250,7 +359,7 @@ def test_finishing_the_cameras_teaches_the_decoder_and_nothing_else(arguments, t
 
 
 def test_measured_numbers_are_those_of_the_reference_view(windows):
-    network = train.Network(train.PRESETS["da3-demo"]).eval()
+    network = Network(PRESETS["da3-demo"]).eval()
     posed = measure(network, windows, posed=True)
     unposed = measure(network, windows, posed=False)
     assert posed["abs_rel_aligned"] <= posed["abs_rel"] * 1.5

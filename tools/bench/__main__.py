@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from da3_ros.net.presets import PRESETS
-from tools.bench import cache, node_overhead, parallax
+from tools.bench import cache, engines, node_overhead, parallax
 from tools.bench.plot import plot_growth
 from tools.bench.streaming import Case, matmul_peak, measure, peak_memory, print_peak
 
@@ -47,6 +47,7 @@ def main() -> int:
         "node_overhead": node_overhead.measure(),
         "parallax": parallax.measure(),
         "cache": held,
+        "engines": engines.measure("da3-small", 4, 504),
     }
     _print(report)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
@@ -110,6 +111,7 @@ def _print(report: dict) -> None:
         "encodings; resident memory, MiB: "
         + ", ".join(f"{mib} after {n} frames" for n, mib in held["resident_mib"].items())
     )
+    print(f"\n{engines.sentence(report['engines'])}")
     if report["machine"]["kind"] != "cuda":
         print("\nCUDA: not measured, there is no GPU here. `make bench` on one fills the table.")
 

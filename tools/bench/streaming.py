@@ -23,7 +23,6 @@ from da3_ros.core.prediction import WindowDepth
 from da3_ros.net.checkpoint import random_network
 from da3_ros.net.precision import pack_weights, set_precision
 from da3_ros.net.presets import PRESETS
-from da3_ros.ros.health.process_memory import peak_resident_bytes
 from da3_ros.synthetic.room import render_room_frame
 from tools.bench import upstream_peer
 
@@ -172,6 +171,9 @@ def peak_memory(case: Case, who: str, device: str) -> int:
 
 def print_peak(who: str, case: Case, device: str) -> None:
     """The work of one `peak_memory` process; prints MiB as its last word."""
+    # Not above: what else is here runs on machines without ROS.
+    from da3_ros.ros.health.process_memory import peak_resident_bytes
+
     frames = room_frames(case.views + 2)
     if who == "ours":
         network = random_network(PRESETS[case.preset]).to(device)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from tools.training.render_pool import scaled
-from tools.training.windows import SIZE_ODDS, SIZES, Windows, random_windows, training_atlas
+from tools.training.windows import SIZE_ODDS, SIZES, Drawn, Windows, draw_windows, training_atlas
 
 VIEWS = 6
+TEXTURES = 160
+"""Of one atlas."""
+
 KEPT = 512
 """Windows of one size that are kept for reuse."""
 
@@ -20,23 +25,45 @@ TEXTURE_LIFE = 400
 RESCAN_STEPS = 100
 
 
-class LiveSource:
-    """Renders `fresh` windows per step on the training device and reuses the recent ones."""
+class Drawing(IterableDataset):
+    """Windows that are drawn but not rendered, `fresh` at a time, for ever: 10 ms each."""
 
-    def __init__(self, seed: int, device, fresh: int, scale: float):
+    def __init__(self, seed: int, fresh: int, scale: float):
+        self.seed, self.fresh, self.scale = seed, fresh, scale
+
+    def __iter__(self) -> Iterator[Drawn]:
+        worker = get_worker_info()
+        rng = np.random.default_rng((self.seed, worker.id if worker else 0))
+        while True:
+            size = scaled(SIZES[rng.choice(len(SIZES), p=SIZE_ODDS)], self.scale)
+            yield draw_windows(rng, TEXTURES, self.fresh, VIEWS, size)
+
+
+class LiveSource:
+    """Renders `fresh` windows per step on the training device and reuses the recent ones.
+
+    workers: processes that think up scenes beside the training; 0: none, it does so itself.
+    """
+
+    def __init__(self, seed: int, device, fresh: int, scale: float, workers: int = 0):
         self.rng = np.random.default_rng(seed)
-        self.device, self.fresh, self.scale = device, fresh, scale
+        self.device, self.fresh = device, fresh
+        drawing = Drawing(seed, fresh, scale)
+        context = "spawn" if workers else None  # a fork of a process with CUDA hangs
+        self.drawn = iter(
+            DataLoader(drawing, None, num_workers=workers, multiprocessing_context=context)
+        )
         self.kept: dict[tuple, list[Windows]] = {}
         self.steps = 0
 
     def sample(self, count: int, generator: torch.Generator) -> Windows:
         """`count` windows of one size."""
         if self.steps % TEXTURE_LIFE == 0:
-            self.atlas = training_atlas(self.rng, 160).to(self.device)
+            self.atlas = training_atlas(self.rng, TEXTURES).to(self.device)
         self.steps += 1
-        size = scaled(SIZES[self.rng.choice(len(SIZES), p=SIZE_ODDS)], self.scale)
-        kept = self.kept.setdefault(size, [])
-        kept.append(random_windows(self.rng, self.atlas, self.fresh, VIEWS, *size))
+        drawn = next(self.drawn)
+        kept = self.kept.setdefault(drawn.size, [])
+        kept.append(drawn.render(self.atlas, self.rng))
         while sum(map(len, kept)) > max(KEPT, self.fresh):
             kept.pop(0)
         everything = Windows.cat(kept)

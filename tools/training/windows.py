@@ -10,6 +10,7 @@ import torch
 
 from da3_ros.synthetic import textures
 from da3_ros.synthetic.ray_caster import develop, render
+from da3_ros.synthetic.scene import Scene
 from da3_ros.synthetic.scene_builder import join
 from da3_ros.synthetic.textures import SIZE, Atlas
 from tools.training import paths, scenes
@@ -84,17 +85,42 @@ def photograph_cut(rng: np.random.Generator) -> np.ndarray:
     return np.clip(cut**2.2 * (1 + rng.uniform(-0.3, 0.3, 3)), 0, 1)
 
 
-def random_windows(rng, atlas: Atlas, count: int, views: int, height: int, width: int) -> Windows:
-    """Render `count` windows on the atlas's device."""
-    device = atlas.texels.device
-    drawn = [_draw(rng, atlas.count, views, height, width) for _ in range(count)]
-    scene = join([scene for scene, _, _ in drawn]).to(device)
+@dataclass(frozen=True)
+class Drawn:
+    """B windows that are not rendered yet.
+
+    scene: of B scenes. T_world_cam: (B,V,4,4) float64, m. K: (B,V,3,3) float32 px. size: height and
+    width of the pictures.
+    """
+
+    scene: Scene
+    T_world_cam: torch.Tensor
+    K: torch.Tensor
+    size: tuple[int, int]
+
+    def render(self, atlas: Atlas, rng: np.random.Generator) -> Windows:
+        """On the atlas's device. rng: of exposure."""
+        device = atlas.texels.device
+        T_world_cam, K = self.T_world_cam.to(device), self.K.to(device)
+        with torch.no_grad():
+            light, depth = render(self.scene.to(device), atlas, T_world_cam, K, *self.size)
+        images = develop(light, _exposure(rng, light))
+        return Windows(images, depth.half(), T_world_cam, K)
+
+
+def draw_windows(rng, textures: int, count: int, views: int, size: tuple[int, int]) -> Drawn:
+    """What `count` windows show and from where, of an atlas of so many textures; no device is
+    needed yet."""
+    drawn = [_draw(rng, textures, views, *size) for _ in range(count)]
+    scene = join([scene for scene, _, _ in drawn])
     T_world_cam = torch.from_numpy(np.stack([T for _, T, _ in drawn]))
     K = torch.from_numpy(np.stack([K for _, _, K in drawn])).float()
-    with torch.no_grad():
-        light, depth = render(scene, atlas, T_world_cam.to(device), K.to(device), height, width)
-    images = develop(light, _exposure(rng, light))
-    return Windows(images, depth.half(), T_world_cam.to(device), K.to(device))
+    return Drawn(scene, T_world_cam, K, size)
+
+
+def random_windows(rng, atlas: Atlas, count: int, views: int, height: int, width: int) -> Windows:
+    """Render `count` windows on the atlas's device."""
+    return draw_windows(rng, atlas.count, count, views, (height, width)).render(atlas, rng)
 
 
 def _draw(rng, textures, views, height, width):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class Manifest:
 
 def is_engine(folder: Path) -> bool:
     """Whether `da3 export-onnx` has made this folder."""
-    return (folder / MANIFEST).is_file()
+    return os.path.isfile(folder / MANIFEST)  # whatever the name: false where it cannot be one
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from rclpy.serialization import deserialize_message
 from rosbags.interfaces import Connection, QosDurability
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from da3_ros.ros.bags.bag_files import BagError, find_files
@@ -187,16 +187,21 @@ METADATA = 8
 
 
 class BagWriter:
-    """A new MCAP bag, as a context manager. Raises `BagError` when the folder exists."""
+    """A new MCAP bag, as a context manager. Raises `BagError` when the folder exists.
 
-    def __init__(self, path: str | Path):
-        self._path = Path(path)
+    zstd: chunks are compressed, which every reader of MCAP undoes.
+    """
+
+    def __init__(self, path: str | Path, *, zstd: bool = False):
+        self._path, self._zstd = Path(path), zstd
         self._connections: dict[str, Connection] = {}
 
     def __enter__(self) -> BagWriter:
         if self._path.exists():
             raise BagError(f"{self._path} exists already; remove it or choose another folder")
         self._writer = Writer(self._path, version=METADATA, storage_plugin=StoragePlugin.MCAP)
+        if self._zstd:
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
         return self
 

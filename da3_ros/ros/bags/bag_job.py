@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from da3_ros.core.config import from_dict
 from da3_ros.core.frame_counts import Counts
@@ -17,7 +20,7 @@ class BagJob:
 
     out: folder of results; this one will be `out`/`name`. parameters: dotted names and
     values, as in the parameter file. formats: exports of the end, joined with ``-``.
-    leave_out: output topics that are not written. choice: input topics.
+    leave_out: output topics that are not written. choice: input topics. zstd: compress the result.
     """
 
     bag: Path
@@ -26,6 +29,7 @@ class BagJob:
     formats: str = ""
     leave_out: tuple[str, ...] = ()
     choice: Choice = field(default_factory=Choice)
+    zstd: bool = False
 
     @property
     def name(self) -> str:
@@ -58,3 +62,19 @@ class Report:
     counts: Counts | None = None
     warnings: tuple[str, ...] = ()
     failure: str = ""
+
+
+class Warned(NamedTuple):
+    """A sentence about a bag, and what caused it. group: those of a smaller one are said first."""
+
+    group: int
+    cause: str
+    sentence: str
+
+
+def said_once(warned: Iterable[Warned]) -> tuple[str, ...]:
+    """The first sentence of each cause, in order."""
+    first: dict[tuple[int, str], str] = {}
+    for group, cause, sentence in sorted(warned, key=itemgetter(0)):
+        first.setdefault((group, cause), sentence)
+    return tuple(dict.fromkeys(first.values()))

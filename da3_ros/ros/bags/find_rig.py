@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -38,17 +39,27 @@ def find_cameras(
 ) -> dict[str, BagTopics]:
     """Topics by the name of the camera; a single camera may have any topic.
 
-    choice: of the user; image and camera info are those of a single camera. Raises `BagError`
-    saying what is missing.
+    choice: of the user; image and camera info of a rig are `front=/topic left=/topic`, and cameras
+    that it does not name are found. Raises `BagError` saying what is missing.
     """
     if len(names) == 1:
         return {names[0]: find_topics(bag, choice)}
-    if choice.image or choice.camera_info:
-        raise BagError("input.cameras names a rig; --image and --camera-info are for one camera")
+    images = _by_name("--image", choice.image, names)
+    infos = _by_name("--camera-info", choice.camera_info, names)
     found = {}
     for name in names:
+        own = replace(choice, image=images.get(name, ""), camera_info=infos.get(name, ""))
         try:
-            found[name] = find_topics(NamedCamera(bag, name), choice)
+            found[name] = find_topics(bag if own.image else NamedCamera(bag, name), own)
         except BagError as error:
             raise BagError(f"input.cameras names a rig; camera '{name}': {error}") from error
     return found
+
+
+def _by_name(option: str, value: str, names: Sequence[str]) -> dict[str, str]:
+    """Topic by the name of the camera. Raises `BagError` where a name is missing or unknown."""
+    pairs = [part.partition("=") for part in value.split()]
+    if any(not topic or name not in names for name, _, topic in pairs):
+        example = " ".join(f"{name}=TOPIC" for name in names)
+        raise BagError(f"input.cameras names a rig: {option} {example}, not {option} {value}")
+    return {name: topic for name, _, topic in pairs}

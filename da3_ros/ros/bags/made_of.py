@@ -33,6 +33,7 @@ WORDS = {
     "topics": "other topics",
     "formats": "other exports",
     "leave_out": "other topics left out",
+    "zstd": "another compression",
 }
 """What differs, by its name in the record."""
 
@@ -52,11 +53,13 @@ def made_of(job: BagJob) -> dict:
         "topics": _plain(asdict(job.choice)),
         "formats": job.formats,
         "leave_out": sorted(job.leave_out),
+        "zstd": job.zstd,
     }
 
 
 def weights_digest(name: str) -> str:
-    """SHA-256 of the weights of a model, or its name where they are random.
+    """SHA-256 of the weights of a model, or of all files of an engine; its name where they are
+    random.
 
     Raises `BagError` where they are not there and cannot be had.
     """
@@ -66,7 +69,8 @@ def weights_digest(name: str) -> str:
         raise BagError(f"model.name is '{name}': {error}") from error
     if path is None:
         return name.lower()
-    return _sha256(path) if path.is_file() else ""
+    files = [path] if path.is_file() else sorted(f for f in path.parent.rglob("*") if f.is_file())
+    return "-".join(map(_sha256, files))
 
 
 @lru_cache(maxsize=16)

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
@@ -13,7 +14,6 @@ from typing import Protocol
 
 import torch
 
-from da3_ros.core.child_process import end_with
 from da3_ros.ros.bags import tasks
 from da3_ros.ros.bags.bag_job import Report
 from da3_ros.ros.bags.tasks import Task, try_task
@@ -123,9 +123,15 @@ class Processes:
 def _work(task: Task, threads: int, sender: Connection) -> None:
     """What the process of one task runs."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    end_with(os.getppid())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(min(threads, torch.get_num_threads()))
     try:
         sender.send(try_task(task, sender.send))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end_with_parent() -> None:
+    """However the command itself ends: its fork server would live on with this process."""
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGTERM)

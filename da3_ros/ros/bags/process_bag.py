@@ -17,7 +17,7 @@ from da3_ros.core.process_res import size_warning, with_process_res
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter, Span
-from da3_ros.ros.bags.bag_job import BagJob, Report
+from da3_ros.ros.bags.bag_job import BagJob, Report, Warned, said_once
 from da3_ros.ros.bags.bag_node import BagNode
 from da3_ros.ros.bags.bag_poses import BagPoses
 from da3_ros.ros.bags.bag_run import (
@@ -52,12 +52,12 @@ def process_bag(job: BagJob, progress: Progress = lambda images: None) -> Report
     with OpenBag(job) as bag:
         check_before_loading(bag.config, job.out, job.formats)
         with partial_folder(job.result) as folder:
-            with BagWriter(folder) as out:
+            with BagWriter(folder, zstd=job.zstd) as out:
                 run, node = bag.run(WHOLE, out, progress)
                 node.close()
             exports = folder / EXPORTS
             failure = write_exports(job.formats, exports, run.source()) if job.formats else ""
-            report = Report(job, run.counts, bag.warnings(run), failure)
+            report = Report(job, run.counts, said_once(bag.warnings(run)), failure)
             write_record(folder, report, made)
         return report
 
@@ -112,14 +112,16 @@ class OpenBag:
             run.finish()
         return run, node
 
-    def warnings(self, run: BagRun) -> tuple[str, ...]:
-        """All there is to say of the run, each sentence once."""
+    def warnings(self, run: BagRun) -> list[Warned]:
+        """All there is to say of the run."""
         topics = [note for t in self._cameras.values() for note in t.notes]
         files = [*self._bag.notes, *self._pose_bag.notes, *self._anchor_bag.notes]
-        anchors = _words(self._anchors)
-        sentences = [*files, *topics, anchors, self._size_warning, *run.log.sentences.values()]
-        refused = run.poses.refused
-        return tuple(dict.fromkeys(s for s in (*refused, *sentences) if s))
+        of_bag = [*files, *topics, _words(self._anchors), self._size_warning]
+        return [
+            *(Warned(0, sentence, sentence) for sentence in run.poses.refused),
+            *(Warned(1, sentence, sentence) for sentence in of_bag if sentence),
+            *(Warned(2, str(cause), said) for cause, said in run.log.sentences.items()),
+        ]
 
     @property
     def _period_ns(self) -> int:

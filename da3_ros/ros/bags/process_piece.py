@@ -22,7 +22,7 @@ from da3_ros.core.frame_counts import Counts
 from da3_ros.core.handover import Handover
 from da3_ros.core.scene.scene import Scene
 from da3_ros.ros.bags.bag import BagReader, BagWriter, message_class
-from da3_ros.ros.bags.bag_job import BagJob, Report
+from da3_ros.ros.bags.bag_job import BagJob, Report, Warned, said_once
 from da3_ros.ros.bags.bag_node import PATH
 from da3_ros.ros.bags.bag_run import BagRun, write_exports
 from da3_ros.ros.bags.check_job import check_before_loading
@@ -47,7 +47,7 @@ class PieceRecord:
     """
 
     counts: Counts
-    warnings: tuple[str, ...]
+    warnings: list[Warned]
     before: Handover | None
     after: Handover
     path: tuple[bool, bool]
@@ -70,7 +70,8 @@ class PieceRecord:
         values["counts"] = Counts(**values["counts"])
         values["before"] = values["before"] and Handover(**values["before"])
         values["after"] = Handover(**values["after"])
-        return PieceRecord(**values | {"warnings": tuple(values["warnings"])})
+        values["warnings"] = [Warned(*warned) for warned in values["warnings"]]
+        return PieceRecord(**values)
 
 
 def process_piece(
@@ -80,7 +81,7 @@ def process_piece(
     with OpenBag(job) as bag:
         check_before_loading(bag.config, job.out, job.formats)
         with partial_folder(folder) as place:
-            with BagWriter(place) as out:
+            with BagWriter(place, zstd=job.zstd) as out:
                 run, node = bag.run(piece, out, progress)
                 now_ns = node.now_ns
                 node.close()
@@ -129,10 +130,10 @@ def join(
     for record in records[1:]:
         counts = counts + record.counts
     with partial_folder(job.result) as folder:
-        with BagWriter(folder) as out:
+        with BagWriter(folder, zstd=job.zstd) as out:
             _copy(folders, records, out)
         failure = records[-1].failure or _join_exports(job, folders, records[-1], config, folder)
-        warnings = tuple(dict.fromkeys(w for r in records for w in r.warnings))
+        warnings = said_once(warned for record in records for warned in record.warnings)
         report = Report(job, counts, warnings, failure)
         write_record(folder, report, made)
     return report

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -116,11 +117,23 @@ def _start(address: str):
         import ray
     except ImportError as error:
         raise ConfigError('--ray needs Ray: pip install "da3_ros[cluster]"') from error
+    _knock(address)
     try:
         ray.init(address or None, include_dashboard=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigError(f"--ray {address}: {_first_line(error)}") from error
+        raise ConfigError(f"--ray {address}: {_last_line(error)}") from error
     return ray
+
+
+def _knock(address: str) -> None:
+    """Ask whether anything is there: Ray itself would wait for minutes."""
+    host, _, port = address.rpartition(":")
+    if "/" in address or not (host and port.isdigit()):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=GRACE).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"--ray {address}: nothing answers there ({error})") from error
 
 
 def _work(task: Task, cpus: int, count) -> Report:
@@ -139,3 +152,8 @@ def _work(task: Task, cpus: int, count) -> Report:
 
 def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _last_line(error: Exception) -> str:
+    """What Ray says in the end, after the way there."""
+    return next(reversed(str(error).strip().splitlines()), type(error).__name__).strip()

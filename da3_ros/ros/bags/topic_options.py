@@ -10,8 +10,13 @@ from da3_ros.ros.bags.find_camera import Choice
 def add_topic_options(parser: argparse.ArgumentParser) -> None:
     """Add --image, --camera-info, --tf and --odometry."""
     add = parser.add_argument
-    add("--image", default="", metavar="TOPIC", help="images; default: the first color camera")
-    add("--camera-info", default="", metavar="TOPIC", help="default: the one named most alike")
+    of_rig = {"action": "append", "default": [], "metavar": "TOPIC"}
+    add(
+        "--image",
+        **of_rig,
+        help="default: the first color camera; of a rig again and again, A=TOPIC",
+    )
+    add("--camera-info", **of_rig, help="default: the one named most alike; of a rig: A=TOPIC")
     add("--tf", nargs="+", default=[], metavar="TOPIC", help="transforms; default: /tf, /tf_static")
     add("--odometry", default="", metavar="TOPIC", help="for pose.source odometry")
 
@@ -28,8 +33,8 @@ def add_anchor_options(parser: argparse.ArgumentParser) -> None:
 def chosen_topics(options: argparse.Namespace, world_frame: str = "") -> Choice:
     """What was read. world_frame: pose.world_frame where the user has set it."""
     return Choice(
-        image=options.image,
-        camera_info=options.camera_info,
+        image=" ".join(options.image),
+        camera_info=" ".join(options.camera_info),
         tf=tuple(options.tf),
         odometry=options.odometry,
         world_frame=world_frame,

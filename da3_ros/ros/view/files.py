@@ -9,6 +9,7 @@ import numpy as np
 import trimesh
 from scipy.spatial.transform import Rotation
 
+from da3_ros.core.far_world import float32_origin
 from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.messages import stamp_to_ns
 from da3_ros.ros.view.live import DEPTH, KINDS, view_frame
@@ -83,14 +84,14 @@ def _show_ply(page: Page, path: Path) -> str:
         raise ViewFileError(f"{path.name} cannot be read as PLY: {error}") from error
     if "f_dc_0" in (vertices.dtype.names or ()):
         return _show_gaussians(page, vertices)
+    page.origin = float32_origin(np.asarray(loaded.vertices, np.float64))
     if isinstance(loaded, trimesh.Trimesh):
-        page.server.scene.add_mesh_trimesh("/file", loaded)
+        page.show_mesh(loaded)
         return f"mesh of {len(loaded.faces)} triangles"
     colors = getattr(loaded, "colors", None)
     colors = np.full((len(loaded.vertices), 3), 160) if colors is None else colors[:, :3]
-    page.server.scene.add_point_cloud(
-        "/file", np.asarray(loaded.vertices, np.float32), colors, point_size=0.01
-    )
+    points = (loaded.vertices - page.origin).astype(np.float32)
+    page.server.scene.add_point_cloud("/file", points, colors, point_size=0.01)
     return f"{len(loaded.vertices)} points"
 
 
@@ -98,12 +99,14 @@ def _show_gaussians(page: Page, vertices: np.ndarray) -> str:
     def columns(*names: str) -> np.ndarray:
         return np.stack([vertices[name] for name in names], axis=-1).astype(np.float64)
 
+    centers = columns("x", "y", "z")
+    page.origin = float32_origin(centers)
     wxyz = columns(*(f"rot_{i}" for i in range(4)))
     R = Rotation.from_quat(np.roll(wxyz, -1, axis=1)).as_matrix()
     axes = R * np.exp(columns(*(f"scale_{i}" for i in range(3))))[:, None, :]
     page.server.scene.add_gaussian_splats(
         "/file",
-        centers=columns("x", "y", "z"),
+        centers=centers - page.origin,
         covariances=axes @ np.swapaxes(axes, 1, 2),
         rgbs=np.clip(0.5 + HARMONIC * columns(*(f"f_dc_{i}" for i in range(3))), 0, 1),
         opacities=1 / (1 + np.exp(-columns("opacity"))),

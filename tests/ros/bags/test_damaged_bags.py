@@ -1,16 +1,22 @@
 """Damage in the middle of a bag costs what lies there, and that is said."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from long_bag import PARAMETERS
-from mcap_file import write_mcap
+from mcap_file import write_mcap, zstd
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from std_msgs.msg import String
 
 from da3_ros.commands.process import process_all
+from da3_ros.core.config import from_dict
 from da3_ros.ros.bags.bag import TYPES, BagReader, BagWriter, Span
 from da3_ros.ros.bags.bag_job import BagJob
+from da3_ros.ros.bags.find_camera import Choice
 from da3_ros.ros.demo.bag import write_demo_bag
+from da3_ros.ros.doctor.whole_bag import check_frames
 
 COUNT = 400
 STEP_NS = 10_000_000
@@ -31,6 +37,20 @@ def write(path, compression=None):
     return next(path.glob("*.mcap"))
 
 
+def with_checksums(file):
+    """The chunks, and the file with their checksums, which rosbag2 writes and rosbags does not."""
+    with BagReader(file) as bag:
+        chunks = list(bag._storages[0]._reader.storage.chunks)
+    data = bytearray(file.read_bytes())
+    for chunk in chunks:
+        head = chunk.chunk_start_offset + 9
+        packed_at = head + 40 + len(chunk.compression)
+        packed = bytes(data[packed_at : packed_at + chunk.compressed_size])
+        records = zstd.decompress(packed) if chunk.compression else packed
+        data[head + 24 : head + 28] = struct.pack("<I", zlib.crc32(records))
+    return chunks, data
+
+
 def numbers(path, span=Span()):
     with BagReader(path) as bag:
         found = [int(msg.data[:3]) for _, _, msg in bag.messages("/text", span=span)]
@@ -40,11 +60,8 @@ def numbers(path, span=Span()):
 @pytest.mark.parametrize("compression", [None, CompressionFormat.ZSTD])
 def test_a_damaged_chunk_costs_its_messages(tmp_path, compression):
     file = write(tmp_path / "run", compression)
-    with BagReader(file) as bag:
-        chunks = bag._storages[0]._reader.storage.chunks
-        assert len(chunks) > 5
-        chunk = chunks[3]
-    data = bytearray(file.read_bytes())
+    chunks, data = with_checksums(file)
+    chunk = chunks[3]
     at = chunk.chunk_start_offset + chunk.chunk_length // 2
     data[at : at + 50] = b"\xff" * 50
     file.write_bytes(data)
@@ -61,10 +78,8 @@ def test_a_damaged_chunk_costs_its_messages(tmp_path, compression):
 def test_a_damaged_chunk_among_images_costs_some_of_them(tmp_path):
     write_demo_bag(tmp_path / "room", frames=20)
     (file,) = (tmp_path / "room").glob("*.mcap")
-    with BagReader(file) as bag:
-        chunks = bag._storages[0]._reader.storage.chunks
-        chunk = chunks[len(chunks) // 2]
-    data = bytearray(file.read_bytes())
+    chunks, data = with_checksums(file)
+    chunk = chunks[len(chunks) // 2]
     at = chunk.chunk_start_offset + chunk.chunk_length // 2
     data[at : at + 50] = bytes(255 - b for b in data[at : at + 50])
     file.write_bytes(data)
@@ -72,6 +87,7 @@ def test_a_damaged_chunk_among_images_costs_some_of_them(tmp_path):
     assert report.failure == "" and 10 < report.counts.received < 20
     assert sum("of /camera/image_raw" in sentence for sentence in report.warnings) == 1
     assert report.counts.published > 8
+    assert "of /camera/image_raw" in str(check_frames(file, Choice(), from_dict({})))
 
 
 def test_bytes_that_are_no_messages_are_left_out(tmp_path):

@@ -2,7 +2,10 @@
 
 import hashlib
 import shutil
+import signal
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -217,6 +220,34 @@ def test_a_rig_is_processed_instant_by_instant(room, tmp_path):
     assert files(outs[0].result) == files(outs[1].result)
 
 
+def test_cameras_of_a_rig_whose_topics_do_not_carry_their_names(room, tmp_path):
+    renamed = {
+        "/camera/image_raw": "/r1/cam0/image",
+        "/camera/camera_info": "/r1/calibration/zero",
+    }
+    with BagReader(room) as bag, BagWriter(tmp_path / "rig") as out:
+        for topic, time_ns, msg in bag.messages(*(c.topic for c in bag.connections)):
+            out.write(renamed.get(topic, f"/r1{topic}"), time_ns, msg)
+            if topic in renamed:
+                msg.header.frame_id = "left_optical_frame"
+                out.write(f"/r1/left/{topic.rpartition('/')[2]}", time_ns, msg)
+            if topic == "/tf_static":
+                msg.transforms[0].child_frame_id = "left_optical_frame"
+                out.write("/r1/tf_static", time_ns, msg)
+    params = tmp_path / "params.yaml"
+    params.write_text(yaml.safe_dump({"da3": {"ros__parameters": RIG}}))
+    common = [str(tmp_path / "rig"), "--out", str(tmp_path / "out"), "--params", str(params)]
+    common += ["--tf", "/r1/tf", "--camera-info", "front=/r1/calibration/zero"]
+    (job,), options = parse_arguments([*common, "--image", "front=/r1/cam0/image"])
+    (report,) = process_all([job], options)
+    assert report.failure == "" and report.counts.received == 2 * FRAMES
+    assert {"/da3/front/depth/image", "/da3/left/depth/image"} <= set(read(job.result))
+    for image in ("/r1/cam0/image", "back=/r1/cam0/image"):
+        (job,), options = parse_arguments([*common, "--image", image])
+        (report,) = process_all([replace(job, out=tmp_path / "none")], options)
+        assert f"names a rig: --image front=TOPIC left=TOPIC, not --image {image}" in report.failure
+
+
 def test_a_rig_that_the_bag_has_not_is_named(room, tmp_path):
     (report,) = process_all([BagJob(room, tmp_path, RIG)])
     assert "names a rig; camera 'front': the bag has no color images" in report.failure
@@ -228,6 +259,19 @@ def test_left_out_topics_are_not_written(room, tmp_path):
     found = read(job.result)
     assert not {"/da3/points", "/da3/path", "/da3/image_rect"} & set(found)
     assert len(found["/da3/depth/image"]) == 5
+
+
+def test_results_can_be_compressed(result, tmp_path):
+    job = replace(result.job, out=tmp_path, formats="", zstd=True)
+    (report,) = process_all([job])
+    assert report.failure == ""
+    plain, packed = (next(j.result.glob("*.mcap")) for j in (result.job, job))
+    assert packed.stat().st_size < 0.9 * plain.stat().st_size
+    both = [read(j.result) for j in (result.job, job)]
+    for topic, messages in both[0].items():
+        assert [t for t, _ in messages] == [t for t, _ in both[1][topic]]
+    depths = [[m.data.tobytes() for _, m in b["/da3/depth/image"]] for b in both]
+    assert depths[0] == depths[1]
 
 
 def test_drops_are_counted_with_their_reason(room, tmp_path):
@@ -282,6 +326,33 @@ def test_corrupt_bags_among_good_ones(room, tmp_path):
     assert len(read(out / "first")["/da3/depth/image"]) == 5
     assert 2 <= len(read(out / "cut")["/da3/depth/image"]) < 5
     assert {path.name for path in out.iterdir()} == {"first", "last", "cut"}
+
+
+def children(pid: int) -> set[int]:
+    try:
+        return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    except OSError:  # gone
+        return set()
+
+
+def is_running(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
+def test_the_processes_of_bags_end_with_a_command_that_is_killed(room, tmp_path):
+    bags = [str(shutil.copytree(room, tmp_path / name)) for name in ("a", "b")]
+    how = ("--out", str(tmp_path / "out"), "--model", "da3-demo", "--jobs", "2")
+    run = Process("da3_ros.commands.process", *bags, *how)
+    deadline = time.monotonic() + 100
+    while not (workers := set().union(*map(children, children(run.pid)))):
+        assert time.monotonic() < deadline, run.lines
+        time.sleep(0.01)
+    run.send(signal.SIGKILL)
+    run.wait(20)
+    while any(map(is_running, workers)):
+        assert time.monotonic() < deadline, "they live on"
+        time.sleep(0.05)
 
 
 def test_bytes_gone_bad_are_never_more_than_a_bag_error(room, tmp_path):
@@ -377,8 +448,12 @@ def test_a_robot_with_a_name_and_a_bag_without_poses(room, tmp_path):
 
 
 def test_results_are_never_overwritten(result):
-    (report,) = process_all([result.job])
-    assert "exists already" in report.failure
+    before = files(result.job.result)
+    (again,) = process_all([result.job])
+    assert again.failure == "" and again.counts == result.counts
+    (other,) = process_all([replace(result.job, formats="")])
+    assert "exists already, made from other exports; remove it or choose" in other.failure
+    assert files(result.job.result) == before
 
 
 def test_command_lines_that_make_no_sense(tmp_path, capsys):

@@ -4,14 +4,17 @@ import re
 
 import numpy as np
 import pytest
+import trimesh
 from da3_ros.msg import Status
 from hypothesis import given
 from hypothesis import strategies as st
+from plyfile import PlyData, PlyElement
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros.view import growing_map, view_frame
-from da3_ros.ros.view.files import ViewFileError, check, is_bag
+from da3_ros.ros.view.files import ViewFileError, check, is_bag, show_file
 from da3_ros.ros.view.growing_map import GrowingMap
+from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.picture import FAR, GRID, UNKNOWN, depth_grid, picture_html
 from da3_ros.ros.view.view_frame import ViewFrame
 from da3_ros.ros.view.words import NOTHING_HEARD, status_words
@@ -99,3 +102,48 @@ def test_what_cannot_be_shown_is_said(name, tmp_path):
     with pytest.raises(ViewFileError, match=re.escape(name)):
         check(tmp_path / name)
     assert is_bag(tmp_path)
+
+
+GAUSSIAN = ["x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"]
+GAUSSIAN += [f"scale_{i}" for i in range(3)] + [f"rot_{i}" for i in range(4)]
+
+
+def write_points(path, **columns):
+    values = np.stack(list(columns.values()), axis=-1)
+    kinds = [(n, "u1" if n in ("red", "green", "blue") else "f8") for n in columns]
+    rows = np.array([tuple(row) for row in values], dtype=kinds)
+    PlyData([PlyElement.describe(rows, "vertex")]).write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page():
+    page = Page(port=8792)
+    yield page
+    page.close()
+
+
+def test_files_of_every_kind_are_shown(page, tmp_path):
+    """Of a world at UTM coordinates, too: what is sent is float32, around the page's origin."""
+    east = 500_000.0 + np.arange(5)
+    axes = {"x": east, "y": np.full(5, 5.4e6), "z": np.zeros(5)}
+    colors = {name: np.full(5, 7) for name in ("red", "green", "blue")}
+    points = write_points(tmp_path / "points.ply", **axes, **colors)
+    splats = write_points(
+        tmp_path / "splats.ply", **axes, **{name: np.zeros(5) + 0.5 for name in GAUSSIAN[3:]}
+    )
+    box = trimesh.creation.box((1, 1, 1))
+    box.export(tmp_path / "mesh.ply"), box.export(tmp_path / "mesh.glb")
+    assert show_file(page, points) == "5 points"
+    np.testing.assert_allclose(page.origin, (500_002, 5.4e6, 0), atol=1)
+    shown = page.server.scene.get_handle_by_name("/file").points
+    np.testing.assert_allclose(np.ptp(shown[:, 0]), 4, atol=1e-3)
+    assert show_file(page, splats) == "5 3D Gaussians"
+    assert show_file(page, tmp_path / "mesh.ply") == "mesh of 12 triangles"
+    assert show_file(page, tmp_path / "mesh.glb") == "glTF scene"
+
+
+def test_a_damaged_file_is_said(page, tmp_path):
+    (tmp_path / "cut.ply").write_bytes(b"ply\nformat binary_little_endian 1.0\nelement vertex 9")
+    with pytest.raises(ViewFileError, match="cut.ply cannot be read as PLY"):
+        show_file(page, tmp_path / "cut.ply")

@@ -1,0 +1,199 @@
+"""A network whose stages are recorded once per size as CUDA graphs, and replayed.
+
+A small network is done sooner than the computer can ask for its next kernel; a replay asks once.
+What the stages run has fixed shapes and waits for nothing (tests/net/test_no_waiting.py).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from da3_ros.net.camera import Cameras
+from da3_ros.net.stage_types import NetOutput
+
+MOST_RECORDINGS = 16
+"""Each holds memory of the device; sizes beyond them run without one."""
+
+WARM_UPS = 2
+"""Runs before a recording: libraries choose their kernels, tables are made."""
+
+_log = logging.getLogger(__name__)
+
+Capture = Callable[[Callable[[], Any]], tuple[Callable[[], None], Any]]
+"""Runs a function once in a way that can be run again: how, and what it returned, which the next
+run writes into again."""
+
+
+@dataclass(frozen=True)
+class DecodedWindow:
+    """What `aggregate` hands to `decode`: done already. The rest is for who asks for more."""
+
+    out: NetOutput
+    encoded: Any
+    cameras: Cameras | None
+    views: tuple[int, ...]
+
+
+class GraphedNetwork(nn.Module):
+    """The stages of a `Network` or `NestedNetwork` on a CUDA device, in inference mode.
+
+    capture: `cuda_capture`, or what stands in for it.
+    """
+
+    def __init__(self, network: nn.Module, capture: Capture | None = None):
+        super().__init__()
+        self.network = network
+        self.preset, self.weights = network.preset, network.weights
+        self._capture = capture or cuda_capture(next(network.parameters()).device)
+        self._recordings: dict[tuple, Recording] = {}
+
+    def encode(self, images: Tensor, feature_layers: Sequence[int] = ()):
+        """See `Network.encode`."""
+        if feature_layers:
+            return self.network.encode(images, feature_layers)
+        return self._run(("encode", images.shape), self.network.encode, (images,))
+
+    def aggregate(
+        self,
+        encoded,
+        cameras: Cameras | None = None,
+        *,
+        reference: str = "saddle_balanced",
+        views: Sequence[int] | None = None,
+        feature_layers: Sequence[int] = (),
+    ):
+        """See `Network.aggregate`; windows whose reference is the first view are decoded too."""
+        if feature_layers or (cameras is None and reference != "first") or views is None:
+            return self.network.aggregate(
+                encoded, cameras, reference=reference, views=views, feature_layers=feature_layers
+            )
+        kept = tuple(views)
+
+        def window(encoded, cameras):
+            features = self.network.aggregate(encoded, cameras, reference="first", views=kept)
+            return self.network.decode(features)
+
+        shapes = tuple(x.shape for x in tensors(encoded))
+        out = self._run(("window", shapes, kept, cameras is None), window, (encoded, cameras))
+        return DecodedWindow(out, encoded, cameras, kept)
+
+    def decode(self, features, views: Sequence[int] | None = None, *, rays: bool = False):
+        """See `Network.decode`."""
+        if not isinstance(features, DecodedWindow):
+            return self.network.decode(features, views, rays=rays)
+        if views is None and not rays:
+            return features.out
+        again = self.network.aggregate(
+            features.encoded, features.cameras, reference="first", views=features.views
+        )
+        return self.network.decode(again, views, rays=rays)
+
+    def forward(self, *arguments, **options) -> NetOutput:
+        """See `Network.forward`; not recorded."""
+        return self.network(*arguments, **options)
+
+    def _run(self, key: tuple, function: Callable, inputs: tuple) -> Any:
+        if key not in self._recordings:
+            if len(self._recordings) == MOST_RECORDINGS:
+                return function(*inputs)
+            _log.info("recording a CUDA graph of %s", key[0])
+            self._recordings[key] = Recording(function, inputs, self._capture)
+        return self._recordings[key].replay(inputs)
+
+
+class Recording:
+    """One function on tensors that stay where they are."""
+
+    def __init__(self, function: Callable, inputs: tuple, capture: Capture):
+        self._inputs = map_tensors(inputs, torch.clone)
+        for _ in range(WARM_UPS - 1):
+            function(*self._inputs)
+        with _Reads() as reads:
+            function(*self._inputs)
+        # Tables that functions cache: a graph reads them where they are, in use or forgotten.
+        self._kept = reads.found
+        self._again, self._output = capture(lambda: function(*self._inputs))
+
+    def replay(self, inputs: tuple) -> Any:
+        """The function of these inputs; its result is the caller's own."""
+        for mine, given in zip(tensors(self._inputs), tensors(inputs), strict=True):
+            mine.copy_(given)
+        self._again()
+        return map_tensors(self._output, torch.clone)
+
+
+class _Reads(TorchDispatchMode):
+    """While active, keeps every tensor that an operation takes and none has made."""
+
+    def __init__(self):
+        super().__init__()
+        self.found: list[Tensor] = []
+        self._known: set[int] = set()
+        self._made: list[Tensor] = []
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        for x in tree_leaves((args, kwargs)):
+            if isinstance(x, Tensor) and id(x) not in self._known:
+                self._known.add(id(x))
+                self.found.append(x)
+        made = operation(*args, **(kwargs or {}))
+        for x in tree_leaves(made):
+            if isinstance(x, Tensor):
+                self._known.add(id(x))
+                self._made.append(x)  # as long as we look, nothing else gets its id
+        return made
+
+    def __exit__(self, *about):
+        self._made.clear()
+        return super().__exit__(*about)
+
+
+def cuda_capture(device: torch.device) -> Capture:
+    """CUDA graphs that share one pool of memory: one replays at a time, and results are copied."""
+    pool = torch.cuda.graph_pool_handle()
+
+    def capture(function: Callable[[], Any]):
+        with torch.cuda.device(device):
+            torch.cuda.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            # Other threads, as that of the map, go on using the device meanwhile.
+            with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+                output = function()
+        return graph.replay, output
+
+    return capture
+
+
+def map_tensors(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same tuples, dictionaries and dataclasses with every tensor changed."""
+    if isinstance(values, Tensor):
+        return change(values)
+    if isinstance(values, tuple):
+        return tuple(map_tensors(v, change) for v in values)
+    if isinstance(values, dict):
+        return {k: map_tensors(v, change) for k, v in values.items()}
+    if is_dataclass(values):
+        fields = {f.name: getattr(values, f.name) for f in dataclasses.fields(values)}
+        return type(values)(**map_tensors(fields, change))
+    return values
+
+
+def tensors(values: Any) -> list[Tensor]:
+    """All tensors in order."""
+    found: list[Tensor] = []
+
+    def keep(tensor: Tensor) -> Tensor:
+        found.append(tensor)
+        return tensor
+
+    map_tensors(values, keep)
+    return found

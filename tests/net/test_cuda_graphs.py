@@ -1,0 +1,114 @@
+"""Recorded stages say what the network says. Without a GPU the recording is a stand-in that runs
+the function again on the same tensors: buffers, keys and copies are the same."""
+
+import pytest
+import torch
+
+from da3_ros.net.checkpoint import random_network
+from da3_ros.net.cuda_graphs import MOST_RECORDINGS, GraphedNetwork, Recording, tensors
+from da3_ros.net.network import Cameras, EncodedViews
+from da3_ros.net.presets import HeadConfig
+from tools.upstream import random_cameras, randomise, reduced
+
+SIZE, VIEWS = (28, 42), 3
+
+
+def run_again(function):
+    """A capture on the CPU: every run writes into what the first one returned."""
+    output = function()
+
+    def again():
+        for kept, new in zip(tensors(output), tensors(function()), strict=True):
+            kept.copy_(new)
+
+    return again, output
+
+
+def forbidden(function):
+    raise AssertionError("this must not be recorded")
+
+
+CAPTURES = [("cpu", run_again), pytest.param("cuda", None, marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(scope="module", params=["da3-small", "da3nested-giant-large"])
+def network(request):
+    preset = reduced(request.param, 64, HeadConfig(16, (8, 12, 16, 24)))
+    return randomise(random_network(preset))
+
+
+def images(seed, device, views=VIEWS):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(1, views, 3, *SIZE, generator=generator).to(device)
+
+
+def stages(net, pictures, cameras, views):
+    encoded = [net.encode(pictures[:, i : i + 1]) for i in range(pictures.shape[1])]
+    encoded = type(encoded[0]).stack(encoded)
+    return net.decode(net.aggregate(encoded, cameras, reference="first", views=views))
+
+
+@pytest.mark.parametrize("device, capture", CAPTURES)
+@torch.inference_mode()
+def test_every_window_gets_its_own_numbers(network, device, capture):
+    network.to(device)
+    graphed = GraphedNetwork(network, capture)
+    found = []
+    for seed, posed, views in ((0, True, [0]), (1, True, [0]), (2, False, [0]), (3, True, [2, 1])):
+        cameras = random_cameras(VIEWS, SIZE, seed) if posed else None
+        cameras = cameras and Cameras(cameras.T_cam_ref.to(device), cameras.K.to(device))
+        pictures = images(seed, device)
+        out = stages(graphed, pictures, cameras, views)
+        expected = stages(network, pictures, cameras, views)
+        found.append((out, expected))
+    network.to("cpu")
+    # Compared at the end: a later replay must not have changed an earlier result.
+    for out, expected in found:
+        for name in ("depth", "conf", "T_cam_ref", "K"):
+            torch.testing.assert_close(
+                getattr(out, name), getattr(expected, name), rtol=1e-4, atol=1e-4
+            )
+    assert len(graphed._recordings) == 4  # encode, and three kinds of windows
+
+
+@torch.inference_mode()
+def test_what_is_asked_for_besides_is_not_recorded(network):
+    graphed = GraphedNetwork(network, forbidden)
+    pictures = images(0, "cpu")
+    expected = network(pictures, reference="middle", feature_layers=[1])
+    encoded = graphed.encode(pictures, [1])
+    features = graphed.aggregate(encoded, reference="middle", feature_layers=[1])
+    torch.testing.assert_close(graphed.decode(features).depth, expected.depth)
+    torch.testing.assert_close(graphed(pictures, reference="middle").depth, expected.depth)
+
+
+@torch.inference_mode()
+def test_rays_and_fewer_views_of_a_window_that_is_decoded(network):
+    graphed = GraphedNetwork(network, run_again)
+    encoded = graphed.encode(images(0, "cpu"))
+    features = graphed.aggregate(encoded, reference="first", views=[0, 2])
+    both, one = graphed.decode(features), graphed.decode(features, [2], rays=True)
+    assert one.ray is not None
+    if network.preset.metric_branch is None:  # its scale comes from what is decoded
+        torch.testing.assert_close(one.depth, both.depth[:, 1:], rtol=1e-4, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_sizes_without_end_are_not_recorded_without_end():
+    network = random_network(reduced("da3-small", 64, HeadConfig(16, (8, 12, 16, 24))))
+    graphed = GraphedNetwork(network, run_again)
+    for columns in range(1, MOST_RECORDINGS + 4):
+        found = graphed.encode(torch.zeros(1, 1, 3, 14, 14 * columns))
+        assert isinstance(found, EncodedViews) and found.tokens.shape[2] == 1 + columns
+    assert len(graphed._recordings) == MOST_RECORDINGS
+
+
+def test_tables_that_are_forgotten_stay_where_the_graph_reads_them():
+    table = torch.arange(3.0)
+
+    def function(x):
+        return (x + table) * 2
+
+    recording = Recording(function, (torch.ones(3),), run_again)
+    assert any(x is table for x in recording._kept)
+    torch.testing.assert_close(recording.replay((torch.zeros(3),)), 2 * table)

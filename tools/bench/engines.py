@@ -1,0 +1,150 @@
+"""Engines beside torch: how far off they are, and how fast, on the same random weights.
+
+    python -m tools.bench.engines [PRESET ...] [--views 4] [--res 504] [--precision fp16]
+    python -m tools.bench.engines [PRESET ...] --reduced
+
+Time is per published frame of a posed window, stride 1, one view published. OpenVINO's own
+runtime is measured where it is installed. --reduced: all any-view presets, narrow and full depth,
+for the errors alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from da3_ros.core.preprocess import plan_resize
+from da3_ros.net.checkpoint import load_network, random_network
+from da3_ros.net.engine.check import BuiltInWindow, answers, errors
+from da3_ros.net.engine.engine import Engine, open_engine
+from da3_ros.net.engine.export import DTYPES, EngineSize, export_engine
+from da3_ros.net.engine.session import find_provider
+from da3_ros.net.precision import pack_weights, set_precision
+from da3_ros.net.presets import PRESETS, HeadConfig
+from tools.bench.streaming import Case, Stream, room_frames
+from tools.upstream import randomise, reduced
+
+CAMERA = (640, 480)
+REDUCED = HeadConfig(32, (16, 24, 32, 48))
+RUNS = 5
+
+
+def measure(preset: str, views: int, res: int, precision: str = "fp32") -> dict:
+    """Largest error against torch in fp32, and ms per published frame of each runtime."""
+    size = engine_size(views, res)
+    with tempfile.TemporaryDirectory() as folder:
+        network = load_network(preset)
+        found = export_engine(network, Path(folder, "engine"), size, precision)
+        engine = open_engine(Path(folder, "engine"), "cpu", torch.device("cpu"))
+        streams = {f"onnxruntime {precision}": engine, "torch fp32": network}
+        streams["torch auto"] = in_best_precision(preset)
+        if importlib.util.find_spec("openvino"):
+            streams[f"openvino {precision}"] = with_openvino(Path(folder, "engine"), engine)
+        times = interleaved(streams, Case(preset, views, res))
+    return {"preset": preset, "views": views, "res": res, "error": max(found.values()), "ms": times}
+
+
+def engine_size(views: int, res: int) -> EngineSize:
+    """For pictures of the room."""
+    return EngineSize(views, plan_resize(CAMERA[1], CAMERA[0], res).size, res, CAMERA)
+
+
+def in_best_precision(preset: str):
+    """The network as the node runs it here."""
+    network = load_network(preset)
+    set_precision(network, "auto")
+    pack_weights(network)
+    return network
+
+
+def interleaved(networks: dict, case: Case) -> dict[str, float]:
+    """Median ms per frame, taken in turns, so that other work on the machine meets all."""
+    frames = room_frames(case.views + 2)
+    streams = {name: Stream(network, case, frames) for name, network in networks.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in streams}
+    for run in range(RUNS + 1):
+        for name, stream in streams.items():
+            start = time.perf_counter()
+            stream.step()
+            if run:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: round(1000 * median(s), 1) for name, s in seconds.items()}
+
+
+class OpenVinoGraph:
+    """A graph of an engine in OpenVINO's own runtime, in the place of a `Session`."""
+
+    def __init__(self, path: Path):
+        import openvino
+
+        self._model = openvino.Core().compile_model(str(path), "CPU")
+
+    def __call__(self, *tensors: torch.Tensor) -> list[torch.Tensor]:
+        found = self._model([x.float().contiguous().numpy() for x in tensors])
+        return [torch.from_numpy(found[output].copy()) for output in self._model.outputs]
+
+
+def with_openvino(folder: Path, engine: Engine) -> Engine:
+    """The same engine with its graphs in OpenVINO."""
+    other = Engine(engine.manifest, folder, find_provider("cpu"), torch.device("cpu"))
+    other._encode = OpenVinoGraph(folder / "encode.onnx")
+    other._aggregate = OpenVinoGraph(folder / "aggregate.onnx")
+    other._decode = OpenVinoGraph(folder / "decode.onnx")
+    return other
+
+
+def errors_of_reduced(preset: str, precision: str) -> dict[str, float]:
+    """Errors of a preset at full depth and reduced width, where `randomise` lets faults show."""
+    network = randomise(random_network(reduced(preset, 64, REDUCED)))
+    size = EngineSize(3, (42, 70), 70, (70, 42))
+    with tempfile.TemporaryDirectory() as folder:
+        export_engine(network, Path(folder, "engine"), size, precision)
+        engine = open_engine(Path(folder, "engine"), "cpu", torch.device("cpu"))
+        window = BuiltInWindow.of(3, size.size, torch.device("cpu"))
+        return errors(answers(engine, window), answers(network, window))
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.reduced:
+        print("| preset | " + arguments.precision + ", largest error posed | unposed |")
+        print("|---|---|---|")
+        for name in arguments.presets or [n for n, p in PRESETS.items() if p.any_view]:
+            found = errors_of_reduced(name, arguments.precision)
+            posed, unposed = (
+                max(e for k, e in found.items() if k.startswith(mode)) for mode in ("posed", "unpo")
+            )
+            print(f"| {name} | {posed:.1e} | {unposed:.1e} |", flush=True)
+        return
+    print(f"{torch.get_num_threads()} threads")
+    for name in arguments.presets or ["da3-small", "da3-base"]:
+        print(sentence(measure(name, arguments.views, arguments.res, arguments.precision)))
+
+
+def sentence(row: dict) -> str:
+    """What was measured, per published frame."""
+    cells = ", ".join(f"{k} {v} ms" for k, v in row["ms"].items())
+    return (
+        f"Engine of {row['preset']}, {row['views']} views, {row['res']} px: off by at most "
+        f"{row['error']:.1e}; {cells}"
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("presets", nargs="*", metavar="PRESET")
+    parser.add_argument("--views", type=int, default=4)
+    parser.add_argument("--res", type=int, default=504)
+    parser.add_argument("--precision", choices=tuple(DTYPES), default="fp32")
+    parser.add_argument("--reduced", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

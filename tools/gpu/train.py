@@ -1,0 +1,88 @@
+"""Train: da3-demo goes on for as long as there is time; what comes out is kept if it is small."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.gpu.job import Job
+
+WEIGHT = 5.0
+LARGEST_CHECKPOINT = 16 * 2**20
+"""Bytes of the file that is brought home."""
+
+TO_SAVE = 20.0
+"""Seconds kept for the last evaluation."""
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(job: Job) -> dict:
+    """tools.training.train on the device; the best weights in fp16, and the curve."""
+    folder = job.out / "training"
+    minutes = max(0.01, (job.seconds_left - TO_SAVE) / 60)
+    ended = _train(folder, 0.02 if job.tiny else minutes, job)
+    rows = list(csv.DictReader((folder / "curves.csv").open())) if _has_curve(folder) else []
+    weights = bring_home(folder, job.out)
+    return {"ended": ended, "minutes": round(minutes, 2), "curve": rows, "weights": weights}
+
+
+def _has_curve(folder: Path) -> bool:
+    return (folder / "curves.csv").is_file()
+
+
+def _train(folder: Path, minutes: float, job: Job) -> bool:
+    """Whether it ended by itself, and well."""
+    command = [sys.executable, "-m", "tools.training.train"]
+    command += words(folder, minutes, job.device, job.tiny)
+    with (job.out / "training.log").open("w") as log:
+        try:
+            done = subprocess.run(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                timeout=job.seconds_left,
+                cwd=ROOT,
+            )
+        except subprocess.TimeoutExpired:
+            return False
+    return done.returncode == 0
+
+
+def words(folder: Path, minutes: float, device: str, tiny: bool) -> list[str]:
+    """What the training is told."""
+    size = ("--views-per-step", "768", "--fresh", "64")
+    if tiny:
+        size = ("--views-per-step", "4", "--scale", "0.5", "--motion-steps", "2")
+    return [str(folder), "--minutes", str(minutes), "--device", device, *size]
+
+
+def bring_home(folder: Path, out: Path) -> str:
+    """What became of the weights, in words."""
+    import torch
+
+    best = folder / "best.pt"
+    if not best.is_file():
+        return "none: nothing was saved"
+    state = torch.load(best, weights_only=True, map_location="cpu")
+    small = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
+    torch.save(small, out / "best_fp16.pt")
+    shutil.rmtree(folder)
+    size = (out / "best_fp16.pt").stat().st_size
+    if size > LARGEST_CHECKPOINT:
+        (out / "best_fp16.pt").unlink()
+        return f"too large to bring home: {size / 2**20:.1f} MiB"
+    return f"best_fp16.pt, {size / 2**20:.1f} MiB"
+
+
+def table(result: dict) -> str:
+    """The last row of the curve."""
+    lines = [f"Trained for {result['minutes']} min; weights: {result['weights']}."]
+    if not result["ended"]:
+        lines.append("It did not end well: see training.log.")
+    if result["curve"]:
+        lines += [f"- {k}: {v}" for k, v in result["curve"][-1].items()]
+    return "\n".join(lines)

@@ -1,0 +1,88 @@
+"""Where the time goes: torch's profiler over each stage, as a table to work from later."""
+
+from __future__ import annotations
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from da3_ros.net.camera import Cameras
+from da3_ros.net.checkpoint import random_network
+from da3_ros.net.precision import pack_weights, set_precision
+from da3_ros.net.presets import PRESETS
+from tools.gpu.cases import Case
+from tools.gpu.fast import synchronise, timed
+from tools.gpu.job import Job
+
+WEIGHT = 1.0
+TOP = 14
+RUNS = 5
+
+
+def wanted(tiny: bool) -> list[Case]:
+    """The goals."""
+    return [Case("da3-demo", 2, res=56)] if tiny else [Case("da3-large", 8), Case("da3-small", 4)]
+
+
+def run(job: Job) -> dict:
+    """Of each case: the stages, ms and their heaviest operations."""
+    found = {}
+    for case in wanted(job.tiny):
+        if job.tiny or job.has(15.0):
+            found[case.key] = _stages(case, job)
+    return found
+
+
+def _stages(case: Case, job: Job) -> dict:
+    network = random_network(PRESETS[case.preset]).to(job.device)
+    set_precision(network, "auto")
+    pack_weights(network)
+    height, width = (42, 56) if job.tiny else (378, 504)
+    images = torch.randn(1, case.views, 3, height, width, device=job.device)
+    T = torch.eye(4, device=job.device).repeat(1, case.views, 1, 1)
+    T[0, :, 0, 3] = 0.2 * torch.arange(case.views, device=job.device)
+    K = torch.tensor([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]])
+    cameras = Cameras(T, K.to(job.device).repeat(1, case.views, 1, 1))
+    with torch.inference_mode():
+        encoded = network.encode(images)
+        features = network.aggregate(encoded, cameras, reference="first", views=[0])
+        stages = {
+            "encode": lambda: network.encode(images[:, :1]),
+            "aggregate": lambda: network.aggregate(encoded, cameras, reference="first", views=[0]),
+            "decode": lambda: network.decode(features),
+        }
+        return {name: _profile(stage, job) for name, stage in stages.items()}
+
+
+def _profile(stage, job: Job) -> dict:
+    """ms of one run, and the operations that take most of it (ms per run, calls per run)."""
+    for _ in range(2):
+        stage()
+    seconds = min(timed(stage, job.device) for _ in range(RUNS))
+    on_gpu = job.device == "cuda"
+    kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
+    with profile(activities=kinds) as profiler:
+        for _ in range(RUNS):
+            stage()
+        synchronise(job.device)
+    what = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    events = sorted(profiler.key_averages(), key=lambda e: -getattr(e, what))[:TOP]
+    return {
+        "ms": round(1000 * seconds, 3),
+        "operations": {
+            e.key[:100]: [round(getattr(e, what) / 1000 / RUNS, 4), e.count // RUNS] for e in events
+        },
+    }
+
+
+def table(result: dict) -> str:
+    """Markdown, stage after stage."""
+    lines = []
+    for case, stages in result.items():
+        for stage, found in stages.items():
+            lines += ["", f"**{case}, {stage}: {found['ms']} ms**", ""]
+            lines += ["| operation | ms | calls |", "|---|---:|---:|"]
+            lines += [
+                f"| `{name.replace('|', '/')}` | {ms} | {calls} |"
+                for name, (ms, calls) in found["operations"].items()
+            ]
+    return "\n".join(lines) if lines else "Not measured, time was over."
