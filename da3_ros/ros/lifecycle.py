@@ -32,7 +32,8 @@ def answer_impossible_transitions(node: LifecycleNode) -> None:
             return change_state(request, response)
         except RuntimeError as error:  # RCLError
             wanted = plain(request.transition.label) or request.transition.id
-            node.get_logger().error(f"transition {wanted} is not possible now: {error}")
+            sentence = f"transition {wanted} is not possible now: {error}"
+            node.get_logger().error(sentence, throttle_duration_sec=1.0)
             response.success = False
             return response
 

@@ -31,6 +31,7 @@ from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
 from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain
 from da3_ros.ros.entities import Entities
+from da3_ros.ros.health.throttled_log import PERIOD
 from da3_ros.srv import Export
 
 
@@ -95,7 +96,8 @@ class ExportServices:
             return Written(False, str(error))
         except (ExportError, ValueError, OSError, RuntimeError, MemoryError) as error:
             reason = plain(in_words(error, "the files", "export.directory"), LONGEST_SENTENCE)
-            self._logger.error(f"export of {self._job or plain(formats)} failed: {reason}")
+            failed = f"export of {self._job or plain(formats)} failed: {reason}"
+            self._logger.error(failed, throttle_duration_sec=PERIOD)
             return Written(False, reason)
         finally:
             self._job = ""
@@ -112,7 +114,7 @@ class ExportServices:
         folder = export_folder(config.export.directory, name, stamp_ns)
         parsed = parse_options(options)
         self._job = f"{plain(formats)} to {plain(str(folder), LONGEST_PATH)}"
-        self._logger.info(f"exporting {self._job}")
+        self._logger.info(f"exporting {self._job}", throttle_duration_sec=1.0)
         start = time.monotonic()
         with new_folder(folder) as stage:
             source = Source(newest, self._scene, self._runner, config.pose.world_frame)
