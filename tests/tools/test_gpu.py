@@ -70,11 +70,10 @@ def test_outcomes_are_told_apart(tmp_path):
     assert "1 passed, 1 failed, 1 left out." in text and "test_b: failed" in text
 
 
-def test_the_training_it_starts_knows_its_words(tmp_path, monkeypatch):
+def test_the_training_it_starts_knows_its_words(tmp_path):
     for tiny in (True, False):
-        words = train.words(tmp_path, 1.0, "cpu", tiny)
-        monkeypatch.setattr(sys, "argv", ["train", *words])
-        assert training_arguments().minutes == 1.0
+        known = training_arguments(train.words(tmp_path, 1.0, "cpu", tiny))
+        assert known.minutes == 1.0 and known.start == "da3-demo" and known.run == tmp_path
 
 
 def test_weights_come_home_small_or_not_at_all(tmp_path):

@@ -54,9 +54,10 @@ def _train(folder: Path, minutes: float, job: Job) -> bool:
 
 def words(folder: Path, minutes: float, device: str, tiny: bool) -> list[str]:
     """What the training is told."""
-    size = ("--views-per-step", "768", "--fresh", "64")
+    size = ("--start", "da3-demo")
     if tiny:
-        size = ("--views-per-step", "4", "--scale", "0.5", "--motion-steps", "2")
+        size += ("--views-per-step", "4", "--scale", "0.5", "--motion-steps", "2")
+        size += ("--held-out", "2", "--threads", "1")
     return [str(folder), "--minutes", str(minutes), "--device", device, *size]
 
 
