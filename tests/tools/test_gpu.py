@@ -26,8 +26,12 @@ def command(out, *words):
 
 
 def test_it_measures_writes_and_goes_on_where_it_was(tmp_path):
-    done = command(tmp_path, "--only", "fast", "where")
+    done = command(tmp_path)
     assert done.returncode == 0, done.stderr
+    tests = json.loads((tmp_path / "correct.json").read_text())
+    assert tests["ended"] and set(tests["tests"].values()) <= {"passed", "left out"}
+    trained = json.loads((tmp_path / "train.json").read_text())
+    assert trained["ended"] and trained["curve"] and (tmp_path / "best_fp16.pt").is_file()
     rows = json.loads((tmp_path / "fast.json").read_text())["rows"]
     assert set(rows) == {c.key for c in fast.wanted(tiny=True)}
     for row in rows.values():
