@@ -26,8 +26,12 @@ def command(out, *words):
 
 
 def test_it_measures_writes_and_goes_on_where_it_was(tmp_path):
-    done = command(tmp_path, "--only", "fast", "where")
+    done = command(tmp_path)
     assert done.returncode == 0, done.stderr
+    tests = json.loads((tmp_path / "correct.json").read_text())
+    assert tests["ended"] and set(tests["tests"].values()) <= {"passed", "left out"}
+    trained = json.loads((tmp_path / "train.json").read_text())
+    assert trained["ended"] and trained["curve"] and (tmp_path / "best_fp16.pt").is_file()
     rows = json.loads((tmp_path / "fast.json").read_text())["rows"]
     assert set(rows) == {c.key for c in fast.wanted(tiny=True)}
     for row in rows.values():
@@ -70,11 +74,10 @@ def test_outcomes_are_told_apart(tmp_path):
     assert "1 passed, 1 failed, 1 left out." in text and "test_b: failed" in text
 
 
-def test_the_training_it_starts_knows_its_words(tmp_path, monkeypatch):
+def test_the_training_it_starts_knows_its_words(tmp_path):
     for tiny in (True, False):
-        words = train.words(tmp_path, 1.0, "cpu", tiny)
-        monkeypatch.setattr(sys, "argv", ["train", *words])
-        assert training_arguments().minutes == 1.0
+        known = training_arguments(train.words(tmp_path, 1.0, "cpu", tiny))
+        assert known.minutes == 1.0 and known.start == "da3-demo" and known.run == tmp_path
 
 
 def test_weights_come_home_small_or_not_at_all(tmp_path):

@@ -23,8 +23,8 @@ ROOT = Path(__file__).parents[2]
 def run(job: Job) -> dict:
     """tools.training.train on the device; the best weights in fp16, and the curve."""
     folder = job.out / "training"
-    minutes = max(0.01, (job.seconds_left - TO_SAVE) / 60)
-    ended = _train(folder, 0.02 if job.tiny else minutes, job)
+    minutes = 0.02 if job.tiny else max(0.01, (job.seconds_left - TO_SAVE) / 60)
+    ended = _train(folder, minutes, job)
     rows = list(csv.DictReader((folder / "curves.csv").open())) if _has_curve(folder) else []
     weights = bring_home(folder, job.out)
     return {"ended": ended, "minutes": round(minutes, 2), "curve": rows, "weights": weights}
@@ -54,9 +54,10 @@ def _train(folder: Path, minutes: float, job: Job) -> bool:
 
 def words(folder: Path, minutes: float, device: str, tiny: bool) -> list[str]:
     """What the training is told."""
-    size = ("--views-per-step", "768", "--fresh", "64")
+    size = ("--start", "da3-demo")
     if tiny:
-        size = ("--views-per-step", "4", "--scale", "0.5", "--motion-steps", "2")
+        size += ("--views-per-step", "4", "--scale", "0.5", "--motion-steps", "2")
+        size += ("--held-out", "2", "--threads", "1")
     return [str(folder), "--minutes", str(minutes), "--device", device, *size]
 
 
