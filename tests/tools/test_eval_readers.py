@@ -216,6 +216,50 @@ def test_a_resampled_picture_is_that_of_the_other_camera():
     assert known.all() and same_picture(image, seen(5).image)
 
 
+def test_what_file_managers_leave_is_no_data(tmp_path):
+    layouts.write_plain(tmp_path, count=3)
+    for name in (".DS_Store", "._000000.png", "Thumbs.db"):
+        for folder in ("rgb", "depth"):
+            (tmp_path / folder / name).write_bytes(b"nothing")
+    assert len(read_dataset(tmp_path).recordings[0]) == 2
+
+
+def test_pictures_named_by_their_time_come_in_its_order(tmp_path):
+    layouts.write_plain(tmp_path, count=3)
+    for folder, ending in (("rgb", "png"), ("depth", "png"), ("pose", "txt")):
+        for i in (0, 1, 2):
+            old = tmp_path / folder / f"{i:06d}.{ending}"
+            old.rename(tmp_path / folder / f"1305031102.{i}5{i}304.{ending}")
+    (recording,) = read_dataset(tmp_path).recordings
+    np.testing.assert_allclose(recording.T_world_cam, np.stack([way(0), way(1)]), atol=1e-9)
+
+
+def test_intrinsics_that_no_camera_has_are_refused_before_any_picture(tmp_path):
+    layouts.write_plain(tmp_path, count=2)
+    np.savetxt(tmp_path / "intrinsics.txt", np.diag([0.0, 100, 1]))
+    with pytest.raises(DataError, match="intrinsics.txt: K has focal length fx=0"):
+        read_dataset(tmp_path)
+    tum_folder = tmp_path / "living_room"
+    tum_folder.mkdir()
+    layouts.write_tum(tum_folder, [0.0, 1.0])
+    (tum_folder / "camera.txt").write_text("481.2 -480 319.5 239.5")
+    with pytest.raises(DataError, match="camera.txt: K has focal length .*fy=-480"):
+        read_dataset(tum_folder)
+    (tum_folder / "camera.txt").write_text("fx: 481.2")
+    with pytest.raises(DataError, match="camera.txt cannot be read as a matrix"):
+        read_dataset(tum_folder)
+
+
+def test_a_stamp_listed_twice_is_read_once(tmp_path):
+    layouts.write_tum(tmp_path, [0.0, 1.0])
+    (tmp_path / "camera.txt").write_text("118 120 79 60.5")
+    listed = (tmp_path / "rgb.txt").read_text().splitlines()
+    (tmp_path / "rgb.txt").write_text("\n".join([*listed, listed[2]]))
+    dataset = read_dataset(tmp_path)
+    assert len(dataset.recordings[0]) == 1
+    assert "1 of 3 pictures left out: their stamp is that of another one" in dataset.notes
+
+
 def test_folders_that_are_no_recording_are_refused_in_a_sentence(tmp_path):
     with pytest.raises(DataError, match="has none of the layouts"):
         read_dataset(tmp_path)

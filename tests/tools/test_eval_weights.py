@@ -198,11 +198,19 @@ def test_the_report_is_whole(tmp_path):
         assert re.search(r"\d\.\d{3}", row) and "nan" not in row
 
 
-def test_random_weights_and_wrong_folders_are_said(tmp_path, capsys):
-    arguments = ["--beside", str(tmp_path), "--windows", "1", "--views", "2", "--res", "56"]
+def test_random_weights_damaged_pictures_and_wrong_folders_are_said(tmp_path, capsys):
+    data = tmp_path / "some_room"
+    data.mkdir()
+    layouts.write_plain(data, count=3)
+    (data / "rgb" / "000001.png").write_bytes(b"nothing")
     out = tmp_path / "r.md"
-    command.main([*arguments, "--model", "da3-small", "--jobs", "range", "--out", str(out)])
-    assert "random weights, whose numbers mean nothing" in out.read_text()
+    arguments = ["--beside", str(tmp_path / "none"), "--windows", "1", "--views", "2",
+                 "--res", "56", "--out", str(out), "--jobs", "range", "--threads", "1"]  # fmt: skip
+    command.main([*arguments, "--model", "da3-small", "--data", str(data)])
+    text = out.read_text()
+    assert "random weights, whose numbers mean nothing" in text
+    # One damaged file does not cost the other answers.
+    assert "000001.png cannot be read as a picture" in text and "| demo room |" in text
     with pytest.raises(SystemExit) as stopped:
         command.main([*arguments, "--data", str(tmp_path)])
     assert "has none of the layouts" in str(stopped.value)

@@ -225,6 +225,15 @@ def test_a_batch_without_a_finite_loss_teaches_nothing_and_many_are_an_error(arg
         run.learn(broken)
 
 
+def test_the_best_of_smaller_pictures_does_not_stand_in_the_way(arguments, tmp_path):
+    train.main([*arguments, "--minutes", "0.001", "--start", "da3-demo"])
+    best = state_of(tmp_path / "run")["best"]
+    for scale, expected in (("1", best), ("0.5", float("inf"))):
+        run = Run(train._arguments([*arguments, "--minutes", "1", "--scale", scale]))
+        run.resume()
+        assert run.best == expected
+
+
 def test_trained_weights_are_a_start(arguments, tmp_path):
     arguments = [*arguments, "--minutes", "1", "--start", "da3-demo"]
     run = Run(train._arguments(arguments))
@@ -256,7 +265,7 @@ def test_eight_bits_cost_the_shipped_network_less_than_a_percent(tmp_path):
 
 
 def test_the_dry_run_reaches_the_last_step(arguments, tmp_path):
-    run = tmp_path / "run"
+    run = tmp_path / "run" / "dry_run"
     text = train.dry_run(train._arguments([*arguments, "--dry-run", "--scale", "0.34"]))
     rows = [line for line in text.splitlines() if line.startswith(("| 1 ", "| 4 ", "| 6 "))]
     assert len(rows) == 4

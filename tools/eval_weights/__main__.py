@@ -84,18 +84,24 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _datasets(args: argparse.Namespace, camera: CameraModel) -> tuple[list[Dataset], list[str]]:
     """All that are at hand, and sentences on those that are not. camera: of rendered ones."""
+    given = [read_dataset(folder) for folder in args.data]  # first: rendering takes its time
     datasets, left_out = [demo_room(camera), held_out_scenes(args.windows, camera)], []
     for name in BESIDE:
         if (args.beside / name).is_dir():
             datasets.append(read_dataset(args.beside / name))
         else:
             left_out.append(f"{name} is not beside the project")
-    return datasets + [read_dataset(folder) for folder in args.data], left_out
+    return datasets + given, left_out
 
 
 def _answer(job: Job, subject: Subject) -> Answer:
-    missing = job.missing(subject)
-    answer = Answer(job, subject.dataset, [] if missing else job.run(subject), missing)
+    missing, rows = "", []
+    try:
+        missing = job.missing(subject)
+        rows = [] if missing else job.run(subject)
+    except DataError as error:  # one damaged file does not cost the other answers
+        missing = str(error)
+    answer = Answer(job, subject.dataset, rows, missing)
     print(f"\n{job.title}\n{table(answer)}" if answer.rows else f"\n{job.title}: {missing}")
     return answer
 

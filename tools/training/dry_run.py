@@ -44,7 +44,8 @@ class Cost:
 
 def dry_run(args: argparse.Namespace) -> str:
     """Begin, learn from every kind of window, evaluate, save, resume, finish, load; a markdown
-    table. The folder is emptied first and left with what a run leaves."""
+    table. What a run leaves is left in the folder `dry_run` of its folder, anew each time."""
+    args.run = args.run / "dry_run"
     shutil.rmtree(args.run, ignore_errors=True)
     args.minutes, args.motion_steps, args.held_out = 1e9, MOTION_STEPS, HELD_OUT
     run = Run(args)
@@ -74,18 +75,16 @@ def _cost(run: Run, views: int, posed: bool) -> Cost:
 
 
 def _seconds(run: Run, work) -> float:
-    """Of one call: the mean of `TIMED`."""
-    _wait(run)
-    began = time.monotonic()
+    """Of one call: the mean of `TIMED`. On a CPU those that it worked, whoever else was busy."""
+    on_gpu = run.network.backbone.pos_embed.is_cuda
+    wait = torch.cuda.synchronize if on_gpu else lambda: None
+    clock = time.monotonic if on_gpu else time.process_time
+    wait()
+    began = clock()
     for _ in range(TIMED):
         work()
-    _wait(run)
-    return (time.monotonic() - began) / TIMED
-
-
-def _wait(run: Run) -> None:
-    if run.network.backbone.pos_embed.is_cuda:
-        torch.cuda.synchronize()
+    wait()
+    return (clock() - began) / TIMED
 
 
 def _finished(args: argparse.Namespace, run: Run) -> dict[str, float]:
@@ -130,7 +129,8 @@ def table(costs: list[Cost], source: float, args: argparse.Namespace, files: dic
             f"{_source(args, source)} Memory at its peak: {_memory(args.device):.2f} GB. Model: "
             f"{sizes}.",
             f"Expected, not measured: {H100_SHARE:.0%} of the bf16 peak of {H100_PEAK / 1e12:.0f} "
-            "TFLOP/s, forwards and backwards, without rendering and optimisers.",
+            "TFLOP/s, forwards and backwards, without rendering and optimisers. On a CPU, seconds "
+            "are those of its cores together.",
         ]
     )
 

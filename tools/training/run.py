@@ -95,7 +95,8 @@ class Run:
             for group, rate in zip(optimizer.param_groups, rates):
                 group["initial_lr"] = rate
         self.began = self.steps = state["steps"]
-        self.best = state["best"]
+        # An error of pictures of another size says nothing about these.
+        self.best = state["best"] if state["scale"] == self.args.scale else float("inf")
         spent = state["minutes"]
         self.schedule = Schedule(self.args.minutes, spent, saved=spent, evaluated=spent)
         self._seed(self.args.seed + self.steps)
@@ -157,6 +158,7 @@ class Run:
             "steps": self.steps,
             "minutes": self.schedule.spent,
             "best": self.best,
+            "scale": self.args.scale,
         }
         _write(state, self.args.run / "state.pt")
 

@@ -77,8 +77,8 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--compile", action="store_true", help="torch.compile: minutes first, for long runs"
     )
     args = parser.parse_args(arguments)
-    if args.minutes is None and not args.dry_run:
-        parser.error("--minutes or --dry-run is needed")
+    if not args.dry_run and not (args.minutes and args.minutes > 0):
+        parser.error("--minutes above 0, or --dry-run, is needed")
     for name, value in DEFAULTS["cuda" if args.device.startswith("cuda") else "cpu"].items():
         if getattr(args, name) is None:
             setattr(args, name, value)

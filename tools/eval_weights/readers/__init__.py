@@ -29,6 +29,7 @@ def read_dataset(folder: Path) -> Dataset:
     """The recordings of a folder, whatever its layout. Raises `DataError`."""
     if not folder.is_dir():
         raise DataError(f"{folder} is no folder")
+    folder = folder.absolute()  # layouts look at its name
     for layout in LAYOUTS.values():
         if layout.fits(folder):
             return layout.read(folder)

@@ -9,12 +9,16 @@ import cv2
 import numpy as np
 
 from da3_ros.core import poses
+from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
 from tools.eval_weights.recording import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp", ".txt")
 
 
 def read_picture(path: Path) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a colour or grey picture."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    # Depth and intrinsics are of the pixels as stored, whatever EXIF says of turning them.
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if image is None:
         raise DataError(f"{path} cannot be read as a picture")
     return np.ascontiguousarray(image[..., ::-1])
@@ -31,15 +35,16 @@ def read_depth(path: Path, unit: float, unknown: tuple[int, ...] = (0,)) -> np.n
     return depth
 
 
-def read_matrix(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """float64 of a text file of numbers; more rows and columns than `shape` are cut off."""
+def read_matrix(path: Path, shape: tuple[int, int], *, whole: bool = False) -> np.ndarray:
+    """float64 of a text file of numbers, of at least `shape`; what is more is cut off unless
+    `whole`."""
     try:
         matrix = np.loadtxt(path, ndmin=2)
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a matrix: {error}") from error
     if any(have < want for have, want in zip(matrix.shape, shape)):
         raise DataError(f"{path} is {matrix.shape}, must be {shape}")
-    return matrix[: shape[0], : shape[1]]
+    return matrix if whole else matrix[: shape[0], : shape[1]]
 
 
 def read_pose(path: Path) -> np.ndarray | None:
@@ -58,17 +63,31 @@ def read_pose(path: Path) -> np.ndarray | None:
 
 def numbered(folder: Path, pattern: str) -> list[Path]:
     """Files in the order of the last number in their names. Raises `DataError`."""
-    return sorted(folder.glob(pattern), key=number_of)
+    found = [path for path in folder.glob(pattern) if _is_data(path)]
+    return sorted(found, key=lambda path: (number_of(path), path.name))
 
 
 def by_name(folder: Path) -> dict[str, Path]:
     """Name without its ending -> file. Raises `DataError` where two have one name."""
     found: dict[str, Path] = {}
-    for path in folder.glob("*.*"):
+    for path in filter(_is_data, folder.glob("*.*")):
         if other := found.get(path.stem):
             raise DataError(f"{path} and {other.name} have one name; which one is meant?")
         found[path.stem] = path
     return found
+
+
+def _is_data(path: Path) -> bool:
+    """Not what file managers and archives leave behind."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+def checked_K(K: np.ndarray, path: Path) -> np.ndarray:
+    """The same K (3, 3), looked at before any picture is. Raises `DataError`."""
+    try:
+        return check_plausible(CameraModel(1, 1, K)).K
+    except CameraError as error:
+        raise DataError(f"{path}: {error}") from error
 
 
 def number_of(path: Path) -> int:

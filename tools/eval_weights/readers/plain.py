@@ -18,6 +18,7 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 from tools.eval_weights.readers.files import (
     by_name,
+    checked_K,
     numbered,
     read_depth,
     read_matrix,
@@ -39,7 +40,8 @@ def fits(folder: Path) -> bool:
 
 def read(folder: Path) -> Dataset:
     """Raises `DataError`."""
-    K = read_matrix(folder / "intrinsics.txt", (3, 3))
+    given = folder / "intrinsics.txt"
+    K = checked_K(read_matrix(given, (3, 3)), given)
     baseline = _baseline(folder)
     pictures = numbered(folder / "rgb", "*.*")
     stamps, note = _stamps(folder, len(pictures))

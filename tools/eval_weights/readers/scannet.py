@@ -17,6 +17,7 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 from tools.eval_weights.readers.files import (
     by_name,
+    checked_K,
     number_of,
     numbered,
     read_depth,
@@ -38,8 +39,8 @@ def fits(folder: Path) -> bool:
 def read(folder: Path) -> Dataset:
     """Raises `DataError`."""
     K_color, K_depth = (
-        read_matrix(folder / "intrinsic" / f"intrinsic_{name}.txt", (3, 3))
-        for name in ("color", "depth")
+        checked_K(read_matrix(given, (3, 3)), given)
+        for given in (folder / "intrinsic" / f"intrinsic_{n}.txt" for n in ("color", "depth"))
     )
     for path in (folder / "intrinsic").glob("extrinsic_*.txt"):
         if not np.allclose(read_matrix(path, (4, 4)), np.eye(4), atol=1e-6):

@@ -21,7 +21,7 @@ from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.rectify import Rectifier
-from tools.eval_weights.readers.files import read_depth, read_picture
+from tools.eval_weights.readers.files import checked_K, read_depth, read_matrix, read_picture
 from tools.eval_weights.readers.left_out import LeftOut
 from tools.eval_weights.readers.register import rectify_depth
 from tools.eval_weights.readers.trajectory import NO_POSE, Trajectory
@@ -71,7 +71,9 @@ def read(folder: Path) -> Dataset:
     for stamp, picture in pictures:
         nearest = int(np.argmin(np.abs(depth_stamps - stamp)))
         depth, T = depths[nearest][1], camera_way.at(stamp)
-        if abs(depth_stamps[nearest] - stamp) > DEPTH_TOLERANCE_NS:
+        if kept and kept[-1][0] == stamp:
+            left_out.add("their stamp is that of another one")
+        elif abs(depth_stamps[nearest] - stamp) > DEPTH_TOLERANCE_NS:
             left_out.add(f"no depth within {DEPTH_TOLERANCE_NS // 1_000_000} ms")
         elif not (picture.exists() and depth.exists()):
             left_out.add("they or their depth are listed, but not there")
@@ -88,7 +90,7 @@ def read(folder: Path) -> Dataset:
 def _shot(calibration: tuple, stamp_ns: int, T: np.ndarray, picture: Path, depth: Path) -> Shot:
     image = read_picture(picture)
     fx, fy, cx, cy, *lens = calibration
-    K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+    K = _K(fx, fy, cx, cy)
     model = "plumb_bob" if lens else "none"
     camera = CameraModel(image.shape[1], image.shape[0], K, model, np.array(lens))
     straight = Rectifier(camera)
@@ -98,12 +100,17 @@ def _shot(calibration: tuple, stamp_ns: int, T: np.ndarray, picture: Path, depth
     return Shot(frame, rectify_depth(read_depth(depth, COUNT), camera))
 
 
+def _K(fx: float, fy: float, cx: float, cy: float) -> np.ndarray:
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]])
+
+
 def _calibration(folder: Path) -> tuple:
     given = folder / "camera.txt"
     if given.exists():
-        numbers = tuple(np.loadtxt(given, ndmin=1).ravel())
+        numbers = tuple(read_matrix(given, (1, 1), whole=True).ravel())
         if len(numbers) not in (4, 8, 9):
             raise DataError(f"{given} has {len(numbers)} numbers, must be 4, 8 or 9")
+        checked_K(_K(*numbers[:4]), given)
         return numbers
     for name, calibration in CALIBRATIONS.items():
         if name in folder.name.lower():
