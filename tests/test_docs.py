@@ -88,6 +88,11 @@ def test_no_name_of_the_machine_that_made_them():
     assert [d.name for d in DOCUMENTS if places.search(d.read_text())] == []
 
 
+def test_nothing_is_left_to_be_filled_in():
+    gaps = re.compile(r"\b(?:TODO|TBD|FIXME|XXX)\b|^[A-Z]{6,}$", re.MULTILINE)
+    assert [d.name for d in DOCUMENTS if gaps.search(prose(d))] == []
+
+
 @cache
 def sentences() -> str:
     """Every text in the program, one a line; the variable parts of sentences end a line."""

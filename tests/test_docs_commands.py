@@ -1,11 +1,12 @@
-"""Commands, parameter files and names of parameters in the documents are what the program takes."""
+"""Commands, programs, parameter files and names in the documents are what the program takes."""
 
+import ast
+import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
-import yaml
 
 from da3_ros.commands import da3, demo, doctor, node, play, process, view
 from da3_ros.core.config import from_dict, parameters
@@ -75,8 +76,9 @@ def yaml_blocks(*names: str) -> list[str]:
 def test_parameter_files_are_taken(body, tmp_path):
     path = tmp_path / "parameters.yaml"
     path.write_text(body)
-    assert yaml.safe_load(body)["da3"]
-    from_dict(read_parameter_file(path))
+    values = read_parameter_file(path)
+    assert values, "no block of the node"
+    from_dict(values)
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -85,3 +87,22 @@ def test_parameters_that_are_named_exist(name):
     named = re.findall(rf"`((?:{'|'.join(sorted(BLOCKS_OF_CONFIG))})\.[a-z_]+)[`:]", TEXTS[name])
     files = re.compile(r"\.(?:glb|jpg|py|safetensors)$")
     assert {n for n in named if not files.search(n)} <= known
+
+
+def imported_names() -> list[tuple[str, str]]:
+    """Module of ours and name, of every import in a Python block."""
+    blocks = [b for text in TEXTS.values() for kind, b in BLOCK.findall(text) if kind == "python"]
+    nodes = [node for block in blocks for node in ast.walk(ast.parse(block))]
+    return sorted(
+        {
+            (node.module, alias.name)
+            for node in nodes
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("da3_ros")
+            for alias in node.names
+        }
+    )
+
+
+@pytest.mark.parametrize(("module", "name"), imported_names())
+def test_programs_import_what_is_there(module, name):
+    assert hasattr(importlib.import_module(module), name)

@@ -221,7 +221,7 @@ def _inference_arguments(options: argparse.Namespace) -> dict:
 
 
 def _export_onnx(options: argparse.Namespace) -> int:
-    wanted = re.fullmatch(r"(\d{1,5})x(\d{1,5})", options.image_size)
+    wanted = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", options.image_size)
     if not wanted:
         raise ValueError(f"--image-size is '{options.image_size}', must be like 640x480")
     if not 1 <= options.views <= MOST_VIEWS:

@@ -53,7 +53,7 @@ class GraphedNetwork(nn.Module):
         super().__init__()
         self.network = network
         self.preset, self.weights = network.preset, network.weights
-        self._capture = capture or cuda_capture()
+        self._capture = capture or cuda_capture(next(network.parameters()).device)
         self._recordings: dict[tuple, Recording] = {}
 
     def encode(self, images: Tensor, feature_layers: Sequence[int] = ()):
@@ -157,15 +157,17 @@ class _Reads(TorchDispatchMode):
         return super().__exit__(*about)
 
 
-def cuda_capture() -> Capture:
+def cuda_capture(device: torch.device) -> Capture:
     """CUDA graphs that share one pool of memory: one replays at a time, and results are copied."""
     pool = torch.cuda.graph_pool_handle()
 
     def capture(function: Callable[[], Any]):
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=pool):
-            output = function()
+        with torch.cuda.device(device):
+            torch.cuda.synchronize()
+            graph = torch.cuda.CUDAGraph()
+            # Other threads, as that of the map, go on using the device meanwhile.
+            with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+                output = function()
         return graph.replay, output
 
     return capture

@@ -14,7 +14,7 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from da3_ros.ros.images import ImageError
+from da3_ros.ros.images import ImageError, compressed_size
 from da3_ros.ros.messages import millimetres_to_metres, to_millimetres
 
 PARAMETERS = struct.Struct("<iff")
@@ -59,10 +59,7 @@ def compressed_depth_metres(msg: CompressedImage) -> np.ndarray:
     if encoding not in ("16UC1", "32FC1") or how not in ("compressedDepth png", "compressedDepth"):
         raise ImageError(f"compressed image of format '{msg.format}' is no depth in PNG")
     data = np.frombuffer(msg.data, np.uint8)
-    png = data[PARAMETERS.size :]
-    numbers = cv2.imdecode(png, cv2.IMREAD_UNCHANGED) if png.size else None
-    if numbers is None or numbers.dtype != np.uint16 or numbers.ndim != 2:
-        raise ImageError(f"compressed depth of {data.size} bytes cannot be decoded")
+    numbers = _decoded(data[PARAMETERS.size :], msg.format)
     if encoding == "16UC1":
         return millimetres_to_metres(numbers)
     _, scale, shift = PARAMETERS.unpack(data[: PARAMETERS.size].tobytes())
@@ -70,6 +67,15 @@ def compressed_depth_metres(msg: CompressedImage) -> np.ndarray:
         depth = np.float32(scale) / (numbers.astype(np.float32) - np.float32(shift))
     depth[numbers == 0] = np.nan
     return depth
+
+
+def _decoded(png: np.ndarray, kind: str) -> np.ndarray:
+    """(H, W) uint16. Raises `ImageError`."""
+    compressed_size(_message(kind, png.tobytes(), Header()))
+    numbers = cv2.imdecode(png, cv2.IMREAD_UNCHANGED)
+    if numbers is None or numbers.dtype != np.uint16 or numbers.ndim != 2:
+        raise ImageError(f"compressed depth of {png.size} bytes cannot be decoded")
+    return numbers
 
 
 def _inverse_depth(depth: np.ndarray, quantization: float) -> tuple[float, np.ndarray]:

@@ -158,3 +158,20 @@ def test_a_file_without_video(tmp_path):
     path.write_text("hello")
     with pytest.raises(VideoError, match="cannot read the video"):
         list(read_video(path, fps=1))
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (("--image-size", "0x480"), "--image-size is '0x480', must be like 640x480"),
+        (("--image-size", "640"), "--image-size is '640', must be like 640x480"),
+        (("--views", "0"), "--views is 0, must be 1 to 64"),
+        (("--image-size", "99999x3"), "too narrow for patches of 14 px"),
+        (("--res", "-5"), "process_res is -5"),
+    ],
+)
+def test_sizes_of_engines_that_cannot_be(tmp_path, capsys, words, sentence):
+    out = tmp_path / "engine"
+    assert da3.main(["export-onnx", "--model", "da3-demo", "--out", str(out), *words]) == 1
+    said = capsys.readouterr().err
+    assert sentence in said and len(said.strip().splitlines()) == 1 and not out.exists()

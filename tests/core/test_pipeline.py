@@ -355,6 +355,28 @@ class TestViews:
         np.testing.assert_array_equal(small.depth, result.depth[0])
         assert (small.image == 2).all()
 
+    @pytest.mark.parametrize("size", ["camera", "network"])
+    def test_flying_points_are_left_out_of_the_cloud_and_stay_in_the_depth(self, size):
+        """A board stands before the walls; its edge hangs between, three pixels wide."""
+        T_world_cam = path(MOTIONS["curve"])
+        spine = pipeline(TrueNetwork(T_world_cam, 0.5), **{"window.size": 4})
+        (result,) = results(spine, frames_of(T_world_cam))
+        inverse = 1 / result.depth
+        inverse[0, :, :40] = 1.0
+        inverse[0, :, 38:41] = inverse[0, :, 42:43] + np.array([0.8, 0.5, 0.2]) * (
+            1 - inverse[0, :, 42:43]
+        )
+        result = replace(result, depth=1 / inverse)
+        shown = DepthView(result, 0, from_dict({"output.size": size}).output)
+        assert np.isfinite(shown.depth).all()
+        left_out = np.isnan(shown.cloud_depth)
+        np.testing.assert_array_equal(shown.cloud_depth[~left_out], shown.depth[~left_out])
+        columns = np.flatnonzero(left_out.mean(axis=0) > 0.9)
+        assert len(columns) >= 3 and set(np.diff(columns)) == {1}
+        assert left_out.mean() < 1.5 * len(columns) / left_out.shape[1]
+        everything = from_dict({"output.size": size, "output.cloud_filter": 0.0}).output
+        assert np.isfinite(DepthView(result, 0, everything).cloud_depth).all()
+
     def test_output_limits_apply(self):
         T_world_cam = path(MOTIONS["curve"])
         spine = pipeline(

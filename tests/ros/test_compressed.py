@@ -138,15 +138,24 @@ def test_depth_of_other_publishers():
         ("32FC1; compressedDepth rvl", b"\0" * 30, "format '32FC1; compressedDepth rvl'"),
         ("rgb8; jpeg compressed bgr8", b"\0" * 30, "is no depth"),
         ("8UC1; compressedDepth png", b"\0" * 30, "is no depth"),
-        ("32FC1; compressedDepth png", b"", "0 bytes cannot be decoded"),
-        ("32FC1; compressedDepth png", b"\0" * 12, "12 bytes cannot be decoded"),
-        ("16UC1; compressedDepth png", b"\0" * 99, "99 bytes cannot be decoded"),
+        ("32FC1; compressedDepth png", b"", "0 bytes, format"),
+        ("32FC1; compressedDepth png", b"\0" * 12, "0 bytes, format"),
+        ("16UC1; compressedDepth png", b"\0" * 99, "87 bytes, format"),
     ],
 )
 def test_what_is_no_compressed_depth_is_said(kind, data, words):
     msg = compressed(np.ones((2, 2), np.float32))
     msg.format, msg.data = kind, data
     with pytest.raises(ImageError, match=re.escape(words)):
+        compressed_depth_metres(msg)
+
+
+def test_a_few_bytes_that_unpack_to_gigabytes_are_refused():
+    png = io.BytesIO()
+    Pillow.new("I;16", (20_000, 20_000)).save(png, format="PNG")
+    msg = compressed(np.ones((2, 2), np.float32))
+    msg.data = b"\0" * 12 + png.getvalue()
+    with pytest.raises(ImageError, match="more than 178,956,970 pixels"):
         compressed_depth_metres(msg)
 
 

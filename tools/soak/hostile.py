@@ -22,6 +22,7 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
+from rclpy.serialization import serialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
@@ -66,6 +67,9 @@ class Hostile(Node):
         self._info = self.create_publisher(CameraInfo, "camera_info", queue)
         self._tf = self.create_publisher(TFMessage, "/tf", queue)
         self._points = self.create_publisher(PointCloud2, "anchor/points", queue)
+        # Made once: what it takes to make is not to be taken from the others' cores.
+        many = (("odom", f"flood_{k}", np.eye(4), 0.0) for k in range(20_000))
+        self._flood = serialize_message(self._transforms(*many))
         self._calls = {n: self.create_client(kind, f"/da3/{n}") for n, kind in CALLS.items()}
 
     def act(self) -> None:
@@ -103,10 +107,7 @@ class Hostile(Node):
 
     def flood_of_frames(self) -> None:
         """20,000 new ones in one message."""
-        tag = self._draw.random()
-        T = np.eye(4)
-        many = [f"{tag}_{k}" for k in range(20_000)]
-        self._send_transforms(*(("odom", name, T, 0.0) for name in many))
+        self._tf.publish(self._flood)
 
     def some_new_frames(self) -> None:
         """Five hundred, as a large robot might have."""
@@ -189,10 +190,13 @@ class Hostile(Node):
         self._image.publish(messages.image_message(pixels, "rgb8", head))
 
     def _send_transforms(self, *transforms) -> None:
+        self._tf.publish(self._transforms(*transforms))
+
+    def _transforms(self, *transforms) -> TFMessage:
         msg = TFMessage()
         for parent, child, T, off in transforms:
             msg.transforms.append(messages.transform_message(T, self._head(parent, off), child))
-        self._tf.publish(msg)
+        return msg
 
     def _call(self, name: str, request) -> None:
         self._calls[name].call_async(request)

@@ -35,6 +35,9 @@ from da3_ros.net.precision import lower
 OPSET = 20
 """TensorRT 10 and ONNX Runtime 1.17 take it."""
 
+OLDEST_TORCH = (2, 6)
+"""Whose exporter makes such graphs."""
+
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
 
@@ -83,6 +86,11 @@ def export_engine(
 
 
 def _import_exporter() -> None:
+    if tuple(int(n) for n in torch.__version__.split(".")[:2]) < OLDEST_TORCH:
+        raise EngineError(
+            f"engines are exported with torch {'.'.join(map(str, OLDEST_TORCH))} or newer, this is "
+            f"{torch.__version__}: export on another machine, the engine runs here all the same"
+        )
     try:
         import onnxscript  # noqa: F401 - torch.onnx needs it
     except ImportError as error:

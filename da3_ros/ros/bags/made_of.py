@@ -58,7 +58,8 @@ def made_of(job: BagJob) -> dict:
 
 
 def weights_digest(name: str) -> str:
-    """SHA-256 of the weights of a model, or its name where they are random.
+    """SHA-256 of the weights of a model, or of all files of an engine; its name where they are
+    random.
 
     Raises `BagError` where they are not there and cannot be had.
     """
@@ -68,7 +69,8 @@ def weights_digest(name: str) -> str:
         raise BagError(f"model.name is '{name}': {error}") from error
     if path is None:
         return name.lower()
-    return _sha256(path) if path.is_file() else ""
+    files = [path] if path.is_file() else sorted(f for f in path.parent.rglob("*") if f.is_file())
+    return "-".join(map(_sha256, files))
 
 
 @lru_cache(maxsize=16)

@@ -25,11 +25,15 @@ def check_files(seen: Recording) -> list[Finding]:
 def check_frames(path: str | Path, choice: Choice, config: Config) -> Finding:
     """Images without a camera info or a pose, in the whole bag. Raises `BagError`."""
     with BagReader(path) as bag, BagReader(path) as pose_bag:
+        known = len(bag.notes)
         topics = find_topics(bag, choice)
         pose = replace(config.pose, world_frame=topics.world_frame or config.pose.world_frame)
         ahead_ns = round(1e9 * config.pose.timeout)
         poses = BagPoses(pose_bag, pose, topics.tf, odometry=choice.odometry, ahead_ns=ahead_ns)
         lost, count = _count_lost(bag, topics, poses)
+        damage = bag.notes[known:]
+    if damage:
+        return warn("frames", "; ".join(damage), "da3_process reads around what is damaged")
     if not lost:
         return ok("frames", f"all {count} images of the bag have a camera_info and a pose")
     listed = "; ".join(f"{number} {reason}" for reason, number in lost.most_common(3))

@@ -40,7 +40,7 @@ COMPRESSED = {DEPTH: f"{DEPTH}/compressedDepth", IMAGE: f"{IMAGE}/compressed"}
 
 
 class LiveView(SpunNode):
-    """Collects what the node `name` publishes; `take` hands over what is new.
+    """Collects what the node `name` publishes; the `take`s hand over what is new.
 
     name: with its namespace, `/da3`. Cameras of a rig are found as they appear. compressed: take
     the compressed topics of depth and picture.
@@ -82,9 +82,10 @@ class LiveView(SpunNode):
         """The newest status; None when none came in the last five seconds."""
         return self._status if time.monotonic() - self._heard_at < 5.0 else None
 
-    def window(self) -> tuple[list[np.ndarray], int] | None:
-        """T_world_cam (4, 4) of the newest window's views and the index of the reference."""
-        msg = self._poses
+    def take_window(self) -> tuple[list[np.ndarray], int] | None:
+        """T_world_cam (4, 4) of a new window's views and the index of the reference."""
+        with self._lock:
+            msg, self._poses = self._poses, None
         if msg is None:
             return None
         given = msg.poses or msg.network_poses
@@ -116,11 +117,16 @@ class LiveView(SpunNode):
         self._status, self._heard_at = msg, time.monotonic()
 
     def _on_poses(self, msg: CameraPoses) -> None:
-        self._poses = msg
+        with self._lock:
+            self._poses = msg
 
     def _on_mesh(self, msg: Marker) -> None:
+        try:
+            mesh = marker_mesh(msg)
+        except (PoseError, ValueError):  # no mesh of our node
+            return
         with self._lock:
-            self._mesh = marker_mesh(msg)
+            self._mesh = mesh
 
     def _on_part(self, camera: str, part: str, msg) -> None:
         key = camera, stamp_to_ns(msg.header.stamp)
@@ -164,7 +170,10 @@ def _depth(msg: Image | CompressedImage) -> np.ndarray:
 
 
 def marker_mesh(msg: Marker) -> trimesh.Trimesh:
-    """The triangles of a visualization_msgs/Marker of kind TRIANGLE_LIST."""
+    """The triangles of a visualization_msgs/Marker of kind TRIANGLE_LIST. Raises `PoseError`, and
+    `ValueError` for what is none."""
+    if msg.type != Marker.TRIANGLE_LIST or len(msg.points) % 3:
+        raise ValueError(f"a marker of type {msg.type} with {len(msg.points)} points is no mesh")
     corners = np.array([(p.x, p.y, p.z) for p in msg.points]).reshape(-1, 3)
     T = pose_matrix(msg.pose)
     faces = np.arange(len(corners)).reshape(-1, 3)
@@ -172,6 +181,8 @@ def marker_mesh(msg: Marker) -> trimesh.Trimesh:
     return trimesh.Trimesh(
         corners @ T[:3, :3].T + T[:3, 3],
         faces,
-        vertex_colors=np.round(255 * colors).astype(np.uint8) if len(colors) else None,
+        vertex_colors=np.round(255 * colors).astype(np.uint8)
+        if len(colors) == len(corners)
+        else None,
         process=False,
     )

@@ -180,5 +180,5 @@ class Page:
         if self._home is None:
             return
         position, forward = self._home[:3, 3] - self.origin, self._home[:3, 2]
-        client.camera.position = position - 1.5 * forward + (0.0, 0.0, 1.2)
+        client.camera.position = position - 2.0 * forward + (0.0, 0.0, 2.2)
         client.camera.look_at = position + 2.0 * forward

@@ -27,7 +27,7 @@ def show_node(
             for frame in view.take():
                 page.show_frame(frame)
             page.show_map()
-            if window := view.window():
+            if window := view.take_window():
                 page.show_window(*window)
             if mesh := view.take_mesh():
                 page.show_mesh(mesh)

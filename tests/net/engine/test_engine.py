@@ -91,6 +91,11 @@ def test_the_manifest_says_what_it_is(folder, network):
     }
 
 
+def test_weights_that_are_not_for_commercial_use_are_named(folder, caplog):
+    open_engine(folder, "cpu", CPU)
+    assert "da3nested-giant-large is licensed CC BY-NC 4.0: not for commercial use" in caplog.text
+
+
 def test_other_sizes_are_named(engine, images):
     with pytest.raises(EngineError, match="42x42 px in the network, the engine takes 42x28"):
         engine.encode(torch.zeros(1, 1, 3, 42, 42))

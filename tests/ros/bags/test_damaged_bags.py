@@ -11,9 +11,12 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from std_msgs.msg import String
 
 from da3_ros.commands.process import process_all
+from da3_ros.core.config import from_dict
 from da3_ros.ros.bags.bag import TYPES, BagReader, BagWriter, Span
 from da3_ros.ros.bags.bag_job import BagJob
+from da3_ros.ros.bags.find_camera import Choice
 from da3_ros.ros.demo.bag import write_demo_bag
+from da3_ros.ros.doctor.whole_bag import check_frames
 
 COUNT = 400
 STEP_NS = 10_000_000
@@ -84,6 +87,7 @@ def test_a_damaged_chunk_among_images_costs_some_of_them(tmp_path):
     assert report.failure == "" and 10 < report.counts.received < 20
     assert sum("of /camera/image_raw" in sentence for sentence in report.warnings) == 1
     assert report.counts.published > 8
+    assert "of /camera/image_raw" in str(check_frames(file, Choice(), from_dict({})))
 
 
 def test_bytes_that_are_no_messages_are_left_out(tmp_path):

@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from long_bag import PARAMETERS, START_NS, files, stretch
 from scipy.spatial import cKDTree
+from sensor_msgs.msg import PointField
+from sensor_msgs_py import point_cloud2
 
 from da3_ros.commands.process import Options, parse_arguments, process_all
 from da3_ros.core.config import from_dict
 from da3_ros.ros.bags import tasks
-from da3_ros.ros.bags.bag import BagReader, Span
+from da3_ros.ros.bags.bag import BagReader, BagWriter, Span
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.fleet import Fleet, Splitting
 from da3_ros.ros.bags.made_of import RECORD
@@ -226,3 +228,39 @@ def test_command_lines(tmp_path, capsys):
     assert options == Options(1, Splitting(60.0, True), None)
     _, options = parse_arguments(["a", "--out", "x", "--ray", "10.0.0.2:6379"])
     assert (options.ray.address, options.ray.cpus, options.ray.gpus) == ("10.0.0.2:6379", 1, None)
+
+
+def cloud(header, points):
+    fields = [
+        PointField(name=axis, offset=4 * i, datatype=PointField.FLOAT32, count=1)
+        for i, axis in enumerate("xyz")
+    ]
+    kind = np.dtype([(axis, np.float32) for axis in "xyz"])
+    return point_cloud2.create_cloud(header, fields, points.astype(np.float32).view(kind).ravel())
+
+
+def test_a_rig_with_a_camera_that_ends_and_anchors(room, tmp_path):
+    """What waits for other cameras at a boundary, and points from outside."""
+    drive = stretch(room, tmp_path / "drive", TIMES)
+    with BagReader(drive) as bag, BagWriter(tmp_path / "rig") as out:
+        for topic, time_ns, msg in bag.messages(*(c.topic for c in bag.connections)):
+            if not topic.startswith("/camera/"):
+                out.write(topic, time_ns, msg)
+                if topic == "/tf_static":
+                    msg.transforms[0].child_frame_id = "left_optical_frame"
+                    out.write(topic, time_ns, msg)
+                continue
+            out.write(topic.replace("/camera/", "/front/"), time_ns, msg)
+            msg.header.frame_id = "left_optical_frame"
+            msg.header.stamp.nanosec += 10_000_000
+            if time_ns < START_NS + 4 * 10**9:
+                out.write(topic.replace("/camera/", "/left/"), time_ns + 10_000_000, msg)
+            if topic.endswith("image_raw"):
+                points = np.random.default_rng(time_ns).normal((0, 0, 3), 0.3, (50, 3))
+                out.write("/anchor/points", time_ns + 10_000_000, cloud(msg.header, points))
+    rig = {"input.cameras": ["front", "left"], "input.sync_tolerance": 0.02}
+    jobs = [BagJob(tmp_path / "rig", tmp_path / out, PARAMETERS | rig) for out in ("one", "two")]
+    (one,), (other, _) = process_all(jobs[:1]), in_pieces(jobs[1])
+    assert one.failure == other.failure == "" and one.counts == other.counts
+    assert one.counts.received > FRAMES and one.warnings == other.warnings[:-1]
+    assert files(jobs[0].result) == files(jobs[1].result)

@@ -342,7 +342,8 @@ def is_running(pid: int) -> bool:
 
 def test_the_processes_of_bags_end_with_a_command_that_is_killed(room, tmp_path):
     bags = [str(shutil.copytree(room, tmp_path / name)) for name in ("a", "b")]
-    run = Process("da3_ros.commands.process", *bags, "--out", str(tmp_path / "out"), "--jobs", "2")
+    how = ("--out", str(tmp_path / "out"), "--model", "da3-demo", "--jobs", "2")
+    run = Process("da3_ros.commands.process", *bags, *how)
     deadline = time.monotonic() + 100
     while not (workers := set().union(*map(children, children(run.pid)))):
         assert time.monotonic() < deadline, run.lines

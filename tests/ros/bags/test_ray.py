@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -31,15 +32,24 @@ SPLIT = Splitting(6.0, exactly=True)
 DEADLINE = 200.0
 
 
+class Cluster(NamedTuple):
+    address: str
+    pid: int
+
+    def workers(self):
+        """Processes of it that work on a task of ours now."""
+        return [pid for pid in descendants(self.pid) if b"ray::_work" in command_line(pid)]
+
+
 @pytest.fixture(scope="module")
 def cluster():
-    """Its address; with it ends whatever it has started."""
+    """With it ends whatever it has started."""
     script = Path(__file__).with_name("ray_cluster.py")
     process = subprocess.Popen(
         [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     lines = (line.split() for line in process.stdout)
-    yield next(words[1] for words in lines if words[:1] == ["address"])
+    yield Cluster(next(w[1] for w in lines if w[:1] == ["address"]), process.pid)
     family = descendants(process.pid)
     process.stdin.close()
     assert process.wait(60) == 0
@@ -68,7 +78,10 @@ def without_ray(bags, tmp_path_factory):
 
 
 def descendants(pid):
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
     return [int(c) for c in children] + [d for c in children for d in descendants(int(c))]
 
 
@@ -79,25 +92,19 @@ def is_zombie(pid):
         return True
 
 
-def workers():
-    """Processes of Ray that work on a task of ours now."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes().startswith(b"ray::_work"):
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
+def command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
-def kill_one(killed):
+def kill_one(cluster, killed):
     deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline and not killed:
-        for pid in workers():
+        for pid in cluster.workers()[:1]:
             os.kill(pid, signal.SIGKILL)
             killed.append(pid)
-            break
         time.sleep(0.05)
 
 
@@ -106,10 +113,10 @@ def test_the_same_as_without_whatever_happens_to_a_worker(
 ):
     """One bag is none, one is long and in pieces, and one worker is killed while it works."""
     killed = []
-    killer = threading.Thread(target=kill_one, args=(killed,))
+    killer = threading.Thread(target=kill_one, args=(cluster, killed))
     killer.start()
     jobs = [BagJob(bag, tmp_path, PARAMETERS) for bag in bags]
-    reports = process_all(jobs, Options(1, SPLIT, RayOptions(cluster)))
+    reports = process_all(jobs, Options(1, SPLIT, RayOptions(cluster.address)))
     killer.join()
     assert len(killed) == 1
     for report, other in zip(reports, without_ray, strict=True):
@@ -134,7 +141,7 @@ def test_a_run_that_was_stopped_leaves_nothing_running_and_goes_on(
     out, params = tmp_path / "out", tmp_path / "params.yaml"
     params.write_text(yaml.safe_dump({"da3": {"ros__parameters": PARAMETERS}}))
     arguments = ("--out", str(out), "--params", str(params), "--split", "6", "--deterministic")
-    run = Process("da3_ros.commands.process", str(bags[2]), *arguments, "--ray", cluster)
+    run = Process("da3_ros.commands.process", str(bags[2]), *arguments, "--ray", cluster.address)
     deadline = time.monotonic() + DEADLINE
     while not list(out.glob(".pieces-*/[0-9]*/piece.json")):
         assert time.monotonic() < deadline, "\n".join(run.lines)
@@ -143,21 +150,21 @@ def test_a_run_that_was_stopped_leaves_nothing_running_and_goes_on(
     assert run.wait(60) == 130
     assert run.matching("^stopped: bags that were not finished left nothing behind")
     deadline = time.monotonic() + 30
-    while workers():
+    while cluster.workers():
         assert time.monotonic() < deadline, "tasks go on after the command was stopped"
         time.sleep(0.1)
     assert not list(out.glob(".pieces-*/.partial-*/*"))
     job = BagJob(bags[2], out, PARAMETERS)
     fleet = Fleet([job], SPLIT)
     assert fleet.tasks[0].parts or len(fleet.tasks) < 2
-    (report,) = fleet.work(RayPool(RayOptions(cluster)), lambda images: None)
+    (report,) = fleet.work(RayPool(RayOptions(cluster.address)), lambda images: None)
     assert report.failure == "" and files(job.result) == files(without_ray[2].job.result)
 
 
 def test_a_task_for_which_no_node_is_large_enough(cluster, bags, tmp_path):
     job = BagJob(bags[0], tmp_path, PARAMETERS)
     with pytest.raises(ConfigError, match="a task wants 64 CPUs and 0 GPUs, and no node"):
-        process_all([job], Options(ray=RayOptions(cluster, 64)))
+        process_all([job], Options(ray=RayOptions(cluster.address, 64)))
 
 
 def test_a_cluster_that_is_not_there(bags, tmp_path):

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import rclpy
 import trimesh
+from geometry_msgs.msg import Point, PoseStamped
 from rclpy.context import Context
 from sensor_msgs.msg import CameraInfo, CompressedImage
+from visualization_msgs.msg import Marker
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.scene.mesh import Mesh
@@ -18,8 +20,6 @@ from da3_ros.ros.view import page as page_module
 from da3_ros.ros.view.live import LiveView, marker_mesh
 from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.view_frame import ViewFrame
-
-from geometry_msgs.msg import PoseStamped  # isort: skip
 
 CAMERA = CameraModel(64, 48, np.array([[60.0, 0, 31.5], [0, 60.0, 23.5], [0, 0, 1]]))
 DEPTH = np.linspace(1, 4, 64 * 48, dtype=np.float32).reshape(48, 64)
@@ -82,6 +82,14 @@ def test_the_mesh_of_the_marker_is_the_mesh(origin):
     np.testing.assert_allclose(
         got.visual.vertex_colors[:, :3], colors[mesh.faces.ravel()], atol=1.01
     )
+
+
+@pytest.mark.parametrize("kind, points", [(Marker.CUBE, 3), (Marker.TRIANGLE_LIST, 4)])
+def test_markers_of_others_are_no_mesh(kind, points):
+    marker = Marker(type=kind, points=[Point()] * points)
+    marker.pose.orientation.w = 1.0
+    with pytest.raises(ValueError, match="is no mesh"):
+        marker_mesh(marker)
 
 
 def test_the_page_holds_no_more_after_many_frames_than_after_a_few(monkeypatch):
