@@ -54,11 +54,12 @@ def _train(folder: Path, minutes: float, job: Job) -> bool:
 
 def words(folder: Path, minutes: float, device: str, tiny: bool) -> list[str]:
     """What the training is told."""
-    size = ("--start", "da3-demo")
+    size = ("--scale", "1.5")
     if tiny:
-        size += ("--views-per-step", "4", "--scale", "0.5", "--motion-steps", "2")
+        size = ("--scale", "0.5", "--views-per-step", "4", "--motion-steps", "2")
         size += ("--held-out", "2", "--threads", "1")
-    return [str(folder), "--minutes", str(minutes), "--device", device, *size]
+    how = ("--start", "da3-demo", *size)
+    return [str(folder), "--minutes", str(minutes), "--device", device, *how]
 
 
 def bring_home(folder: Path, out: Path) -> str:

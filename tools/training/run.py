@@ -44,6 +44,7 @@ class Run:
     """One training run: the network, its average, the optimisers and where they stand."""
 
     def __init__(self, args):
+        self._looked_at = time.monotonic()
         self.args = args
         args.run.mkdir(parents=True, exist_ok=True)
         if args.device == "cpu":
@@ -71,7 +72,6 @@ class Run:
             self.held_out = held_out_windows(args.run, args.scale, device, args.held_out)
         if args.compile:
             compile_parts(self.network)
-        self._looked_at = time.monotonic()
 
     def _seed(self, seed: int):
         """What kind of batch comes is drawn alike by all ranks, its windows by each for itself."""

@@ -44,10 +44,11 @@ def main(arguments: Sequence[str] | None = None):
     while run.steps == run.began or run.schedule.has_time:
         run.step()
         run.checkpoint()
-    run.evaluate_and_save()
+    if run.schedule.evaluated < run.schedule.spent:
+        run.evaluate_and_save()
 
 
-def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+def _arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="folder of this run")
     parser.add_argument("--minutes", type=float, help="all that takes time, in all resumes")
