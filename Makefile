@@ -29,9 +29,9 @@ help:  ## what there is
 demo: $(VENV)/built $(if $(VIEW),$(VENV)/view)  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours, MODEL=name and RES=px another network, VIEW=1 shows it in the browser, ROS=kilted takes that distribution
 	$(BIN)/da3_demo $(BAG) $(if $(MODEL),--model $(MODEL)) $(if $(RES),--process-res $(RES)) $(if $(VIEW),--view) $(ARGS)
 
-test: $(VENV)/built $(VENV)/test-tools  ## all tests, those of the graph one after the other; ARGS="-k window" goes to pytest
+test: $(VENV)/built $(VENV)/test-tools  ## all tests, those that start nodes by themselves; ARGS="-k window" goes to pytest
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not graph" $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -m graph $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m graph $(ARGS) || [ $$? -eq 5 ]
 
 test-oldest: .venv/oldest/ready  ## tests of all but ROS on Python 3.10 with the oldest versions that pyproject.toml allows
 	.venv/oldest/bin/python -m pytest tests/core tests/net/test_stages.py $(ARGS)
