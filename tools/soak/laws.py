@@ -17,8 +17,8 @@ from tools.soak.samples import Sample, growth_per_hour, shared_files
 WARM_UP = 0.2
 """Share of the run after which memory has to be flat."""
 MOST_GROWTH = 12.0
-"""MB per hour; judged on runs of ten minutes and more, the allocator's noise is larger before."""
-SHORTEST_JUDGED = 600.0
+"""MB per hour; judged on runs of nine minutes and more, the allocator's noise is larger before."""
+SHORTEST_JUDGED = 530.0
 LONGEST_END = 2.0
 OWN_SEGMENT = r"/dev/shm/fastdds_[0-9a-f]{16}\b"
 
