@@ -72,8 +72,8 @@ class PointCloudWriter:
         # BGRA bytes are a little-endian 0xAARRGGBB; some consumers want no alpha.
         bgra = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGRA)
         np.bitwise_and(bgra.view("<u4")[..., 0], 0x00FFFFFF, out=points["rgb"])
-        thin_conf = None if conf is None else conf[:: self.step, :: self.step]
-        points["confidence"] = 0 if conf is None else bounded_confidence(thin_conf)
+        thinned = slice(None, None, self.step)
+        points["confidence"] = 0 if conf is None else bounded_confidence(conf[thinned, thinned])
         return points
 
     def _buffer(self, shape: tuple[int, int]) -> np.ndarray:

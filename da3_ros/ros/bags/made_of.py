@@ -16,6 +16,7 @@ import da3_ros
 from da3_ros.core.config import from_dict
 from da3_ros.core.frame_counts import Counts
 from da3_ros.net.checkpoint import weights_file
+from da3_ros.net.engine.manifest import file_hash
 from da3_ros.net.model_folder import CheckpointError, find_local_folder
 from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.bags.bag_files import METADATA, find_files
@@ -138,8 +139,4 @@ def _sha256(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _sha256_of(path: Path, size: int, mtime_ns: int) -> str:
-    sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            sha.update(block)
-    return sha.hexdigest()
+    return file_hash(path)

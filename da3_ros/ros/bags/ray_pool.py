@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 
 from da3_ros.core.config import ConfigError
+from da3_ros.net.plain_text import first_line
 from da3_ros.ros.bags.bag_job import Report
 from da3_ros.ros.bags.pools import POLL
 from da3_ros.ros.bags.tasks import Task, try_task
@@ -80,7 +81,7 @@ class RayPool:
         try:
             return self._ray.get(ref)
         except self._ray.exceptions.RayError as error:
-            return Report(task.job, failure=f"{type(error).__name__}: {_first_line(error)}")
+            return Report(task.job, failure=f"{type(error).__name__}: {first_line(error)}")
 
     def _check(self, cpus: int, gpus: float) -> None:
         """A task that fits on no node would wait for ever."""
@@ -148,10 +149,6 @@ def _work(task: Task, cpus: int, count) -> Report:
             count.note.remote(task.number, images)
 
     return try_task(task, progress)
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _last_line(error: Exception) -> str:

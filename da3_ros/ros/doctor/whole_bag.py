@@ -44,7 +44,8 @@ def check_frames(path: str | Path, choice: Choice, config: Config) -> Finding:
 def _count_lost(bag: BagReader, topics: BagTopics, poses: BagPoses) -> tuple[Counter[str], int]:
     """Images that are lost, by reason, and the number of all."""
     no_pose: dict[int, str] = {}
-    images, infos, clock, count = set(), set(), StreamClock(), 0
+    images, infos, count, apart = set(), set(), 0, 0
+    clock = StreamClock(poses.known_until_ns, poses.known_until_ns)
     connections = [c for c in bag.connections if c.topic in (topics.image, topics.camera_info)]
     for connection, time_ns, raw in bag.raw_messages(connections):
         stamp_ns, frame_id = read_header(raw)
@@ -52,16 +53,21 @@ def _count_lost(bag: BagReader, topics: BagTopics, poses: BagPoses) -> tuple[Cou
             infos.add(stamp_ns)
             continue
         count += 1
-        images.add(stamp_ns)
         poses.read_until(time_ns)
-        if clock.judge(stamp_ns)[0] is Verdict.JUMP:
+        verdict, _ = clock.judge(stamp_ns)
+        if verdict is Verdict.OTHER_CLOCK:
+            apart += 1
+            continue
+        if verdict is Verdict.JUMP:
             poses.start_over()
         clock.follow(stamp_ns)
+        images.add(stamp_ns)
         try:
             poses.locate(frame_id, stamp_ns)
         except TransformUnavailable as error:
             no_pose[stamp_ns] = f"have no pose ({error})"
     lost = Counter(dict.fromkeys(["have no camera_info of their stamp"], len(images - infos)))
+    lost["have stamps of another clock"] = apart
     causes = [reason for stamp_ns, reason in no_pose.items() if stamp_ns in infos]
     if causes:
         lost[causes[0]] = len(causes)
