@@ -15,6 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from visualization_msgs.msg import Marker
 
 from da3_ros.core.camera_model import CameraError
+from da3_ros.core.config_checks import MOST_CAMERAS
 from da3_ros.core.poses import PoseError
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros.background_node import SpunNode
@@ -30,6 +31,12 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 UNFINISHED = 8
 """Stamps that wait for their other messages."""
+
+MOST_VIEWS = 500
+"""Of a window: each is drawn."""
+
+LONGEST_SHAPE = 50
+"""Times as long as wide: the page shows all pictures in one width. Spinning lidars have 32."""
 
 LOOK_PERIOD = 1.0
 """Seconds between two looks for cameras that have come since."""
@@ -86,9 +93,9 @@ class LiveView(SpunNode):
         """T_world_cam (4, 4) of a new window's views and the index of the reference."""
         with self._lock:
             msg, self._poses = self._poses, None
-        if msg is None:
+        given = (msg.poses or msg.network_poses) if msg else ()
+        if not 0 < len(given) <= MOST_VIEWS:
             return None
-        given = msg.poses or msg.network_poses
         try:
             return [pose_matrix(pose) for pose in given], msg.reference
         except PoseError:
@@ -99,7 +106,8 @@ class LiveView(SpunNode):
         pattern = re.compile(rf"{re.escape(self.name)}/(?:(.+)/)?{DEPTH}")
         for topic, _ in self.node.get_topic_names_and_types():
             match = pattern.fullmatch(topic)
-            if match and (match[1] or "") not in self._cameras:
+            is_new = match and (match[1] or "") not in self._cameras
+            if is_new and len(self._cameras) < MOST_CAMERAS:
                 self._subscribe(match[1] or "")
 
     def _subscribe(self, camera: str) -> None:
@@ -157,6 +165,8 @@ def view_frame(camera: str, stamp_ns: int, parts: dict[str, object]) -> ViewFram
     except (ImageError, CameraError, PoseError):
         return None
     if rgb.shape[:2] != depth.shape or depth.shape != (model.height, model.width):
+        return None
+    if max(depth.shape) > LONGEST_SHAPE * min(depth.shape):
         return None
     return ViewFrame(camera, stamp_ns, rgb, depth, model, T_world_cam)
 
