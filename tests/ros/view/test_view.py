@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plyfile import PlyData, PlyElement
 
+from da3_ros.commands.view import parse_arguments
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros import messages
 from da3_ros.ros.view import growing_map, view_frame
@@ -200,3 +201,12 @@ def test_a_picture_that_is_a_line_is_not_shown():
             INFO: messages.camera_info_message(CameraModel(1, height, K), head),
         }
         assert (frame_of("", 1, parts) is not None) == is_shown
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--port", "70000"), ("--port", "-1"), ("--host", "no.such.host.invalid")]
+)
+def test_an_address_that_cannot_be_served_is_said(arguments, capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments([*arguments])
+    assert f"{arguments[0]} is {arguments[1]}" in capsys.readouterr().err.splitlines()[-1]
