@@ -35,8 +35,8 @@ UNFINISHED = 8
 MOST_VIEWS = 500
 """Of a window: each is drawn."""
 
-LONGEST_SHAPE = 50
-"""Times as long as wide: the page shows all pictures in one width. Spinning lidars have 32."""
+TALLEST = 8
+"""Times as high as wide: the page shows all pictures in one width."""
 
 LOOK_PERIOD = 1.0
 """Seconds between two looks for cameras that have come since."""
@@ -166,7 +166,7 @@ def view_frame(camera: str, stamp_ns: int, parts: dict[str, object]) -> ViewFram
         return None
     if rgb.shape[:2] != depth.shape or depth.shape != (model.height, model.width):
         return None
-    if max(depth.shape) > LONGEST_SHAPE * min(depth.shape):
+    if model.height > TALLEST * model.width:
         return None
     return ViewFrame(camera, stamp_ns, rgb, depth, model, T_world_cam)
 
