@@ -6,10 +6,9 @@ What the stages run has fixed shapes and waits for nothing (tests/net/test_no_wa
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from da3_ros.net.camera import Cameras
-from da3_ros.net.stage_types import NetOutput
+from da3_ros.net.stage_types import NetOutput, map_tensors
 
 MOST_RECORDINGS = 16
 """Each holds memory of the device; sizes beyond them run without one."""
@@ -171,20 +170,6 @@ def cuda_capture(device: torch.device) -> Capture:
         return graph.replay, output
 
     return capture
-
-
-def map_tensors(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same tuples, dictionaries and dataclasses with every tensor changed."""
-    if isinstance(values, Tensor):
-        return change(values)
-    if isinstance(values, tuple):
-        return tuple(map_tensors(v, change) for v in values)
-    if isinstance(values, dict):
-        return {k: map_tensors(v, change) for k, v in values.items()}
-    if is_dataclass(values):
-        fields = {f.name: getattr(values, f.name) for f in dataclasses.fields(values)}
-        return type(values)(**map_tensors(fields, change))
-    return values
 
 
 def tensors(values: Any) -> list[Tensor]:
