@@ -25,6 +25,8 @@ MOST_RECORDINGS = 16
 WARM_UPS = 2
 """Runs before a recording: libraries choose their kernels, tables are made."""
 
+WORDS = {"encode": "encoding of new pictures", "window": "a window and its depth"}
+
 _log = logging.getLogger(__name__)
 
 Capture = Callable[[Callable[[], Any]], tuple[Callable[[], None], Any]]
@@ -104,7 +106,7 @@ class GraphedNetwork(nn.Module):
         if key not in self._recordings:
             if len(self._recordings) == MOST_RECORDINGS:
                 return function(*inputs)
-            _log.info("recording a CUDA graph of %s", key[0])
+            _log.info("recording CUDA graph %d: %s", len(self._recordings) + 1, WORDS[key[0]])
             self._recordings[key] = Recording(function, inputs, self._capture)
         return self._recordings[key].replay(inputs)
 

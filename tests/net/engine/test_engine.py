@@ -1,7 +1,7 @@
 """The graphs of an engine say what the network says, stage by stage; wrong ones are refused.
 
 The nested model, shallow and narrow: its any-view branch and its metric one are all the kinds of
-network there are. True sizes: python -m tools.engines.
+network there are. True sizes: python -m tools.bench.engines.
 """
 
 import json
