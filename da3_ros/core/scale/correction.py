@@ -137,8 +137,18 @@ class Choice:
     error: float
 
 
-def choose(samples: Samples, height: float, kinds: tuple[str, ...]) -> Choice:
-    """The simplest of `kinds` that the points bear out. height: of the picture, in widths."""
+def choose(
+    samples: Samples, height: float, kinds: tuple[str, ...], log_scale: float = 0.0
+) -> Choice:
+    """The simplest of `kinds` that the points bear out. height: of the picture, in widths.
+
+    log_scale: ln of the factor where there are fewer points than a scale of their own needs: that
+    of all views together. It is not applied where `none` is the only kind.
+    """
+    if len(samples) < FEWEST["scale"]:
+        only_measured = kinds == ("none",)
+        kind, correction = ("none", Scale()) if only_measured else ("scale", Scale(log_scale))
+        return Choice(kind, correction, np.nan)
     tried = [kind for kind in kinds if len(samples) >= FEWEST[kind]]
     around = Neighbourhoods(samples) if "field" in tried else None
     missed = {kind: np.abs(_held_out(kind, samples, around)) for kind in tried}
