@@ -15,7 +15,6 @@ FARTHEST = 1e12
 ROTATION_TOLERANCE = 1e-3
 """Largest entry of R R^T - I taken for rounding (TF quaternions are often float32)."""
 
-
 LENGTH_TOLERANCE = 0.01
 """Largest difference of a quaternion's length from 1 taken for rounding, as in ROS."""
 

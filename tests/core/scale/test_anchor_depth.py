@@ -47,7 +47,7 @@ def test_points_may_only_measure():
 
 
 def one_view_without_points():
-    """Two views, a third as deep as they are; the points that only the first one sees; the truth."""
+    """Two views, a third as deep as they are; points that only the first one sees; the truth."""
     true = prediction(2)
     first = world_points(replace(true, sky=np.stack([true.sky[0], np.ones_like(true.sky[1])])))
     away = true.extrinsics.copy()
