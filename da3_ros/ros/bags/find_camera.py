@@ -10,7 +10,7 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.tf_tree import TfTree
-from da3_ros.ros.images import ImageError, NoPictureError, compressed_to_rgb, to_rgb
+from da3_ros.ros.images import ImageError, NoPictureError, decode
 
 USUAL_WORLDS = ("odom", "map", "world")
 FIRST = 3
@@ -145,7 +145,7 @@ def _kind(msg: Image | CompressedImage) -> tuple[int, tuple[int, int]]:
     """Kind and (height, width). Raises `NoPictureError` for what is no camera picture."""
     name = msg.format if _is_compressed(msg) else msg.encoding
     try:
-        rgb = compressed_to_rgb(msg) if _is_compressed(msg) else to_rgb(msg)
+        rgb = decode(msg)
     except NoPictureError:
         raise
     except ImageError:

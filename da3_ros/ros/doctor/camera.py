@@ -14,18 +14,13 @@ from da3_ros.net.model_folder import OFFICIAL_RES, CheckpointError, picture_size
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.doctor.recording import Recording
 from da3_ros.ros.health.clock_watch import FAR_NS
-from da3_ros.ros.images import ImageError, compressed_to_rgb, to_rgb
+from da3_ros.ros.images import ImageError, decode
 from da3_ros.ros.messages import rectifier, stamp_to_ns
 from da3_ros.ros.transport import FAST_DDS_LIMIT, LARGE_IMAGES_ARE_LOST, use_profile
 
 ENOUGH = 0.95
 FEW, MOST = 5, 0.8
 """Camera infos from which on they are compared, and the share of images that is enough."""
-
-
-def decode(msg) -> np.ndarray:
-    """(H, W, 3) uint8 RGB. Raises `ImageError`."""
-    return compressed_to_rgb(msg) if isinstance(msg, CompressedImage) else to_rgb(msg)
 
 
 def check_camera(seen: Recording, config: Config) -> list[Finding]:

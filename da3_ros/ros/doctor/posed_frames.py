@@ -8,8 +8,8 @@ from da3_ros.core import poses
 from da3_ros.core.body_mask import read_mask, usable_pixels
 from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
-from da3_ros.ros.doctor.camera import decode
 from da3_ros.ros.doctor.recording import Event, Recording
+from da3_ros.ros.images import decode
 from da3_ros.ros.messages import rectifier, stamp_to_ns
 
 

@@ -21,7 +21,7 @@ from da3_ros.core.rectify import Rectifier
 from da3_ros.ros.health.clock_watch import far_from_clock
 from da3_ros.ros.health.rates import Rate
 from da3_ros.ros.health.throttled_log import ThrottledLog
-from da3_ros.ros.images import ImageError, compressed_size, compressed_to_rgb, to_rgb
+from da3_ros.ros.images import ImageError, compressed_size, decode
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
 from da3_ros.ros.inputs.bounds import LONGEST_FRAME
 from da3_ros.ros.inputs.pose_source import PoseSource
@@ -205,11 +205,6 @@ class CameraInput:
     def _warn(self, cause: Hashable, sentence: str) -> None:
         sentence = f"camera {self.name}: {sentence}" if self.name else sentence
         self._log.warn((self.name, cause), sentence)
-
-
-def decode(msg: Image | CompressedImage):
-    """(H, W, 3) uint8 RGB of an image message. Raises `ImageError`."""
-    return compressed_to_rgb(msg) if isinstance(msg, CompressedImage) else to_rgb(msg)
 
 
 def _header_fault(msg: Image | CompressedImage) -> str:
