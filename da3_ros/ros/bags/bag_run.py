@@ -229,8 +229,8 @@ class BagRun:
         self.poses.read_until(time_ns)
         take(msg)
 
-    def _start_over(self, what: str, back: float) -> None:
-        self.log.warn(what, f"{what} by {back:.1f} s: starting over")
+    def _start_over(self, what: str, seconds: float) -> None:
+        self.log.warn(what, f"{what} by {seconds:.1f} s: starting over")
         self._cameras.clear(Drop.TIME_JUMP)
         self._anchors.clear()
         self.poses.start_over()

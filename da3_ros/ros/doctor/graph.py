@@ -19,10 +19,13 @@ from da3_ros.ros.bags.bag import BagError, type_name
 from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics, is_static
 from da3_ros.ros.doctor.findings import Finding, error, ok
 from da3_ros.ros.doctor.recording import Event, Recording
+from da3_ros.ros.parameter_file import NODE_NAME
 from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST, use_profile
 
 DISCOVERY = 2.0
-OURS = "/da3/"
+"""Seconds in which publishers and we find each other."""
+OURS = f"/{NODE_NAME}/"
+"""Topics of our own node, which are none of a camera's."""
 BEST_EFFORT = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 

@@ -22,7 +22,7 @@ from da3_ros.net.plain_text import plain
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.images import BRIDGE
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
 from da3_ros.ros.messages import camera_model, stamp_to_ns
 
 MOST_WAITING = 10
@@ -126,7 +126,7 @@ class AnchorInput:
 
     def _locate(self, waiting: _Waiting) -> np.ndarray:
         world = self._live.config.pose.world_frame
-        if waiting.frame_id.lstrip("/") == world.lstrip("/"):
+        if is_same_frame(waiting.frame_id, world):
             return np.eye(4)
         return self._poses.lookup(world, waiting.frame_id, waiting.stamp_ns)
 

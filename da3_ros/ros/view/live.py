@@ -14,7 +14,7 @@ from visualization_msgs.msg import Marker
 
 from da3_ros.core.poses import PoseError
 from da3_ros.msg import CameraPoses, Status
-from da3_ros.ros.background_node import SpunNode
+from da3_ros.ros.background_node import BackgroundNode
 from da3_ros.ros.messages import pose_matrix
 from da3_ros.ros.view.frame_parts import DEPTH, IMAGE, KINDS, FrameParts
 from da3_ros.ros.view.view_frame import ViewFrame
@@ -33,7 +33,7 @@ HEARD_WITHIN = 5.0
 COMPRESSED = {DEPTH: f"{DEPTH}/compressedDepth", IMAGE: f"{IMAGE}/compressed"}
 
 
-class LiveView(SpunNode):
+class LiveView(BackgroundNode):
     """Collects what the node `name` publishes; the `take`s hand over what is new.
 
     name: with its namespace, `/da3`. Cameras of a rig are found as they appear. compressed: take
