@@ -268,6 +268,11 @@ class Config(Block):
         True, "configure and activate by itself; false leaves it to a lifecycle manager"
     )
 
+    @property
+    def takes_anchors(self) -> bool:
+        """Whether points from outside are of any use: they have places in the world only."""
+        return self.pose.source != "none" and self.scale.source in ("auto", "anchors")
+
 
 def parameters() -> Iterator[Parameter]:
     """Every parameter in declaration order, with its dotted name."""

@@ -18,6 +18,9 @@ ROTATION_TOLERANCE = 1e-3
 LENGTH_TOLERANCE = 0.01
 """Largest difference of a quaternion's length from 1 taken for rounding, as in ROS."""
 
+T_BODY_OPTICAL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+"""Optical axes (x right, y down, z forward) in a body of x forward, y left, z up (REP-103)."""
+
 
 class PoseError(ValueError):
     """A matrix or quaternion that is not a rigid transform."""

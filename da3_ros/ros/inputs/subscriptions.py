@@ -105,7 +105,7 @@ class Inputs:
             self._create(Odometry, "odometry", self._on_odometry, qos)
 
     def _subscribe_anchors(self, config: Config) -> None:
-        if config.pose.source == "none" or config.scale.source not in ("auto", "anchors"):
+        if not config.takes_anchors:
             return
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy[config.input.reliability.upper()])
         for kind, topic, take in (

@@ -28,7 +28,7 @@ from da3_ros.ros.bags.bag import BagReader, BagWriter
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.demo.bag import RATE, START_NS, T_BASE_CAMERA
 from da3_ros.ros.doctor import machine, recording
-from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, T_OPENGL_OPTICAL
+from da3_ros.ros.doctor.epipolar import T_OPENGL_OPTICAL
 from da3_ros.ros.doctor.findings import Verdict, format_table, ok, warn
 from da3_ros.ros.doctor.machine import check_device, check_model
 
@@ -101,7 +101,7 @@ def to_one_second(stamp):
     stamp.nanosec -= stamp.nanosec % 200_000_000
 
 
-INVERSE_OPTICAL = poses.inverse(T_BODY_OPTICAL)
+INVERSE_OPTICAL = poses.inverse(poses.T_BODY_OPTICAL)
 
 SPOILT = {
     "no camera info": (leave_out("/camera/camera_info"), {}, "topics", "ERROR", "no sensor_msgs"),
@@ -150,7 +150,7 @@ SPOILT = {
     ),
     "w2c": (invert, {}, "axes", "ERROR", "world-to-camera"),
     "body": (edit_mount(INVERSE_OPTICAL), {}, "axes", "ERROR", "body axes"),
-    "twice": (edit_mount(T_BODY_OPTICAL), {}, "axes", "ERROR", "applied twice"),
+    "twice": (edit_mount(poses.T_BODY_OPTICAL), {}, "axes", "ERROR", "applied twice"),
     "opengl": (edit_mount(T_OPENGL_OPTICAL), {}, "axes", "ERROR", "OpenGL"),
 }
 
