@@ -160,7 +160,7 @@ class BagPoses:
         self._forget(self._now_ns - SAME_CLOCK_NS)
 
     def locate(self, frame_id: str, stamp_ns: int) -> np.ndarray | None:
-        """T_world_cam (4, 4); None with source `none`. Raises `TransformUnavailable`."""
+        """T_world_frame (4, 4); None with source `none`. Raises `TransformUnavailable`."""
         if self._config.source == "none":
             return None
         return self.lookup(self._config.world_frame, frame_id, stamp_ns)

@@ -36,9 +36,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Pose:
-    """T_world_cam (4, 4) of an image, and the seconds it came after the image."""
+    """T_world_frame (4, 4) of an image's frame_id, and the seconds it came after the image."""
 
-    T_world_cam: np.ndarray
+    T_world_frame: np.ndarray
     late: float
 
 

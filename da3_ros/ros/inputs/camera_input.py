@@ -14,13 +14,13 @@ from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
+from da3_ros.core.outlet import Log
 from da3_ros.core.parameter import ConfigError
-from da3_ros.core.poses import PoseError, compose
+from da3_ros.core.poses import PoseError
 from da3_ros.core.preprocess import PreprocessError
 from da3_ros.core.rectify import Rectifier
 from da3_ros.ros.health.clock_watch import far_from_clock
 from da3_ros.ros.health.rates import Rate
-from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.images import ImageError, compressed_size, decode
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
 from da3_ros.ros.inputs.bounds import LONGEST_FRAME
@@ -50,7 +50,7 @@ class CameraInput:
         name: str,
         live: LiveConfig,
         counts: FrameCounts,
-        log: ThrottledLog,
+        log: Log,
         poses: PoseSource,
         take: Callable[[str, Frame], None],
         now_ns: Callable[[], int],
@@ -169,17 +169,8 @@ class CameraInput:
             self._rectifier_of(arrival.info, compressed_size(image))
         rgb = decode(image)
         rectify = self._rectifier_of(arrival.info, rgb.shape[:2])
-        T_world_cam = arrival.T_world_cam
-        if T_world_cam is not None:  # so far of the frame, which the camera may stand beside
-            T_world_cam = T_world_cam @ compose(np.eye(3), rectify.centre)
-        return Frame(
-            image.header.frame_id,
-            arrival.stamp_ns,
-            rectify(rgb),
-            rectify.camera,
-            T_world_cam,
-            self._usable,
-            rectify.centre,
+        return rectify.frame(
+            image.header.frame_id, arrival.stamp_ns, rgb, arrival.T_world_frame, self._usable
         )
 
     def _rectifier_of(self, info: CameraInfo, size: tuple[int, int]) -> Rectifier:
