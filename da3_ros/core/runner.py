@@ -6,10 +6,10 @@ frame. A jump in time replaces the pipeline; the worker may still be busy with t
 what comes out of that is thrown away.
 
     thread      may call
-    callbacks   take, add_anchors, clear, finish, start, stop
+    callbacks   take, add_anchors, clear, forget, finish, start, stop
     worker      (own) _work
-    services    newest, look_again, forget
-    any         failure
+    services    newest, look_again
+    any         failure, newest_published
 """
 
 from __future__ import annotations

@@ -42,15 +42,15 @@ class TfTree:
 
     def connected(self, frame: str) -> set[str]:
         """All frames of the tree that a frame belongs to, itself included."""
-        up: dict[str, set[str]] = {}
+        beside: dict[str, set[str]] = {}
         for child, parents in self.parents.items():
             for parent in parents:
-                up.setdefault(child, set()).add(parent)
-                up.setdefault(parent, set()).add(child)
+                beside.setdefault(child, set()).add(parent)
+                beside.setdefault(parent, set()).add(child)
         found = [frame]
         seen = {frame}
         for current in found:
-            new = up.get(current, set()) - seen
+            new = beside.get(current, set()) - seen
             seen |= new
             found += new
         return seen

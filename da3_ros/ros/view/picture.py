@@ -54,11 +54,17 @@ def picture_html(rgb: np.ndarray, depth: np.ndarray, unit: str = "m") -> str:
 
 def side_by_side(rgb: np.ndarray, depth: np.ndarray, unit: str = "m") -> np.ndarray:
     """(h, 2 `WIDTH` + `LEGEND_WIDTH`, 3) uint8: picture, depth in colors, color bar."""
+    shown = depth_picture(depth, unit)
+    picture = cv2.resize(rgb, (WIDTH, len(shown)), interpolation=cv2.INTER_AREA)
+    return np.hstack([picture, shown])
+
+
+def depth_picture(depth: np.ndarray, unit: str = "m") -> np.ndarray:
+    """(h, `WIDTH` + `LEGEND_WIDTH`, 3) uint8: depth (H, W) in colors, color bar."""
     height = max(1, round(WIDTH * depth.shape[0] / depth.shape[1]))
     near, far = depth_range(depth)
     small = cv2.resize(depth, (WIDTH, height), interpolation=cv2.INTER_NEAREST)
-    halves = cv2.resize(rgb, (WIDTH, height), interpolation=cv2.INTER_AREA)
-    return np.hstack([halves, color_depth(small, near, far), depth_legend(near, far, height, unit)])
+    return np.hstack([color_depth(small, near, far), depth_legend(near, far, height, unit)])
 
 
 def depth_grid(depth: np.ndarray) -> np.ndarray:

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from plyfile import PlyData, PlyElement
 
 from da3_ros.core.camera_model import CameraModel
+from da3_ros.ros import messages
 from da3_ros.ros.view import growing_map, view_frame
 from da3_ros.ros.view.files import ViewFileError, check, is_bag, show_file
+from da3_ros.ros.view.frame_parts import DEPTH, IMAGE, INFO, UNFINISHED, FrameParts
 from da3_ros.ros.view.growing_map import GrowingMap
 from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.picture import FAR, GRID, UNKNOWN, depth_grid, picture_html
@@ -102,6 +104,28 @@ def test_what_cannot_be_shown_is_said(name, tmp_path):
     with pytest.raises(ViewFileError, match=re.escape(name)):
         check(tmp_path / name)
     assert is_bag(tmp_path)
+
+
+def test_every_name_that_a_bag_has_is_taken(tmp_path):
+    for name in ("run.mcap", "run.db3", "run.mcap.zstd", "run.db3.zstd"):
+        (tmp_path / name).touch()
+        check(tmp_path / name)
+        assert is_bag(tmp_path / name)
+
+
+def test_a_frame_comes_out_once_and_what_stays_incomplete_is_not_kept():
+    parts, came = FrameParts(), []
+    for stamp_ns in range(1, 40):
+        head = messages.header("camera", stamp_ns)
+        depth = messages.depth_message(np.ones((240, 320), np.float32), "32FC1", head)
+        came += parts.add("left", DEPTH, depth)
+        if stamp_ns % 2:  # of the others nothing but the depth comes
+            rgb = messages.image_message(np.zeros((240, 320, 3), np.uint8), "rgb8", head)
+            came += parts.add("left", IMAGE, rgb)
+            came += parts.add("left", INFO, messages.camera_info_message(CAMERA, head))
+        assert len(parts._parts) <= UNFINISHED
+    expected = list(range(1, 40 - UNFINISHED, 2))
+    assert [f.stamp_ns for f in came] == expected and came[0].T_world_cam is None
 
 
 GAUSSIAN = ["x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"]
