@@ -7,10 +7,10 @@ looked at, since a copy from the computer is a wait, too.
 
 import functools
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 import torch
+from small_networks import in_stages, shallow
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -60,26 +60,11 @@ def nothing_waited_for():
         yield
 
 
-def shallow(preset):
-    """The preset with every kind of layer, and few of them."""
-    start = None if preset.backbone.alternate_from is None else 2
-    backbone = replace(preset.backbone, depth=6, alternate_from=start, out_layers=(2, 3, 4, 5))
-    branch = preset.metric_branch and shallow(preset.metric_branch)
-    return replace(preset, backbone=backbone, metric_branch=branch, camera_blocks=1)
-
-
 @functools.cache
 def network(name, precision):
     found = random_network(shallow(reduced(name, 64, HEAD)))
     set_precision(found, precision)
     return found.to("meta")
-
-
-def stages(net, images, cameras, views):
-    encoded = [net.encode(images[:, i : i + 1]) for i in range(images.shape[1])]
-    encoded = type(encoded[0]).stack(encoded)
-    features = net.aggregate(encoded, cameras, reference="first", views=views)
-    return net.decode(features)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +81,10 @@ def test_nothing_is_waited_for(name, views, posed, precision):
     cameras = cameras and Cameras(cameras.T_cam_ref.to("meta"), cameras.K.to("meta"))
     images = torch.empty(1, VIEWS, 3, *SIZE, device="meta")
     with torch.inference_mode():
-        stages(net, images, cameras, views)  # tables are made once, and may come from the computer
+        # Tables are made once, and may come from the computer.
+        in_stages(net, images, cameras, views)
     with nothing_waited_for():
-        out = stages(net, images, cameras, views)
+        out = in_stages(net, images, cameras, views)
     assert out.depth.shape == (1, len(views), *SIZE)
 
 
