@@ -78,7 +78,7 @@ class ModelConfig(Block, together=check_model):
     provider: str = parameter(
         "auto",
         "what ONNX Runtime computes with; `auto` takes CUDA where it is there, else the CPU",
-        choices=("auto", "cpu", "cuda", "tensorrt"),
+        choices=("auto", "cpu", "cuda", "tensorrt", "openvino"),
     )
 
 
