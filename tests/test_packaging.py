@@ -14,9 +14,10 @@ import pytest
 import yaml
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.srv import Export, LoadMesh, RenderDepth
+from package_imports import FILES, imports, needs_ros
 from packaging.requirements import Requirement
 from rclpy.serialization import deserialize_message, serialize_message
-from test_layers import FILES, imports, needs_ros
+from stack_config import flatten
 from tf2_msgs.action import LookupTransform
 from tf2_msgs.msg import TF2Error, TFMessage
 
@@ -224,17 +225,9 @@ def test_the_parameter_file_is_the_one_printed_from_the_code():
 
 def test_the_parameter_file_says_the_defaults():
     tree = yaml.safe_load((ROOT / "config" / "da3.yaml").read_text())["/**"]["ros__parameters"]
-    values = dict(flatten(tree))
+    values = flatten(tree)
     assert values == {p.name: json.loads(as_yaml(p.default)) for p in parameters()}
     from_dict(values)
-
-
-def flatten(tree: dict, prefix: str = ""):
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from flatten(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def print_parameters(kind: str) -> str:

@@ -230,8 +230,10 @@ class Runner:
             self._counts.give_up(job.keys, Drop.NO_LISTENERS)
         elif self._worker is None:
             self._publish(job, self._process(job))
-        elif given_way := self._worker.submit(job):
-            self._counts.give_up(given_way.keys, Drop.BUSY)
+        else:
+            job.pipeline.begin(job.window)
+            if given_way := self._worker.submit(job):
+                self._counts.give_up(given_way.keys, Drop.BUSY)
 
     def _is_wanted(self) -> bool:
         is_wanted = self._config.scene.enabled or self._outlet.is_wanted()

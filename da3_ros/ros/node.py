@@ -30,6 +30,7 @@ from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain, plain_
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.clock_watch import ClockWatch
 from da3_ros.ros.health.namesakes import Namesakes
+from da3_ros.ros.health.python_log import say_in_log_of
 from da3_ros.ros.health.throttled_log import LONGEST_DETAILS, ThrottledLog
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
 from da3_ros.ros.lifecycle import answer_impossible_transitions, current_state
@@ -68,6 +69,7 @@ class DepthNode(LifecycleNode):
 
     def __init__(self, stopper: Stopper):
         super().__init__(NODE_NAME, automatically_declare_parameters_from_overrides=True)
+        say_in_log_of(self.get_logger())
         answer_impossible_transitions(self)
         foreign = foreign_parameters(self.get_parameters_by_prefix(""), sys.argv)
         config = declare_parameters(self)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_layers import PACKAGE, imports
+from package_imports import PACKAGE, imports
 
 NUMPY_1 = b"\x7fELF numpy.core._multiarray_umath"
 NUMPY_2 = b"\x7fELF numpy._core._multiarray_umath numpy.core._multiarray_umath"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, Image
-from test_pose_source import MS, SECOND, move, source_with_mount
+from transforms import MS, SECOND, move, source_with_mount
 
 from da3_ros.core.config import PoseConfig
 from da3_ros.core.frame_counts import Drop
