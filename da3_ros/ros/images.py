@@ -32,7 +32,7 @@ class ImageError(ValueError):
 
 
 class NoPictureError(ImageError):
-    """What the message says that it holds, depth for example, is no camera picture."""
+    """The message itself says that it holds no camera picture, but depth, for example."""
 
 
 MOSAICS = ("bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")

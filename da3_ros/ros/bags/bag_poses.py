@@ -1,9 +1,8 @@
 """Poses of a bag, known before the images that need them.
 
-Not the node's buffer, in which one stamp decides for others: it forgets what is ten seconds
-older than the newest, so that a stamp in the far future, a pause or a step of the clock makes
-it blind. A bag knows what comes later: each image takes, of every frame, the two transforms
-around its stamp.
+The node's buffer would not do: it forgets what is ten seconds older than the newest stamp, so
+that one stamp in the far future, a pause or a step of the clock empties it. A bag knows what
+comes later: each image takes, of every frame, the two transforms around its stamp.
 """
 
 from __future__ import annotations
@@ -103,8 +102,8 @@ class BagPoses:
 
     topics: of transforms, those of static ones included. odometry: topic, or the only one there.
     ahead_ns: how late after its image, in recording time, a transform may have come. start_ns: of
-    images that will be asked for; None: of the whole bag. refused: sentences on transforms that
-    are none. missed: images without a pose, by cause.
+    the first image that will be asked for; None: the bag's first. refused: sentences on transforms
+    that are none. missed: images without a pose, by cause.
 
     Raises `BagError` when the parameters want odometry and the bag has none, or several.
     """

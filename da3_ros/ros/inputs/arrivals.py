@@ -54,7 +54,7 @@ class ArrivalQueue:
     """At most `queue_size` images that wait for their info, and as many that wait for their
     pose; of the latter, the first one without a pose holds the rest. pose_timeout: s.
 
-    info_topic: where the infos come from, to be named.
+    info_topic: name of their topic, for sentences.
     """
 
     def __init__(self, poses: PoseSource, queue_size: int, pose_timeout: float):

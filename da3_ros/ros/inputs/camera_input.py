@@ -35,7 +35,7 @@ FAULTS = (
     (PoseError, Drop.NO_POSE, "no pose: "),
     (ConfigError, Drop.BAD_IMAGE, ""),
 )
-"""What can be wrong with messages: the error, its name in the counts, words before its own."""
+"""What can be wrong with messages: the error, the reason it counts under, words put before it."""
 
 
 class CameraInput:

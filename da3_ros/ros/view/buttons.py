@@ -91,7 +91,7 @@ class Buttons:
         request.camera_pose = PoseStamped(header=head, pose=pose_message(T_world_cam))
         request.camera_info = camera_info_message(camera, head)
         answer = self._call(RenderDepth, "render_depth", request)
-        picture = depth_picture(depth_metres(answer.depth))
+        picture = depth_picture(depth_metres(answer.depth), "m")
         if self._rendered is None:
             self._rendered = self._page.server.gui.add_image(picture, label="rendered depth")
         else:

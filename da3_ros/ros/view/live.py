@@ -16,7 +16,7 @@ from da3_ros.core.poses import PoseError
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros.background_node import BackgroundNode
 from da3_ros.ros.messages import pose_matrix
-from da3_ros.ros.view.frame_parts import DEPTH, IMAGE, KINDS, FrameParts
+from da3_ros.ros.view.frame_parts import DEPTH, IMAGE, KINDS, FrameParts, unit_of
 from da3_ros.ros.view.view_frame import ViewFrame
 
 NEWEST = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -109,8 +109,10 @@ class LiveView(BackgroundNode):
 
     def _on_status(self, msg: Status) -> None:
         self._status, self._heard_at = msg, time.monotonic()
+        self._parts.unit = unit_of(msg.scale)
 
     def _on_poses(self, msg: CameraPoses) -> None:
+        self._parts.unit = unit_of(msg.scale)
         with self._lock:
             self._poses = msg
 
