@@ -11,13 +11,12 @@ import pytest
 import rclpy
 from da3_ros.msg import Status
 from diagnostic_msgs.msg import DiagnosticArray
-from graph import START, Process, a_node, a_robot, start_node
+from graph import START, Process, a_node, a_robot, node_starter
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
 from rclpy.parameter import Parameter, parameter_value_to_python
 from sensor_msgs.msg import Image
-from test_lifecycle import set_parameter
 
 from da3_ros.commands.node import HELP
 from da3_ros.ros.health.clock_watch import ClockWatch
@@ -37,17 +36,7 @@ robot = pytest.fixture(a_robot)
 bare_node = pytest.fixture(a_node)
 
 
-@pytest.fixture
-def start(tmp_path):
-    processes = []
-
-    def start(*ros_args, **parameters):
-        processes.append(start_node(tmp_path, *ros_args, **parameters))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
+start = pytest.fixture(node_starter)
 
 
 def test_help_waits_for_nothing():
@@ -120,10 +109,10 @@ def test_what_would_fail_later_fails_before_the_hub(robot, start):
         ("window.size", 1, "window.size is 1, and metres of da3-small come from several views"),
     ):
         before = get_parameter(robot, name)
-        assert set_parameter(robot, name, value).successful
+        assert robot.set_parameters({name: value}).successful
         assert not robot.change_state(Transition.TRANSITION_CONFIGURE)
         node.wait_for(re.escape(sentence), 10)
-        assert set_parameter(robot, name, before).successful
+        assert robot.set_parameters({name: before}).successful
     assert not node.matching("Hugging Face")
 
 
@@ -132,7 +121,7 @@ def test_a_folder_that_is_none_fails_before_the_hub(robot, start):
     node = start(
         autostart=False, model__name="depth-anything/DA3-SMALL", export__directory="/dev/null/x"
     )
-    assert not set_parameter(robot, "export.directory", "/dev/null/y").successful
+    assert not robot.set_parameters({"export.directory": "/dev/null/y"}).successful
     assert not robot.change_state(Transition.TRANSITION_CONFIGURE)
     node.wait_for("but '/dev/null' is a file, not a folder", 10)
     assert not node.matching("Hugging Face")
