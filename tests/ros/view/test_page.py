@@ -52,7 +52,7 @@ def address():
     page.wait_for("open http")
     yield re.search(r"http://\S+", page.matching("open http")[-1])[0]
     try:
-        assert page.stop()[0] == 0
+        assert page.stop() == 0
     finally:
         page.kill()
 
