@@ -15,6 +15,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from da3_ros.core.device_resize import prepare_on_device
+from da3_ros.core.preprocess import METHODS, plan_resize
 from da3_ros.net.checkpoint import random_network
 from da3_ros.net.network import Cameras
 from da3_ros.net.precision import set_precision
@@ -91,6 +93,15 @@ def test_nor_for_the_choice_of_a_reference(strategy):
     images = torch.empty(1, VIEWS, 3, *SIZE, device="meta")
     with nothing_waited_for():
         network("da3-small", "fp32")(images, reference=strategy)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nor_for_the_making_of_pictures(method):
+    plan = plan_resize(90, 120, 63, method)
+    image = torch.empty(90, 120, 3, dtype=torch.uint8, device="meta")
+    prepare_on_device(image, plan, plan.size)  # tables are made once
+    with nothing_waited_for():
+        assert prepare_on_device(image, plan, plan.size).shape == (3, *plan.size)
 
 
 def test_what_waits_is_found():

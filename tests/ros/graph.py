@@ -29,7 +29,7 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.child_process import child_command
 from da3_ros.ros import messages
-from da3_ros.ros.background_node import SpunNode
+from da3_ros.ros.background_node import BackgroundNode
 from da3_ros.ros.messages import stamp_to_ns
 
 CAMERA = CameraModel(56, 42, np.array([[40.0, 0, 27.5], [0, 40.0, 20.5], [0, 0, 1]]))
@@ -164,7 +164,7 @@ def pose_message(stamp_ns: int, x: float) -> TFMessage:
     return TFMessage(transforms=[messages.transform_message(T, head, "base_link")])
 
 
-class Robot(SpunNode):
+class Robot(BackgroundNode):
     """Publishes images, camera infos and TF as a robot would; keeps what the node publishes."""
 
     def __init__(self):

@@ -8,7 +8,7 @@ import rclpy.context
 from stack_config import CONFIG, STACKS
 
 from da3_ros.core.config import ConfigError
-from da3_ros.ros.parameter_file import OF_ROS, read_parameter_file
+from da3_ros.ros.parameter_file import OF_ROS, read_block, read_parameter_file
 
 ONE = "ros__parameters: {window: {size: 1}}"
 TWO = "ros__parameters: {window: {size: 2}}"
@@ -115,6 +115,20 @@ def test_an_unfinished_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
     with pytest.raises(ConfigError, match="cannot read the parameter file"):
         read_parameter_file(tmp_path / "pipe.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"robot: {{octomap: {{{ONE}}}, da3: {{{TWO}}}}}",
+        f"/robot/octomap: {{{ONE}}}",
+        f"/**: {{{TWO}}}\noctomap: {{{ONE}}}",
+    ],
+)
+def test_a_block_of_another_node_in_any_namespace(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    assert read_block(path, "octomap") == {"window.size": 1}
 
 
 def test_blocks_of_all_nodes_and_of_ours(tmp_path):

@@ -158,6 +158,7 @@ def test_a_signal_before_there_is_a_node_ends_it_in_order():
 def test_a_model_takes_its_own_size(robot, start):
     node = start(model__process_res=0)
     depths = robot.listen(Image, "/da3/depth/image")
+    node.wait_for("warming up with a window of 2 views, 168 px")  # said by the core
     node.wait_for("model da3-demo is ready on cpu, 168 px")
     robot.wait_for_node()
     robot.wait_until(lambda: robot.send() and depths, what="depth")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from da3_ros.msg import Status
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
-from da3_ros.ros.background_node import SpunNode
+from da3_ros.ros.background_node import BackgroundNode
 from da3_ros.ros.messages import stamp_to_ns
 
 QUEUE = 100
@@ -16,7 +16,7 @@ LEAP_NS = 60_000_000_000
 """Two published stamps further apart than this have a jump forward between them."""
 
 
-class SoakListener(SpunNode):
+class SoakListener(BackgroundNode):
     """Subscribes to the node `da3` and to its input.
 
     latencies: seconds from an image, heard, to its depth, heard. jumps: (back, forward) seen

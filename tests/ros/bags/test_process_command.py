@@ -120,7 +120,7 @@ def test_a_large_result_is_announced(room, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(process, "LARGE", 10_000_000)
     monkeypatch.setattr(tasks, "process_bag", lambda job, progress: Report(job))
     process_all([BagJob(room, tmp_path / "out", SMALL)])
-    assert "room: up to 0.0 GB of 6 images will be written to" in capsys.readouterr().out
+    assert "room: up to 0.0 GB for 6 images will be written to" in capsys.readouterr().out
 
 
 def test_a_robot_with_a_name_and_a_bag_without_poses(room, tmp_path):

@@ -6,6 +6,7 @@ import av
 import cv2
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from graph import Process
 from PIL import Image as Pillow
 from plyfile import PlyData
@@ -14,7 +15,7 @@ from processes import children, command_line, is_running, wait_until
 from da3_ros.core.export.colormap import LEGEND_WIDTH, UNKNOWN
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.demo.film import write_animation, write_film
-from da3_ros.ros.demo.listener import Shot
+from da3_ros.ros.demo.listener import Listener, Shot
 from da3_ros.ros.demo.pictures import MAP_SIZE, draw_depth, draw_from_above
 
 FAST = ("--model", "da3-demo", "--process-res", "56")
@@ -50,6 +51,18 @@ def check_results(code, demo, out, size):
         assert sum(1 for _ in video.decode(video=0)) == published
     assert len(PlyData.read(out / "map.ply")["vertex"]) > 1000
     assert cv2.imread(str(out / "map_from_above.png")).std() > 5
+
+
+def test_diagnostics_of_others_are_passed_by():
+    listener = Listener()
+    try:
+        other = DiagnosticStatus(name="motor", values=[KeyValue(key="delay [ms]", value="late")])
+        ours = DiagnosticStatus(name="da3: depth", values=[KeyValue(key="encode [ms]", value="3")])
+        for entries in ([], [other], [other, ours]):
+            listener._on_diagnostics(DiagnosticArray(status=entries))
+        assert listener.stages == {"encode": [3.0]}
+    finally:
+        listener.close()
 
 
 def test_the_kitchen(shared_data, tmp_path):

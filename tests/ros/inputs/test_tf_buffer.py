@@ -13,6 +13,7 @@ from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
     TransformBuffer,
     TransformUnavailable,
+    is_same_frame,
 )
 
 
@@ -253,3 +254,8 @@ def test_slerp_agrees_with_the_pose_library(quats, fraction):
     stamp = 10 * SECOND + round(fraction * SECOND)
     expected = poses.interpolate(*ends, (stamp - 10 * SECOND) / SECOND)
     np.testing.assert_allclose(ours.lookup("odom", "base", stamp), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("a, b, same", [("/odom", "odom", True), ("odom", "map", False)])
+def test_a_leading_slash_makes_no_other_frame(a, b, same):
+    assert is_same_frame(a, b) is is_same_frame(b, a) is same
