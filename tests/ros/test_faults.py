@@ -143,7 +143,7 @@ class SmallDisk:
 
     def __init__(self, node, folder):
         command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-        if subprocess.run(command, capture_output=True).returncode:
+        if subprocess.run(command, capture_output=True, timeout=600).returncode:
             pytest.skip("only root may mount a small disk; the limit of file sizes is tested")
         self._folder = folder
 
@@ -154,7 +154,7 @@ class SmallDisk:
         (self._folder / ".filler").unlink()
 
     def close(self):
-        subprocess.run(["umount", "--lazy", str(self._folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(self._folder)], check=True, timeout=600)
 
 
 class SmallFiles:

@@ -46,7 +46,7 @@ def test_help_waits_for_nothing():
         "try:\n    node.main()\n"
         "except SystemExit as end:\n    assert not end.code and 'torch' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and HELP in done.stdout, done.stderr
 
 

@@ -94,7 +94,7 @@ def test_the_same_as_without_whatever_happens_to_a_worker(
     killer.start()
     jobs = [BagJob(bag, tmp_path, PARAMETERS) for bag in bags]
     reports = process_all(jobs, Options(1, SPLIT, RayOptions(cluster.address)))
-    killer.join()
+    killer.join(timeout=60)
     assert len(killed) == 1
     for report, other in zip(reports, without_ray, strict=True):
         assert (report.counts, report.failure) == (other.counts, other.failure)

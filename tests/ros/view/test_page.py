@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import trimesh
-from graph import Process, Robot, a_node, start_node
+from graph import Process, a_node, a_robot, start_node
 from playwright import sync_api as api
 from std_srvs.srv import Trigger
 
@@ -26,13 +26,7 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def robot():
-    robot = Robot()
-    yield robot
-    robot.close()
-
-
+robot = pytest.fixture(a_robot)
 silent = pytest.fixture(a_node)  # nobody spins it
 
 
