@@ -364,6 +364,11 @@ def test_the_table_keeps_its_columns():
 robot = pytest.fixture(a_robot)
 
 
+def test_the_table_shows_names_of_strangers_as_text():
+    table = format_table([warn("topics", "there is /a\x1b[2J\n\u202eb", "choose \x1b")])
+    assert r"/a\x1b[2J\n\u202eb" in table and r"choose \x1b" in table
+
+
 def drive(robot, stop):
     while not stop.is_set():
         stamp = time.time_ns()
