@@ -1,16 +1,12 @@
 """The shape of the code: arrows point one way and in no circle, files and functions stay short."""
 
-import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from package_imports import FILES, PACKAGE, imports, needs_ros
 
 from tools.house import LONGEST_FUNCTION, MOST_ARGUMENTS, arrows, circles, functions
-
-PACKAGE = Path(__file__).parents[1] / "da3_ros"
-FILES = sorted(PACKAGE.rglob("*.py"))
 
 ARROWS = ("commands", "ros", "api", "synthetic", "core", "net")
 """Each may import itself and what stands behind it; api and synthetic do not know each other."""
@@ -22,50 +18,11 @@ LONGEST_FILE = 300
 PUBLIC_SIGNATURES = {("api.py", "inference")}
 """Functions whose arguments somebody else has laid down."""
 
-# What only a ROS installation, or its wheels, can provide.
-ROS_MODULES = {
-    "ament_index_python",
-    "cv_bridge",
-    "launch",
-    "launch_ros",
-    "message_filters",
-    "rclpy",
-    "rosidl_runtime_py",
-    "sensor_msgs_py",
-    "tf2_geometry_msgs",
-    "tf2_py",
-    "tf2_ros",
-    "tf_transformations",
-}
-OUR_INTERFACES = ("da3_ros.action", "da3_ros.msg", "da3_ros.srv")
-
-
-def imports(file: Path) -> Iterator[str]:
-    """Absolute names of all that a file imports, inside functions too."""
-    package = file.relative_to(PACKAGE.parent).parent.parts
-    for node in ast.walk(ast.parse(file.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else ()
-            origin = ".".join((*above, *filter(None, [node.module])))
-            yield origin
-            yield from (f"{origin}.{alias.name}" for alias in node.names)
-
 
 def layer(module: str) -> str | None:
     """`net` for `da3_ros.net.backbone`; None outside the layers."""
     parts = module.split(".")
     return parts[1] if parts[0] == "da3_ros" and len(parts) > 1 and parts[1] in MAY_IMPORT else None
-
-
-def needs_ros(module: str) -> bool:
-    top = module.split(".")[0]
-    return (
-        top in ROS_MODULES
-        or top.endswith(("_msgs", "_srvs", "_interfaces"))
-        or module in OUR_INTERFACES
-    )
 
 
 def name(file: Path) -> str:
@@ -125,7 +82,7 @@ def test_the_guide_names_rooms_that_are_there():
     assert [n for n in named if not any((place / n).exists() for place in places)] == []
 
 
-def test_the_walk_sees_every_kind_of_import(tmp_path, monkeypatch):
+def test_the_walk_sees_every_kind_of_import(tmp_path):
     package = tmp_path / "da3_ros"
     (package / "net").mkdir(parents=True)
     file = package / "net" / "bad.py"
@@ -135,8 +92,7 @@ def test_the_walk_sees_every_kind_of_import(tmp_path, monkeypatch):
         "from ..ros.node import Node\n"
         "def f():\n    from sensor_msgs.msg import Image\n"
     )
-    monkeypatch.setitem(globals(), "PACKAGE", package)
-    found = set(imports(file))
+    found = set(imports(file, package))
     assert {layer(m) for m in found} >= {"core", "ros"}
     assert {m for m in found if needs_ros(m)} == {
         "rclpy.node",

@@ -62,12 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "da3",
-        description=__doc__,
-        epilog=EXAMPLES.replace("{formats}", ", ".join(FORMATS)),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argparse.ArgumentParser("da3", description=__doc__, **_help_style())
     verbs = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     infer = verbs.add_parser("infer", help="pictures in, files out", **_help_style())
     infer.add_argument("images", nargs="+", metavar="IMAGE", help="picture files, or folders")

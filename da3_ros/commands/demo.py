@@ -14,6 +14,7 @@ import sys
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
+from subprocess import Popen
 
 import numpy as np
 
@@ -45,13 +46,14 @@ def main() -> int:
     os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 100)))
     keep_to_this_machine()
     try:
-        return run(options)
+        run(options)
     except (BagError, DemoError) as error:
         print(f"da3_demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nstopped")
         return 130
+    return 0
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
@@ -83,8 +85,8 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def run(options: argparse.Namespace) -> int:
-    """Replay, listen, show. Raises `BagError` and `DemoError`."""
+def run(options: argparse.Namespace) -> None:
+    """Replay, listen, show. Raises `BagError`, and `DemoError` when nothing was published."""
     options.out.mkdir(parents=True, exist_ok=True)
     path = Path(options.bag) if options.bag else default_bag(options.out, options.frames)
     with BagReader(path) as bag:
@@ -99,11 +101,10 @@ def run(options: argparse.Namespace) -> int:
         replay(stack, path, options, listener)
         say("node", "works off its last windows")
         wait_until_quiet(listener)
-        code = show(listener, options.out, peak_resident_bytes(node.pid))
+        show(listener, options.out, peak_resident_bytes(node.pid))
         if page:
             say("page", "stays open, its buttons work; Ctrl-C ends")
             page.wait()
-    return code
 
 
 def default_bag(out: Path, frames: int) -> Path:
@@ -136,7 +137,7 @@ def fetch_model(name: str) -> None:
         raise DemoError(str(error)) from error
 
 
-def start_node(stack: ExitStack, topics: BagTopics, options: argparse.Namespace):
+def start_node(stack: ExitStack, topics: BagTopics, options: argparse.Namespace) -> Popen:
     """The node, active: its model is loaded, it subscribes."""
     log = options.out / "node.log"
     say("node", f"loads {options.model}; what it says is in {log}")
@@ -162,7 +163,7 @@ def node_arguments(topics: BagTopics, options: argparse.Namespace) -> list[str]:
     return ["--ros-args", *pairs, *topics.remappings]
 
 
-def start_page(stack: ExitStack, topics: BagTopics, options: argparse.Namespace):
+def start_page(stack: ExitStack, topics: BagTopics, options: argparse.Namespace) -> Popen:
     """da3_view beside the node; its address is printed."""
     log = options.out / "view.log"
     world = ("--world-frame", topics.world_frame or "odom")
@@ -203,8 +204,8 @@ def window_seconds(listener: Listener) -> float:
     return sum(np.median(times) for times in listener.stages.values()) / 1e3
 
 
-def show(listener: Listener, out: Path, peak_memory: int) -> int:
-    """Table, pictures, video and map; 0 when something was published."""
+def show(listener: Listener, out: Path, peak_memory: int) -> None:
+    """Table, pictures, video and map. Raises `DemoError` when nothing was published."""
     if listener.status is None:
         raise DemoError(f"nothing was heard of the node; see {out / 'node.log'}")
     print_table(listener, peak_memory)
@@ -214,7 +215,6 @@ def show(listener: Listener, out: Path, peak_memory: int) -> int:
         say("writes", f"{path}: {what}")
     if "random weights" in listener.status.model:
         print("\nThe weights are random: nothing was trained, so the depth means nothing yet.")
-    return 0
 
 
 def print_table(listener: Listener, peak_memory: int) -> None:

@@ -14,14 +14,19 @@ CAMERA = "{camera}"
 """Stands in `input.mask` for the name of a rig's camera."""
 
 
+def mask_file(path: str, camera: str) -> Path:
+    """The file that `input.mask` names for a camera, put in place of `{camera}`."""
+    return Path(path.replace(CAMERA, camera)).expanduser()
+
+
 def read_mask(path: str, camera: str) -> np.ndarray | None:
     """(H, W) bool of `input.mask`, false where it is black; None where none is set.
 
-    camera: name, put in place of `{camera}`. Raises `ConfigError` when the file is no picture.
+    camera: its name. Raises `ConfigError` when the file is no picture.
     """
     if not path:
         return None
-    file = Path(path.replace(CAMERA, camera)).expanduser()
+    file = mask_file(path, camera)
     data = np.fromfile(file, np.uint8) if file.is_file() else np.zeros(0, np.uint8)
     picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
     if picture is None:

@@ -25,7 +25,6 @@ _AT_ONCE = 1 << 16  # points; temporaries then stay in a core's cache
 _STRIDE = 16  # px between the rays that the others are interpolated from
 _EXACT = 1e-5  # px; a spline farther off than this at its worst place is not used
 
-
 FOCAL_LENGTHS = (1e-3, 1e7)
 """px; those of real lenses are well within."""
 

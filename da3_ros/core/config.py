@@ -40,6 +40,8 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ModelConfig(Block, together=check_model):
+    """The network, and what runs it."""
+
     name: str = parameter(
         "depth-anything/DA3-SMALL",
         "preset with random weights (`da3-small`), the built-in trained model (`da3-demo`), "
@@ -78,12 +80,14 @@ class ModelConfig(Block, together=check_model):
     provider: str = parameter(
         "auto",
         "what ONNX Runtime computes with; `auto` takes CUDA where it is there, else the CPU",
-        choices=("auto", "cpu", "cuda", "tensorrt"),
+        choices=("auto", "cpu", "cuda", "tensorrt", "openvino"),
     )
 
 
 @dataclass(frozen=True)
 class InputConfig(Block, together=check_input):
+    """Images and camera infos."""
+
     cameras: tuple[str, ...] = parameter(
         ("",),
         "names of the cameras of a rig; one camera with an empty name uses `image` and "
@@ -120,6 +124,8 @@ class InputConfig(Block, together=check_input):
 
 @dataclass(frozen=True)
 class PoseConfig(Block, together=check_pose):
+    """Where cameras are."""
+
     source: str = parameter(
         "tf", "where camera poses come from", choices=("tf", "odometry", "none")
     )
@@ -136,6 +142,8 @@ class PoseConfig(Block, together=check_pose):
 
 @dataclass(frozen=True)
 class WindowConfig(Block, together=check_window):
+    """Which frames are looked at together, and which of them are published."""
+
     size: int = parameter(4, "frames of one window", low=1, high=64)
     stride: int = parameter(1, "new frames from one window to the next", low=1, high=64)
     min_baseline: float = parameter(
@@ -189,6 +197,8 @@ class WindowConfig(Block, together=check_window):
 
 @dataclass(frozen=True)
 class SceneConfig(Block):
+    """The map, and depth rendered from it."""
+
     enabled: bool = parameter(
         False, "fuse every published depth into a map: for `cloud_map`, meshes and `render_depth`"
     )
@@ -235,6 +245,8 @@ class SceneConfig(Block):
 
 @dataclass(frozen=True)
 class ExportConfig(Block):
+    """Files."""
+
     directory: str = parameter_at_start(
         "",
         "exports are written below this folder; empty means ~/.ros/da3_ros",
@@ -257,6 +269,11 @@ class Config(Block):
     autostart: bool = parameter(
         True, "configure and activate by itself; false leaves it to a lifecycle manager"
     )
+
+    @property
+    def takes_anchors(self) -> bool:
+        """Whether points from outside are of any use: they have places in the world only."""
+        return self.pose.source != "none" and self.scale.source in ("auto", "anchors")
 
 
 def parameters() -> Iterator[Parameter]:

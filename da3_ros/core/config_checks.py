@@ -7,14 +7,11 @@ All raise `ConfigError` in one sentence when values contradict each other.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 from da3_ros.core.parameter import ConfigError
 from da3_ros.net.plain_text import plain
-
-LEAST_RES = 14
-"""One patch of the network."""
+from da3_ros.net.presets import PATCH
 
 _ROS_NAME = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 """Part of a topic: names of letters, digits and _, joined with /; none begins with a digit."""
@@ -28,9 +25,9 @@ LONGEST_CAMERA = 100
 
 def check_model(model: Any) -> None:
     """`process_res` is 0, or at least one patch; torch's own switches are for torch."""
-    if 0 < model.process_res < LEAST_RES:
+    if 0 < model.process_res < PATCH:
         raise ConfigError(
-            f"model.process_res is {model.process_res}, must be at least {LEAST_RES} px, or 0 "
+            f"model.process_res is {model.process_res}, must be at least {PATCH} px, or 0 "
             "for the model's own size"
         )
     for switch in ("compile", "cuda_graphs"):
@@ -47,7 +44,25 @@ def check_model(model: Any) -> None:
 
 def check_input(block: Any) -> None:
     """Names of cameras make topics, each once."""
-    _check_cameras(block.cameras)
+    names = block.cameras
+    if not names:
+        raise ConfigError("input.cameras is empty, must name a camera; [''] for a single one")
+    if tuple(names) == ("",):
+        return
+    if len(names) > MOST_CAMERAS:
+        raise ConfigError(
+            f"input.cameras names {len(names)} cameras, must name at most {MOST_CAMERAS}"
+        )
+    for name in names:
+        if not isinstance(name, str) or len(name) > LONGEST_CAMERA or not _ROS_NAME.fullmatch(name):
+            raise ConfigError(
+                f"input.cameras has the name {plain(repr(name))}, must be part of a topic: "
+                f"letters, digits and _, no digit first, at most {LONGEST_CAMERA} of them; an "
+                "empty name is for a single camera"
+            )
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ConfigError(f"input.cameras names '{twice[0]}' twice, must name each camera once")
 
 
 def check_pose(pose: Any) -> None:
@@ -72,24 +87,3 @@ def check_output(output: Any) -> None:
             f"output.min_depth is {output.min_depth}, must be below output.max_depth "
             f"({output.max_depth})"
         )
-
-
-def _check_cameras(names: Sequence[str]) -> None:
-    if not names:
-        raise ConfigError("input.cameras is empty, must name a camera; [''] for a single one")
-    if tuple(names) == ("",):
-        return
-    if len(names) > MOST_CAMERAS:
-        raise ConfigError(
-            f"input.cameras names {len(names)} cameras, must name at most {MOST_CAMERAS}"
-        )
-    for name in names:
-        if not isinstance(name, str) or len(name) > LONGEST_CAMERA or not _ROS_NAME.fullmatch(name):
-            raise ConfigError(
-                f"input.cameras has the name {plain(repr(name))}, must be part of a topic: "
-                f"letters, digits and _, no digit first, at most {LONGEST_CAMERA} of them; an "
-                "empty name is for a single camera"
-            )
-    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if twice:
-        raise ConfigError(f"input.cameras names '{twice[0]}' twice, must name each camera once")

@@ -20,7 +20,7 @@ from da3_ros.core.export import (
     split_formats,
 )
 from da3_ros.core.export.colmap import ColmapOptions, check_names, source_images
-from da3_ros.core.export.feat_vis import FPS
+from da3_ros.core.export.feat_vis import FPS, check_layers
 from da3_ros.core.export.gs_video import LARGEST_SIDE
 from da3_ros.core.export.points import PERCENT
 from da3_ros.core.process_res import chosen_res
@@ -178,13 +178,7 @@ def _check_abilities(options: InferenceOptions, preset: Preset) -> None:
         )
     if options.use_ray_pose and not preset.any_view:
         raise ValueError(f"use_ray_pose is True, but {preset.name} predicts no rays")
-    depth = preset.backbone.depth
-    wrong = [layer for layer in options.export_feat_layers if layer >= depth]
-    if wrong:
-        raise ValueError(
-            f"export_feat_layers holds {wrong[0]}, must be integers from 0 to {depth - 1} "
-            f"for {preset.name}"
-        )
+    check_layers(options.export_feat_layers, preset)
 
 
 def _check_formats(exports: ExportPlan, options: InferenceOptions, preset: Preset) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.net.precision import compile_stages, pack_weights, set_precision
 from da3_ros.net.presets import PATCH, Preset
+
+_log = logging.getLogger(__name__)
 
 
 class ModelError(RuntimeError):
@@ -136,6 +139,8 @@ def _warm_up(network: Network | NestedNetwork, config: Config) -> None:
     image = np.zeros((camera.height, camera.width, 3), np.uint8)
     pose = None if config.pose.source == "none" else np.eye(4)
     size, windows = config.window.size, 1 + config.model.cuda_graphs
+    compiled = ", compiled: this takes minutes" if config.model.compile else ""
+    _log.info("warming up with a window of %d views, %d px%s", size, side, compiled)
     instants = [(Frame("warm_up", i + 1, image, camera, pose),) for i in range(size + windows - 1)]
     try:
         pipeline = Pipeline(network, config)

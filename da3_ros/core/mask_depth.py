@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 
 from da3_ros.core.config import OutputConfig
+from da3_ros.core.frame import Frame
+from da3_ros.core.preprocess import ResizePlan, centre_crop
 from da3_ros.net.sky import SKY_SCORE
 
 SURROUNDINGS = 9
@@ -76,3 +78,14 @@ def _inverse_range(depth: np.ndarray, size: int) -> np.ndarray:
     kernel = np.ones((size, size), np.uint8)
     largest = cv2.dilate(inverse, kernel)
     return largest - cv2.erode(np.where(known, inverse, np.float32(np.inf)), kernel)
+
+
+def mask_unseen(
+    depth: np.ndarray, frames: tuple[Frame, ...], plans: tuple[ResizePlan, ...]
+) -> np.ndarray:
+    """Depth (M, h, w) of frames, in place NaN at pixels that their lens did not wholly see."""
+    for i, (frame, plan) in enumerate(zip(frames, plans)):
+        if frame.seen is not None:
+            white = np.repeat(frame.seen[..., None] * np.uint8(255), 3, axis=2)
+            depth[i][centre_crop(plan.image(white), depth.shape[1:])[..., 0] < 255] = np.nan
+    return depth

@@ -13,8 +13,10 @@ FEWEST_VIEWS = 2
 """One view alone has no parallax, and nothing then measures the scale."""
 
 LEAST_RES = 8 * PATCH
+"""px: smaller pictures show too little to be worth a window."""
 
 SHRINK = 0.75
+"""What is left of views, then of pixels along a side, after each window that did not fit."""
 
 
 @dataclass(frozen=True)

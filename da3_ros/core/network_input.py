@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,10 +48,7 @@ class WindowInput:
         """Where frames of the window (indices) are in here."""
         return [self.order.index(i) for i in views]
 
-    def images(self, positions: list[int], device: torch.device) -> torch.Tensor:
-        """(1, N, 3, h, w) float32 pictures of the frames at `positions`."""
+    def images(self, positions: Sequence[int]) -> torch.Tensor:
+        """(1, N, 3, h, w) float32 pictures of the frames at `positions`, on the processor."""
         chosen = [prepare_image(self.frames[i].image, self.plans[i], self.size) for i in positions]
-        images = torch.stack(chosen)[None]
-        if device.type == "cuda":  # from pinned memory the copy waits for nothing
-            return images.pin_memory().to(device, non_blocking=True)
-        return images.to(device)
+        return torch.stack(chosen)[None]

@@ -10,6 +10,8 @@ from da3_ros.core.parameter import Block, parameter
 
 @dataclass(frozen=True)
 class OutputConfig(Block, together=check_output):
+    """What is published, and how."""
+
     size: str = parameter("camera", "size of depth and cloud", choices=("camera", "network"))
     encoding: str = parameter(
         "32FC1", "depth in metres, or millimetres with 0 unknown", choices=("32FC1", "16UC1")

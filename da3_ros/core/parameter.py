@@ -37,8 +37,8 @@ def parameter(
 
 
 def parameter_at_start(default: Any, meaning: str) -> Any:
-    """The same, but whoever starts the node decides, nobody else on the graph: what of the disk
-    others may reach.
+    """The same, but set only when the node is started, by nobody on the graph: it says which part
+    of the disk they may reach.
     """
     return field(
         default=default, metadata={"about": Parameter("", default, meaning, at_start=True)}

@@ -7,8 +7,8 @@
 
 What is shown of the result, and what goes into the map, is in depth_view.py.
 
-`push` is cheap and belongs to whoever receives frames; `process` is the work and may run
-in another thread, one window at a time.
+`push` and `begin` are cheap and belong to whoever receives frames; `process` is the work and may
+run in another thread, one window at a time.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ import torch
 
 from da3_ros.core import poses
 from da3_ros.core.config import Config
+from da3_ros.core.device_pictures import pictures_for
 from da3_ros.core.export.gaussians import moved, of_views, with_gaussians_at_depth
 from da3_ros.core.frame import Frame
+from da3_ros.core.mask_depth import mask_unseen
 from da3_ros.core.memory_limit import MemoryLimit, is_out_of_memory
 from da3_ros.core.network_input import WindowInput
 from da3_ros.core.prediction import Prediction, WindowDepth
-from da3_ros.core.preprocess import ResizePlan, centre_crop, relative_to_reference
+from da3_ros.core.preprocess import centre_crop, relative_to_reference
 from da3_ros.core.process_res import process_res
 from da3_ros.core.scale.align import Similarity
 from da3_ros.core.scale.anchors import AnchorStore
@@ -51,6 +53,7 @@ class Pipeline:
         self.network = network
         self.config = config
         self._device = next(network.parameters()).device
+        self._pictures = pictures_for(self._device)
         self._window = SlidingWindow(config.window)
         metric = network.preset.metric
         self._scale = MetricScale(config.scale, metric=metric)
@@ -105,6 +108,15 @@ class Pipeline:
         """Points of one view of a posed window, as triangulated."""
         return self._scene.tracked(window, view)
 
+    def begin(self, window: Window) -> None:
+        """Send the new pictures of a window ahead, to a GPU that computes another one meanwhile.
+
+        From the thread that pushes; `process` does without, too.
+        """
+        if self._device.type != "cpu":
+            prepared = WindowInput.of(self._limit.fit(window), self._limit.process_res)
+            self._pictures.begin(prepared, self._not_encoded(prepared))
+
     def process(self, window: Window) -> WindowDepth:
         """Depth of the window's published views, in metres where that can be known.
 
@@ -138,7 +150,7 @@ class Pipeline:
         positions = list(range(len(prepared.frames)))
         cameras = self._poses(prepared, window)[0]
         out = self.network(
-            prepared.images(positions, self._device),
+            self._pictures.take(prepared, positions),
             cameras,
             reference="first",
             feature_layers=layers,
@@ -151,7 +163,7 @@ class Pipeline:
         T_world_cam = result.T_world_cam if window.T_world_cam is None else window.T_world_cam
         images = [plan.image(f.image) for plan, f in zip(plans, window.frames)]
         return Prediction(
-            depth=_where_seen(maps.depth * np.float32(unit), window.frames, plans),
+            depth=mask_unseen(maps.depth * np.float32(unit), window.frames, plans),
             conf=maps.conf,
             extrinsics=None if T_world_cam is None else poses.inverse(T_world_cam)[:, :3],
             intrinsics=np.stack([c.K for c in maps.cameras]),
@@ -177,7 +189,7 @@ class Pipeline:
                 encoded, posed, reference="first", views=prepared.positions(decoded)
             )
         with _timed(seconds, "decode"):
-            out = self.network.decode(features)
+            out = self.network.decode(features).on_host()
             maps = self._maps(out, decoded, prepared)
         with _timed(seconds, "scale"):
             output = NetworkPoses(_in_window_order(out, prepared.order), divisor)
@@ -186,16 +198,19 @@ class Pipeline:
 
     def _encode(self, prepared: WindowInput) -> EncodedViews | NestedViews:
         """Encode the frames not seen before, as one batch; the others are known."""
-        new = [
+        new = self._not_encoded(prepared)
+        if new:
+            views = self.network.encode(self._pictures.take(prepared, new)).split()
+            self._encoded.update((prepared.frames[i], view) for i, view in zip(new, views))
+        views = [self._encoded[f] for f in prepared.frames]
+        return type(views[0]).stack(views)
+
+    def _not_encoded(self, prepared: WindowInput) -> list[int]:
+        return [
             i
             for i, frame in enumerate(prepared.frames)
             if frame not in self._encoded or self._encoded[frame].size != prepared.size
         ]
-        if new:
-            views = self.network.encode(prepared.images(new, self._device)).split()
-            self._encoded.update((prepared.frames[i], view) for i, view in zip(new, views))
-        views = [self._encoded[f] for f in prepared.frames]
-        return type(views[0]).stack(views)
 
     def _poses(self, prepared: WindowInput, window: Window) -> tuple[Cameras | None, float]:
         """Poses for the network, and the metres of one unit of its input."""
@@ -234,7 +249,7 @@ class Pipeline:
         plans = tuple(prepared.plans[i] for i in prepared.positions(window.views))
         return WindowDepth(
             window=window,
-            depth=_where_seen(
+            depth=mask_unseen(
                 published.depth * np.float32(placement.factor),
                 tuple(window.frames[i] for i in window.views),
                 plans,
@@ -267,17 +282,6 @@ def _in_window_order(out: NetOutput, order: list[int]) -> np.ndarray | None:
     if out.T_cam_ref is None:
         return None
     return out.T_cam_ref[0].double().cpu().numpy()[np.argsort(order)]
-
-
-def _where_seen(
-    depth: np.ndarray, frames: tuple[Frame, ...], plans: tuple[ResizePlan, ...]
-) -> np.ndarray:
-    """Depth (M, h, w) of frames, NaN at pixels that their lens did not wholly see."""
-    for i, (frame, plan) in enumerate(zip(frames, plans)):
-        if frame.seen is not None:
-            white = np.repeat(frame.seen[..., None] * np.uint8(255), 3, axis=2)
-            depth[i][centre_crop(plan.image(white), depth.shape[1:])[..., 0] < 255] = np.nan
-    return depth
 
 
 def _numpy(maps: torch.Tensor | None) -> np.ndarray | None:

@@ -15,9 +15,11 @@ FARTHEST = 1e12
 ROTATION_TOLERANCE = 1e-3
 """Largest entry of R R^T - I taken for rounding (TF quaternions are often float32)."""
 
-
 LENGTH_TOLERANCE = 0.01
 """Largest difference of a quaternion's length from 1 taken for rounding, as in ROS."""
+
+T_BODY_OPTICAL = np.array([[0.0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
+"""Optical axes (x right, y down, z forward) in a body of x forward, y left, z up (REP-103)."""
 
 
 class PoseError(ValueError):

@@ -25,6 +25,9 @@ METHODS = ("upper_bound_resize", "upper_bound_crop", "lower_bound_resize", "lowe
 `resize`: both sides to the nearest multiple of 14 by a second resize; `crop`: down to a
 multiple of 14 around the middle."""
 
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of red, green and blue in ImageNet, of 1."""
+
 MIN_DIVISOR = 0.1
 """Camera distances are never divided by less than this, metres (upstream's rule)."""
 
@@ -109,14 +112,14 @@ def prepare_image(image: np.ndarray, plan: ResizePlan, size: tuple[int, int]) ->
 
 def centre_crop(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The middle (h, w) of an (H, W, ...) array."""
-    top, left = _crop_offset(values.shape[:2], size)
+    top, left = crop_offset(values.shape[:2], size)
     return values[top : top + size[0], left : left + size[1]]
 
 
 def crop_intrinsics(K: np.ndarray, size: tuple[int, int], cropped: tuple[int, int]) -> np.ndarray:
     """K (3, 3) of an image of `size` after `centre_crop` to `cropped`."""
     K = K.copy()
-    top, left = _crop_offset(size, cropped)
+    top, left = crop_offset(size, cropped)
     K[0, 2] -= left
     K[1, 2] -= top
     return K
@@ -187,7 +190,8 @@ def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(image, size[::-1], interpolation=interpolation)
 
 
-def _crop_offset(size: tuple[int, int], cropped: tuple[int, int]) -> tuple[int, int]:
+def crop_offset(size: tuple[int, int], cropped: tuple[int, int]) -> tuple[int, int]:
+    """Top and left px of the middle of a picture; sizes are (height, width)."""
     return (size[0] - cropped[0]) // 2, (size[1] - cropped[1]) // 2
 
 
@@ -206,6 +210,5 @@ def _normalisation_tables() -> np.ndarray:
     gives torchvision's very bits.
     """
     byte = torch.arange(256, dtype=torch.float32).div(255)
-    mean = torch.tensor([0.485, 0.456, 0.406])[:, None]
-    deviation = torch.tensor([0.229, 0.224, 0.225])[:, None]
+    mean, deviation = torch.tensor(MEAN)[:, None], torch.tensor(DEVIATION)[:, None]
     return byte.expand(3, -1).sub(mean).div(deviation).numpy()

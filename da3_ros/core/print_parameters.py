@@ -23,6 +23,7 @@ HEADER = """\
 
 
 def yaml_lines() -> Iterator[str]:
+    """The parameter file below its header: each parameter with its meaning above it."""
     block = ""
     for parameter in parameters():
         prefix, _, name = parameter.name.rpartition(".")
@@ -40,7 +41,8 @@ def yaml_lines() -> Iterator[str]:
 
 
 def as_yaml(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)  # YAML, too; no string reads as a number
+    """A default as YAML: its JSON is YAML too, in which no string reads as a number."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def allowed(parameter: Parameter) -> str:
@@ -58,10 +60,12 @@ def allowed(parameter: Parameter) -> str:
 
 
 def number(value: float) -> str:
+    """Without digits that say nothing."""
     return f"{value:.10g}"
 
 
 def table_lines() -> Iterator[str]:
+    """A Markdown table, a row for each parameter."""
     yield "| parameter | default | unit, bounds or choices | meaning |"
     yield "|---|---|---|---|"
     for parameter in parameters():
@@ -71,6 +75,7 @@ def table_lines() -> Iterator[str]:
 
 
 def main() -> None:
+    """Print what the command line names."""
     if sys.argv[1:] == ["yaml"]:
         print(HEADER + "\n".join(yaml_lines()).lstrip("\n"))
     elif sys.argv[1:] == ["table"]:

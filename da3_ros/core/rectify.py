@@ -7,6 +7,7 @@ import numpy as np
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel
+from da3_ros.core.frame import Frame
 
 _ROWS_AT_ONCE = 256
 _NOWHERE = -1e4  # px: far outside every image
@@ -59,6 +60,26 @@ class Rectifier:
         if self._maps is None:
             return image
         return cv2.remap(image, *self._maps, cv2.INTER_LINEAR)
+
+    def frame(
+        self,
+        camera_id: str,
+        stamp_ns: int,
+        image: np.ndarray,
+        T_world_frame: np.ndarray | None,
+        usable: np.ndarray | None,
+    ) -> Frame:
+        """The frame of a raw image (H, W, 3) uint8 RGB.
+
+        T_world_frame: (4, 4), of the frame `camera_id`, beside whose origin the camera may stand
+        (`centre`); None without poses. usable: (H, W) bool of the rectified image, as of
+        `body_mask.usable_pixels`; None: all. Raises `ValueError` and `PoseError`.
+        """
+        T_world_cam = None
+        if T_world_frame is not None:
+            T_world_cam = T_world_frame @ poses.compose(np.eye(3), self.centre)
+        rectified = self(image)
+        return Frame(camera_id, stamp_ns, rectified, self.camera, T_world_cam, usable, self.centre)
 
 
 def _rotation(R) -> np.ndarray:

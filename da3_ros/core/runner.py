@@ -6,10 +6,10 @@ frame. A jump in time replaces the pipeline; the worker may still be busy with t
 what comes out of that is thrown away.
 
     thread      may call
-    callbacks   take, add_anchors, clear, finish, start, stop
+    callbacks   take, add_anchors, clear, forget, finish, start, stop
     worker      (own) _work
-    services    newest, look_again, forget
-    any         failure
+    services    newest, look_again
+    any         failure, newest_published
 """
 
 from __future__ import annotations
@@ -230,8 +230,10 @@ class Runner:
             self._counts.give_up(job.keys, Drop.NO_LISTENERS)
         elif self._worker is None:
             self._publish(job, self._process(job))
-        elif given_way := self._worker.submit(job):
-            self._counts.give_up(given_way.keys, Drop.BUSY)
+        else:
+            job.pipeline.begin(job.window)
+            if given_way := self._worker.submit(job):
+                self._counts.give_up(given_way.keys, Drop.BUSY)
 
     def _is_wanted(self) -> bool:
         is_wanted = self._config.scene.enabled or self._outlet.is_wanted()

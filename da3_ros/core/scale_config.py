@@ -9,6 +9,8 @@ from da3_ros.core.parameter import Block, parameter
 
 @dataclass(frozen=True)
 class ScaleConfig(Block):
+    """What metres rest on."""
+
     source: str = parameter(
         "auto",
         "what metres rest on: points from outside (`anchors`), points followed through the "

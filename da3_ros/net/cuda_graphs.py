@@ -6,10 +6,9 @@ What the stages run has fixed shapes and waits for nothing (tests/net/test_no_wa
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,13 +17,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from da3_ros.net.camera import Cameras
-from da3_ros.net.stage_types import NetOutput
+from da3_ros.net.stage_types import NetOutput, map_tensors
 
 MOST_RECORDINGS = 16
 """Each holds memory of the device; sizes beyond them run without one."""
 
 WARM_UPS = 2
 """Runs before a recording: libraries choose their kernels, tables are made."""
+
+WORDS = {"encode": "encoding of new pictures", "window": "a window and its depth"}
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +106,7 @@ class GraphedNetwork(nn.Module):
         if key not in self._recordings:
             if len(self._recordings) == MOST_RECORDINGS:
                 return function(*inputs)
-            _log.info("recording a CUDA graph of %s", key[0])
+            _log.info("recording CUDA graph %d: %s", len(self._recordings) + 1, WORDS[key[0]])
             self._recordings[key] = Recording(function, inputs, self._capture)
         return self._recordings[key].replay(inputs)
 
@@ -171,20 +172,6 @@ def cuda_capture(device: torch.device) -> Capture:
         return graph.replay, output
 
     return capture
-
-
-def map_tensors(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same tuples, dictionaries and dataclasses with every tensor changed."""
-    if isinstance(values, Tensor):
-        return change(values)
-    if isinstance(values, tuple):
-        return tuple(map_tensors(v, change) for v in values)
-    if isinstance(values, dict):
-        return {k: map_tensors(v, change) for k, v in values.items()}
-    if is_dataclass(values):
-        fields = {f.name: getattr(values, f.name) for f in dataclasses.fields(values)}
-        return type(values)(**map_tensors(fields, change))
-    return values
 
 
 def tensors(values: Any) -> list[Tensor]:

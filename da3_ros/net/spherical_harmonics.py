@@ -7,6 +7,9 @@ import functools
 import torch
 from torch import Tensor
 
+DEGREE_0 = 0.28209479177387814
+"""The harmonic of degree 0, the same in all directions: 1 / (2 sqrt(pi))."""
+
 
 def rotate_harmonics(coefficients: Tensor, R: Tensor) -> Tensor:
     """Coefficients (..., 9) of the function turned by rotations R (..., 3, 3).
@@ -34,7 +37,7 @@ def basis(directions: Tensor) -> Tensor:
     x, y, z = directions.unbind(-1)
     return torch.stack(
         (
-            torch.full_like(x, 0.28209479177387814),
+            torch.full_like(x, DEGREE_0),
             -0.4886025119029199 * y,
             0.4886025119029199 * z,
             -0.4886025119029199 * x,

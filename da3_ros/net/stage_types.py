@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -89,3 +91,24 @@ class NetOutput:
     gaussians: Gaussians | None = None
     aux: dict[str, Tensor] = field(default_factory=dict)
     scale_factor: Tensor | None = None
+
+    def on_host(self) -> NetOutput:
+        """The same in the memory of the computer; a GPU is waited for once, not once a map."""
+        copied = map_tensors(self, lambda x: x.to("cpu", non_blocking=True))
+        if self.depth.device.type == "cuda":
+            torch.cuda.current_stream(self.depth.device).synchronize()
+        return copied
+
+
+def map_tensors(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """The same tuples, dictionaries and dataclasses with every tensor changed."""
+    if isinstance(values, Tensor):
+        return change(values)
+    if isinstance(values, tuple):
+        return tuple(map_tensors(v, change) for v in values)
+    if isinstance(values, dict):
+        return {k: map_tensors(v, change) for k, v in values.items()}
+    if is_dataclass(values):
+        fields = {f.name: getattr(values, f.name) for f in dataclasses.fields(values)}
+        return type(values)(**map_tensors(fields, change))
+    return values

@@ -9,7 +9,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 
 
-class SpunNode:
+class BackgroundNode:
     """Spins from the beginning until `close`. node: to subscribe, publish and call with."""
 
     def __init__(self, name: str):

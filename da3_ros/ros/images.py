@@ -37,7 +37,7 @@ class ImageError(ValueError):
 
 
 class NoPictureError(ImageError):
-    """What the message says that it holds, depth for example, is no camera picture."""
+    """The message itself says that it holds no camera picture, but depth, for example."""
 
 
 MOSAICS = ("bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")
@@ -68,8 +68,13 @@ NAMELESS = {
 }
 """OpenCV's types, which tell no colors apart, and the encodings that may be meant."""
 
-# What OpenCV decodes by the number of channels; False: one.
-OF_CHANNELS = {False: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
+# By the number of channels that OpenCV decodes.
+TO_RGB = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
+
+
+def decode(msg: Image | CompressedImage) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of an image message of either type. Raises `ImageError`."""
+    return compressed_to_rgb(msg) if isinstance(msg, CompressedImage) else to_rgb(msg)
 
 
 def to_rgb(msg: Image) -> np.ndarray:
@@ -126,7 +131,8 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
             f"compressed image, format '{plain(msg.format)}', has one channel of {pixels.dtype}, "
             "which is depth, mostly; a camera of 16 bits says so: 'mono16; png compressed '"
         )
-    return cv2.cvtColor(_to_8_bits(pixels), OF_CHANNELS[pixels.ndim == 3 and pixels.shape[2]])
+    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
+    return cv2.cvtColor(_to_8_bits(pixels), TO_RGB[channels])
 
 
 def decoded(picture: np.ndarray) -> np.ndarray | None:

@@ -7,23 +7,22 @@ themselves, the parameter file, the arguments of the launch.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
 from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
+from da3_ros.core.parameter import ConfigError
+from da3_ros.ros.parameter_file import NODE_NAME, read_block
 from da3_ros.ros.transport import use_large_message_profile
 
-OUR_NAME = "da3"
-"""Name of the node, and of its block in the parameter files that ship with the package."""
-
 SWITCH = ["", "true", "false"]
+"""Values of an argument that is on, off, or left to the parameter file."""
+
 ARGUMENTS = [
     DeclareLaunchArgument("image", default_value="", description="topic of the camera's images"),
     DeclareLaunchArgument("camera_info", default_value="", description="topic of its camera info"),
@@ -31,7 +30,7 @@ ARGUMENTS = [
     DeclareLaunchArgument("params_file", default_value="", description="YAML file of parameters"),
     DeclareLaunchArgument("params", default_value="", description="the same, shorter"),
     DeclareLaunchArgument("model", default_value="", description="parameter model.name"),
-    DeclareLaunchArgument("name", default_value=OUR_NAME, description="name of the node"),
+    DeclareLaunchArgument("name", default_value=NODE_NAME, description="name of the node"),
     DeclareLaunchArgument("namespace", default_value="", description="namespace of the node"),
     DeclareLaunchArgument(
         "tf",
@@ -159,38 +158,28 @@ def _our_parameters(given: dict[str, str]) -> list[str | dict]:
         "use_sim_time": _switch(given["use_sim_time"]),
     }
     # The block in the file has our usual name, whatever this node is called.
-    named = read_block(file, OUR_NAME) if file and given["name"] != OUR_NAME else {}
-    return [s for s in (file, named, _chosen(arguments)) if s]
+    named = _block(file, NODE_NAME) if given["name"] != NODE_NAME else {}
+    return [s for s in (file, named, _given_only(arguments)) if s]
 
 
 def _stack_parameters(given: dict[str, str], stack: Stack) -> list[str | dict]:
     file = _parameter_file(given)
-    theirs, ours = read_block(file, stack.name), read_block(file, OUR_NAME)
+    theirs, ours = _block(file, stack.name), _block(file, NODE_NAME)
     arguments = {
         stack.world_frame: given["world_frame"],
         "use_sim_time": _switch(given["use_sim_time"]),
     }
     if not given["world_frame"] and stack.world_frame not in theirs:
         arguments[stack.world_frame] = ours.get("pose.world_frame", "odom")
-    return [s for s in (file, _chosen(arguments)) if s]
+    return [s for s in (file, _given_only(arguments)) if s]
 
 
-def read_block(path: str, node: str) -> dict:
-    """Dotted names and values that a parameter file gives to a node, whatever its namespace."""
+def _block(path: str, node: str) -> dict:
+    """Dotted names and values that the file, if there is one, gives to a node."""
     try:
-        blocks = (yaml.safe_load(Path(path).read_text()) or {}) if path else {}
-        mine = [b for name, b in blocks.items() if name.rpartition("/")[2] in ("*", "**", node)]
-        return dict(pair for b in mine for pair in _flat(b.get("ros__parameters") or {}))
-    except (yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
-        raise LaunchError(f"{path} is not a ROS parameter file. Nothing was started") from error
-
-
-def _flat(values: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+        return read_block(path, node) if path else {}
+    except ConfigError as error:
+        raise LaunchError(f"{error}. Nothing was started") from error
 
 
 def _compressed(given: dict[str, str]) -> bool | str:
@@ -206,10 +195,11 @@ def _compressed(given: dict[str, str]) -> bool | str:
 
 
 def _switch(text: str) -> bool | str:
+    """The value of a parameter; empty where the argument is."""
     return text and text == "true"
 
 
-def _chosen(arguments: dict) -> dict:
+def _given_only(arguments: dict) -> dict:
     return {name: value for name, value in arguments.items() if value != ""}
 
 

@@ -257,9 +257,9 @@ def pose_matrix(pose: Pose, name: str = "pose") -> np.ndarray:
     return _matrix(pose.position, pose.orientation, name)
 
 
-def transform_matrix(transform: Transform, name: str = "transform") -> np.ndarray:
+def transform_matrix(transform: Transform) -> np.ndarray:
     """(4, 4) transform of a geometry_msgs/Transform. Raises `poses.PoseError`."""
-    return _matrix(transform.translation, transform.rotation, name)
+    return _matrix(transform.translation, transform.rotation, "transform")
 
 
 def transform_message(T: np.ndarray, head: Header, child_frame_id: str) -> TransformStamped:

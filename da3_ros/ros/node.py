@@ -30,10 +30,12 @@ from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain, plain_
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.clock_watch import ClockWatch
 from da3_ros.ros.health.namesakes import Namesakes
+from da3_ros.ros.health.python_log import say_in_log_of
 from da3_ros.ros.health.throttled_log import LONGEST_DETAILS, ThrottledLog
-from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
 from da3_ros.ros.lifecycle import answer_impossible_transitions, current_state
 from da3_ros.ros.node_states import Active, Configured
+from da3_ros.ros.parameter_file import NODE_NAME
 from da3_ros.ros.parameters import LiveParameters, declare_parameters, foreign_parameters
 from da3_ros.ros.run_node import Stopper
 from da3_ros.ros.status import StatusReport
@@ -66,7 +68,8 @@ class DepthNode(LifecycleNode):
     """
 
     def __init__(self, stopper: Stopper):
-        super().__init__("da3", automatically_declare_parameters_from_overrides=True)
+        super().__init__(NODE_NAME, automatically_declare_parameters_from_overrides=True)
+        say_in_log_of(self.get_logger())
         answer_impossible_transitions(self)
         foreign = foreign_parameters(self.get_parameters_by_prefix(""), sys.argv)
         config = declare_parameters(self)
@@ -169,7 +172,7 @@ class DepthNode(LifecycleNode):
     def find_pose(self, frame_id: str, stamp_ns: int) -> np.ndarray:
         """T_world_frame (4, 4) at a stamp (0: the newest). Raises `TransformUnavailable`."""
         world = self.config.pose.world_frame
-        if frame_id.lstrip("/") == world:
+        if is_same_frame(frame_id, world):
             return np.eye(4)
         active = self._active
         if not active:
@@ -177,14 +180,13 @@ class DepthNode(LifecycleNode):
             raise TransformUnavailable(TransformUnavailable.NOT_YET, sentence)
         return active.inputs.cameras.poses.lookup(world, frame_id, stamp_ns)
 
-    def start_over(self, what: str, back: float = 0.0) -> None:
-        """Forget everything but the model and static transforms.
+    def start_over(self, what: str, seconds: float) -> None:
+        """Time jumped: forget everything but the model and static transforms.
 
-        what: happened, in words. back: by how many seconds time jumped back.
+        what: which time jumped, and which way, in words. seconds: how far.
         """
         if self._active:
-            by = f" by {back:.1f} s" if back else ""
-            self.log.warn(what, f"{what}{by}: starting over")
+            self.log.warn(what, f"{what} by {seconds:.1f} s: starting over")
             self._forget()
 
     def _forget(self) -> None:
@@ -232,6 +234,8 @@ class DepthNode(LifecycleNode):
 
     def _report_status(self) -> None:
         silent = self._active.inputs.silent() if self._active else []
-        lasting = [*self._clock_watch.warnings(), *self._namesakes.warnings(), *silent]
-        self.log.last(lasting + [self._bad_size] * bool(self._bad_size))
+        bad_size = [self._bad_size] if self._bad_size else []
+        self.log.note_lasting(
+            [*self._clock_watch.warnings(), *self._namesakes.warnings(), *silent, *bad_size]
+        )
         self._report.publish(self.state, self._configured)

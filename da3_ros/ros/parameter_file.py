@@ -19,7 +19,9 @@ from da3_ros.core.config import ConfigError
 OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 """Parameters of every node; none of ours."""
 
-NODE = "da3"
+NODE_NAME = "da3"
+"""Of our node unless it is remapped, and of its block in a parameter file."""
+
 LARGEST_FILE = 1 << 20
 """Bytes; those of whole stacks have some ten thousand."""
 
@@ -49,16 +51,33 @@ def read_parameter_file(path: str | Path) -> dict:
     What comes later in the file wins. Raises `ConfigError` in one sentence.
     """
     values, named = {}, {}
-    for name, parameters in _nodes(_load(path), path):
-        *namespace, node = [part for part in name.split("/") if part] or [""]
-        if node != NODE and node not in WILDCARDS:
-            continue
-        if node == NODE and not set(WILDCARDS) & set(namespace):
-            named["/".join(["", *namespace, node])] = None
-        values.update(_flatten(parameters, path))
+    for names, parameters in _blocks(path, NODE_NAME):
+        if not set(WILDCARDS) & set(names):
+            named["/".join(["", *names])] = None
+        values.update(parameters)
     if len(named) > 1:
         raise ConfigError(f"{path} has parameters for {' and '.join(named)}; keep those of one")
     return {name: value for name, value in values.items() if not name.startswith(OF_ROS)}
+
+
+def read_block(path: str | Path, node: str) -> dict:
+    """Dotted names and values that the file gives to any node of that name, in any namespace.
+
+    What comes later in the file wins. Raises `ConfigError` in one sentence.
+    """
+    values: dict = {}
+    for _, parameters in _blocks(path, node):
+        values.update(parameters)
+    return values
+
+
+def _blocks(path: str | Path, node: str) -> Iterator[tuple[list[str], dict]]:
+    """Of each block that a node of that name may take: its namespace and name, part by part, and
+    its parameters by dotted name."""
+    for name, parameters in _nodes(_load(path), path):
+        names = [part for part in name.split("/") if part]
+        if names and names[-1] in (node, *WILDCARDS):
+            yield names, _flatten(parameters, path)
 
 
 def _load(path: str | Path) -> object:
@@ -66,7 +85,8 @@ def _load(path: str | Path) -> object:
         if not Path(path).is_file():  # a fifo would be waited for, a device has no end
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         if (size := Path(path).stat().st_size) > LARGEST_FILE:
-            raise ConfigError(f"{path} has {size >> 10} kB; a parameter file has at most 1024")
+            most = LARGEST_FILE >> 10
+            raise ConfigError(f"{path} has {size >> 10} kB; a parameter file has at most {most}")
         return yaml.load(Path(path).read_bytes(), _Loader)
     except ConfigError:
         raise
@@ -96,8 +116,10 @@ def _flatten(parameters: dict, path: str | Path, prefix: str = "") -> dict:
     for key, value in parameters.items():
         if value is None:
             raise ConfigError(f'{prefix}{key} has no value in {path}; an empty text is ""')
-        dotted = _flatten(value, path, f"{prefix}{key}.") if isinstance(value, dict) else None
-        values.update({f"{prefix}{key}": value} if dotted is None else dotted)
+        if isinstance(value, dict):
+            values.update(_flatten(value, path, f"{prefix}{key}."))
+        else:
+            values[f"{prefix}{key}"] = value
     return values
 
 

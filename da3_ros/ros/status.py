@@ -86,12 +86,9 @@ class StatusReport:
             return Status.ERROR, configured.runner.failure
         if error := self._errors.recent():
             return Status.ERROR, error
-        warnings = [*self._log.recent(), *_alarms(newest)]
-        return (
-            (Status.WARN, plain("; ".join(warnings), LONGEST_REASON))
-            if warnings
-            else (Status.OK, "")
-        )
+        if warnings := [*self._log.recent(), *_alarms(newest)]:
+            return Status.WARN, plain("; ".join(warnings), LONGEST_REASON)
+        return Status.OK, ""
 
 
 def _add_model(msg: Status, configured: Configured | None) -> None:

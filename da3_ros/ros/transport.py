@@ -17,6 +17,10 @@ import rclpy.logging
 PROFILE = "fastdds_large_messages.xml"
 SEGMENT_BYTES = 64 << 20  # segment_size of the profile
 
+SHARED_MEMORY = "/dev/shm"
+LEAST_SHARED_MEMORY = SEGMENT_BYTES * 5 // 4
+"""Bytes that must be free for the profile: its segment, and what Fast DDS puts beside it."""
+
 PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
 FAST_DDS_2_PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"  # its name up to Jazzy
 FAST_DDS_2_DISTROS = ("humble", "iron", "jazzy")
@@ -27,8 +31,7 @@ FAST_DDS_LIMIT = 512 << 10
 """Bytes from which on Fast DDS loses best-effort messages unless told otherwise."""
 LARGE_IMAGES_ARE_LOST = (
     "Fast DDS loses best-effort messages over 512 kB unless the process that sends them has "
-    "another "
-    "transport profile"
+    "another transport profile"
 )
 
 
@@ -37,19 +40,22 @@ def use_profile() -> str:
     return f"start the camera with {profile_variable()}={find_profile()}, or compress its images"
 
 
-def use_large_message_profile(
-    environment: MutableMapping[str, str] = os.environ, shared_memory: str = "/dev/shm"
-) -> None:
+def free_shared_memory() -> int:
+    """Bytes."""
+    return shutil.disk_usage(SHARED_MEMORY).free
+
+
+def use_large_message_profile(environment: MutableMapping[str, str] = os.environ) -> None:
     """Apply our profile to this process and its children, unless the user has chosen one.
 
     Call it before `rclpy.init`. Other DDS implementations ignore it.
     """
     if any(environment.get(name) for name in USERS_CHOICE):
         return
-    free = shutil.disk_usage(shared_memory).free
-    if free < 1.25 * SEGMENT_BYTES:  # the profile's segment could not be made, nor any other
+    free = free_shared_memory()
+    if free < LEAST_SHARED_MEMORY:  # the profile's segment could not be made, nor any other
         rclpy.logging.get_logger("da3_ros").warning(
-            f"{shared_memory} has {free >> 20} MB free, images and clouds need "
+            f"{SHARED_MEMORY} has {free >> 20} MB free, images and clouds need "
             f"{SEGMENT_BYTES >> 20} MB per process: best-effort messages over 512 kB will be lost. "
             "Give the container more (docker run --shm-size=1g or --ipc=host)."
         )
@@ -69,12 +75,12 @@ def profile_variable(environment: Mapping[str, str] = os.environ) -> str:
     return FAST_DDS_2_PROFILE_VARIABLE if fast_dds_2 else PROFILE_VARIABLE
 
 
-def keep_to_this_machine(environment: MutableMapping[str, str] = os.environ) -> None:
+def keep_to_this_machine() -> None:
     """No other machine shall hear this process's graph, unless the user wants it."""
-    if environment.get("ROS_DISTRO") == "humble":
-        environment.setdefault("ROS_LOCALHOST_ONLY", "1")
+    if os.environ.get("ROS_DISTRO") == "humble":
+        os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
     else:
-        environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
 def find_profile() -> Path:

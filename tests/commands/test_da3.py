@@ -35,6 +35,7 @@ def run(*arguments):
         [sys.executable, "-m", "da3_ros.commands.da3", *map(str, arguments)],
         capture_output=True,
         text=True,
+        timeout=600,
     )
 
 

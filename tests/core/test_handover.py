@@ -113,5 +113,6 @@ def test_counts_of_pieces_add_up(cut):
     assert whole.dropped["no_pose"] == 3 and whole.published == 2
 
 
-def test_the_config_is_part_of_nothing_that_differs():
-    assert digest(from_dict({}).scale) == digest(from_dict({}).scale)
+def test_equal_configs_are_alike_and_others_are_not():
+    one, same, other = (from_dict(v).scale for v in ({}, {}, {"scale.max_age": 1.0}))
+    assert digest(one) == digest(same) != digest(other)

@@ -12,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from spoiled import spoiled
 
 from da3_ros.api import DepthAnything3
 from da3_ros.core.export import FORMATS
@@ -45,12 +46,6 @@ def check(folder, **arguments):
         "export_feat_layers": [3],
     }
     return check_request(DEFAULTS | right | arguments, GIANT)
-
-
-def spoiled(array, index, value):
-    array = array.copy()
-    array[index] = value
-    return array
 
 
 def test_options_have_the_defaults_of_inference():

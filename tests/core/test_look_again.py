@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 from plyfile import PlyData
-from test_pipeline import CAMERA, path
-from test_runner import Bench
+from runner_bench import Bench
+from true_network import CAMERA, path
 
 from da3_ros.core import poses
 from da3_ros.core.config import from_dict

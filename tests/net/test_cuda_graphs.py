@@ -3,11 +3,11 @@ the function again on the same tensors: buffers, keys and copies are the same.""
 
 import pytest
 import torch
+from small_networks import HEAD, NARROW, in_stages, noise
 
 from da3_ros.net.checkpoint import random_network
 from da3_ros.net.cuda_graphs import MOST_RECORDINGS, GraphedNetwork, Recording, tensors
 from da3_ros.net.network import Cameras, EncodedViews
-from da3_ros.net.presets import HeadConfig
 from tools.upstream import random_cameras, randomise, reduced
 
 SIZE, VIEWS = (28, 42), 3
@@ -33,19 +33,8 @@ CAPTURES = [("cpu", run_again), pytest.param("cuda", None, marks=pytest.mark.gpu
 
 @pytest.fixture(scope="module", params=["da3-small", "da3nested-giant-large"])
 def network(request):
-    preset = reduced(request.param, 64, HeadConfig(16, (8, 12, 16, 24)))
+    preset = reduced(request.param, NARROW, HEAD)
     return randomise(random_network(preset))
-
-
-def images(seed, device, views=VIEWS):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(1, views, 3, *SIZE, generator=generator).to(device)
-
-
-def stages(net, pictures, cameras, views):
-    encoded = [net.encode(pictures[:, i : i + 1]) for i in range(pictures.shape[1])]
-    encoded = type(encoded[0]).stack(encoded)
-    return net.decode(net.aggregate(encoded, cameras, reference="first", views=views))
 
 
 @pytest.mark.parametrize("device, capture", CAPTURES)
@@ -57,9 +46,9 @@ def test_every_window_gets_its_own_numbers(network, device, capture):
     for seed, posed, views in ((0, True, [0]), (1, True, [0]), (2, False, [0]), (3, True, [2, 1])):
         cameras = random_cameras(VIEWS, SIZE, seed) if posed else None
         cameras = cameras and Cameras(cameras.T_cam_ref.to(device), cameras.K.to(device))
-        pictures = images(seed, device)
-        out = stages(graphed, pictures, cameras, views)
-        expected = stages(network, pictures, cameras, views)
+        pictures = noise(VIEWS, SIZE, seed).to(device)
+        out = in_stages(graphed, pictures, cameras, views)
+        expected = in_stages(network, pictures, cameras, views)
         found.append((out, expected))
     network.to("cpu")
     # Compared at the end: a later replay must not have changed an earlier result.
@@ -74,7 +63,7 @@ def test_every_window_gets_its_own_numbers(network, device, capture):
 @torch.inference_mode()
 def test_what_is_asked_for_besides_is_not_recorded(network):
     graphed = GraphedNetwork(network, forbidden)
-    pictures = images(0, "cpu")
+    pictures = noise(VIEWS, SIZE)
     expected = network(pictures, reference="middle", feature_layers=[1])
     encoded = graphed.encode(pictures, [1])
     features = graphed.aggregate(encoded, reference="middle", feature_layers=[1])
@@ -85,7 +74,7 @@ def test_what_is_asked_for_besides_is_not_recorded(network):
 @torch.inference_mode()
 def test_rays_and_fewer_views_of_a_window_that_is_decoded(network):
     graphed = GraphedNetwork(network, run_again)
-    encoded = graphed.encode(images(0, "cpu"))
+    encoded = graphed.encode(noise(VIEWS, SIZE))
     features = graphed.aggregate(encoded, reference="first", views=[0, 2])
     both, one = graphed.decode(features), graphed.decode(features, [2], rays=True)
     assert one.ray is not None
@@ -95,7 +84,7 @@ def test_rays_and_fewer_views_of_a_window_that_is_decoded(network):
 
 @torch.inference_mode()
 def test_sizes_without_end_are_not_recorded_without_end():
-    network = random_network(reduced("da3-small", 64, HeadConfig(16, (8, 12, 16, 24))))
+    network = random_network(reduced("da3-small", NARROW, HEAD))
     graphed = GraphedNetwork(network, run_again)
     for columns in range(1, MOST_RECORDINGS + 4):
         found = graphed.encode(torch.zeros(1, 1, 3, 14, 14 * columns))

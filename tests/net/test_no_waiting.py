@@ -7,14 +7,16 @@ looked at, since a copy from the computer is a wait, too.
 
 import functools
 from contextlib import contextmanager
-from dataclasses import replace
 
 import pytest
 import torch
+from small_networks import in_stages, shallow
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from da3_ros.core.device_resize import prepare_on_device
+from da3_ros.core.preprocess import METHODS, plan_resize
 from da3_ros.net.checkpoint import random_network
 from da3_ros.net.network import Cameras
 from da3_ros.net.precision import set_precision
@@ -58,26 +60,11 @@ def nothing_waited_for():
         yield
 
 
-def shallow(preset):
-    """The preset with every kind of layer, and few of them."""
-    start = None if preset.backbone.alternate_from is None else 2
-    backbone = replace(preset.backbone, depth=6, alternate_from=start, out_layers=(2, 3, 4, 5))
-    branch = preset.metric_branch and shallow(preset.metric_branch)
-    return replace(preset, backbone=backbone, metric_branch=branch, camera_blocks=1)
-
-
 @functools.cache
 def network(name, precision):
     found = random_network(shallow(reduced(name, 64, HEAD)))
     set_precision(found, precision)
     return found.to("meta")
-
-
-def stages(net, images, cameras, views):
-    encoded = [net.encode(images[:, i : i + 1]) for i in range(images.shape[1])]
-    encoded = type(encoded[0]).stack(encoded)
-    features = net.aggregate(encoded, cameras, reference="first", views=views)
-    return net.decode(features)
 
 
 @pytest.mark.parametrize(
@@ -94,9 +81,10 @@ def test_nothing_is_waited_for(name, views, posed, precision):
     cameras = cameras and Cameras(cameras.T_cam_ref.to("meta"), cameras.K.to("meta"))
     images = torch.empty(1, VIEWS, 3, *SIZE, device="meta")
     with torch.inference_mode():
-        stages(net, images, cameras, views)  # tables are made once, and may come from the computer
+        # Tables are made once, and may come from the computer.
+        in_stages(net, images, cameras, views)
     with nothing_waited_for():
-        out = stages(net, images, cameras, views)
+        out = in_stages(net, images, cameras, views)
     assert out.depth.shape == (1, len(views), *SIZE)
 
 
@@ -105,6 +93,15 @@ def test_nor_for_the_choice_of_a_reference(strategy):
     images = torch.empty(1, VIEWS, 3, *SIZE, device="meta")
     with nothing_waited_for():
         network("da3-small", "fp32")(images, reference=strategy)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nor_for_the_making_of_pictures(method):
+    plan = plan_resize(90, 120, 63, method)
+    image = torch.empty(90, 120, 3, dtype=torch.uint8, device="meta")
+    prepare_on_device(image, plan, plan.size)  # tables are made once
+    with nothing_waited_for():
+        assert prepare_on_device(image, plan, plan.size).shape == (3, *plan.size)
 
 
 def test_what_waits_is_found():

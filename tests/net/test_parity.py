@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 import torch
+from small_networks import noise
 
 from da3_ros.net.checkpoint import load_checkpoint
 from da3_ros.net.presets import PRESETS, HeadConfig
@@ -48,7 +49,7 @@ def both(pair, images, cameras=None, *, reference="saddle_balanced", layers=(), 
 
 
 def images(views, seed=0):
-    return torch.randn(1, views, 3, *SIZE, generator=torch.Generator().manual_seed(seed))
+    return noise(views, SIZE, seed)
 
 
 def assert_equal(errors):

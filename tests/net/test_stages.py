@@ -7,6 +7,7 @@ many in the small numbers of a pose. A view mistaken for another differs a thous
 
 import pytest
 import torch
+from small_networks import noise
 
 from da3_ros.net.checkpoint import load_network, random_network
 from da3_ros.net.network import EncodedViews
@@ -34,7 +35,7 @@ def network(request):
 
 @pytest.fixture(scope="module")
 def images():
-    return torch.randn(1, VIEWS, 3, *SIZE, generator=torch.Generator().manual_seed(3))
+    return noise(VIEWS, SIZE, seed=3)
 
 
 def encode_separately(network, images):

@@ -6,20 +6,9 @@ import tf2_py
 from builtin_interfaces.msg import Time as TimeMessage
 from geometry_msgs.msg import TransformStamped
 from rclpy.time import Time
+from transforms import SECOND, transform
 
 from da3_ros.core import poses
-
-SECOND = 1_000_000_000
-
-
-def transform(parent, child, stamp_ns=0, xyz=(0.0, 0.0, 0.0), q=(0.0, 0.0, 0.0, 1.0)):
-    msg = TransformStamped(child_frame_id=child)
-    msg.header.frame_id = parent
-    msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, SECOND)
-    t, r = msg.transform.translation, msg.transform.rotation
-    t.x, t.y, t.z = map(float, xyz)
-    r.x, r.y, r.z, r.w = map(float, q)
-    return msg
 
 
 def at(stamp_ns: int) -> Time:

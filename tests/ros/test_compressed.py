@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image as Pillow
-from rclpy.serialization import deserialize_message, serialize_message
+from wire import sent
 
 from da3_ros.ros import messages
 from da3_ros.ros.compressed import (
@@ -42,10 +42,6 @@ def decoded(msg):
     with np.errstate(divide="ignore"):
         depth = np.float32(A) / (numbers.astype(np.float32) - np.float32(B))
     return encoding, A, np.where(numbers == 0, np.float32(np.nan), depth)
-
-
-def sent(msg):
-    return deserialize_message(serialize_message(msg), type(msg))
 
 
 def compressed(depth, encoding="32FC1", quantization=100.0):

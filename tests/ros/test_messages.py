@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, RegionOfInterest
 from sensor_msgs_py.point_cloud2 import read_points
+from wire import sent
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel
@@ -24,11 +24,6 @@ def info(**changes) -> CameraInfo:
     for name, value in changes.items():
         setattr(msg, name, value)
     return msg
-
-
-def sent(msg):
-    """The message as the other side of the wire sees it."""
-    return deserialize_message(serialize_message(msg), type(msg))
 
 
 def test_header_keeps_the_time_to_the_nanosecond():

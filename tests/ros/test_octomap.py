@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from test_stack_files import da3, of_node
+from stack_config import da3, of_node
 
 from da3_ros.core.config import OutputConfig, from_dict
 from da3_ros.core.depth_view import DepthView

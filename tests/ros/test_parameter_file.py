@@ -5,9 +5,10 @@ import os
 import pytest
 import rclpy
 import rclpy.context
+from stack_config import CONFIG, STACKS
 
 from da3_ros.core.config import ConfigError
-from da3_ros.ros.parameter_file import OF_ROS, read_parameter_file
+from da3_ros.ros.parameter_file import OF_ROS, read_block, read_parameter_file
 
 ONE = "ros__parameters: {window: {size: 1}}"
 TWO = "ros__parameters: {window: {size: 2}}"
@@ -79,6 +80,7 @@ def test_equals_what_a_node_gets(tmp_path, namespace, name, text):
         ("/**: {ros__parameters: 3}", "is not a ROS parameter file"),
         ("/**: {a: 1}", "is not a ROS parameter file"),
         ("[1, 2]", "is not a ROS parameter file"),
+        ("just words\n", "is not a ROS parameter file"),
         ("a: [", "is not a ROS parameter file"),
         ("a: 2026-13-45", "is not a ROS parameter file"),
         ("\x00", "is not a ROS parameter file"),
@@ -113,3 +115,32 @@ def test_an_unfinished_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.yaml")
     with pytest.raises(ConfigError, match="cannot read the parameter file"):
         read_parameter_file(tmp_path / "pipe.yaml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"robot: {{octomap: {{{ONE}}}, da3: {{{TWO}}}}}",
+        f"/robot/octomap: {{{ONE}}}",
+        f"/**: {{{TWO}}}\noctomap: {{{ONE}}}",
+    ],
+)
+def test_a_block_of_another_node_in_any_namespace(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    assert read_block(path, "octomap") == {"window.size": 1}
+
+
+def test_blocks_of_all_nodes_and_of_ours(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text(
+        "/**: {ros__parameters: {use_sim_time: true, window: {size: 5}, scene: {mesh: ''}}}\n"
+        "da3: {ros__parameters: {window: {size: 6}}}\n"
+        "other: {ros__parameters: {window: {size: 7}}}\n"
+    )
+    assert read_parameter_file(path) == {"window.size": 6, "scene.mesh": ""}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_the_files_for_mapping_stacks_are_read(stack):
+    assert read_parameter_file(CONFIG / f"{stack}.yaml")

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_layers import PACKAGE, imports
+from package_imports import PACKAGE, imports
 
 NUMPY_1 = b"\x7fELF numpy.core._multiarray_umath"
 NUMPY_2 = b"\x7fELF numpy._core._multiarray_umath numpy.core._multiarray_umath"
@@ -39,6 +39,7 @@ def start(folder: Path, code: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": path}, check=False, capture_output=True, text=True,
+        timeout=600,
     )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 import ast
 import itertools
 import json
-from pathlib import Path
 
 import pytest
 import rclpy
@@ -18,40 +17,15 @@ from rclpy.qos import (
     qos_check_compatible,
     qos_profile_sensor_data,
 )
+from stack_config import CONFIG, ROOT, STACKS, da3, load, of_node
 
-from da3_ros.core.config import Config, from_dict
+from da3_ros.core.config import Config
 
-ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / "config"
-STACKS = ("nvblox", "rtabmap", "octomap", "nav2_voxel_layer")
 POLICIES = {
     "reliability": ReliabilityPolicy,
     "durability": DurabilityPolicy,
     "history": HistoryPolicy,
 }
-
-
-def load(name: str) -> dict:
-    return yaml.safe_load((CONFIG / f"{name}.yaml").read_text())
-
-
-def flatten(values: dict, prefix: str = "") -> dict:
-    flat = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            flat |= flatten(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def of_node(name: str, node: str) -> dict:
-    """The parameters of one node in config/<name>.yaml, with dotted names."""
-    return flatten(load(name)[f"/**/{node}"]["ros__parameters"])
-
-
-def da3(name: str) -> Config:
-    return from_dict(of_node(name, "da3"))
 
 
 @pytest.mark.parametrize("name", STACKS)

@@ -12,13 +12,12 @@ import pytest
 import rclpy
 from da3_ros.msg import Status
 from diagnostic_msgs.msg import DiagnosticArray
-from graph import START, Process, a_node, a_robot, start_node
+from graph import START, Process, a_node, a_robot, node_starter
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
 from rclpy.parameter import Parameter, parameter_value_to_python
 from sensor_msgs.msg import Image
-from test_lifecycle import set_parameter
 
 from da3_ros.commands.node import HELP
 from da3_ros.ros.health.clock_watch import ClockWatch
@@ -38,17 +37,7 @@ robot = pytest.fixture(a_robot)
 bare_node = pytest.fixture(a_node)
 
 
-@pytest.fixture
-def start(tmp_path):
-    processes = []
-
-    def start(*ros_args, **parameters):
-        processes.append(start_node(tmp_path, *ros_args, **parameters))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
+start = pytest.fixture(node_starter)
 
 
 def test_help_waits_for_nothing():
@@ -58,7 +47,7 @@ def test_help_waits_for_nothing():
         "try:\n    node.main()\n"
         "except SystemExit as end:\n    assert not end.code and 'torch' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and HELP in done.stdout, done.stderr
 
 
@@ -121,10 +110,10 @@ def test_what_would_fail_later_fails_before_the_hub(robot, start):
         ("window.size", 1, "window.size is 1, and metres of da3-small come from several views"),
     ):
         before = get_parameter(robot, name)
-        assert set_parameter(robot, name, value).successful
+        assert robot.set_parameters({name: value}).successful
         assert not robot.change_state(Transition.TRANSITION_CONFIGURE)
         node.wait_for(re.escape(sentence), 10)
-        assert set_parameter(robot, name, before).successful
+        assert robot.set_parameters({name: before}).successful
     assert not node.matching("Hugging Face")
 
 
@@ -133,7 +122,7 @@ def test_a_folder_that_is_none_fails_before_the_hub(robot, start):
     node = start(
         autostart=False, model__name="depth-anything/DA3-SMALL", export__directory="/dev/null/x"
     )
-    assert not set_parameter(robot, "export.directory", "/dev/null/y").successful
+    assert not robot.set_parameters({"export.directory": "/dev/null/y"}).successful
     assert not robot.change_state(Transition.TRANSITION_CONFIGURE)
     node.wait_for("but '/dev/null' is a file, not a folder", 10)
     assert not node.matching("Hugging Face")
@@ -198,11 +187,12 @@ def test_an_environment_that_ros_does_not_take_is_one_sentence(name, home, said)
 def test_a_model_takes_its_own_size(robot, start):
     node = start(model__process_res=0)
     depths = robot.listen(Image, "/da3/depth/image")
+    node.wait_for("warming up with a window of 2 views, 168 px")  # said by the core
     node.wait_for("model da3-demo is ready on cpu, 168 px")
     robot.wait_for_node()
     robot.wait_until(lambda: robot.send() and depths, what="depth")
     assert not node.matching("is good between")
-    assert node.stop(signal.SIGHUP)[0] == 0  # the terminal is closed
+    assert node.stop(signal.SIGHUP) == 0  # the terminal is closed
 
 
 def test_two_nodes_of_one_name_and_diagnostics_of_teams(robot, start):

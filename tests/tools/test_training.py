@@ -22,6 +22,7 @@ from tools.training.predict import predict
 from tools.training.run import MOST_SKIPPED, Run
 from tools.training.schedule import Schedule
 from tools.training.sizes import SIZES
+from tools.training.small_things import loudness
 from tools.training.sources import LiveSource, PoolSource
 from tools.training.windows import Windows, random_windows
 
@@ -61,8 +62,58 @@ def test_the_truth_costs_nothing(windows, posed, decoded):
 def test_a_wrong_scale_costs_its_logarithm(windows):
     sample = samples.make_sample(windows, posed=True)
     _, parts = losses.total_loss(perfect_output(sample, 1.5), sample)
-    assert parts["depth"] == pytest.approx(losses.SCALE_WEIGHT * np.log(1.5), rel=1e-3)
-    assert parts["gradient"] == pytest.approx(0, abs=1e-5)
+    assert parts["scale"] == pytest.approx(np.log(1.5), rel=1e-3)
+    assert [parts["depth"], parts["gradient"]] == pytest.approx([0, 0], abs=1e-5)
+
+
+@pytest.mark.parametrize("posed", [True, False])
+def test_where_shape_alone_is_taught_no_scale_costs_anything(windows, posed):
+    sample = samples.make_sample(windows, posed=posed)
+    right, _ = losses.total_loss(perfect_output(sample), sample, shape_only=True)
+    wrong, parts = losses.total_loss(perfect_output(sample, 1.5), sample, shape_only=True)
+    assert wrong.item() == pytest.approx(right.item(), abs=1e-5)
+    assert set(parts) == {"depth", "gradient", "camera", "ray"}
+
+
+def wall_with_things():
+    """A slanted wall (84, 112) and before it, up to the border, a large and a small box, a pole."""
+    depth = 2 + 0.02 * torch.arange(112.0).expand(84, 112)
+    things = {
+        "large": (slice(20, 70), slice(5, 50)), "small": (slice(40, 50), slice(64, 74)),
+        "pole": (slice(0, 84), slice(90, 94)), "cut": (slice(60, 84), slice(104, 112)),
+    }  # fmt: skip
+    depth = depth.clone()
+    for place in things.values():
+        depth[place] = 1.5
+    return depth[None, None], things
+
+
+def test_the_smaller_a_thing_the_louder():
+    depth, things = wall_with_things()
+    loud = loudness(depth, torch.ones_like(depth, dtype=torch.bool))[0, 0]
+    expected = {"large": 1, "small": 4, "pole": 8, "cut": 1}
+    assert {name: loud[place].unique().tolist() for name, place in things.items()} == {
+        name: [value] for name, value in expected.items()
+    }
+    for place in things.values():
+        loud[place] = 1
+    assert (loud == 1).all()  # the slanted wall, up to the border
+
+
+def test_a_mistake_about_a_small_thing_costs_more_where_shape_is_taught():
+    depth, things = wall_with_things()
+    valid = torch.ones_like(depth, dtype=torch.bool)
+    loud = loudness(depth, valid)
+    costs = {}
+    for name in ("large", "small"):
+        error = torch.zeros_like(depth)
+        error[0, 0][things[name]] = 0.3
+        costs[name] = [
+            (losses.shape_loss(error, torch.ones_like(error), w) / error.sum()).item()
+            for w in (valid.float(), loud)
+        ]
+    assert costs["small"][0] == pytest.approx(costs["large"][0])
+    assert costs["small"][1] == pytest.approx(4 * costs["large"][1])
 
 
 def test_unit_is_that_of_inference(windows):

@@ -12,34 +12,46 @@ from torch.nn import functional as F
 from da3_ros.net.camera import quaternion
 from tools.training.matching import matching_loss, true_matches
 from tools.training.samples import Sample, camera_rays, masked_mean, points_in_reference
+from tools.training.small_things import loudness
 from tools.training.triangulation import triangulation_losses
 
 CONFIDENCE_REWARD = 0.2
 """lambda of  c * error - lambda * log c."""
 
-SCALE_WEIGHT = 0.6
-
 WEIGHTS = {
-    "depth": 1.0, "gradient": 2.0, "camera": 0.1, "ray": 0.3, "point": 0.3,
+    "depth": 1.0, "scale": 0.6, "gradient": 2.0, "camera": 0.1, "ray": 0.3, "point": 0.3,
     "match": 0.7, "flow": 0.5, "turn": 0.2, "lever": 0.2, "parallax": 0.3, "distance": 0.4,
     "place": 0.2,
 }  # fmt: skip
 """Chosen by the gradients that reach the transformer blocks: at equal weights the camera's is
 fifty times that of depth, and a small network learns nothing else."""
 
+SHAPE = ("depth", "gradient", "match", "camera", "ray")
+"""What is left where only shape is taught. Points have the scale in them. What
+`triangulation` reads from the tokens is what distance is computed from, by readouts that start
+anew beside trained weights and would first teach these noise. The cameras stay: metres rest on
+them."""
 
-def total_loss(out: dict, sample: Sample) -> tuple[torch.Tensor, dict]:
+
+def total_loss(out: dict, sample: Sample, *, shape_only: bool = False) -> tuple[torch.Tensor, dict]:
     """Weighted sum of the losses, and each of them by name.
 
     out: `depth`, `conf` (B,n,h,w) of the first n views; `position` (B,N,3), `quat` (B,N,4) xyzw
     of any length, `fov` (B,N,2) vertical, horizontal; perhaps `ray` (B,n,h',w',6); perhaps
     `attention` and `readings`, of `matching.AttentionListener` and
-    `triangulation.TriangulationProbe`.
+    `triangulation.TriangulationProbe`. shape_only: the losses of `SHAPE`, small things louder.
     """
     decoded = sample.first_views(out["depth"].shape[1])
+    error = out["depth"].log() - decoded.depth.log()
+    weight = decoded.valid.float()
+    if shape_only:
+        weight = weight * loudness(decoded.depth, decoded.valid)
+    scale = scale_of_windows(error, decoded.valid)
+    shape = error - scale[:, None, None, None]
     parts = {
-        "depth": depth_loss(out["depth"], out["conf"], decoded),
-        "gradient": gradient_loss(out["depth"], decoded),
+        "depth": shape_loss(shape, out["conf"], weight),
+        "scale": scale.abs().mean(),
+        "gradient": gradient_loss(error, weight),
         "camera": camera_loss(out, sample),
     }
     if "readings" in out and sample.depth.shape[1] > 1:
@@ -49,33 +61,35 @@ def total_loss(out: dict, sample: Sample) -> tuple[torch.Tensor, dict]:
     if out.get("ray") is not None:
         parts["ray"] = ray_loss(out["ray"], decoded)
         parts["point"] = point_loss(out, decoded)
-    return sum(WEIGHTS[k] * v for k, v in parts.items()), {k: v.item() for k, v in parts.items()}
+    taught = [k for k in parts if not shape_only or k in SHAPE]
+    return sum(WEIGHTS[k] * parts[k] for k in taught), {k: parts[k].item() for k in taught}
 
 
-def depth_loss(depth, confidence, sample):
-    """Shape, weighted with confidence, and apart from it the scale of each window.
+def scale_of_windows(error, valid):
+    """(B,) mean error ln(said / true) of each window.
 
-    Without the split the scale, on which all pixels of a window agree, is louder than the shape.
+    Taught apart from shape: without the split the scale, on which all pixels of a window agree, is
+    louder than the shape.
     """
-    error = depth.log() - sample.depth.log()
-    known = sample.valid.sum((1, 2, 3)).clamp_min(1)
-    scale = (error * sample.valid).sum((1, 2, 3)) / known
-    shape = (error - scale[:, None, None, None]).abs()
-    weighted = confidence * shape - CONFIDENCE_REWARD * confidence.log()
+    return (error * valid).sum((1, 2, 3)) / valid.sum((1, 2, 3)).clamp_min(1)
+
+
+def shape_loss(error, confidence, weight):
+    """Weighted with confidence. weight: (B,n,h,w), 0 where there is no depth."""
+    weighted = confidence * error.abs() - CONFIDENCE_REWARD * confidence.log()
     # The sky has no depth; nobody should trust what is said of it.
-    sky = 0.1 * masked_mean(confidence.log(), ~sample.valid)
-    return masked_mean(weighted, sample.valid) + SCALE_WEIGHT * scale.abs().mean() + sky
+    sky = 0.1 * masked_mean(confidence.log(), weight == 0)
+    return masked_mean(weighted, weight) + sky
 
 
-def gradient_loss(depth, sample):
-    error = depth.log() - sample.depth.log()
+def gradient_loss(error, weight):
+    """Of neighbours, and of pixels four apart; each pair as loud as the louder of the two."""
     total = 0.0
     for step in (1, 4):
-        across = (error[..., step:] - error[..., :-step]).abs()
-        down = (error[..., step:, :] - error[..., :-step, :]).abs()
-        total = total + masked_mean(across, sample.valid[..., step:] & sample.valid[..., :-step])
-        both = sample.valid[..., step:, :] & sample.valid[..., :-step, :]
-        total = total + masked_mean(down, both)
+        for e, w in ((error, weight), (error.mT, weight.mT)):
+            louder = torch.maximum(w[..., step:], w[..., :-step])
+            both = (w[..., step:] > 0) & (w[..., :-step] > 0)
+            total = total + masked_mean((e[..., step:] - e[..., :-step]).abs(), louder * both)
     return 0.5 * total
 
 

@@ -177,7 +177,7 @@ class Run:
         views = sample.images.shape[1]
         out["attention"] = self.attention.read(views)
         out["readings"] = self.probe.read(len(sample.images), views)
-        loss, parts = losses.total_loss(out, sample)
+        loss, parts = losses.total_loss(out, sample, shape_only=self.args.shape_only)
         self.steps += 1
         if self._is_finite(loss) and self._is_finite(self._gradients(loss)):
             self._update()

@@ -108,7 +108,7 @@ def patch_centres(maps: torch.Tensor) -> torch.Tensor:
 
 
 def masked_mean(values: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
-    """Mean of the values where `where` is true; 0 where nothing is."""
+    """Mean of the values where `where` is true, or weighted by it; 0 where nothing is."""
     return (values * where).sum() / where.sum().clamp_min(1)
 
 

@@ -3,6 +3,7 @@
     python -m tools.training.train RUN --minutes 90                 # here, resumes what RUN holds
     python -m tools.training.train RUN --minutes 60 --device cuda
     python -m tools.training.train RUN --minutes 60 --device cuda --size large --scale 2
+    python -m tools.training.train RUN --minutes 90 --start da3-demo --shape-only --scale 2
     python -m tools.training.train RUN --dry-run                    # everything, tiny: a table
     torchrun --nproc-per-node 2 -m tools.training.train RUN --minutes 90 --threads 1    # two cores
 
@@ -58,6 +59,9 @@ def _arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--size", choices=SIZES, default="small", help="of the network")
     parser.add_argument("--start", help="trained weights to begin with, as da3-demo")
+    parser.add_argument(
+        "--shape-only", action="store_true", help="no scale is taught, small things weigh more"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--pool", type=Path, help="folder of rendered windows")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,18 +99,20 @@ def check_exports_folder(folder: str | Path, plan: ExportPlan) -> None:
     check_folder(folder, [below for name in plan for below in FORMATS[name].folders])
 
 
-def split_formats(formats: str) -> list[str]:
-    """Format names of ``glb-npz``, each once; `ExportError` when one is unknown."""
+def split_formats(formats: str, others: Iterable[str] = ()) -> list[str]:
+    """Format names of ``glb-npz``, each once; `ExportError` when one is unknown.
+
+    others: names that are known besides `FORMATS`.
+    """
     if not isinstance(formats, str):
         raise ExportError(
             f"export_format is {shown(formats)}, must be names joined with '-', as 'glb-npz'"
         )
-    names = list(dict.fromkeys(formats.split("-")))
-    unknown = [name for name in names if name not in FORMATS]
+    names, known = list(dict.fromkeys(formats.split("-"))), (*FORMATS, *others)
+    unknown = [name for name in names if name not in known]
     if unknown:
         raise ExportError(
-            f"export format {shown(unknown[0])} is unknown; use {', '.join(FORMATS)}, "
-            "joined with '-'"
+            f"export format {shown(unknown[0])} is unknown; use {', '.join(known)}, joined with '-'"
         )
     return names
 
@@ -178,5 +180,5 @@ def _check_contents(name: str, prediction: Prediction) -> None:
         )
     if FEATURES in needs and not any(k.startswith("feat_layer_") for k in prediction.aux):
         raise ExportError(
-            "export format 'feat_vis' needs features: name layers in export_feat_layers"
+            f"export format '{name}' needs features: name layers in export_feat_layers"
         )

@@ -42,11 +42,6 @@ class CameraPath:
         return CameraPath(*(np.concatenate(pair) for pair in joined))
 
 
-def original(views: CameraPath) -> CameraPath:
-    """The views themselves."""
-    return views
-
-
 def smooth(views: CameraPath) -> CameraPath:
     """The views with a steadier hand: Gaussian window over positions and rotations."""
     window = min(SMOOTHING_FRAMES, len(views) - 1 + len(views) % 2)
@@ -126,7 +121,7 @@ def _shifted(view: CameraPath, t_cam: np.ndarray) -> np.ndarray:
 
 
 MODES = {
-    "original": lambda views, focus: original(views),
+    "original": lambda views, focus: views,
     "smooth": lambda views, focus: smooth(views),
     "interpolate": lambda views, focus: interpolate(views),
     "interpolate_smooth": lambda views, focus: interpolate_smooth(views),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,13 +11,14 @@ import numpy as np
 import torch
 
 from da3_ros.core.export.depth_vis import write_jpeg
+from da3_ros.core.export.folder import ExportError
 from da3_ros.core.files.video import write_video
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.options import Number, Options, option
+from da3_ros.net.presets import Preset
 
 CLIP_PERCENT = 10.0
 """Share of the features that each end of a color channel saturates."""
-
 
 FPS = Number(0.1, 1000, "frames/s")
 
@@ -26,6 +28,16 @@ class FeatVisOptions(Options):
     """Options of the format feat_vis."""
 
     fps: float = option(15.0, FPS, "speed of the video")
+
+
+def check_layers(layers: Sequence[int], preset: Preset) -> None:
+    """Raise `ExportError` for a block that a network of that preset does not have."""
+    depth = preset.backbone.depth
+    if wrong := [layer for layer in layers if layer >= depth]:
+        raise ExportError(
+            f"export_feat_layers holds {wrong[0]}, must be integers from 0 to {depth - 1} for "
+            f"{preset.name}"
+        )
 
 
 def export_feat_vis(prediction: Prediction, folder: Path, options: FeatVisOptions) -> list[Path]:

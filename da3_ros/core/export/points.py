@@ -17,7 +17,6 @@ BLACK_BELOW = 16
 WHITE_FROM = 240
 """A pixel is background when all its channels are darker, or at least as bright."""
 
-
 PERCENT = Number(0, 100, "%")
 
 

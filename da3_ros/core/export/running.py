@@ -16,8 +16,10 @@ from da3_ros.core.export import (
     ExportPlan,
     check_exports_folder,
     plan_exports,
+    split_formats,
     write,
 )
+from da3_ros.core.export.feat_vis import check_layers
 from da3_ros.core.export.folder import check_directory
 from da3_ros.core.far_world import FAR, float32_origin
 from da3_ros.core.prediction import Prediction, WindowDepth
@@ -36,13 +38,7 @@ NEED_NETWORK = (*NEED_GAUSSIANS, "feat_vis")
 
 def split_all_formats(formats: str) -> tuple[list[str], list[str]]:
     """Window formats and mesh formats of names joined with ``-``; `ExportError` if unknown."""
-    names = list(dict.fromkeys(formats.split("-")))
-    known = (*FORMATS, *MESH_FORMATS)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise ExportError(
-            f"export format '{unknown[0]}' is unknown; use {', '.join(known)}, joined with '-'"
-        )
+    names = split_formats(formats, MESH_FORMATS)
     return [n for n in names if n in FORMATS], [n for n in names if n in MESH_FORMATS]
 
 
@@ -155,12 +151,7 @@ def _world_prediction(plan: ExportPlan, layers: Sequence[int], source: Source) -
 
 def _checked_layers(layers: Sequence[int], plan: ExportPlan, preset: Preset) -> tuple[int, ...]:
     layers = ListOf(Whole(0)).check("export_feat_layers", layers)
-    depth = preset.backbone.depth
-    if wrong := [layer for layer in layers if layer >= depth]:
-        raise ExportError(
-            f"export_feat_layers holds {wrong[0]}, must be integers from 0 to {depth - 1} for "
-            f"{preset.name}"
-        )
+    check_layers(layers, preset)
     if "feat_vis" in plan and not layers:
         raise ExportError("export format 'feat_vis' needs the option export_feat_layers")
     return layers

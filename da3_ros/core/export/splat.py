@@ -14,14 +14,20 @@ from da3_ros.net.camera import rotation_matrix
 from da3_ros.net.spherical_harmonics import basis
 
 TILE = 8
+"""px along one side of the squares that the picture is blended in."""
 CHUNK = 32
 """Gaussians blended per step; a tile stops as soon as nothing more can be seen."""
 NEAR = 0.01
+"""Smallest depth along z that is drawn, in the unit of the scene."""
 BLUR = 0.3
 """Added to the variance of every splat, px^2: none is thinner than a pixel."""
 MIN_ALPHA, MAX_ALPHA, MIN_TRANSMITTANCE = 1 / 255, 0.999, 1e-4
+"""A splat fainter than the first adds nothing, none hides all, and a pixel that lets through less
+than the last is done."""
 MAX_SIGMAS = 3.33
+"""Standard deviations at which a splat ends."""
 BATCH_TILES = 256
+"""Tiles blended at once, which bounds the memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +158,7 @@ def _blend(splats: _Splats, splat, start, count, tiles, columns: int) -> torch.T
     corner = torch.stack([tiles % columns, tiles // columns], dim=-1) * TILE
     out = splats.values.new_zeros(len(tiles), TILE * TILE, 5)
     seen_through = splats.values.new_ones(len(tiles), TILE * TILE, 1)
-    basis = _pixel_basis(splats.values)
+    monomials = _monomials(splats.values)
     done = 0
     while True:
         visible = (count > done) & (seen_through[..., 0] > MIN_TRANSMITTANCE).any(dim=1)
@@ -163,7 +169,7 @@ def _blend(splats: _Splats, splat, start, count, tiles, columns: int) -> torch.T
         index = splat[(start[active][:, None] + nth).clamp_max(len(splat) - 1)]
         form = _quadratic_form(splats, index, corner[active])
         form[..., 5].masked_fill_(nth >= count[active][:, None], -torch.inf)
-        alpha = (basis @ form.transpose(1, 2)).exp_().clamp_max_(MAX_ALPHA)
+        alpha = (monomials @ form.transpose(1, 2)).exp_().clamp_max_(MAX_ALPHA)
         alpha.masked_fill_(alpha < MIN_ALPHA, 0)
         before = seen_through[active]
         left = torch.cumprod(1 - alpha, dim=2).mul_(before)
@@ -175,7 +181,7 @@ def _blend(splats: _Splats, splat, start, count, tiles, columns: int) -> torch.T
         done += CHUNK
 
 
-def _pixel_basis(like: torch.Tensor) -> torch.Tensor:
+def _monomials(like: torch.Tensor) -> torch.Tensor:
     """(pixels, 6): u^2, uv, v^2, u, v, 1 of a tile's pixel centres, from its corner."""
     inside = torch.arange(TILE * TILE, device=like.device)
     u, v = (inside % TILE + 0.5).to(like), (inside // TILE + 0.5).to(like)
@@ -183,7 +189,7 @@ def _pixel_basis(like: torch.Tensor) -> torch.Tensor:
 
 
 def _quadratic_form(splats: _Splats, index, corner) -> torch.Tensor:
-    """(tiles, CHUNK, 6): log of how much each splat covers a pixel, on `_pixel_basis`.
+    """(tiles, CHUNK, 6): log of how much each splat covers a pixel, on `_monomials`.
 
     One matrix product then does the work of a dozen passes over all pixels.
     """

@@ -57,7 +57,8 @@ def _chunks(data: bytes) -> tuple[dict, bytes]:
 
 
 class _Scene:
-    """taken: how much of each bound is used. decoded: buffers that the description holds."""
+    """One scene of a file, read once. taken: how much of each bound is used. decoded: buffers that
+    the description holds."""
 
     def __init__(self, tree: dict, binary: bytes, bounds: MeshBounds):
         self.tree, self.binary, self.bounds = tree, binary, bounds
@@ -66,14 +67,10 @@ class _Scene:
 
     def read(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
         self._refuse_extensions()
-        scenes = self.tree.get("scenes") or [
-            {"nodes": list(range(len(self.tree.get("nodes", ()))))}
-        ]
-        scene = scenes[self.tree.get("scene", 0)]
+        all_nodes = {"nodes": list(range(len(self.tree.get("nodes", ()))))}
+        scene = (self.tree.get("scenes") or [all_nodes])[self.tree.get("scene", 0)]
         T_world_gltf = (scene.get("extras") or {}).get("T_world_gltf")
-        root = (
-            np.eye(4) if T_world_gltf is None else np.array(T_world_gltf, np.float64).reshape(4, 4)
-        )
+        root = np.eye(4) if T_world_gltf is None else np.float64(T_world_gltf).reshape(4, 4)
         parts = []
         for index in scene.get("nodes", ()):
             self._walk(index, root, parts, depth=0)
@@ -180,12 +177,9 @@ class _Scene:
         stride = view.get("byteStride", row) or row
         if start < 0 or count and start + (count - 1) * stride + row > len(buffer):
             raise ValueError("an accessor reaches beyond its buffer")
-        strides = (stride, kind.itemsize)
-        return (
-            np.ndarray((count, width), kind, buffer, start, strides)
-            if count
-            else np.zeros((0, width), kind)
-        )
+        if not count:
+            return np.zeros((0, width), kind)
+        return np.ndarray((count, width), kind, buffer, start, (stride, kind.itemsize))
 
     def _buffer(self, index: int) -> bytes:
         uri = self.tree["buffers"][index].get("uri")

@@ -9,7 +9,7 @@ import numpy as np
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale.anchors import project
-from da3_ros.core.scale.correction import FEWEST, KINDS_OF, Choice, Scale, choose, factor_map
+from da3_ros.core.scale.correction import FEWEST, KINDS_OF, choose, factor_map
 from da3_ros.core.scale.samples import Samples, pooled, sample_depth
 
 
@@ -50,7 +50,8 @@ def anchor_depth(
             "do points and extrinsics share one world and one unit?"
         )
     height, width = prediction.depth.shape[1:]
-    choices = [_choose(s, together.median, height / width, correction) for s in samples]
+    kinds, high = KINDS_OF[correction], height / width
+    choices = [choose(s, high, kinds, together.median) for s in samples]
     factors = [factor_map(c.correction, d, 1.0) for c, d in zip(choices, prediction.depth)]
     fits = tuple(AnchorFit(c.kind, len(s), c.error) for c, s in zip(choices, samples))
     depth = (prediction.depth * np.stack(factors)).astype(np.float32)
@@ -72,9 +73,3 @@ def _samples(prediction: Prediction, view: int, points: np.ndarray) -> Samples:
     T_cam_world = np.float64(prediction.extrinsics[view])
     R, t = T_cam_world[:3, :3], T_cam_world[:3, 3]
     return sample_depth(project(points @ R.T + t, camera), camera, camera, prediction.depth[view])
-
-
-def _choose(samples: Samples, median: float, height: float, correction: str) -> Choice:
-    if len(samples) < FEWEST["scale"]:
-        return Choice("none" if correction == "none" else "scale", Scale(median), np.nan)
-    return choose(samples, height, KINDS_OF[correction])

@@ -33,10 +33,14 @@ FEWEST = {"none": 0, "scale": 10, "shift": 30, "curve": 40, "field": 40}
 """Points below which a kind is not tried."""
 
 FOLDS = 4
+"""Parts of the points, each of which is left out once."""
+
 BEARABLE = 2.0
 """Standard errors by which a simpler kind may miss more than the best one."""
 
 KNOTS = 6
+"""Of a curve."""
+
 STIFFNESS = 3.0
 """Weight of a curve's bends, in points."""
 
@@ -59,6 +63,7 @@ class Scale:
 
     @staticmethod
     def fit(samples: Samples) -> Scale:
+        """Their weighted median."""
         return Scale(samples.median)
 
 
@@ -76,6 +81,7 @@ class Shift:
 
     @staticmethod
     def fit(samples: Samples) -> Shift:
+        """Gauss-Newton on the logarithm of the inverse depth, outliers counting little."""
         inverse = np.exp(-samples.log_depth)
         true = -samples.log_depth - samples.log_ratio
         a, b = np.exp(-samples.median), 0.0
@@ -100,6 +106,7 @@ class Curve:
 
     @staticmethod
     def fit(samples: Samples) -> Curve:
+        """Least squares with a penalty on bends and slopes, outliers counting little."""
         low, high = np.percentile(samples.log_depth, (3, 97))
         knots = np.linspace(low, max(high, low + 0.1), KNOTS)
         hats = np.stack([np.interp(samples.log_depth, knots, e) for e in np.eye(KNOTS)], axis=1)
@@ -137,8 +144,18 @@ class Choice:
     error: float
 
 
-def choose(samples: Samples, height: float, kinds: tuple[str, ...]) -> Choice:
-    """The simplest of `kinds` that the points bear out. height: of the picture, in widths."""
+def choose(
+    samples: Samples, height: float, kinds: tuple[str, ...], log_scale: float = 0.0
+) -> Choice:
+    """The simplest of `kinds` that the points bear out. height: of the picture, in widths.
+
+    log_scale: ln of the factor where there are fewer points than a scale of their own needs: that
+    of all views together. It is not applied where `none` is the only kind.
+    """
+    if len(samples) < FEWEST["scale"]:
+        only_measured = kinds == ("none",)
+        kind, correction = ("none", Scale()) if only_measured else ("scale", Scale(log_scale))
+        return Choice(kind, correction, np.nan)
     tried = [kind for kind in kinds if len(samples) >= FEWEST[kind]]
     around = Neighbourhoods(samples) if "field" in tried else None
     missed = {kind: np.abs(_held_out(kind, samples, around)) for kind in tried}

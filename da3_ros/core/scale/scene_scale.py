@@ -22,15 +22,7 @@ import numpy as np
 from da3_ros.core.config import ScaleConfig
 from da3_ros.core.frame import Frame
 from da3_ros.core.scale.anchors import AnchorStore
-from da3_ros.core.scale.correction import (
-    FEWEST,
-    KINDS,
-    KINDS_OF,
-    Choice,
-    Scale,
-    choose,
-    factor_map,
-)
+from da3_ros.core.scale.correction import KINDS, KINDS_OF, Choice, choose, factor_map
 from da3_ros.core.scale.parallax import Parallax, are_too_few
 from da3_ros.core.scale.placement import (
     CONTRADICTION,
@@ -184,12 +176,11 @@ class SceneScale:
 
     def _choose(self, samples: Samples, size, start: float | None, log_scale: float) -> Choice:
         """Correction of depth that is multiplied with `start` (nothing, when unknown)."""
-        if len(samples) < FEWEST["scale"]:
-            return Choice("scale", Scale(log_scale - np.log(start or 1.0)), np.nan)
         kinds = KINDS_OF[self.config.correction]
         if start is None:
-            kinds = tuple(k for k in kinds if k != "none")
-        return choose(samples.times(start or 1.0), size[0] / size[1], kinds)
+            kinds, start = tuple(k for k in kinds if k != "none"), 1.0
+        height = size[0] / size[1]
+        return choose(samples.times(start), height, kinds, log_scale - np.log(start))
 
     def _evidence(self, points: _Points, choices: list[Choice], now: _Measurement) -> Evidence:
         errors = [c.error for c in choices if np.isfinite(c.error)]

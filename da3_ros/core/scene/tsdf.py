@@ -153,7 +153,7 @@ class TsdfVolume:
 
     def _paint(self, rows, band, pixel, share, view) -> None:
         """Blend the image's color into the voxels `band` (flat within `rows`) near the surface."""
-        color = self.blocks._color.view(-1, 3)
+        color = self.blocks.color.view(-1, 3)
         at = rows[band // VOXELS] * VOXELS + band % VOXELS
         old = color.index_select(0, at).float()
         new = view.colors(pixel.flatten()[band])

@@ -39,18 +39,22 @@ class VoxelBlocks:
 
     @property
     def coords(self) -> torch.Tensor:
+        """(n, 3) int64 positions of the blocks there are."""
         return self._coords[: self.count]
 
     @property
     def tsdf(self) -> torch.Tensor:
+        """(n, 512) float32 of their voxels, in truncations."""
         return self._tsdf[: self.count]
 
     @property
     def weight(self) -> torch.Tensor:
+        """(n, 512) float32 of their voxels; 0: never seen."""
         return self._weight[: self.count]
 
     @property
     def color(self) -> torch.Tensor:
+        """(n, 512, 3) float16 of their voxels, 0..255."""
         return self._color[: self.count]
 
     @property

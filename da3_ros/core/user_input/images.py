@@ -31,7 +31,6 @@ ORIENTATION = 0x0112
 _DEEP_MODES = ("I", "F")
 """PIL modes (with their variants, as I;16) whose values do not fit 8 bits."""
 
-
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error)
 """What Pillow raises on bytes that are no picture, or only a part of one."""
 

@@ -51,12 +51,17 @@ def type_name(cls: type) -> str:
     return f"{cls.__module__.split('.')[0]}/msg/{cls.__name__}"
 
 
+def is_static(topic: str) -> bool:
+    """Whether a topic of transforms holds those that never change: /tf_static, /robot/tf_static."""
+    return topic.endswith("tf_static")
+
+
 def is_latched(connection: Connection) -> bool:
     """Whether late subscribers are to get the topic's messages, as with /tf_static."""
     recorded = connection.ext.offered_qos_profiles
-    if connection.topic.endswith("/tf_static"):
-        return True
-    return any(qos.durability == QosDurability.TRANSIENT_LOCAL for qos in recorded)
+    return is_static(connection.topic) or any(
+        qos.durability == QosDurability.TRANSIENT_LOCAL for qos in recorded
+    )
 
 
 class BagReader:
@@ -151,7 +156,7 @@ class BagReader:
             self.notes.append(sentence)
 
     def _add(self, path: Path, stack: ExitStack, *, is_only: bool) -> None:
-        """Open one file; of several, one that cannot be read costs its own part only."""
+        """Open one file. Where there are several, one that cannot be read is left out."""
         try:
             storage = stack.enter_context(open_storage(path, self.notes))
         except BagError as error:
@@ -182,8 +187,8 @@ class BagReader:
                 yield time_ns, wanted[connection.topic, connection.msgtype], raw
 
 
-METADATA = 8
-"""Version of metadata.yaml: the newest that Humble reads; from 9 on QoS is no text any more."""
+METADATA_VERSION = 8
+"""Of metadata.yaml: the newest that Humble reads; from 9 on QoS is no text any more."""
 
 
 class BagWriter:
@@ -199,7 +204,9 @@ class BagWriter:
     def __enter__(self) -> BagWriter:
         if self._path.exists():
             raise BagError(f"{self._path} exists already; remove it or choose another folder")
-        self._writer = Writer(self._path, version=METADATA, storage_plugin=StoragePlugin.MCAP)
+        self._writer = Writer(
+            self._path, version=METADATA_VERSION, storage_plugin=StoragePlugin.MCAP
+        )
         if self._zstd:
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
@@ -209,7 +216,7 @@ class BagWriter:
         self._writer.close()
 
     def write_raw(self, topic: str, time_ns: int, cls: type, raw: bytes) -> None:
-        """Append one message as another writer of this kind has written it."""
+        """Append one serialized message, as a `BagWriter` has written it before."""
         connection = self._connections.get(topic) or self._add(topic, cls)
         self._writer.write(connection, time_ns, raw)
 

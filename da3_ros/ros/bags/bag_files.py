@@ -38,10 +38,10 @@ def find_files(path: Path) -> BagFiles:
         raise BagError(f"cannot open bag {path}: it does not exist")
     if not path.is_dir():
         # A fifo would be waited for, a device has no end.
-        if not (path.is_file() and _is_storage(path)):
+        if not (path.is_file() and is_bag_file(path)):
             raise BagError(f"cannot open bag {path}: a bag is a folder, a .mcap or a .db3 file")
         return BagFiles((path,))
-    named = (p for p in path.iterdir() if _is_storage(p))
+    named = (p for p in path.iterdir() if is_bag_file(p))
     present = sorted((p for p in named if p.is_file()), key=_natural)
     if not present:
         raise BagError(f"cannot open bag {path}: the folder holds no .mcap or .db3 file")
@@ -49,6 +49,11 @@ def find_files(path: Path) -> BagFiles:
     if listed is None:
         return BagFiles(tuple(present), (_no_metadata(path, len(present)),))
     return _compare(path, listed, present)
+
+
+def is_bag_file(path: Path) -> bool:
+    """Whether it has the name of a file of a bag: .mcap or .db3, perhaps with .zstd behind it."""
+    return Path(_plain(path.name)).suffix in SUFFIXES
 
 
 def _compare(folder: Path, listed: list[str], present: list[Path]) -> BagFiles:
@@ -75,7 +80,7 @@ def _compare(folder: Path, listed: list[str], present: list[Path]) -> BagFiles:
 
 
 def _listed(metadata: Path) -> list[str] | None:
-    """File names; None where there is no metadata.yaml, or one that was cut off."""
+    """File names; None where there is no metadata.yaml, or none that can be read."""
     try:
         if not metadata.is_file() or metadata.stat().st_size > LARGEST_METADATA:
             return None
@@ -83,20 +88,16 @@ def _listed(metadata: Path) -> list[str] | None:
         content = yaml.load(metadata.read_text(), yaml.BaseLoader)
         names = content["rosbag2_bagfile_information"]["relative_file_paths"]
         return [PurePath(name).name for name in names]
-    except (OSError, yaml.YAMLError, ValueError, LookupError, TypeError, RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):
         return None
 
 
 def _no_metadata(folder: Path, count: int) -> str:
-    what = f"the {count} files" if count > 1 else "the file"
+    what = "the file in it is" if count == 1 else f"the {count} files in it are"
     return (
-        f"{folder} has no complete {METADATA}: {what} in it are read as one bag "
+        f"{folder} has no complete {METADATA}: {what} read as one bag "
         f"(ros2 bag reindex {folder} writes it)"
-    ).replace("the file in it are", "the file in it is")
-
-
-def _is_storage(path: Path) -> bool:
-    return Path(_plain(path.name)).suffix in SUFFIXES
+    )
 
 
 def _plain(name: str) -> str:
@@ -105,4 +106,4 @@ def _plain(name: str) -> str:
 
 def _natural(path: Path) -> list:
     """Sorts run_2 before run_10."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path.name)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", path.name)]

@@ -8,10 +8,11 @@ from nav_msgs.msg import Path
 from sensor_msgs.msg import CompressedImage
 
 from da3_ros.ros.bags.bag import BagWriter
+from da3_ros.ros.parameter_file import NODE_NAME
 
-NAME = "da3"
-"""Of the node: `~/depth/image` is /da3/depth/image."""
-PATH = f"/{NAME}/path"
+PRIVATE = f"/{NODE_NAME}"
+"""What `~` stands for in names of topics: `~/depth/image` is /da3/depth/image."""
+PATH = f"{PRIVATE}/path"
 
 
 class BagPublisher:
@@ -25,7 +26,7 @@ class BagPublisher:
         return int(self._write is not None)
 
     def publish(self, msg) -> None:
-        """Write the message at the time of now."""
+        """Write the message; its recording time is the node's `now_ns`."""
         self._write(msg)
 
 
@@ -40,12 +41,12 @@ class BagNode:
     def __init__(self, bag: BagWriter, leave_out: Collection[str] = ()):
         self.now_ns = 0
         self._bag = bag
-        self._leave_out = {f"/{NAME}/{topic}" for topic in leave_out}
+        self._leave_out = {f"{PRIVATE}/{topic}" for topic in leave_out}
         self._path: tuple[str, Path] | None = None
 
     def create_publisher(self, kind: type, topic: str, *_, **__) -> BagPublisher:
         """A publisher of `~/topic`."""
-        name = topic.replace("~", f"/{NAME}", 1)
+        name = topic.replace("~", PRIVATE, 1)
         if name in self._leave_out or kind is CompressedImage:
             return BagPublisher(None)
         if kind is Path:

@@ -1,9 +1,8 @@
 """Poses of a bag, known before the images that need them.
 
-Not the node's buffer, in which one stamp decides for others: it forgets what is ten seconds
-older than the newest, so that a stamp in the far future, a pause or a step of the clock makes
-it blind. A bag knows what comes later: each image takes, of every frame, the two transforms
-around its stamp.
+The node's buffer would not do: it forgets what is ten seconds older than the newest stamp, so
+that one stamp in the far future, a pause or a step of the clock empties it. A bag knows what
+comes later: each image takes, of every frame, the two transforms around its stamp.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from nav_msgs.msg import Odometry
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
-from da3_ros.ros.bags.bag import BagError, BagReader, Span
-from da3_ros.ros.bags.find_camera import is_static
+from da3_ros.ros.bags.bag import BagError, BagReader, Span, is_static
+from da3_ros.ros.bags.find_camera import chosen_topic
 from da3_ros.ros.inputs.pose_source import odometry_transform
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
@@ -106,8 +105,8 @@ class BagPoses:
 
     topics: of transforms, those of static ones included. odometry: topic, or the only one there.
     ahead_ns: how late after its image, in recording time, a transform may have come. start_ns: of
-    images that will be asked for; None: of the whole bag. refused: sentences on transforms that
-    are none, as keys, not many. missed: images without a pose, by cause.
+    the first image that will be asked for; None: the bag's first. refused: sentences on transforms
+    that are none, as keys, not many. missed: images without a pose, by cause.
 
     Raises `BagError` when the parameters want odometry and the bag has none, or several.
     """
@@ -137,7 +136,7 @@ class BagPoses:
         self._coming = self._open(topics, odometry)
 
     def known_until_ns(self) -> int:
-        """Of two clocks of images the one near the recording time is right."""
+        """The recording time: where images are of two clocks, the one near it is right."""
         return self._now_ns
 
     def read_until(self, time_ns: int) -> None:
@@ -163,7 +162,7 @@ class BagPoses:
         self._forget(self._now_ns - SAME_CLOCK_NS)
 
     def locate(self, frame_id: str, stamp_ns: int) -> np.ndarray | None:
-        """T_world_cam (4, 4); None with source `none`. Raises `TransformUnavailable`."""
+        """T_world_frame (4, 4); None with source `none`. Raises `TransformUnavailable`."""
         if self._config.source == "none":
             return None
         return self.lookup(self._config.world_frame, frame_id, stamp_ns)
@@ -186,6 +185,10 @@ class BagPoses:
             buffer.insert(sample.transform, static=False)
         return buffer.lookup(target, source, stamp_ns)
 
+    def explain(self, error: TransformUnavailable) -> str:
+        """Why there is no pose. Which frames there are, the search for the camera has said."""
+        return str(error)
+
     def _way_up(self, *frames: str) -> set[str]:
         """The frames and all that were ever above them: a robot has many that matter to nobody."""
         way, left = set(), [*frames]
@@ -195,10 +198,6 @@ class BagPoses:
                 way.add(frame)
                 left += self._parents.get(frame, ())
         return way
-
-    def explain(self, error: TransformUnavailable) -> str:
-        """Why there is no pose; which frames there are, the search for the camera has said."""
-        return str(error)
 
     def _newest(self, samples: list[_Sample]) -> _Sample:
         """The static transform that counts now: they are sent only once, however late."""
@@ -260,11 +259,11 @@ class BagPoses:
         topics = self._bag.topics_of(Odometry)
         if not topics:
             raise BagError("pose.source is odometry, but the bag has no nav_msgs/Odometry")
-        if chosen and chosen not in topics:
-            raise BagError(f"--odometry {chosen}: there are {', '.join(topics)}")
-        if not chosen and len(topics) > 1:
+        if chosen:
+            return chosen_topic("--odometry", chosen, topics)
+        if len(topics) > 1:
             raise BagError(f"the bag has several odometries: --odometry with {', '.join(topics)}")
-        return chosen or topics[0]
+        return topics[0]
 
 
 def _transforms(msg: Odometry | TFMessage, odometry_child: str) -> list[TransformStamped]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from da3_ros.core.config import Config
 from da3_ros.core.export.running import Source, export_running
@@ -58,16 +59,23 @@ class OnceLog:
         self.sentences.setdefault(cause, sentence)
 
     def fail(self, cause: Hashable, sentence: str, details: str) -> None:
-        """Keep an error as well; offline it comes out where it is raised."""
+        """Keep the sentence; the error itself reaches whoever processes the bag."""
         self.warn(cause, sentence)
 
 
-class PhasedOutlet:
-    """The outputs, as far as the phase lets results through.
+class PathEnds(NamedTuple):
+    """How the path of one piece hangs together with those of its neighbours.
 
-    continues: the newest path goes on from the one before writing began. is_over: the next path
-    will begin anew.
+    continues: it goes on from the path of the piece before. is_over: what comes behind it is
+    another path.
     """
+
+    continues: bool
+    is_over: bool
+
+
+class PhasedOutlet:
+    """The outputs, as far as the phase lets results through."""
 
     def __init__(self, outputs: Outputs):
         self.phase = Phase.COLLECT
@@ -81,13 +89,12 @@ class PhasedOutlet:
     def publish(self, result: WindowDepth, camera_of: dict[str, str]) -> None:
         """Write a result, in the phase for it."""
         if self.phase is Phase.WRITE:
-            self.continues = self.continues and not self.is_over
-            self.is_over = False
+            self.path = PathEnds(self.path.continues and not self.path.is_over, is_over=False)
             self._outputs.publish(result, camera_of)
 
     def clear(self) -> None:
         """Forget the path."""
-        self.is_over = True
+        self.path = self.path._replace(is_over=True)
         self._outputs.clear()
 
     def write(self) -> None:
@@ -97,7 +104,7 @@ class PhasedOutlet:
 
     def _forget_path(self) -> None:
         self._outputs.clear()
-        self.continues, self.is_over = True, False
+        self.path = PathEnds(continues=True, is_over=False)
 
 
 class BagRun:
@@ -183,13 +190,13 @@ class BagRun:
 
     @property
     def counts(self) -> Counts:
-        """What became of the images, without those of before it wrote."""
+        """What became of the images since writing began."""
         return self._all_counts.counts() - self._counts_before
 
     @property
-    def path(self) -> tuple[bool, bool]:
-        """Whether the path continues the one of before, and whether the next begins anew."""
-        return self._outlet.continues, self._outlet.is_over
+    def path(self) -> PathEnds:
+        """Of what was written."""
+        return self._outlet.path
 
     def handover(self) -> Handover:
         """What is remembered now."""
@@ -215,22 +222,24 @@ class BagRun:
         self._outlet.phase = phase
 
     def _on_image(self, camera, time_ns: int, msg) -> None:
-        self.poses.read_until(time_ns)
-        self._node.now_ns = time_ns
+        self._go_to(time_ns)
         self._cameras.on_image(camera, msg)
         self._progress()
 
     def _on_info(self, camera, time_ns: int, msg) -> None:
-        self.poses.read_until(time_ns)
-        self._node.now_ns = time_ns
+        self._go_to(time_ns)
         camera.on_info(msg)
 
     def _on_anchors(self, take: Callable, time_ns: int, msg) -> None:
-        self.poses.read_until(time_ns)
+        self.poses.read_until(time_ns)  # the clock stays: they are taken before their time
         take(msg)
 
-    def _start_over(self, what: str, back: float) -> None:
-        self.log.warn(what, f"{what} by {back:.1f} s: starting over")
+    def _go_to(self, time_ns: int) -> None:
+        self.poses.read_until(time_ns)
+        self._node.now_ns = time_ns
+
+    def _start_over(self, what: str, seconds: float) -> None:
+        self.log.warn(what, f"{what} by {seconds:.1f} s: starting over")
         self._cameras.clear(Drop.TIME_JUMP)
         self._anchors.clear()
         self.poses.start_over()
@@ -250,7 +259,7 @@ def write_exports(formats: str, folder: Path, source: Source) -> str:
 def read_recorded(
     bag: BagReader, takers: dict[str, Taker], span: Span, ahead_ns: int = 0
 ) -> Iterator[tuple[int, Taker, object]]:
-    """Time to be taken at, taker and message: so much before the recording time."""
+    """Taker and message, with the time at which it is taken: `ahead_ns` before it was recorded."""
     stop_ns = None if span.stop_ns is None else span.stop_ns + ahead_ns
     for topic, time_ns, msg in bag.messages(*takers, span=Span(span.start_ns, stop_ns)):
         yield time_ns - ahead_ns, takers[topic], msg

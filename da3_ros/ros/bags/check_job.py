@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from da3_ros.core.config import Config
-from da3_ros.core.export import ExportError
+from da3_ros.core.export.folder import ExportError, check_folder
 from da3_ros.core.export.running import check_network
 from da3_ros.core.scene.mesh import Mesh
 from da3_ros.net.model_folder import CheckpointError, known_preset
@@ -21,7 +20,10 @@ def check_before_loading(config: Config, out: Path, formats: str) -> None:
     """
     if config.scene.mesh:
         Mesh.load(config.scene.mesh)
-    _check_folder(out)
+    try:
+        check_folder(out, (), "--out")
+    except ExportError as error:
+        raise BagError(str(error)) from error
     try:
         preset = known_preset(config.model.name)
         if formats and preset:
@@ -30,11 +32,3 @@ def check_before_loading(config: Config, out: Path, formats: str) -> None:
         raise BagError(f"export: {error}") from error
     except CheckpointError as error:
         raise BagError(f"model.name is '{config.model.name}': {error}") from error
-
-
-def _check_folder(path: Path) -> None:
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    if not there.is_dir():
-        raise BagError(f"--out is {path}, which cannot be made: {there} is no folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise BagError(f"--out is {path}, which may not be written to")

@@ -8,7 +8,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from da3_ros.core.config import Config
 from da3_ros.ros.bags.bag import BagError, BagReader
-from da3_ros.ros.bags.find_camera import Choice
+from da3_ros.ros.bags.find_camera import Choice, chosen_topic
 
 KINDS = {"points": PointCloud2, "depth": Image, "camera_info": CameraInfo}
 
@@ -35,7 +35,7 @@ def find_anchors(bag: BagReader, config: Config, choice: Choice = Choice()) -> A
     """
     chosen = {kind: getattr(choice, f"anchor_{kind}") for kind in KINDS}
     wanted = next((kind for kind, topic in chosen.items() if topic), "")
-    if config.pose.source == "none" or config.scale.source not in ("auto", "anchors"):
+    if not config.takes_anchors:
         if wanted:
             raise BagError(f"{_option(wanted)} needs poses, and scale.source auto or anchors")
         return AnchorTopics()
@@ -51,14 +51,12 @@ def find_anchors(bag: BagReader, config: Config, choice: Choice = Choice()) -> A
 
 def _find(bag: BagReader, kind: str, chosen: str) -> str:
     there = bag.topics_of(KINDS[kind])
-    if chosen and chosen not in there:
-        raise BagError(
-            f"{_option(kind)} {chosen}: there are {', '.join(there) or 'none of this kind'}"
-        )
+    if chosen:
+        return chosen_topic(_option(kind), chosen, there)
     named = [topic for topic in there if topic.endswith(f"/anchor/{kind}")]
-    if len(named) > 1 and not chosen:
+    if len(named) > 1:
         raise BagError(f"there are {', '.join(named)}: choose with {_option(kind)}")
-    return chosen or "".join(named)
+    return "".join(named)
 
 
 def _option(kind: str) -> str:

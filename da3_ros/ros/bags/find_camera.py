@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.ros.bags.bag import BagError, BagReader
+from da3_ros.ros.bags.bag import BagError, is_static
 from da3_ros.ros.bags.tf_tree import TfTree
-from da3_ros.ros.images import ImageError, NoPictureError, compressed_to_rgb, to_rgb
+from da3_ros.ros.images import ImageError, NoPictureError, decode
 
 USUAL_WORLDS = ("odom", "map", "world")
 FIRST = 3
-"""Images looked at before a topic is said to hold none."""
+"""Images of a topic that are looked at, to tell what kind of camera it is."""
 COLOR, GREY, DEEP_GREY, UNREADABLE = range(4)
 """Kinds of camera pictures, the preferred first; 16-bit grey is thermal or depth, mostly."""
 
@@ -22,6 +24,16 @@ NO_TRANSFORMS = (
     "there are no transforms: without poses the world is the camera's own, and depth is in metres "
     "only where the model itself is metric"
 )
+
+
+class MessageSource(Protocol):
+    """What a camera is looked for in: a bag, or what was heard on a graph."""
+
+    def topics_of(self, cls: type) -> list[str]:
+        """Names of the topics of a message class, in order."""
+
+    def messages(self, *topics: str) -> Iterator[tuple[str, int, object]]:
+        """Topic, time in ns and message of the topics named, in order of time."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +91,14 @@ class _Camera:
     size: tuple[int, int]
 
 
-def find_topics(bag: BagReader, choice: Choice = Choice()) -> BagTopics:
+def find_topics(bag: MessageSource, choice: Choice = Choice()) -> BagTopics:
     """The chosen camera, or the first one in color that has a camera info.
 
     Raises `BagError` saying what is missing.
     """
     infos = bag.topics_of(CameraInfo)
     camera, notes = _find_camera(bag, choice.image, infos)
-    info = _chosen("--camera-info", choice.camera_info, infos) or camera.info
+    info = chosen_topic("--camera-info", choice.camera_info, infos) or camera.info
     if info is None:
         raise BagError(f"the bag has images on {camera.topic} but no sensor_msgs/CameraInfo")
     tf = _find_tf(bag, choice.tf)
@@ -106,17 +118,19 @@ def find_topics(bag: BagReader, choice: Choice = Choice()) -> BagTopics:
     )
 
 
-def is_static(topic: str) -> bool:
-    """Whether a topic of transforms holds those that never change."""
-    return topic.endswith("tf_static")
+def chosen_topic(option: str, topic: str, topics: list[str]) -> str:
+    """The topic that an option names. Raises `BagError` when it is not among those there."""
+    if topic and topic not in topics:
+        raise BagError(f"{option} {topic}: there are {', '.join(topics) or 'none of this kind'}")
+    return topic
 
 
-def _find_camera(bag: BagReader, chosen: str, infos: list[str]) -> tuple[_Camera, list[str]]:
+def _find_camera(bag: MessageSource, chosen: str, infos: list[str]) -> tuple[_Camera, list[str]]:
     topics = [*bag.topics_of(Image), *bag.topics_of(CompressedImage)]
     if chosen and chosen not in topics and f"{chosen}/compressed" in topics:
         chosen = f"{chosen}/compressed"
     if chosen:
-        topics = [_chosen("--image", chosen, topics)]
+        topics = [chosen_topic("--image", chosen, topics)]
     cameras, no_pictures = [], []
     for topic in topics:
         try:
@@ -131,7 +145,7 @@ def _find_camera(bag: BagReader, chosen: str, infos: list[str]) -> tuple[_Camera
     return cameras[0], _notes(cameras)
 
 
-def _look_at(bag: BagReader, topic: str, infos: list[str]) -> _Camera:
+def _look_at(bag: MessageSource, topic: str, infos: list[str]) -> _Camera:
     """The camera of an image topic. Raises `NoPictureError` when it says that it is none."""
     messages = [msg for _, _, msg in islice(bag.messages(topic), FIRST)]
     if not messages:
@@ -145,7 +159,7 @@ def _kind(msg: Image | CompressedImage) -> tuple[int, tuple[int, int]]:
     """Kind and (height, width). Raises `NoPictureError` for what is no camera picture."""
     name = msg.format if _is_compressed(msg) else msg.encoding
     try:
-        rgb = compressed_to_rgb(msg) if _is_compressed(msg) else to_rgb(msg)
+        rgb = decode(msg)
     except NoPictureError:
         raise
     except ImageError:
@@ -172,13 +186,6 @@ def _notes(cameras: list[_Camera]) -> list[str]:
     return notes
 
 
-def _chosen(option: str, topic: str, topics: list[str]) -> str:
-    """The topic. Raises `BagError` when it is not among those there."""
-    if topic and topic not in topics:
-        raise BagError(f"{option} {topic}: there are {', '.join(topics) or 'none of this kind'}")
-    return topic
-
-
 def _folder(topic: str) -> str:
     return topic.removesuffix("/compressed").rpartition("/")[0]
 
@@ -197,18 +204,18 @@ def _nearest(image: str, infos: list[str]) -> str | None:
     return max(infos, key=shared, default=None)
 
 
-def _find_tf(bag: BagReader, chosen: tuple[str, ...]) -> tuple[str, ...]:
+def _find_tf(bag: MessageSource, chosen: tuple[str, ...]) -> tuple[str, ...]:
     """Topics of transforms; a chosen .../tf brings its .../tf_static along."""
     there = bag.topics_of(TFMessage)
     for topic in chosen:
-        _chosen("--tf", topic, there)
+        chosen_topic("--tf", topic, there)
     wanted = chosen or ("/tf", "/tf_static")
     wanted = dict.fromkeys((*wanted, *(f"{topic}_static" for topic in wanted)))
     return tuple(sorted((t for t in wanted if t in there), key=is_static))
 
 
 def _find_world(
-    bag: BagReader, topics: tuple[str, ...], frame_id: str, wanted: str
+    bag: MessageSource, topics: tuple[str, ...], frame_id: str, wanted: str
 ) -> tuple[str | None, str]:
     """A fixed frame above the camera: the wanted one, a usual name, or the root of the tree;
     and where there is none, why.

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from sensor_msgs.msg import CompressedImage, Image
 
-from da3_ros.ros.bags.bag import BagError, BagReader
-from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
+from da3_ros.ros.bags.bag import BagError
+from da3_ros.ros.bags.find_camera import BagTopics, Choice, MessageSource, find_topics
 
 
 class NamedCamera:
@@ -16,7 +16,7 @@ class NamedCamera:
     of `front`, the name being one or several whole words of the topic.
     """
 
-    def __init__(self, bag: BagReader, name: str):
+    def __init__(self, bag: MessageSource, name: str):
         self._bag = bag
         self._part = f"/{name.strip('/')}/"
 
@@ -33,7 +33,7 @@ class NamedCamera:
 
 
 def find_cameras(
-    bag: BagReader,
+    bag: MessageSource,
     names: Sequence[str],
     choice: Choice = Choice(),
 ) -> dict[str, BagTopics]:

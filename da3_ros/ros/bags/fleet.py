@@ -26,8 +26,8 @@ class Splitting:
 class Fleet:
     """What there is to do for the jobs, and what became of them.
 
-    reports: by the place of the job, of those that are done. tasks: to begin with. images: of all
-    bags that are to do. surveys: how much will be written, by the place of the job.
+    A job is known by its place in `jobs`. reports: of the jobs that are done. tasks: to begin
+    with. surveys: how much will be written, of the jobs that are to do.
     """
 
     def __init__(self, jobs: Sequence[BagJob], splitting: Splitting = Splitting()):

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import da3_ros
+from da3_ros.core.body_mask import mask_file
 from da3_ros.core.config import from_dict
 from da3_ros.core.frame_counts import Counts
 from da3_ros.net.checkpoint import weights_file
@@ -23,7 +24,7 @@ from da3_ros.ros.bags.bag_files import METADATA, find_files
 from da3_ros.ros.bags.bag_job import BagJob, Report
 
 RECORD = "da3_process.json"
-"""In the folder of a result; readers of bags pass it by."""
+"""In the folder of a result; readers of bags ignore it."""
 
 WORDS = {
     "version": "another version of da3_ros",
@@ -43,14 +44,15 @@ def made_of(job: BagJob) -> dict:
     """All that decides what the result of a job is, as JSON. Raises `BagError`, `OSError`."""
     config = from_dict(job.parameters)
     files = [*find_files(job.bag).paths, *job.bag.glob(METADATA)]
-    named = filter(None, (config.input.mask, config.scene.mesh))
-    masks = [name.format(camera=camera) for name in named for camera in config.input.cameras]
+    mask, mesh = config.input.mask, config.scene.mesh
+    paths = [mask_file(mask, camera) for camera in config.input.cameras if mask]
+    paths += [Path(mesh)] if mesh else []
     return {
         "version": da3_ros.__version__,
         "bag": sorted([f.name, (s := f.stat()).st_size, s.st_mtime_ns] for f in files),
         "weights": weights_digest(config.model.name),
         "parameters": _plain(job.parameters),
-        "files": {name: _sha256(Path(name)) for name in masks if Path(name).is_file()},
+        "files": {str(path): _sha256(path) for path in paths if path.is_file()},
         "topics": _plain(asdict(job.choice)),
         "formats": job.formats,
         "leave_out": sorted(job.leave_out),
@@ -95,7 +97,7 @@ def check_result(job: BagJob, made: dict) -> None:
 def finished(job: BagJob, made: dict) -> Report | None:
     """The report of a result that is there already, if it was made from the same."""
     record = _read(job.result)
-    if not record or record.get("made_of") != made or record["failure"]:
+    if not record or record.get("made_of") != made or record.get("failure"):
         return None
     warnings = "it was there already, made from the same", *record["warnings"]
     return Report(job, Counts(**record["counts"]), warnings)
@@ -121,10 +123,12 @@ def _difference(record: dict | None, made: dict) -> str:
 
 
 def _read(folder: Path) -> dict | None:
+    """The record of a result; None where there is none of ours."""
     try:
-        return json.loads((folder / RECORD).read_text())
-    except (OSError, ValueError):
+        record = json.loads((folder / RECORD).read_text())
+    except (OSError, ValueError, RecursionError):
         return None
+    return record if isinstance(record, dict) else None
 
 
 def _plain(values: dict) -> dict:

@@ -13,8 +13,7 @@ from rosbags.rosbag2 import Reader
 from rosbags.rosbag2.storage_mcap import ChunkInfo, Msg, msgsrc
 
 from da3_ros.ros.bags.damage import DAMAGE
-
-END = 2**63 - 1
+from da3_ros.ros.bags.mcap_scan import LATEST_NS
 
 
 class IndexedMcap:
@@ -43,7 +42,7 @@ class IndexedMcap:
             yield from self._reader.messages(connections, start, stop)
             return
         wanted = {c.id: c for c in connections}
-        begin, end = start or 0, END if stop is None else stop
+        begin, end = start or 0, LATEST_NS if stop is None else stop
         chunks = [
             self._messages_of(chunk, wanted, begin, end)
             for chunk in self._reader.storage.chunks

@@ -36,7 +36,9 @@ CHUNK_HEAD = struct.Struct("<QQQI")
 """First and last time, size when unpacked, checksum."""
 MESSAGE_HEAD = struct.Struct("<HIQQ")
 """Channel, sequence number, log time and publish time."""
-LATEST = 2**63 - 1
+LATEST_NS = 2**63 - 1
+"""No message is later."""
+
 RUN_BYTES = 4 << 20
 """Records outside chunks are taken together up to this size."""
 MOST_BYTES = 1 << 30
@@ -66,7 +68,7 @@ NO_DEFINITION = MessageDefinition(MessageDefinitionFormat.NONE, "")
 
 
 @dataclass(frozen=True)
-class Piece:
+class Block:
     """Bytes of the file that hold whole records, once unpacked.
 
     offset, length: where in the file. size, checksum: of the unpacked bytes, 0 where unknown.
@@ -91,11 +93,11 @@ class McapScan:
 
     def __init__(self, path: Path):
         self._path = path
-        self._pieces: list[Piece] = []
+        self._blocks: list[Block] = []
         self._schemas: dict[int, str] = {}
         self._channels: dict[int, Connection] = {}
         self._counts: Counter[int] = Counter()
-        self.start_time, self.end_time = 2**63 - 1, 0
+        self.start_time, self.end_time = LATEST_NS, 0
         self._file = path.open("rb")
         try:
             self._size = path.stat().st_size
@@ -126,20 +128,20 @@ class McapScan:
         start, stop: ns, from the first on and before the second.
         """
         wanted = {c.id: c for c in connections}
-        begin, end = start or 0, LATEST if stop is None else stop
-        pieces = [
-            self._messages_of(piece, wanted)
-            for piece in self._pieces
-            if piece.channels & wanted.keys() and piece.start_ns < end and begin <= piece.end_ns
+        begin, end = start or 0, LATEST_NS if stop is None else stop
+        blocks = [
+            self._messages_of(block, wanted)
+            for block in self._blocks
+            if block.channels & wanted.keys() and block.start_ns < end and begin <= block.end_ns
         ]
-        for time_ns, connection, data in heapq.merge(*pieces, key=itemgetter(0)):
+        for time_ns, connection, data in heapq.merge(*blocks, key=itemgetter(0)):
             if connection and begin <= time_ns < end:
                 yield connection, time_ns, data
 
-    def _messages_of(self, piece: Piece, wanted: dict[int, Connection]) -> Iterator[tuple]:
-        yield piece.start_ns, None, b""  # so that a piece is not unpacked before its time
+    def _messages_of(self, block: Block, wanted: dict[int, Connection]) -> Iterator[tuple]:
+        yield block.start_ns, None, b""  # so that a block is not unpacked before its time
         found = []
-        for kind, content in records(self._unpack(piece) or b""):
+        for kind, content in records(self._unpack(block) or b""):
             if kind == MESSAGE:
                 channel, _, time_ns, _ = MESSAGE_HEAD.unpack_from(content)
                 if channel in wanted:
@@ -147,7 +149,7 @@ class McapScan:
         yield from sorted(found, key=itemgetter(0))
 
     def _scan(self) -> int | None:
-        """Find all pieces; returns where the file is cut off, if it is."""
+        """Find all blocks; returns where the file is cut off, if it is."""
         if self._read(0, len(MAGIC)) != MAGIC:
             raise BagError(f"cannot open bag {self._path}: it does not begin as an MCAP file")
         at = run = len(MAGIC)
@@ -171,10 +173,10 @@ class McapScan:
 
     def _add_run(self, start: int, end: int) -> None:
         if end > start:
-            self._add(Piece(start, end - start, "", end - start, 0))
+            self._add(Block(start, end - start, "", end - start, 0))
 
-    def _chunk(self, start: int, end: int) -> Piece | None:
-        """The piece of a chunk record between two offsets; None where its head is cut off."""
+    def _chunk(self, start: int, end: int) -> Block | None:
+        """The block of a chunk record between two offsets; None where its head is cut off."""
         head = self._read(start, min(end - start, CHUNK_HEAD.size + 64))
         try:
             _, _, size, checksum = CHUNK_HEAD.unpack_from(head)
@@ -189,11 +191,11 @@ class McapScan:
             raise BagError(f"bag {self._path} is damaged: a chunk of it claims {size >> 20} MB")
         if offset + length > end:
             length, checksum = end - offset, 0
-        return Piece(offset, max(length, 0), compression, size, checksum)
+        return Block(offset, max(length, 0), compression, size, checksum)
 
-    def _add(self, piece: Piece | None) -> bool:
-        """Take what a piece holds; False where that cannot be unpacked."""
-        data = self._unpack(piece) if piece else None
+    def _add(self, block: Block | None) -> bool:
+        """Take what a block holds; False where that cannot be unpacked."""
+        data = self._unpack(block) if block else None
         if data is None:
             return False
         times, channels = [], set()
@@ -210,10 +212,10 @@ class McapScan:
         if times:
             self.start_time = min(self.start_time, *times)
             self.end_time = max(self.end_time, *(t + 1 for t in times))
-            piece = replace(
-                piece, start_ns=min(times), end_ns=max(times), channels=frozenset(channels)
+            block = replace(
+                block, start_ns=min(times), end_ns=max(times), channels=frozenset(channels)
             )
-            self._pieces.append(piece)
+            self._blocks.append(block)
         return True
 
     def _add_channel(self, content: bytes) -> None:
@@ -224,16 +226,16 @@ class McapScan:
         kind = self._schemas.get(schema, "")
         self._channels[number] = Connection(number, topic, kind, NO_DEFINITION, "", 0, ext, None)
 
-    def _unpack(self, piece: Piece) -> bytes | None:
-        """The records of a piece; None where they are damaged."""
-        data = self._read(piece.offset, piece.length)
-        if piece.compression not in UNPACKERS:
-            raise BagError(f"bag {self._path} is compressed by '{piece.compression}'")
+    def _unpack(self, block: Block) -> bytes | None:
+        """The records of a block; None where they are damaged."""
+        data = self._read(block.offset, block.length)
+        if block.compression not in UNPACKERS:
+            raise BagError(f"bag {self._path} is compressed by '{block.compression}'")
         try:
-            data = UNPACKERS[piece.compression](data, piece.size)
+            data = UNPACKERS[block.compression](data, block.size)
         except (zstd.ZstdError, RuntimeError, EOFError):
             return None
-        return None if piece.checksum and crc32(data) != piece.checksum else data
+        return None if block.checksum and crc32(data) != block.checksum else data
 
     def _read(self, offset: int, length: int) -> bytes:
         self._file.seek(offset)

@@ -24,7 +24,7 @@ from da3_ros.core.scene.scene import Scene
 from da3_ros.ros.bags.bag import BagReader, BagWriter, message_class
 from da3_ros.ros.bags.bag_job import BagJob, Report, Warned, said_once
 from da3_ros.ros.bags.bag_node import PATH
-from da3_ros.ros.bags.bag_run import BagRun, write_exports
+from da3_ros.ros.bags.bag_run import BagRun, PathEnds, write_exports
 from da3_ros.ros.bags.check_job import check_before_loading
 from da3_ros.ros.bags.made_of import check_result, write_record
 from da3_ros.ros.bags.partial import partial_folder
@@ -41,16 +41,15 @@ MAP = "map.npz"
 class PieceRecord:
     """What is known of a piece that is done.
 
-    before, after: what its run remembered where it began to write, and at its end. path: as of
-    `BagRun`. now_ns: when it wrote last. metadata, origin: of the newest window of the last piece,
-    for exports.
+    before, after: what its run remembered where it began to write, and at its end. now_ns: when it
+    wrote last. metadata, origin: of the newest window of the last piece, for exports.
     """
 
     counts: Counts
     warnings: list[Warned]
     before: Handover | None
     after: Handover
-    path: tuple[bool, bool]
+    path: PathEnds
     now_ns: int
     failure: str = ""
     metadata: dict = field(default_factory=dict)
@@ -70,6 +69,7 @@ class PieceRecord:
         values["counts"] = Counts(**values["counts"])
         values["before"] = values["before"] and Handover(**values["before"])
         values["after"] = Handover(**values["after"])
+        values["path"] = PathEnds(*values["path"])
         values["warnings"] = [Warned(*warned) for warned in values["warnings"]]
         return PieceRecord(**values)
 
@@ -149,10 +149,10 @@ def _copy(folders: Sequence[FilePath], records: Sequence[PieceRecord], out: BagW
             for connection, time_ns, raw in bag.raw_messages(others) if others else ():
                 out.write_raw(connection.topic, time_ns, classes[connection.id], raw)
             for _, _, part in bag.messages(PATH):
-                before = path.poses if record.path[0] and not is_over else []
+                before = path.poses if record.path.continues and not is_over else []
                 path = Path(header=part.header, poses=[*before, *part.poses][-PATH_LENGTH:])
                 is_over = False
-        is_over = is_over or record.path[1]
+        is_over = is_over or record.path.is_over
     if path.poses:
         out.write(PATH, records[-1].now_ns, path)
 

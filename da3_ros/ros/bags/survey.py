@@ -20,7 +20,7 @@ class Survey:
     size: int
 
     def __str__(self) -> str:
-        return f"up to {self.size / 1e9:.1f} GB of {self.images} images will be written"
+        return f"up to {self.size / 1e9:.1f} GB for {self.images} images will be written"
 
 
 def survey(job: BagJob) -> Survey:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from tf2_msgs.msg import TFMessage
 
+MOST_NAMED = 8
+"""Frames listed in a sentence."""
+
 
 @dataclass
 class TfTree:
@@ -46,15 +49,15 @@ class TfTree:
 
     def connected(self, frame: str) -> set[str]:
         """All frames of the tree that a frame belongs to, itself included."""
-        up: dict[str, set[str]] = {}
+        beside: dict[str, set[str]] = {}
         for child, parents in self.parents.items():
             for parent in parents:
-                up.setdefault(child, set()).add(parent)
-                up.setdefault(parent, set()).add(child)
+                beside.setdefault(child, set()).add(parent)
+                beside.setdefault(parent, set()).add(child)
         found = [frame]
         seen = {frame}
         for current in found:
-            new = up.get(current, set()) - seen
+            new = beside.get(current, set()) - seen
             seen |= new
             found += new
         return seen
@@ -90,7 +93,7 @@ class TfTree:
         return ""
 
 
-def _list(what: str, frames: set[str], most: int = 8) -> str:
+def _list(what: str, frames: set[str]) -> str:
     names = sorted(frames)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{what}: {', '.join(names[:most]) or 'none'}{more}"
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{what}: {', '.join(names[:MOST_NAMED]) or 'none'}{more}"

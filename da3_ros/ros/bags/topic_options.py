@@ -14,9 +14,9 @@ def add_topic_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--image",
         **of_rig,
-        help="default: the first color camera; of a rig again and again, A=TOPIC",
+        help="default: the first color camera; for a rig once for each: NAME=TOPIC",
     )
-    add("--camera-info", **of_rig, help="default: the one named most alike; of a rig: A=TOPIC")
+    add("--camera-info", **of_rig, help="default: the one named most alike; for a rig: NAME=TOPIC")
     add("--tf", nargs="+", default=[], metavar="TOPIC", help="transforms; default: /tf, /tf_static")
     add("--odometry", default="", metavar="TOPIC", help="for pose.source odometry")
 

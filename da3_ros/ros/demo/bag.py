@@ -6,7 +6,6 @@ Topics: /camera/image_raw, /camera/camera_info, /tf (odom -> base_link), /tf_sta
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.core import poses
 from da3_ros.ros import messages
 from da3_ros.ros.bags.bag import BagWriter
+from da3_ros.ros.bags.partial import partial_folder, remove_abandoned
 from da3_ros.synthetic.room import CAMERA, CAMERA_HEIGHT, demo_path, render_room
 
 START_NS = 1_700_000_000_000_000_000
@@ -24,20 +24,18 @@ RATE = 10
 TF_PER_IMAGE = 5
 DEMO_CAMERA = CAMERA.scaled(width=320, height=240)
 
-# x right, y down, z forward, in a body of x forward, y left, z up (REP-103).
-T_BASE_CAMERA = poses.compose(
-    np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]]),
-    np.array([0.1, 0.0, CAMERA_HEIGHT]),
-)
+T_BASE_CAMERA = poses.compose(poses.T_BODY_OPTICAL[:3, :3], np.array([0.1, 0.0, CAMERA_HEIGHT]))
+"""The camera looks straight ahead."""
 
 
 def write_demo_bag(
     path: str | Path, *, frames: int = 60, progress: Callable[[int], None] = lambda i: None
 ) -> None:
-    """Render and write the bag. `progress` is called with the number of each frame done."""
-    partial = Path(path).with_suffix(".partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of an interrupted run
-    with BagWriter(partial) as bag:
+    """Render and write the bag, whole or not at all. `progress` is called with the number of each
+    frame done."""
+    path = Path(path)
+    remove_abandoned(path.parent)
+    with partial_folder(path) as folder, BagWriter(folder) as bag:
         _write_mount(bag)
         T_world_camera = demo_path(frames * TF_PER_IMAGE)
         for i, T in enumerate(T_world_camera):
@@ -46,7 +44,6 @@ def write_demo_bag(
             if i % TF_PER_IMAGE == 0:
                 _write_view(bag, stamp_ns, T)
                 progress(i // TF_PER_IMAGE + 1)
-    partial.rename(path)
 
 
 def _write_mount(bag: BagWriter) -> None:

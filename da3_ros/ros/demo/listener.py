@@ -13,9 +13,10 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
 
 from da3_ros.msg import Status
-from da3_ros.ros.background_node import SpunNode
+from da3_ros.ros.background_node import BackgroundNode
 from da3_ros.ros.images import to_rgb
 from da3_ros.ros.messages import cloud_points, depth_metres, pose_matrix, stamp_to_ns
+from da3_ros.ros.parameter_file import NODE_NAME
 
 CLOUD_STEP = 3
 """Every n-th pixel and row goes into the picture from above."""
@@ -49,7 +50,7 @@ class Shot:
         return self.points[known] @ R.T + t, self.colors[known]
 
 
-class Listener(SpunNode):
+class Listener(BackgroundNode):
     """Collects depth, clouds, poses and the status of the node `da3`."""
 
     def __init__(self):
@@ -115,7 +116,8 @@ class Listener(SpunNode):
         self.status = msg
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
-        for pair in msg.status[0].values:
+        ours = (entry for entry in msg.status if entry.name == f"{NODE_NAME}: depth")
+        for pair in (pair for entry in ours for pair in entry.values):
             if pair.key.endswith(" [ms]"):
                 self.stages.setdefault(pair.key.removesuffix(" [ms]"), []).append(float(pair.value))
 

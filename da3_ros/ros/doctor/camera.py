@@ -14,18 +14,15 @@ from da3_ros.net.model_folder import OFFICIAL_RES, CheckpointError, picture_size
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.doctor.recording import Recording
 from da3_ros.ros.health.clock_watch import FAR_NS
-from da3_ros.ros.images import ImageError, compressed_to_rgb, to_rgb
+from da3_ros.ros.images import ImageError, decode
 from da3_ros.ros.messages import rectifier, stamp_to_ns
 from da3_ros.ros.transport import FAST_DDS_LIMIT, LARGE_IMAGES_ARE_LOST, use_profile
 
 ENOUGH = 0.95
+"""Share of the images that need a camera info of their stamp."""
+
 FEW, MOST = 5, 0.8
 """Camera infos from which on they are compared, and the share of images that is enough."""
-
-
-def decode(msg) -> np.ndarray:
-    """(H, W, 3) uint8 RGB. Raises `ImageError`."""
-    return compressed_to_rgb(msg) if isinstance(msg, CompressedImage) else to_rgb(msg)
 
 
 def check_camera(seen: Recording, config: Config) -> list[Finding]:
@@ -47,7 +44,7 @@ def check_choice(seen: Recording) -> list[Finding]:
 
 def check_images(seen: Recording, config: Config) -> Finding:
     """Readable, all of one size, large enough for the network."""
-    sizes = Counter(decoded_size(event.msg) for event in seen.images)
+    sizes = Counter(_raw_size(event.msg) for event in seen.images)
     try:
         height, width = decode(seen.images[0].msg).shape[:2]
         plan_resize(height, width, _process_res(config))
@@ -95,8 +92,8 @@ def _lost(seen: Recording) -> Finding | None:
     return error("images", f"{what}: {LARGE_IMAGES_ARE_LOST}", use_profile())
 
 
-def decoded_size(msg) -> tuple[int, int]:
-    """(width, height) as the message says; compressed ones do not."""
+def _raw_size(msg) -> tuple[int, int]:
+    """(width, height) as the message says; zeros of a compressed one, which does not."""
     return (0, 0) if isinstance(msg, CompressedImage) else (msg.width, msg.height)
 
 

@@ -14,10 +14,10 @@ from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 
-T_BODY_OPTICAL = poses.compose(np.array([[0.0, 0, 1], [-1, 0, 0], [0, -1, 0]]), np.zeros(3))
-"""Optical axes (x right, y down, z forward) in a body of x forward, y left, z up (REP-103)."""
 T_OPENGL_OPTICAL = np.diag([1.0, -1.0, -1.0, 1.0])
+"""Optical axes in a camera of x right, y up, z backwards."""
 TOLERANCE_PX = 2.0
+"""From an epipolar line, of a match that it explains."""
 NO_PARALLAX = 0.005
 """Sine of the angle between rays below which a point's depth has no sign."""
 FEWEST_MATCHES = 30
@@ -25,8 +25,8 @@ FEWEST_MATCHES = 30
 READINGS = {
     "given": lambda T: T,
     "inverted": poses.inverse,
-    "body": lambda T: T @ T_BODY_OPTICAL,
-    "turned twice": lambda T: T @ poses.inverse(T_BODY_OPTICAL),
+    "body": lambda T: T @ poses.T_BODY_OPTICAL,
+    "turned twice": lambda T: T @ poses.inverse(poses.T_BODY_OPTICAL),
     "opengl": lambda T: T @ T_OPENGL_OPTICAL,
 }
 """Name -> what T_world_cam would have to be, if the given pose were that."""

@@ -15,20 +15,23 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import Config
-from da3_ros.ros.bags.bag import BagError, type_name
-from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics, is_static
+from da3_ros.ros.bags.bag import BagError, is_static, type_name
+from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
 from da3_ros.ros.doctor.findings import Finding, error, ok
 from da3_ros.ros.doctor.recording import Event, Recording
+from da3_ros.ros.parameter_file import NODE_NAME
 from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST, use_profile
 
 DISCOVERY = 2.0
-OURS = "/da3/"
+"""Seconds in which publishers and we find each other."""
+OURS = f"/{NODE_NAME}/"
+"""Topics of our own node, which are none of a camera's."""
 BEST_EFFORT = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class Heard:
-    """What was heard, with the two methods of a bag that `find_topics` asks."""
+    """What was heard: a `MessageSource`, as a bag is."""
 
     def __init__(self):
         self.events: list[Event] = []
@@ -44,20 +47,18 @@ class Heard:
                 yield event.topic, event.time_ns, event.msg
 
     def name_publishers(self, node: Node) -> None:
-        """Put the names of nodes where the identifiers of their publishers were: of all that
-        publish the topic where a release of rclpy does not give any.
+        """Replace the identifiers of publishers of transforms by the names of their nodes.
+
+        Some releases of rclpy give none: it may then be any node that publishes the topic.
         """
-        topics = {event.topic for event in self.events if isinstance(event.msg, TFMessage)}
-        infos = [info for topic in topics for info in node.get_publishers_info_by_topic(topic)]
-        names = {bytes(info.endpoint_gid).hex(): info.node_name for info in infos}
-        anybody = {
-            topic: " or ".join(
-                sorted({i.node_name for i in node.get_publishers_info_by_topic(topic)})
-            )
-            for topic in topics
-        }
+        names: dict[str, str] = {}
+        any_of: dict[str, str] = {}
+        for topic in {event.topic for event in self.events if isinstance(event.msg, TFMessage)}:
+            infos = node.get_publishers_info_by_topic(topic)
+            names |= {bytes(info.endpoint_gid).hex(): info.node_name for info in infos}
+            any_of[topic] = " or ".join(sorted({info.node_name for info in infos}))
         self.events = [
-            replace(e, publisher=names.get(e.publisher) or anybody.get(e.topic, ""))
+            replace(e, publisher=names.get(e.publisher) or any_of.get(e.topic, ""))
             for e in self.events
         ]
 
@@ -96,7 +97,7 @@ def _find_topics(node: Node, heard: Heard, choice: Choice) -> BagTopics:
     """Raises `BagError`, naming the topics that somebody publishes although nothing came."""
     try:
         return find_topics(heard, choice)
-    except BagError as error:
+    except BagError as problem:
         kinds = {type_name(Image), type_name(CompressedImage)}
         silent = [
             topic
@@ -105,8 +106,8 @@ def _find_topics(node: Node, heard: Heard, choice: Choice) -> BagTopics:
         ]
         if not silent or heard.topics_of(Image) or heard.topics_of(CompressedImage):
             raise
-        what = f"{error}, but a publisher of {', '.join(silent)}, of which nothing arrives"
-        raise BagError(f"{what}: {LARGE_IMAGES_ARE_LOST}; {use_profile()}") from error
+        what = f"{problem}, but a publisher of {', '.join(silent)}, of which nothing arrives"
+        raise BagError(f"{what}: {LARGE_IMAGES_ARE_LOST}; {use_profile()}") from problem
 
 
 def _spin(executor: SingleThreadedExecutor, seconds: float) -> None:
@@ -146,7 +147,7 @@ def check_qos(node: Node, topics: set[str], config: Config) -> Finding:
             if wants_all and qos.reliability == ReliabilityPolicy.BEST_EFFORT:
                 mend = "set input.reliability: best_effort, or make the publisher reliable"
                 return error("qos", f"{who} best effort, the node asks for reliable", mend)
-            if topic.endswith("/tf_static") and qos.durability != DurabilityPolicy.TRANSIENT_LOCAL:
+            if is_static(topic) and qos.durability != DurabilityPolicy.TRANSIENT_LOCAL:
                 what = f"{who} without transient_local: a node that starts later gets nothing"
                 mend = "for bags: ros2 bag play --qos-profile-overrides-path, or da3_play"
                 return error("qos", what, mend)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import torch
@@ -13,12 +12,17 @@ from huggingface_hub.errors import HFValidationError
 from da3_ros.core.config import Config
 from da3_ros.core.load_model import ModelError, find_device
 from da3_ros.net.attention import has_bf16_products, has_bf16_tiles, kernel
-from da3_ros.net.model_folder import CONFIG, MODELS_FOLDER, WEIGHTS
-from da3_ros.net.presets import PRESETS
+from da3_ros.net.engine.manifest import EngineError, is_engine, read_manifest
+from da3_ros.net.model_folder import CONFIG, MODELS_FOLDER, WEIGHTS, find_local_folder
+from da3_ros.net.presets import PRESETS, find_preset
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
-from da3_ros.ros.transport import SEGMENT_BYTES, USERS_CHOICE, find_profile
-
-SHARED_MEMORY = Path("/dev/shm")
+from da3_ros.ros.transport import (
+    LEAST_SHARED_MEMORY,
+    SHARED_MEMORY,
+    USERS_CHOICE,
+    find_profile,
+    free_shared_memory,
+)
 
 
 def check_machine(config: Config) -> list[Finding]:
@@ -44,33 +48,50 @@ def check_device(config: Config) -> Finding:
 
 
 def check_model(config: Config) -> Finding:
-    """The weights of the parameters are on this machine."""
+    """The weights of the parameters, or their engine, are on this machine."""
     name = config.model.name
-    if (MODELS_FOLDER / name / WEIGHTS).is_file():
+    folder = find_local_folder(name)
+    if folder is None:
+        return _check_repository(name) if "/" in name else _check_preset(name)
+    if config.model.backend == "onnxruntime" or is_engine(folder):
+        return _check_engine(folder, config.model.backend)
+    if folder.parent == MODELS_FOLDER:
         return ok("model", f"{name}, ships with da3_ros")
-    folder = Path(name)
-    if folder.is_dir():
-        lacking = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
-        if lacking:
-            what = f"folder {name} has no {' and no '.join(lacking)}"
-            return error("model", what, "copy both files of the checkpoint into it")
-        return ok("model", f"folder {name}")
-    if name in PRESETS:
-        what = f"{name} is a preset with random weights: its depth means nothing"
-        return warn("model", what, "name a repository or a checkpoint folder in model.name")
-    return _check_repository(name)
+    lacking = [file for file in (CONFIG, WEIGHTS) if not (folder / file).is_file()]
+    if lacking:
+        what = f"folder {name} has no {' and no '.join(lacking)}"
+        return error("model", what, "copy both files of the checkpoint into it")
+    return ok("model", f"folder {name}")
+
+
+def _check_engine(folder: Path, backend: str) -> Finding:
+    if backend == "torch":
+        return error("model", f"folder {folder} is an engine", "set model.backend: onnxruntime")
+    try:
+        made = read_manifest(folder)
+    except EngineError as problem:
+        return error("model", str(problem), "for a checkpoint leave out model.backend")
+    what = f"engine {folder} of {made.source}: {made.views} views, {made.width}x{made.height} px"
+    return ok("model", what)
+
+
+def _check_preset(name: str) -> Finding:
+    try:
+        find_preset(name)
+    except ValueError:
+        what = f"{name} is no folder, preset or repository"
+        return error("model", what, f"use one of {', '.join(PRESETS)}, a folder, or owner/name")
+    what = f"{name} is a preset with random weights: its depth means nothing"
+    return warn("model", what, "name a repository or a checkpoint folder in model.name")
 
 
 def _check_repository(name: str) -> Finding:
     try:
-        cached = "/" in name and try_to_load_from_cache(name, WEIGHTS)
-    except HFValidationError:
-        cached = False
+        cached = try_to_load_from_cache(name, WEIGHTS)
+    except HFValidationError:  # a path, or more slashes than a repository has
+        return _check_preset(name)
     if isinstance(cached, str):
         return ok("model", f"{name}, in the cache of the Hugging Face hub")
-    if name.count("/") != 1:
-        what = f"{name} is no folder, preset or repository"
-        return error("model", what, f"use one of {', '.join(PRESETS)}, a folder, or owner/name")
     what = f"{name} is not on this machine and would be downloaded when the node starts"
     mend = f"hf download {name}, while there is a network; to try things out: model.name da3-demo"
     return warn("model", what, mend)
@@ -81,8 +102,8 @@ def check_transport() -> Finding:
     chosen = [name for name in USERS_CHOICE if os.environ.get(name)]
     if chosen:
         return ok("transport", f"chosen by {chosen[0]}")
-    free = shutil.disk_usage(SHARED_MEMORY).free
-    if free < 1.25 * SEGMENT_BYTES:
+    free = free_shared_memory()
+    if free < LEAST_SHARED_MEMORY:
         what = f"{SHARED_MEMORY} has {free >> 20} MB free: messages over 512 kB will be lost"
         return error("transport", what, "give the container more: docker run --shm-size=1g")
     try:

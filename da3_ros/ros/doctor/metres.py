@@ -24,7 +24,9 @@ from da3_ros.ros.doctor.findings import Finding, ok, warn
 from da3_ros.ros.doctor.posed_frames import PosedFrames
 from da3_ros.ros.doctor.recording import Event, Recording
 
-NAME = "metres"
+METRES = "metres"
+"""Name of the check."""
+
 STRETCHES, WINDOWS = 3, 15
 """How many stretches of a recording are looked at, and windows of all of them together."""
 AGREED = 2
@@ -45,7 +47,7 @@ class _Look:
 
     @property
     def are_too_few(self) -> bool:
-        """The points do not speak for the picture."""
+        """The points are too few to speak for the picture."""
         place = (self.points.pixels + 0.5) / self.frame.camera.width
         return are_too_few(len(self.points), cells_of(place))
 
@@ -53,12 +55,12 @@ class _Look:
 def check_metres(seen: Recording, config: Config) -> Finding:
     """What metres rest on, and whether poses, calibration and time stamps fit the pictures."""
     if config.window.size < 2:
-        return ok(NAME, "not from parallax: window.size is 1; from anchors, or the network's own")
+        return ok(METRES, "not from parallax: window.size is 1; from anchors, or the network's own")
     try:
         frames = PosedFrames(seen, config)
         looks = list(_looks(frames, config))
     except ValueError as problem:
-        return warn(NAME, f"not judged: {problem}", "see images and camera info")
+        return warn(METRES, f"not judged: {problem}", "see images and camera info")
     return _judge(looks, config) if looks else _without_windows(frames, config)
 
 
@@ -100,17 +102,17 @@ def _without_windows(frames: PosedFrames, config: Config) -> Finding:
     size, least = config.window.size, config.scale.min_baseline
     if len(T_world_frame) < size:
         what = f"not judged: {len(T_world_frame)} images have a pose, a window needs {size}"
-        return warn(NAME, what, "record longer; see tf")
+        return warn(METRES, what, "record longer; see tf")
     moved = _baseline(T_world_frame, 0)
     if moved < least:
         what = (
             f"unknown: the camera stands still, or only turns; it moved {moved:.2f} m, points and "
             f"camera distances need {least} m (scale.min_baseline)"
         )
-        return warn(NAME, what, f"move it sideways, or {ANCHORS}")
+        return warn(METRES, what, f"move it sideways, or {ANCHORS}")
     what = f"unknown: in no window of {size} views the camera moves {least} m (scale.min_baseline)"
     mend = f"move faster, see window.min_baseline and window.max_age, or {ANCHORS}"
-    return warn(NAME, what, mend)
+    return warn(METRES, what, mend)
 
 
 def _judge(looks: list[_Look], config: Config) -> Finding:
@@ -123,11 +125,13 @@ def _judge(looks: list[_Look], config: Config) -> Finding:
     spread = _spread(good)
     if spread > config.scale.max_spread:
         what = f"{CONTRADICTION}: by {spread:.0%} between windows (scale.max_spread)"
-        return warn(NAME, what, "keep what moves out of the picture (input.mask: the robot itself)")
+        return warn(
+            METRES, what, "keep what moves out of the picture (input.mask: the robot itself)"
+        )
     given = {"anchors": "scale.source is anchors, ", "cameras": "scale.source is cameras, "}
     apart = f"{spread:.1%} apart between windows, " if np.isfinite(spread) else ""
     return ok(
-        NAME,
+        METRES,
         f"{given.get(config.scale.source, 'from parallax: ')}{_count(good)} points a window "
         f"(median of {len(looks)}), {apart}{_across(good):.2f} px off their epipolar lines",
     )
@@ -140,7 +144,7 @@ def _misfit(wrong: list[_Look], count: int) -> Finding:
         f"{MISFIT}: points are {_across(wrong):.1f} px off their epipolar lines (median, in "
         f"{len(wrong)} of {count} windows){explanation(delay, focal)}"
     )
-    return warn(NAME, what, "check extrinsics, camera_info and time stamps of images and poses")
+    return warn(METRES, what, "check extrinsics, camera_info and time stamps of images and poses")
 
 
 def _agreed(values: list[float]) -> float:
@@ -155,9 +159,8 @@ def _too_few(looks: list[_Look]) -> Finding:
         f"from distances between cameras alone: {_count(looks)} points a window could be followed "
         f"(median of {len(looks)})"
     )
-    return warn(
-        NAME, what, f"look at something textured, record more images a second, or {ANCHORS}"
-    )
+    mend = f"look at something textured, record more images a second, or {ANCHORS}"
+    return warn(METRES, what, mend)
 
 
 def _count(looks: list[_Look]) -> int:

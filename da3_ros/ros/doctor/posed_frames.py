@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from da3_ros.core import poses
 from da3_ros.core.body_mask import read_mask, usable_pixels
 from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
-from da3_ros.ros.doctor.camera import decode
 from da3_ros.ros.doctor.recording import Event, Recording
+from da3_ros.ros.images import decode
 from da3_ros.ros.messages import rectifier, stamp_to_ns
 
 
@@ -30,20 +29,15 @@ class PosedFrames:
 
     @property
     def T_world_frame(self) -> list[np.ndarray]:
-        """(4, 4) of every event, as given: of its frame_id."""
-        return [self._poses[_stamp(e)].T_world_cam for e in self.events]
+        """(4, 4) of the frame_id of every event, as given."""
+        return [self._poses[_stamp(e)].T_world_frame for e in self.events]
 
     def frame(self, event: Event) -> Frame:
         """One of `events`, decoded and rectified. Raises `ValueError` in one sentence."""
-        T_world_frame = self._poses[_stamp(event)].T_world_cam
-        return Frame(
-            event.msg.header.frame_id,
-            _stamp(event),
-            self._rectify(decode(event.msg)),
-            self._rectify.camera,
-            T_world_frame @ poses.compose(np.eye(3), self._rectify.centre),
-            self._usable,
-            self._rectify.centre,
+        stamp_ns, image = _stamp(event), decode(event.msg)
+        T_world_frame = self._poses[stamp_ns].T_world_frame
+        return self._rectify.frame(
+            event.msg.header.frame_id, stamp_ns, image, T_world_frame, self._usable
         )
 
 

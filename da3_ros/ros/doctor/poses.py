@@ -7,18 +7,22 @@ import numpy as np
 from da3_ros.core import poses
 from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
-from da3_ros.ros.bags.find_camera import is_static
+from da3_ros.ros.bags.bag import is_static
 from da3_ros.ros.bags.tf_tree import TfTree
-from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, agreement
+from da3_ros.ros.doctor.epipolar import agreement
 from da3_ros.ros.doctor.findings import Finding, Verdict, error, ok, warn
-from da3_ros.ros.doctor.metres import NAME, check_metres
+from da3_ros.ros.doctor.metres import METRES, check_metres
 from da3_ros.ros.doctor.posed_frames import PosedFrames
 from da3_ros.ros.doctor.recording import Recording
 
 ENOUGH = 0.95
+"""Share of the images whose pose has to be known, and to come in time."""
 PAIRS = 6
+"""Of pictures, most that are compared."""
 BASELINE = 0.05
+"""m that the pictures of a pair are apart, at least."""
 MOST_TURN = 0.4
+"""rad between the pictures of a pair: beyond it little is seen in both."""
 CLEARLY = 0.2
 """By how much more of the matches another reading must explain."""
 
@@ -60,7 +64,7 @@ def check_poses(seen: Recording, config: Config, given_world: str | None) -> lis
     findings = [*parents, check_world(world, given_world), check_tf(seen, world, config)]
     axes = check_axes(seen, config)
     if axes.verdict is Verdict.ERROR:  # its numbers would name a delay that there is not
-        metres = warn(NAME, "not judged: the poses are misread", "see axes")
+        metres = warn(METRES, "not judged: the poses are misread", "see axes")
     else:
         metres = check_metres(seen, config)
     return [*findings, check_static(seen), axes, metres]
@@ -110,7 +114,7 @@ def check_tf(seen: Recording, world: str, config: Config) -> Finding:
         reason = next(iter(seen.missing.values()))
         say = warn if len(seen.poses) > 0.5 * count else error
         return say("tf", f"{what}; else {reason}", "publish this transform at the images' stamps")
-    late = float(np.quantile([pose.late for pose in seen.poses.values()], 0.95))
+    late = float(np.quantile([pose.late for pose in seen.poses.values()], ENOUGH))
     if late > config.pose.timeout:
         mend = f"set pose.timeout: {late * 1.5:.1f}, or publish the transform earlier"
         return warn("tf", f"{what}, but 95 % come within {late:.2f} s only", mend)
@@ -133,7 +137,7 @@ def check_static(seen: Recording) -> Finding:
         what = f"'{parent}' -> '{frame}' is no rotation: one of them is misnamed"
         mend = "see axes; usually roll -90, yaw -90 degrees are missing (REP-103)"
         return warn(name, what, mend)
-    angle = np.degrees(poses.rotation_angle(R.T @ T_BODY_OPTICAL[:3, :3]))
+    angle = np.degrees(poses.rotation_angle(R.T @ poses.T_BODY_OPTICAL[:3, :3]))
     return ok(name, f"'{frame}', {angle:.0f} degrees from straight ahead in '{parent}'")
 
 

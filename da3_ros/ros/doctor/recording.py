@@ -11,13 +11,15 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
-from da3_ros.ros.bags.bag import BagReader
-from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics, is_static
+from da3_ros.ros.bags.bag import BagReader, is_static
+from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.messages import stamp_to_ns
 
 MOST_IMAGES = 300
+"""Looked at of a bag, from its beginning on."""
+
 ENDED_NS = 1_000_000_000
 """A pose that has not come this long after its image is missing, not late."""
 
@@ -34,9 +36,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Pose:
-    """T_world_cam (4, 4) of an image, and the seconds it came after the image."""
+    """T_world_frame (4, 4) of an image's frame_id, and the seconds it came after the image."""
 
-    T_world_cam: np.ndarray
+    T_world_frame: np.ndarray
     late: float
 
 
@@ -44,7 +46,8 @@ class Pose:
 class Recording:
     """All messages of a bag, or of a few seconds of a graph.
 
-    clock: /clock was there. is_live: of a graph. notes: what is odd about the bag's files.
+    clock: /clock was there. is_live: of a graph. notes: what is odd about the bag's files. poses,
+    missing: by stamp in ns, once `locate` has been called.
     """
 
     topics: BagTopics
@@ -57,10 +60,12 @@ class Recording:
 
     @property
     def images(self) -> list[Event]:
+        """Every image, raw or compressed."""
         return [e for e in self.events if isinstance(e.msg, (Image, CompressedImage))]
 
     @property
     def infos(self) -> list[CameraInfo]:
+        """Every camera info."""
         return [e.msg for e in self.events if isinstance(e.msg, CameraInfo)]
 
     @property

@@ -45,16 +45,21 @@ class Delays:
 
     def __init__(self, count: int = 200):
         self._delays: deque[float] = deque(maxlen=count)
+        self._lock = threading.Lock()  # added to by one thread, read by another
 
     def add(self, seconds: float) -> None:
         """One more delay."""
-        self._delays.append(seconds)
+        with self._lock:
+            self._delays.append(seconds)
 
     def quantiles(self) -> tuple[float, float]:
         """Median and 95th percentile; NaN before the first delay."""
-        if not self._delays:
+        with self._lock:
+            delays = list(self._delays)
+        if not delays:
             return np.nan, np.nan
-        return tuple(float(q) for q in np.quantile(list(self._delays), (0.5, 0.95)))
+        median, late = np.quantile(delays, (0.5, 0.95))
+        return float(median), float(late)
 
 
 class Statistics:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from da3_ros.net.plain_text import LONGEST_SENTENCE, plain, plain_lines
 
 PERIOD = 5.0
+"""Seconds for which a cause is not logged again."""
+
 LONGEST_DETAILS = 20_000
 """Characters of a traceback; its texts may be those of a message."""
 
@@ -55,8 +57,8 @@ class ThrottledLog:
         if (held_back := self._meet(cause, sentence)) is not None:
             self._logger.error(f"{sentence}{_more(held_back)}\n{details}")
 
-    def last(self, sentences: list[str]) -> None:
-        """What is wrong at present; each is logged when it was not yet so the last time."""
+    def note_lasting(self, sentences: list[str]) -> None:
+        """Take all that is wrong at present; what was not wrong the last time is logged."""
         sentences = [plain(sentence, LONGEST_SENTENCE) for sentence in sentences]
         with self._lock:
             known, self._lasting = self._lasting, sentences

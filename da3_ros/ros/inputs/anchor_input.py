@@ -19,13 +19,13 @@ from sensor_msgs_py import point_cloud2
 
 from da3_ros.core.camera_model import CameraError
 from da3_ros.core.live_config import LiveConfig
+from da3_ros.core.outlet import Log
 from da3_ros.core.scale.anchors import MOST_POINTS, Anchors
 from da3_ros.net.plain_text import plain
-from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.images import BRIDGE
 from da3_ros.ros.inputs.bounds import MOST_CLOUD_FIELDS
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
 from da3_ros.ros.messages import camera_model, stamp_to_ns
 
 MOST_WAITING = 10
@@ -55,7 +55,7 @@ class AnchorInput:
     def __init__(
         self,
         live: LiveConfig,
-        log: ThrottledLog,
+        log: Log,
         poses: PoseSource,
         take: Callable[[Anchors], None],
         now_ns: Callable[[], int],
@@ -149,7 +149,7 @@ class AnchorInput:
 
     def _locate(self, waiting: _Waiting) -> np.ndarray:
         world = self._live.config.pose.world_frame
-        if waiting.frame_id.lstrip("/") == world.lstrip("/"):
+        if is_same_frame(waiting.frame_id, world):
             return np.eye(4)
         return self._poses.lookup(world, waiting.frame_id, waiting.stamp_ns)
 

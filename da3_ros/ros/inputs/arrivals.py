@@ -28,7 +28,8 @@ class Arrival:
     """An image message, and what of it is there by now.
 
     came_at: s on any steady clock. info: the camera info of the same stamp. paired_ns: when
-    that was there, on the node's clock. T_world_cam: (4, 4); None with pose source `none`.
+    that was there, on the node's clock. T_world_frame: (4, 4) of the image's frame_id; None with
+    pose source `none`.
     """
 
     image: Any
@@ -36,7 +37,7 @@ class Arrival:
     came_at: float
     info: Any = None
     paired_ns: int = 0
-    T_world_cam: np.ndarray | None = None
+    T_world_frame: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class ArrivalQueue:
     """At most `queue_size` images that wait for their info, and as many that wait for their
     pose; of the latter, the first one without a pose holds the rest. pose_timeout: s.
 
-    info_topic: where the infos come from, to be named.
+    info_topic: name of their topic, for sentences.
     """
 
     def __init__(self, poses: PoseSource, queue_size: int, pose_timeout: float):
@@ -106,7 +107,8 @@ class ArrivalQueue:
         """Every image with info of which the pose is known by now, or known not to come; in
         order of arrival. Each leaves the queue when taken.
 
-        Whatever a lookup raises comes out after that image has left as an internal error.
+        An image whose lookup raises what it must not comes out as an internal error, and then
+        what was raised.
         """
         while head := next((a for a in self._queue if a.info is not None), None):
             try:
@@ -159,7 +161,7 @@ class ArrivalQueue:
         """None while the pose may still come."""
         image = arrival.image
         try:
-            arrival.T_world_cam = self._poses.locate(image.header.frame_id, arrival.stamp_ns)
+            arrival.T_world_frame = self._poses.locate(image.header.frame_id, arrival.stamp_ns)
         except TransformUnavailable as error:
             waited_ns = now_ns - arrival.paired_ns
             # A clock that was set back would never reach the timeout.

@@ -14,14 +14,14 @@ from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
+from da3_ros.core.outlet import Log
 from da3_ros.core.parameter import ConfigError
-from da3_ros.core.poses import PoseError, compose
+from da3_ros.core.poses import PoseError
 from da3_ros.core.preprocess import PreprocessError
 from da3_ros.core.rectify import Rectifier
 from da3_ros.ros.health.clock_watch import far_from_clock
 from da3_ros.ros.health.rates import Rate
-from da3_ros.ros.health.throttled_log import ThrottledLog
-from da3_ros.ros.images import ImageError, compressed_size, compressed_to_rgb, to_rgb
+from da3_ros.ros.images import ImageError, compressed_size, decode
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
 from da3_ros.ros.inputs.bounds import LONGEST_FRAME
 from da3_ros.ros.inputs.pose_source import PoseSource
@@ -35,7 +35,7 @@ FAULTS = (
     (PoseError, Drop.NO_POSE, "no pose: "),
     (ConfigError, Drop.BAD_IMAGE, ""),
 )
-"""What can be wrong with messages: the error, its name in the counts, words before its own."""
+"""What can be wrong with messages: the error, the reason it counts under, words put before it."""
 
 
 class CameraInput:
@@ -50,7 +50,7 @@ class CameraInput:
         name: str,
         live: LiveConfig,
         counts: FrameCounts,
-        log: ThrottledLog,
+        log: Log,
         poses: PoseSource,
         take: Callable[[str, Frame], None],
         now_ns: Callable[[], int],
@@ -170,17 +170,8 @@ class CameraInput:
             self._rectifier_of(arrival.info, compressed_size(image))
         rgb = decode(image)
         rectify = self._rectifier_of(arrival.info, rgb.shape[:2])
-        T_world_cam = arrival.T_world_cam
-        if T_world_cam is not None:  # so far of the frame, which the camera may stand beside
-            T_world_cam = T_world_cam @ compose(np.eye(3), rectify.centre)
-        return Frame(
-            image.header.frame_id,
-            arrival.stamp_ns,
-            rectify(rgb),
-            rectify.camera,
-            T_world_cam,
-            self._usable,
-            rectify.centre,
+        return rectify.frame(
+            image.header.frame_id, arrival.stamp_ns, rgb, arrival.T_world_frame, self._usable
         )
 
     def _rectifier_of(self, info: CameraInfo, size: tuple[int, int]) -> Rectifier:
@@ -206,11 +197,6 @@ class CameraInput:
     def _warn(self, cause: Hashable, sentence: str) -> None:
         sentence = f"camera {self.name}: {sentence}" if self.name else sentence
         self._log.warn((self.name, cause), sentence)
-
-
-def decode(msg: Image | CompressedImage):
-    """(H, W, 3) uint8 RGB of an image message. Raises `ImageError`."""
-    return compressed_to_rgb(msg) if isinstance(msg, CompressedImage) else to_rgb(msg)
 
 
 def header_fault(frame_id: str, stamp_ns: int) -> str:

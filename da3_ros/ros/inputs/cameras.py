@@ -9,7 +9,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
-from da3_ros.ros.health.throttled_log import ThrottledLog
+from da3_ros.core.outlet import Log
 from da3_ros.ros.inputs.camera_input import CameraInput
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.time_jump import Verdict
@@ -27,7 +27,7 @@ class Cameras:
         self,
         live: LiveConfig,
         counts: FrameCounts,
-        log: ThrottledLog,
+        log: Log,
         poses: PoseSource,
         take: Callable[[str, Frame], None],
         start_over: Callable[[str, float], None],

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
+from nav_msgs.msg import Odometry
 from rclpy.serialization import deserialize_message
 from tf2_msgs.msg import TFMessage
 
@@ -38,7 +39,8 @@ class PoseSource:
     """Poses of cameras in the world frame from TF, from odometry, or none at all.
 
     Odometry is one more edge of the transform tree, interpolated like any other; the same
-    edge on /tf is then ignored. now_ns: the node's clock, 0 where there is none.
+    edge on /tf is then ignored. now_ns: the node's clock, 0 where there is none. `lookup` may be
+    called from any thread, all else from the executor's only.
     """
 
     def __init__(self, config: PoseConfig, now_ns: Callable[[], int] = lambda: 0):
@@ -68,8 +70,8 @@ class PoseSource:
             return self._refuse(BadTransform.NO_MESSAGE, f"what came is no TFMessage: {error}")
         return self.take_transforms(msg, static=static)
 
-    def take_transforms(self, msg, *, static: bool) -> list[Refused]:
-        """Take a tf2_msgs/TFMessage. Returns what was refused, or jumped: one of each cause."""
+    def take_transforms(self, msg: TFMessage, *, static: bool) -> list[Refused]:
+        """Take a message. Returns what was refused, or jumped: one of each cause."""
         said: dict[Hashable, Refused] = {}
         for transform in msg.transforms:
             if transform.child_frame_id.lstrip("/") == self._odometry_child:
@@ -78,21 +80,21 @@ class PoseSource:
                 said.setdefault(refused.cause, refused)
         return list(said.values())
 
-    def take_odometry(self, msg) -> list[Refused]:
-        """Take a nav_msgs/Odometry. Returns what was refused, or jumped back."""
+    def take_odometry(self, msg: Odometry) -> list[Refused]:
+        """Take a message. Returns what was refused, or jumped."""
         refused = self._insert(odometry_transform(msg), static=False)
         if not refused:
             self._odometry_child = msg.child_frame_id.lstrip("/")
         return refused
 
     def locate(self, frame_id: str, stamp_ns: int) -> np.ndarray | None:
-        """T_world_cam (4, 4); None with source `none`. Raises `TransformUnavailable`."""
+        """T_world_frame (4, 4); None with source `none`. Raises `TransformUnavailable`."""
         if self._config.source == "none":
             return None
         self._image_ns = stamp_ns
-        T_world_cam = self._buffer.lookup(self._config.world_frame, frame_id, stamp_ns)
+        T_world_frame = self._buffer.lookup(self._config.world_frame, frame_id, stamp_ns)
         self._located.add(frame_id.lstrip("/"))
-        return T_world_cam
+        return T_world_frame
 
     def explain(self, error: TransformUnavailable) -> str:
         """The error in words; with the frames there are, where one was asked for that is not."""
@@ -122,7 +124,7 @@ class PoseSource:
         self._image_ns = None
         self._clocks.clear()
 
-    def _insert(self, transform, *, static: bool) -> list[Refused]:
+    def _insert(self, transform: TransformStamped, *, static: bool) -> list[Refused]:
         try:
             return self._take(transform, static=static)
         except BadTransform as error:
@@ -132,22 +134,25 @@ class PoseSource:
         self.refused[cause] += 1
         return [Refused(cause, f"{sentence}; it is ignored")]
 
-    def _take(self, transform, *, static: bool) -> list[Refused]:
+    def _take(self, transform: TransformStamped, *, static: bool) -> list[Refused]:
         """Into the buffer, if it is of this time."""
         check_transform(transform)
         parent, child = transform.header.frame_id.lstrip("/"), transform.child_frame_id.lstrip("/")
         names = {parent, child}
         if not names <= self._frames and len(self._frames) + 2 > MOST_FRAMES:
-            sentence = f"transform {plain(parent)} -> {plain(child)} would be of more than "
-            raise BadTransform(BadTransform.TOO_MANY, f"{sentence}{MOST_FRAMES} frames")
-        said = [] if static else self._take_in_time(transform, child)
+            name = f"transform {plain(parent)} -> {plain(child)}"
+            sentence = f"{name} would be of more than {MOST_FRAMES} frames"
+            raise BadTransform(BadTransform.TOO_MANY, sentence)
+        said: list[Refused] = []
         if static:
             self._buffer.insert(transform, static=True)
+        else:
+            said = self._take_in_time(transform, child)
         self._frames |= names
         self._parent_of[child] = parent
         return said
 
-    def _take_in_time(self, transform, child: str) -> list[Refused]:
+    def _take_in_time(self, transform: TransformStamped, child: str) -> list[Refused]:
         stamp_ns = stamp_to_ns(transform.header.stamp)
         clock = self._clocks.setdefault(child, StreamClock(lambda: self._image_ns, self._now_ns))
         verdict, ahead = clock.judge(stamp_ns)
@@ -176,8 +181,8 @@ class PoseSource:
         return way
 
 
-def odometry_transform(msg) -> TransformStamped:
-    """The edge of the transform tree that a nav_msgs/Odometry states."""
+def odometry_transform(msg: Odometry) -> TransformStamped:
+    """The edge of the transform tree that the message states."""
     transform = TransformStamped(header=msg.header, child_frame_id=msg.child_frame_id)
     p, t = msg.pose.pose.position, transform.transform.translation
     t.x, t.y, t.z = p.x, p.y, p.z

@@ -27,8 +27,8 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import Config
 from da3_ros.core.live_config import LiveConfig
+from da3_ros.core.outlet import Log
 from da3_ros.ros.entities import Entities
-from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.inputs.anchor_input import AnchorInput
 from da3_ros.ros.inputs.camera_input import CameraInput
 from da3_ros.ros.inputs.cameras import Cameras
@@ -36,6 +36,7 @@ from da3_ros.ros.inputs.pose_source import Refused
 from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST
 
 POLL_PERIOD = 0.02
+"""Seconds between two looks at what waits, while anything does."""
 
 SILENCE = 5.0
 """Seconds without an image after which that is said."""
@@ -48,7 +49,7 @@ class Inputs:
         self,
         entities: Entities,
         live: LiveConfig,
-        log: ThrottledLog,
+        log: Log,
         cameras: Cameras,
         anchors: AnchorInput,
     ):
@@ -105,7 +106,7 @@ class Inputs:
             self._create(Odometry, "odometry", self._on_odometry, qos)
 
     def _subscribe_anchors(self, config: Config) -> None:
-        if config.pose.source == "none" or config.scale.source not in ("auto", "anchors"):
+        if not config.takes_anchors:
             return
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy[config.input.reliability.upper()])
         for kind, topic, take, raw in (

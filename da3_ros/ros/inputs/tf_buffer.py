@@ -61,6 +61,11 @@ class BadTransform(TransformError, ValueError):
     NO_MESSAGE = "no message"
 
 
+def is_same_frame(a: str, b: str) -> bool:
+    """Whether two names mean one frame: a leading slash, of ROS 1, means nothing."""
+    return a.lstrip("/") == b.lstrip("/")
+
+
 def check_transform(msg: TransformStamped) -> None:
     """Raise `BadTransform` for a TransformStamped that would poison every lookup through it."""
     parent, child = msg.header.frame_id.lstrip("/"), msg.child_frame_id.lstrip("/")

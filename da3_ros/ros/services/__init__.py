@@ -36,20 +36,18 @@ class Services:
         entities.create_service(Trigger, "~/reset", self._on_reset)
 
     def _on_reset(self, _, response: Trigger.Response) -> Trigger.Response:
-        if (since := time.monotonic() - self._reset_at) < RESET_PERIOD:
-            response.success, response.message = (
-                False,
-                (
-                    f"the last reset was {since:.1f} s ago; it is done at most once in "
-                    f"{RESET_PERIOD:.0f} s"
-                ),
-            )
-            return response
+        response.success, response.message = self._reset()
+        return response
+
+    def _reset(self) -> tuple[bool, str]:
+        """Whether it was done, and what is to be said."""
+        since = time.monotonic() - self._reset_at
+        if since < RESET_PERIOD:
+            period = f"it is done at most once in {RESET_PERIOD:.0f} s"
+            return False, f"the last reset was {since:.1f} s ago; {period}"
         self._reset_at = time.monotonic()
         try:
             self._node.reset()
         except MeshError as error:  # the file of scene.mesh is gone
-            response.success, response.message = False, str(error)
-            return response
-        response.success, response.message = True, "window, poses, scale and scene are forgotten"
-        return response
+            return False, str(error)
+        return True, "window, poses, scale and scene are forgotten"

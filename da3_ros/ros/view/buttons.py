@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
-from sensor_msgs.msg import CameraInfo
 from std_srvs.srv import Trigger
 
 from da3_ros.core import poses
@@ -16,7 +15,7 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros.messages import camera_info_message, depth_metres, header, pose_message
 from da3_ros.ros.view.live import LiveView
 from da3_ros.ros.view.page import Page
-from da3_ros.ros.view.picture import side_by_side
+from da3_ros.ros.view.picture import depth_picture
 from da3_ros.srv import Export, RenderDepth
 
 WAIT = 60.0
@@ -97,11 +96,9 @@ class Buttons:
         request = RenderDepth.Request(cull_faces=True)
         head = header(self._world_frame, 0)
         request.camera_pose = PoseStamped(header=head, pose=pose_message(T_world_cam))
-        request.camera_info: CameraInfo = camera_info_message(camera, head)
+        request.camera_info = camera_info_message(camera, head)
         answer = self._call(RenderDepth, "render_depth", request)
-        depth = depth_metres(answer.depth)
-        picture = side_by_side(np.full((*depth.shape, 3), 255, np.uint8), depth)
-        picture = picture[:, picture.shape[0] * camera.width // camera.height :]
+        picture = depth_picture(depth_metres(answer.depth), "m")
         if self._rendered is None:
             self._rendered = self._page.server.gui.add_image(picture, label="rendered depth")
         else:

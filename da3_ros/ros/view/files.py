@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,14 +11,13 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from da3_ros.core.far_world import float32_origin
+from da3_ros.msg import CameraPoses
+from da3_ros.net.spherical_harmonics import DEGREE_0
 from da3_ros.ros.bags.bag import BagReader
-from da3_ros.ros.messages import stamp_to_ns
-from da3_ros.ros.view.live import DEPTH, KINDS, view_frame
+from da3_ros.ros.bags.bag_files import is_bag_file
+from da3_ros.ros.view.frame_parts import DEPTH, KINDS, FrameParts, unit_of
 from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.view_frame import ViewFrame
-
-HARMONIC = 0.28209479177387814
-"""Of degree 0: color = 1/2 + HARMONIC f_dc (Kerbl et al. 2023)."""
 
 UPRIGHT = np.array([0.70710678, 0.70710678, 0.0, 0.0])
 """wxyz that takes glTF's y up to z up."""
@@ -29,7 +29,7 @@ class ViewFileError(ValueError):
 
 def is_bag(path: Path) -> bool:
     """Whether it is a rosbag2: a folder with metadata, or one of its files."""
-    return path.is_dir() or path.suffix in (".mcap", ".db3")
+    return path.is_dir() or is_bag_file(path)
 
 
 def check(path: Path) -> None:
@@ -63,17 +63,19 @@ def bag_frames(path: Path) -> Iterator[ViewFrame]:
                 "into a running node and start da3_view without a file"
             )
         wanted = {prefix + part: (prefix, part) for prefix in prefixes for part in KINDS}
-        waiting: dict[tuple[str, int], dict[str, object]] = {}
+        there = {prefix: {p for p in KINDS if prefix + p in topics} for prefix in prefixes}
+        parts = FrameParts(_unit(bag))
         for topic, _, msg in bag.messages(*(t for t in wanted if t in topics)):
             prefix, part = wanted[topic]
-            key = prefix, stamp_to_ns(msg.header.stamp)
-            waiting.setdefault(key, {})[part] = msg
-            complete = {part for part in KINDS if prefix + part in topics}
-            if waiting[key].keys() == complete:
-                name = prefix.strip("/").partition("/")[2]
-                frame = view_frame(name, key[1], waiting.pop(key))
-                if frame:
-                    yield frame
+            name = prefix.strip("/").partition("/")[2]
+            yield from parts.add(name, part, msg, there[prefix])
+
+
+def _unit(bag: BagReader) -> str:
+    """Of the depth in a bag: metres where any window knew its scale."""
+    topics = bag.topics_of(CameraPoses)
+    scales = (msg.scale for _, _, msg in bag.messages(*topics))
+    return unit_of(next(filter(math.isfinite, scales), math.nan))
 
 
 def _show_ply(page: Page, path: Path) -> str:
@@ -108,7 +110,8 @@ def _show_gaussians(page: Page, vertices: np.ndarray) -> str:
         "/file",
         centers=centers - page.origin,
         covariances=axes @ np.swapaxes(axes, 1, 2),
-        rgbs=np.clip(0.5 + HARMONIC * columns(*(f"f_dc_{i}" for i in range(3))), 0, 1),
+        # Kerbl et al. 2023: the harmonic of degree 0 around grey.
+        rgbs=np.clip(0.5 + DEGREE_0 * columns(*(f"f_dc_{i}" for i in range(3))), 0, 1),
         opacities=1 / (1 + np.exp(-columns("opacity"))),
     )
     return f"{len(vertices)} 3D Gaussians"

@@ -5,23 +5,19 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections import OrderedDict
 
 import numpy as np
 import trimesh
-from geometry_msgs.msg import PoseStamped
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage
 from visualization_msgs.msg import Marker
 
-from da3_ros.core.camera_model import CameraError
 from da3_ros.core.config_checks import MOST_CAMERAS
 from da3_ros.core.poses import PoseError
 from da3_ros.msg import CameraPoses, Status
-from da3_ros.ros.background_node import SpunNode
-from da3_ros.ros.compressed import compressed_depth_metres
-from da3_ros.ros.images import ImageError, compressed_to_rgb, to_rgb
-from da3_ros.ros.messages import depth_metres, pose_matrix, rectified_camera_model, stamp_to_ns
+from da3_ros.ros.background_node import BackgroundNode
+from da3_ros.ros.messages import pose_matrix
+from da3_ros.ros.view.frame_parts import DEPTH, IMAGE, KINDS, FrameParts, unit_of
 from da3_ros.ros.view.view_frame import ViewFrame
 
 NEWEST = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -29,24 +25,19 @@ NEWEST = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
-UNFINISHED = 8
-"""Stamps that wait for their other messages."""
-
 MOST_VIEWS = 500
 """Of a window: each is drawn."""
-
-TALLEST = 8
-"""Times as high as wide: the page shows all pictures in one width."""
 
 LOOK_PERIOD = 1.0
 """Seconds between two looks for cameras that have come since."""
 
-DEPTH, IMAGE, INFO, POSE = "depth/image", "image_rect", "depth/camera_info", "camera_pose"
-KINDS = {DEPTH: Image, IMAGE: Image, INFO: CameraInfo, POSE: PoseStamped}
+HEARD_WITHIN = 5.0
+"""Seconds after which a status says nothing of now."""
+
 COMPRESSED = {DEPTH: f"{DEPTH}/compressedDepth", IMAGE: f"{IMAGE}/compressed"}
 
 
-class LiveView(SpunNode):
+class LiveView(BackgroundNode):
     """Collects what the node `name` publishes; the `take`s hand over what is new.
 
     name: with its namespace, `/da3`. Cameras of a rig are found as they appear. compressed: take
@@ -57,7 +48,7 @@ class LiveView(SpunNode):
         self.name = "/" + name.strip("/")
         self._compressed = COMPRESSED if compressed else {}
         self._lock = threading.Lock()
-        self._parts: OrderedDict[tuple[str, int], dict[str, object]] = OrderedDict()
+        self._parts = FrameParts()
         self._frames: dict[str, ViewFrame] = {}
         self._status: Status | None = None
         self._heard_at = 0.0
@@ -86,8 +77,8 @@ class LiveView(SpunNode):
         return mesh
 
     def status(self) -> Status | None:
-        """The newest status; None when none came in the last five seconds."""
-        return self._status if time.monotonic() - self._heard_at < 5.0 else None
+        """The newest status; None when none came within `HEARD_WITHIN`."""
+        return self._status if time.monotonic() - self._heard_at < HEARD_WITHIN else None
 
     def take_window(self) -> tuple[list[np.ndarray], int] | None:
         """T_world_cam (4, 4) of a new window's views and the index of the reference."""
@@ -123,8 +114,10 @@ class LiveView(SpunNode):
 
     def _on_status(self, msg: Status) -> None:
         self._status, self._heard_at = msg, time.monotonic()
+        self._parts.unit = unit_of(msg.scale)
 
     def _on_poses(self, msg: CameraPoses) -> None:
+        self._parts.unit = unit_of(msg.scale)
         with self._lock:
             self._poses = msg
 
@@ -137,46 +130,9 @@ class LiveView(SpunNode):
             self._mesh = mesh
 
     def _on_part(self, camera: str, part: str, msg) -> None:
-        key = camera, stamp_to_ns(msg.header.stamp)
-        parts = self._parts.setdefault(key, {})
-        parts[part] = msg
-        # A node without poses publishes none; the next stamp shows that none will come.
-        if len(parts) == len(KINDS):
-            self._finish(*key)
-        while len(self._parts) > UNFINISHED:
-            self._finish(*next(iter(self._parts)))
-
-    def _finish(self, camera: str, stamp_ns: int) -> None:
-        frame = view_frame(camera, stamp_ns, self._parts.pop((camera, stamp_ns)))
-        if frame:
+        for frame in self._parts.add(camera, part, msg):
             with self._lock:
-                self._frames[camera] = frame
-
-
-def view_frame(camera: str, stamp_ns: int, parts: dict[str, object]) -> ViewFrame | None:
-    """Of the messages of one stamp; None when depth, picture or camera are missing or bad."""
-    if not {DEPTH, IMAGE, INFO} <= parts.keys():
-        return None
-    try:
-        rgb, depth = _rgb(parts[IMAGE]), _depth(parts[DEPTH])
-        model = rectified_camera_model(parts[INFO])
-        pose = parts.get(POSE)
-        T_world_cam = None if pose is None else pose_matrix(pose.pose)
-    except (ImageError, CameraError, PoseError):
-        return None
-    if rgb.shape[:2] != depth.shape or depth.shape != (model.height, model.width):
-        return None
-    if model.height > TALLEST * model.width:
-        return None
-    return ViewFrame(camera, stamp_ns, rgb, depth, model, T_world_cam)
-
-
-def _rgb(msg: Image | CompressedImage) -> np.ndarray:
-    return to_rgb(msg) if isinstance(msg, Image) else compressed_to_rgb(msg)
-
-
-def _depth(msg: Image | CompressedImage) -> np.ndarray:
-    return depth_metres(msg) if isinstance(msg, Image) else compressed_depth_metres(msg)
+                self._frames[frame.camera_name] = frame
 
 
 def marker_mesh(msg: Marker) -> trimesh.Trimesh:
@@ -188,11 +144,10 @@ def marker_mesh(msg: Marker) -> trimesh.Trimesh:
     T = pose_matrix(msg.pose)
     faces = np.arange(len(corners)).reshape(-1, 3)
     colors = np.array([(c.r, c.g, c.b) for c in msg.colors])
+    has_colors = len(colors) == len(corners)
     return trimesh.Trimesh(
         corners @ T[:3, :3].T + T[:3, 3],
         faces,
-        vertex_colors=np.round(255 * colors).astype(np.uint8)
-        if len(colors) == len(corners)
-        else None,
+        vertex_colors=np.round(255 * colors).astype(np.uint8) if has_colors else None,
         process=False,
     )

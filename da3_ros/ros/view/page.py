@@ -67,11 +67,11 @@ class Page:
         if self._status.content != markdown:
             self._status.content = markdown
 
-    def show_frame(self, frame: ViewFrame, unit: str = "m") -> None:
+    def show_frame(self, frame: ViewFrame) -> None:
         """Picture, cloud and camera of one frame; the map grows where it has a place."""
-        self._show_picture(frame, unit)
         name = f"/frame/{frame.camera_name or 'camera'}"
         with self._lock:
+            self._show_picture(frame)
             if self._home is None and frame.T_world_cam is not None:
                 self._settle(frame.T_world_cam)
             points, colors = frame.cloud()
@@ -92,12 +92,13 @@ class Page:
 
     def show_window(self, T_world_cam: list[np.ndarray], reference: int) -> None:
         """The views of the newest window, the reference view in another color."""
-        for i, T in enumerate(T_world_cam):
-            color = REFERENCE_COLOR if i == reference else WINDOW_COLOR
-            self._show_frustum(f"/window/{i}", T, color, 0.12)
-        for i in range(len(T_world_cam), self._window_size):
-            self.server.scene.remove_by_name(f"/window/{i}")
-        self._window_size = len(T_world_cam)
+        with self._lock:
+            for i, T in enumerate(T_world_cam):
+                color = REFERENCE_COLOR if i == reference else WINDOW_COLOR
+                self._show_frustum(f"/window/{i}", T, color, 0.12)
+            for i in range(len(T_world_cam), self._window_size):
+                self.server.scene.remove_by_name(f"/window/{i}")
+            self._window_size = len(T_world_cam)
 
     def show_mesh(self, mesh: trimesh.Trimesh) -> None:
         """The mesh that the node made, until `clear`."""
@@ -127,8 +128,8 @@ class Page:
 
         return box
 
-    def _show_picture(self, frame: ViewFrame, unit: str) -> None:
-        html = picture_html(frame.rgb, frame.depth, unit)
+    def _show_picture(self, frame: ViewFrame) -> None:
+        html = picture_html(frame.rgb, frame.depth, frame.unit)
         handle = self._pictures.get(frame.camera_name)
         if handle is None:
             self._pictures[frame.camera_name] = self.server.gui.add_html(html, order=-1)

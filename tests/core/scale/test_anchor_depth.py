@@ -46,15 +46,27 @@ def test_points_may_only_measure():
     assert all(f.correction == "none" and 0.2 < f.error < 0.35 for f in fits)
 
 
-def test_a_view_with_few_points_is_scaled_as_the_others():
+def one_view_without_points():
+    """Two views, a third as deep as they are; points that only the first one sees; the truth."""
     true = prediction(2)
-    other = replace(true, depth=true.depth / 3)
     first = world_points(replace(true, sky=np.stack([true.sky[0], np.ones_like(true.sky[1])])))
-    away = other.extrinsics.copy()
+    away = true.extrinsics.copy()
     away[1, :, 3] += (100, 0, 0)
-    corrected, fits = anchor_depth(replace(other, extrinsics=away), first)
+    return replace(true, depth=true.depth / 3, extrinsics=away), first, true
+
+
+def test_a_view_with_few_points_is_scaled_as_the_others():
+    wrong, first, true = one_view_without_points()
+    corrected, fits = anchor_depth(wrong, first)
     assert fits[1].points == 0 and fits[1].correction == "scale"
     np.testing.assert_allclose(corrected.depth[1], true.depth[1], rtol=0.05)
+
+
+def test_a_view_with_few_points_stays_as_it_is_where_points_only_measure():
+    wrong, first, _ = one_view_without_points()
+    same, fits = anchor_depth(wrong, first, correction="none")
+    assert fits[1].correction == "none"
+    np.testing.assert_array_equal(same.depth, wrong.depth)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from room_windows import ROOM_CAMERA, frame, true_at, view, window
+from room_windows import ROOM_CAMERA, frame, true_at, turned_frames, view, window
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
@@ -14,7 +14,6 @@ from da3_ros.core.scale.points import ScenePoints, Sightings, disagreement, tria
 from da3_ros.core.scale.samples import MODEL_SIGMA
 from da3_ros.core.scale.tracks import MOST_POINTS, Tracker
 from da3_ros.core.sliding_window import Window
-from da3_ros.synthetic.room import render_room
 
 
 def points_of(seen: Window, index: int | None = None):
@@ -92,17 +91,6 @@ def test_a_picture_without_texture_gives_nothing():
     flat = tuple(frame(i, image=grey) for i in range(4))
     points, residuals = points_of(Window(flat, 2, (2,)))
     assert len(points) == 0 and residuals.sightings == 0 and np.isnan(residuals.across)
-
-
-def turned_frames() -> list[Frame]:
-    """A camera that turns on the spot."""
-    frames = []
-    for k in range(3):
-        turn = poses.from_quat_xyzw((0, np.sin(0.02 * k), 0, np.cos(0.02 * k)), (0, 0, 0))
-        T_world_cam = view(0).T_world_cam @ turn
-        image = render_room(T_world_cam, ROOM_CAMERA).image
-        frames.append(frame(0, stamp_ns=k, image=image, T_world_cam=T_world_cam))
-    return frames
 
 
 def test_standing_and_turning_on_the_spot_give_nothing():

@@ -5,7 +5,7 @@ of poses, calibration and pictures, in windows of the rendered room.
 import cv2
 import numpy as np
 import pytest
-from room_windows import ROOM_CAMERA, frame, view
+from room_windows import ROOM_CAMERA, frame, turned_frames, view
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
@@ -123,10 +123,7 @@ def test_standing_still_without_anything_is_unknown_and_after_a_drive_held():
 
 
 def test_turning_on_the_spot_gives_no_metres_of_its_own():
-    import test_points
-
-    turned = test_points.turned_frames()
-    placement, depth = place(scene_scale(), window_of(turned), true_map(0))
+    placement, depth = place(scene_scale(), window_of(turned_frames()), true_map(0))
     assert placement.evidence.source == "none" and np.isnan(depth).all()
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_pipeline import CAMERA, TrueNetwork, frames_of, path, pipeline, results, room_depth
+from true_network import CAMERA, TrueNetwork, frames_of, path, pipeline, results, room_depth
 
 from da3_ros.core import poses
 from da3_ros.core.scale.align import align_cameras

@@ -1,15 +1,15 @@
 """The graphs of an engine say what the network says, stage by stage; wrong ones are refused.
 
 The nested model, shallow and narrow: its any-view branch and its metric one are all the kinds of
-network there are. True sizes: python -m tools.engines.
+network there are. True sizes: python -m tools.bench.engines.
 """
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 import torch
+from small_networks import HEAD, NARROW, in_stages, noise, shallow
 
 from da3_ros.net.camera import Cameras
 from da3_ros.net.checkpoint import random_network
@@ -18,24 +18,15 @@ from da3_ros.net.engine.check import LARGEST_ERROR, BuiltInWindow, refuse_if_off
 from da3_ros.net.engine.engine import open_engine
 from da3_ros.net.engine.export import EngineSize, export_engine
 from da3_ros.net.engine.manifest import ENCODE, MANIFEST, EngineError, read_manifest
-from da3_ros.net.presets import HeadConfig
 from tools.upstream import random_cameras, randomise, reduced, relative_error
 
 SIZE, VIEWS = (28, 42), 3
 CPU = torch.device("cpu")
 
 
-def shallow(preset):
-    """Every kind of layer, and few of them."""
-    start = None if preset.backbone.alternate_from is None else 2
-    backbone = replace(preset.backbone, depth=6, alternate_from=start, out_layers=(2, 3, 4, 5))
-    branch = preset.metric_branch and shallow(preset.metric_branch)
-    return replace(preset, backbone=backbone, metric_branch=branch, camera_blocks=1)
-
-
 @pytest.fixture(scope="module")
 def network():
-    preset = shallow(reduced("da3nested-giant-large", 64, HeadConfig(16, (8, 12, 16, 24))))
+    preset = shallow(reduced("da3nested-giant-large", NARROW, HEAD))
     return randomise(random_network(preset))
 
 
@@ -54,7 +45,7 @@ def engine(folder):
 
 @pytest.fixture(scope="module")
 def images():
-    return torch.randn(1, VIEWS, 3, *SIZE, generator=torch.Generator().manual_seed(3))
+    return noise(VIEWS, SIZE, seed=3)
 
 
 @pytest.mark.parametrize("views", [[0], [2, 1], [0, 1, 2]], ids=str)
@@ -62,13 +53,7 @@ def images():
 def test_stages_say_what_torch_says(network, engine, images, posed, views):
     """Within 1e-4, as promised; it is rounding."""
     cameras = random_cameras(VIEWS, SIZE) if posed else None
-    outs = []
-    for net in (network, engine):
-        encoded = [net.encode(images[:, i : i + 1]) for i in range(VIEWS)]
-        encoded = type(encoded[0]).stack(encoded)
-        features = net.aggregate(encoded, cameras, reference="first", views=views)
-        outs.append(net.decode(features))
-    expected, found = outs
+    expected, found = (in_stages(net, images, cameras, views) for net in (network, engine))
     for name in ("depth", "conf", "T_cam_ref", "K", "sky", "scale_factor"):
         assert relative_error(getattr(found, name), getattr(expected, name)) < 1e-4, name
 
@@ -175,7 +160,8 @@ def test_a_folder_that_is_there_is_not_overwritten(network, tmp_path):
 def test_providers_that_are_not_there(folder):
     assert session.find_provider("auto") == "cpu" or torch.cuda.is_available()
     have = session.import_runtime().get_available_providers()
-    for name in {"cuda", "tensorrt"} - {n for n, p in session.PROVIDERS.items() if p in have}:
+    here = {name for name, provider in session.PROVIDERS.items() if provider in have}
+    for name in set(session.PROVIDERS) - here:
         with pytest.raises(
             EngineError, match=f"'{name}' is not in this onnxruntime, which has cpu"
         ):

@@ -1,7 +1,5 @@
 """Bags for the tests of pieces: the demo's room, slower, so that it lasts; and its parameters."""
 
-import hashlib
-
 from da3_ros.ros.bags.bag import BagReader, BagWriter
 
 PARAMETERS = {
@@ -29,12 +27,3 @@ def stretch(source, path, times, change=lambda topic, seconds, msg: True):
             if change(topic, (time_ns - START_NS) / 1e9, msg):
                 out.write(topic, time_ns, msg)
     return path
-
-
-def files(folder):
-    """Name and digest of every file."""
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }

@@ -5,40 +5,26 @@ import re
 import numpy as np
 import pytest
 from long_bag import PARAMETERS
-from sensor_msgs.msg import PointField
-from sensor_msgs_py import point_cloud2
 from std_msgs.msg import Header
+from xyz_cloud import xyz_cloud
 
 from da3_ros.commands.process import Options, process_all
 from da3_ros.ros.bags.bag import BagReader, BagWriter
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.find_camera import Choice
-from da3_ros.ros.demo.bag import DEMO_CAMERA, write_demo_bag
+from da3_ros.ros.demo.bag import DEMO_CAMERA
 
 FRAMES = 8
 LATE_NS = 80_000_000
 """After its picture a cloud is recorded."""
 
 
-@pytest.fixture(scope="module")
-def room(tmp_path_factory):
-    path = tmp_path_factory.mktemp("bags") / "room"
-    write_demo_bag(path, frames=FRAMES)
-    return path
-
-
 def cloud(depth_msg):
     """The true points of 300 pixels, in the camera's frame."""
     depth = np.frombuffer(depth_msg.data, np.float32).reshape(depth_msg.height, depth_msg.width)
     xyz = (DEMO_CAMERA.rays() * depth[..., None]).reshape(-1, 3)
-    xyz = xyz[np.random.default_rng(0).permutation(len(xyz))[:300]].astype(np.float32)
-    fields = [
-        PointField(name=axis, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-        for i, axis in enumerate("xyz")
-    ]
-    kind = np.dtype([(axis, np.float32) for axis in "xyz"])
     head = Header(stamp=depth_msg.header.stamp, frame_id=depth_msg.header.frame_id)
-    return point_cloud2.create_cloud(head, fields, xyz.view(kind).ravel())
+    return xyz_cloud(head, xyz[np.random.default_rng(0).permutation(len(xyz))[:300]])
 
 
 def write(room, path, points="", depth="", info="", prefix=""):

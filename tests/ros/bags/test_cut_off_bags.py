@@ -12,6 +12,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, W
 from std_msgs.msg import String
 
 from da3_ros.ros.bags.bag import TYPES, BagError, BagReader, BagWriter
+from da3_ros.ros.bags.bag_files import find_files
 from da3_ros.ros.bags.mcap_scan import McapScan
 
 START_NS = 1_700_000_000_000_000_000
@@ -185,6 +186,18 @@ def test_metadata_that_is_missing_or_incomplete(tmp_path, storage):
         metadata.unlink() if broken is None else metadata.write_text(broken)
         found, (note,) = numbers(tmp_path / "run")
         assert found == list(range(COUNT)) and "ros2 bag reindex" in note
+    metadata.mkdir()
+    assert numbers(tmp_path / "run")[0] == list(range(COUNT))
+
+
+def test_digits_of_every_kind_in_the_names_of_files(tmp_path):
+    for k, name in enumerate(("²2", "²10", "²")):
+        part = write_bag(tmp_path / f"part{k}", count=3, first=3 * k) / f"part{k}.mcap"
+        (tmp_path / "run").mkdir(exist_ok=True)
+        part.rename(tmp_path / "run" / f"{name}.mcap")
+    files = find_files(tmp_path / "run").paths
+    assert [file.stem for file in files if file.stem != "²"] == ["²2", "²10"]
+    assert numbers(tmp_path / "run")[0] == list(range(9))
 
 
 def test_split_bags(tmp_path):

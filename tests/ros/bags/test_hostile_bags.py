@@ -8,7 +8,7 @@ import lz4.frame
 import mcap_file
 import pytest
 from geometry_msgs.msg import TransformStamped
-from mcap_file import chunk, message, record, schema, text
+from mcap_file import message, record, schema, text
 from rosbags.rosbag2 import storage_mcap
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
@@ -56,10 +56,11 @@ def bomb_bag(path, packed, compression, claimed, *, index=True):
 def test_a_chunk_unpacks_to_no_more_than_it_says(tmp_path, bombs, compression, claimed, index):
     path = bomb_bag(tmp_path / "a.mcap", bombs[compression], compression, claimed, index=index)
     before = peak_resident_bytes()
-    with pytest.raises(BagError) as caught, BagReader(path) as bag:
-        list(bag.raw_messages(bag.connections))
-        raise BagError("it holds nothing")
-    assert "\n" not in str(caught.value)
+    try:
+        with BagReader(path) as bag:
+            assert list(bag.raw_messages(bag.connections)) == []
+    except BagError as error:
+        assert "\n" not in str(error)
     assert peak_resident_bytes() - before < 300e6
 
 
@@ -77,7 +78,6 @@ def test_sound_chunks_are_whole():
     for compression in UNPACKERS:
         packed = mcap_file.COMPRESS[compression](records)
         assert UNPACKERS[compression](packed, len(records)) == records
-        assert chunk(records, compression, 5, 5)
 
 
 def test_a_bag_that_unpacks_to_more_than_the_disk_holds(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from da3_ros.net.model_folder import MODELS_FOLDER
 from da3_ros.ros.bags.bag import BagError, BagWriter
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.find_camera import Choice
-from da3_ros.ros.bags.made_of import made_of, name_of
+from da3_ros.ros.bags.made_of import RECORD, check_result, finished, made_of, name_of
 from da3_ros.ros.bags.partial import partial_folder, remove_abandoned
 
 
@@ -46,6 +46,26 @@ def test_a_file_that_has_changed_is_another(job, name):
     before, path = name_of(made_of(job)), job.bag.parent / name
     path.write_bytes(path.read_bytes() + b"more")
     assert name_of(made_of(job)) != before
+
+
+def test_the_mask_is_found_as_the_node_finds_it(job, monkeypatch):
+    """Below the home folder, for each camera of a rig, and with braces that mean nothing."""
+    monkeypatch.setenv("HOME", str(job.bag.parent))
+    cameras = {"input.cameras": ["left", "right"], "input.mask": "~/{x}_{camera}.png"}
+    rig = replace(job, parameters={**job.parameters, **cameras})
+    before = name_of(made_of(rig))
+    (job.bag.parent / "{x}_right.png").write_bytes(b"black")
+    assert name_of(made_of(rig)) != before
+
+
+@pytest.mark.parametrize("text", ["[1]", '"made_of"', "{}", "", "\x00"])
+def test_a_record_that_is_none_of_ours_is_passed_by(job, text):
+    job.result.mkdir(parents=True)
+    (job.result / RECORD).write_text(text)
+    made = made_of(job)
+    assert finished(job, made) is None
+    with pytest.raises(BagError, match="exists already"):
+        check_result(job, made)
 
 
 def test_an_engine_is_known_by_all_its_files(job):

@@ -6,12 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import trimesh
+from bag_files import files
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from long_bag import PARAMETERS, START_NS, files, stretch
+from long_bag import PARAMETERS, START_NS, stretch
 from scipy.spatial import cKDTree
-from sensor_msgs.msg import PointField
-from sensor_msgs_py import point_cloud2
+from xyz_cloud import xyz_cloud
 
 from da3_ros.commands.process import Options, parse_arguments, process_all
 from da3_ros.core.config import from_dict
@@ -22,18 +22,10 @@ from da3_ros.ros.bags.fleet import Fleet, Splitting
 from da3_ros.ros.bags.made_of import RECORD
 from da3_ros.ros.bags.pieces import COLLECT_NS, Phase, Piece, cut, put_together
 from da3_ros.ros.bags.pools import OwnProcess
-from da3_ros.ros.demo.bag import write_demo_bag
 
 FRAMES = 36
 TIMES = 5
 """The bag lasts 18 s, two images per second."""
-
-
-@pytest.fixture(scope="module")
-def room(tmp_path_factory):
-    path = tmp_path_factory.mktemp("bags") / "room"
-    write_demo_bag(path, frames=FRAMES)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +154,7 @@ def test_without_poses_a_bag_is_not_split(drive, tmp_path):
 
 
 def test_times_that_make_no_sense_make_no_million_pieces(room, tmp_path):
-    def shift(topic, seconds, msg):
-        return True
-
-    path = stretch(room, tmp_path / "odd", 1_000_000, shift)
+    path = stretch(room, tmp_path / "odd", 1_000_000)
     report, done = in_pieces(BagJob(path, tmp_path / "out", PARAMETERS), 10.0)
     assert not done and "recording times span" in report.failure
 
@@ -230,15 +219,6 @@ def test_command_lines(tmp_path, capsys):
     assert (options.ray.address, options.ray.cpus, options.ray.gpus) == ("10.0.0.2:6379", 1, None)
 
 
-def cloud(header, points):
-    fields = [
-        PointField(name=axis, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-        for i, axis in enumerate("xyz")
-    ]
-    kind = np.dtype([(axis, np.float32) for axis in "xyz"])
-    return point_cloud2.create_cloud(header, fields, points.astype(np.float32).view(kind).ravel())
-
-
 def test_a_rig_with_a_camera_that_ends_and_anchors(room, tmp_path):
     """What waits for other cameras at a boundary, and points from outside."""
     drive = stretch(room, tmp_path / "drive", TIMES)
@@ -257,7 +237,7 @@ def test_a_rig_with_a_camera_that_ends_and_anchors(room, tmp_path):
                 out.write(topic.replace("/camera/", "/left/"), time_ns + 10_000_000, msg)
             if topic.endswith("image_raw"):
                 points = np.random.default_rng(time_ns).normal((0, 0, 3), 0.3, (50, 3))
-                out.write("/anchor/points", time_ns + 10_000_000, cloud(msg.header, points))
+                out.write("/anchor/points", time_ns + 10_000_000, xyz_cloud(msg.header, points))
     rig = {"input.cameras": ["front", "left"], "input.sync_tolerance": 0.02}
     jobs = [BagJob(tmp_path / "rig", tmp_path / out, PARAMETERS | rig) for out in ("one", "two")]
     (one,), (other, _) = process_all(jobs[:1]), in_pieces(jobs[1])

@@ -8,13 +8,15 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-import yaml
+from bag_files import files, write_parameters
 from graph import Process
-from long_bag import PARAMETERS, files, stretch
+from long_bag import PARAMETERS, stretch
+from processes import command_line, descendants, is_running, wait_until
 
 from da3_ros.commands.process import Options, print_table, process_all
 from da3_ros.core.config import ConfigError
@@ -38,7 +40,7 @@ class Cluster(NamedTuple):
 
     def workers(self):
         """Processes of it that work on a task of ours now."""
-        return [pid for pid in descendants(self.pid) if b"ray::_work" in command_line(pid)]
+        return [pid for pid in descendants(self.pid) if "ray::_work" in command_line(pid)]
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +55,7 @@ def cluster():
     family = descendants(process.pid)
     process.stdin.close()
     assert process.wait(60) == 0
-    deadline = time.monotonic() + 30
-    while left := [pid for pid in family if Path(f"/proc/{pid}").exists() and not is_zombie(pid)]:
-        assert time.monotonic() < deadline, f"Ray leaves processes behind: {left}"
-        time.sleep(0.1)
+    wait_until(lambda: not any(map(is_running, family)), "all of Ray's processes end", 30)
 
 
 @pytest.fixture(scope="module")
@@ -77,28 +76,6 @@ def without_ray(bags, tmp_path_factory):
     return process_all([BagJob(bag, out, PARAMETERS) for bag in bags])
 
 
-def descendants(pid):
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    return [int(c) for c in children] + [d for c in children for d in descendants(int(c))]
-
-
-def is_zombie(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return True
-
-
-def command_line(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
 def kill_one(cluster, killed):
     deadline = time.monotonic() + DEADLINE
     while time.monotonic() < deadline and not killed:
@@ -117,7 +94,7 @@ def test_the_same_as_without_whatever_happens_to_a_worker(
     killer.start()
     jobs = [BagJob(bag, tmp_path, PARAMETERS) for bag in bags]
     reports = process_all(jobs, Options(1, SPLIT, RayOptions(cluster.address)))
-    killer.join()
+    killer.join(timeout=60)
     assert len(killed) == 1
     for report, other in zip(reports, without_ray, strict=True):
         assert (report.counts, report.failure) == (other.counts, other.failure)
@@ -135,24 +112,29 @@ def test_the_same_as_without_whatever_happens_to_a_worker(
     assert tables[0] == tables[1]
 
 
+@contextmanager
+def halted(pid):
+    """A process stands still meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def test_a_run_that_was_stopped_leaves_nothing_running_and_goes_on(
     cluster, bags, without_ray, tmp_path
 ):
-    out, params = tmp_path / "out", tmp_path / "params.yaml"
-    params.write_text(yaml.safe_dump({"da3": {"ros__parameters": PARAMETERS}}))
+    out, params = tmp_path / "out", write_parameters(tmp_path / "params.yaml", PARAMETERS)
     arguments = ("--out", str(out), "--params", str(params), "--split", "6", "--deterministic")
     run = Process("da3_ros.commands.process", str(bags[2]), *arguments, "--ray", cluster.address)
-    deadline = time.monotonic() + DEADLINE
-    while not list(out.glob(".pieces-*/[0-9]*/piece.json")):
-        assert time.monotonic() < deadline, "\n".join(run.lines)
-        time.sleep(0.05)
-    run.send(signal.SIGINT)
+    wait_until(cluster.workers, "a piece begins", DEADLINE)
+    with halted(cluster.workers()[0]):  # so that the run cannot end before it is stopped
+        wait_until(lambda: [*out.glob(".pieces-*/[0-9]*/piece.json")], "a piece is done", DEADLINE)
+        run.send(signal.SIGINT)
     assert run.wait(60) == 130
     assert run.matching("^stopped: bags that were not finished left nothing behind")
-    deadline = time.monotonic() + 30
-    while cluster.workers():
-        assert time.monotonic() < deadline, "tasks go on after the command was stopped"
-        time.sleep(0.1)
+    wait_until(lambda: not cluster.workers(), "tasks end with the command", 30)
     assert not list(out.glob(".pieces-*/.partial-*/*"))
     job = BagJob(bags[2], out, PARAMETERS)
     fleet = Fleet([job], SPLIT)

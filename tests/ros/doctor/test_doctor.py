@@ -1,5 +1,6 @@
 """The doctor finds what was made wrong on purpose, and nothing in a healthy bag."""
 
+import shutil
 import sys
 import threading
 import time
@@ -22,13 +23,14 @@ from da3_ros.commands.process import process_all
 from da3_ros.core import poses
 from da3_ros.core.config import from_dict
 from da3_ros.net.attention import has_bf16_tiles, kernel
+from da3_ros.net.model_folder import MODELS_FOLDER
 from da3_ros.ros.bags.bag import BagReader, BagWriter
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.demo.bag import RATE, START_NS, T_BASE_CAMERA
 from da3_ros.ros.doctor import machine, recording
-from da3_ros.ros.doctor.epipolar import T_BODY_OPTICAL, T_OPENGL_OPTICAL
+from da3_ros.ros.doctor.epipolar import T_OPENGL_OPTICAL
 from da3_ros.ros.doctor.findings import Verdict, format_table, ok, warn
-from da3_ros.ros.doctor.machine import check_device
+from da3_ros.ros.doctor.machine import check_device, check_model
 
 FRAMES = 8
 
@@ -99,7 +101,7 @@ def to_one_second(stamp):
     stamp.nanosec -= stamp.nanosec % 200_000_000
 
 
-INVERSE_OPTICAL = poses.inverse(T_BODY_OPTICAL)
+INVERSE_OPTICAL = poses.inverse(poses.T_BODY_OPTICAL)
 
 SPOILT = {
     "no camera info": (leave_out("/camera/camera_info"), {}, "topics", "ERROR", "no sensor_msgs"),
@@ -148,7 +150,7 @@ SPOILT = {
     ),
     "w2c": (invert, {}, "axes", "ERROR", "world-to-camera"),
     "body": (edit_mount(INVERSE_OPTICAL), {}, "axes", "ERROR", "body axes"),
-    "twice": (edit_mount(T_BODY_OPTICAL), {}, "axes", "ERROR", "applied twice"),
+    "twice": (edit_mount(poses.T_BODY_OPTICAL), {}, "axes", "ERROR", "applied twice"),
     "opengl": (edit_mount(T_OPENGL_OPTICAL), {}, "axes", "ERROR", "OpenGL"),
 }
 
@@ -315,6 +317,28 @@ def test_the_machine(room, tmp_path, parameters, check, verdict, sentence):
     findings = examine(parse_arguments([str(room)]), from_dict(given), None)
     (finding,) = [finding for finding in findings if finding.check == check]
     assert (finding.verdict.value, sentence in finding.seen) == (verdict, True)
+
+
+@pytest.mark.parametrize(
+    "name, backend, verdict, sentence",
+    [
+        ("DA3-Demo", "torch", "OK", "DA3-Demo, ships with da3_ros"),
+        ("{folder}/model", "torch", "OK", "folder {folder}/model"),
+        ("{folder}/gone", "torch", "ERROR", "is no folder, preset or repository"),
+        ("da3-large-1.1", "torch", "WARN", "is a preset with random weights"),
+        ("{folder}/engine", "torch", "ERROR", "is an engine"),
+        ("{folder}/engine", "onnxruntime", "ERROR", "engine.json has format None, must be 1"),
+        ("{folder}/model", "onnxruntime", "ERROR", "is no folder of an engine"),
+    ],
+)
+def test_where_the_model_comes_from(tmp_path, name, backend, verdict, sentence):
+    shutil.copytree(MODELS_FOLDER / "da3-demo", tmp_path / "model")
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "engine.json").write_text("{}")
+    name, sentence = name.format(folder=tmp_path), sentence.format(folder=tmp_path)
+    finding = check_model(from_dict({"model.name": name, "model.backend": backend}))
+    assert finding.verdict.value == verdict and sentence in finding.seen
+    assert verdict == "OK" or finding.mend
 
 
 def test_exit_codes_and_table(room, tmp_path, monkeypatch, capsys):

@@ -40,11 +40,11 @@ def test_what_lasts_is_said_once_until_it_ends():
     written = Log()
     log = ThrottledLog(written, clock=lambda: 0.0)
     for _ in range(3):
-        log.last(["no /clock", "no image on /left"])
+        log.note_lasting(["no /clock", "no image on /left"])
     assert written == log.recent() == ["no /clock", "no image on /left"]
-    log.last(["no /clock"])
+    log.note_lasting(["no /clock"])
     assert log.recent() == ["no /clock"]
-    log.last(["no /clock", "no image on /left"])
+    log.note_lasting(["no /clock", "no image on /left"])
     assert written[2:] == ["no image on /left"]
 
 
@@ -73,7 +73,7 @@ def test_threads_warn_at_once(restless_threads):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(timeout=60)
     assert errors == []
 
 

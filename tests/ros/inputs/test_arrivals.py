@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, Image
-from test_pose_source import MS, SECOND, move, source_with_mount
+from transforms import MS, SECOND, move, source_with_mount
 
 from da3_ros.core.config import PoseConfig
 from da3_ros.core.frame_counts import Drop
@@ -49,7 +49,7 @@ class TestInfos:
         assert queue.add_image(image(1), 0.0, 0) == [] and list(queue.poll(0)) == []
         assert queue.add_info(info(1), 0) == []
         (arrival,) = queue.poll(0)
-        assert arrival.stamp_ns == stamp_of(arrival.info) == 1 and arrival.T_world_cam is None
+        assert arrival.stamp_ns == stamp_of(arrival.info) == 1 and arrival.T_world_frame is None
         assert queue.add_info(info(2), 0) == []
         assert queue.add_image(image(2), 0.0, 0) == []
         assert stamps(queue.poll(0)) == [2] and len(queue) == 0
@@ -107,7 +107,7 @@ class TestPoses:
         done = list(queue.poll(150 * MS))
         assert [d.stamp_ns for d in done] == [10 * SECOND, 11 * SECOND]
         assert all(isinstance(d, Arrival) for d in done)
-        assert done[1].T_world_cam[0, 3] == pytest.approx(2.5)
+        assert done[1].T_world_frame[0, 3] == pytest.approx(2.5)
         assert len(queue) == 1
 
     def test_gives_up_after_the_timeout_and_names_the_cause(self):

@@ -5,25 +5,14 @@ import re
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import TransformStamped
 from nav_msgs.msg import Odometry
 from rclpy.serialization import serialize_message
 from tf2_msgs.msg import TFMessage
+from transforms import MS, SECOND, move, source_with_mount, transform
 
 from da3_ros.core.config import PoseConfig
 from da3_ros.ros.inputs.bounds import MOST_FRAMES
 from da3_ros.ros.inputs.pose_source import PoseSource
-
-MS = 1_000_000
-SECOND = 1000 * MS
-
-
-def transform(parent, child, stamp_ns, x) -> TransformStamped:
-    msg = TransformStamped(child_frame_id=child)
-    msg.header.frame_id = parent
-    msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, SECOND)
-    msg.transform.translation.x = float(x)
-    return msg
 
 
 def odometry(stamp_ns, x, frame="odom") -> Odometry:
@@ -32,18 +21,6 @@ def odometry(stamp_ns, x, frame="odom") -> Odometry:
     msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, SECOND)
     msg.pose.pose.position.x = float(x)
     return msg
-
-
-def source_with_mount(**config) -> PoseSource:
-    source = PoseSource(PoseConfig(**config))
-    mount = TFMessage(transforms=[transform("base", "camera", 0, 0.5)])
-    assert source.take_transforms(mount, static=True) == []
-    return source
-
-
-def move(source, stamp_ns, x):
-    msg = TFMessage(transforms=[transform("odom", "base", stamp_ns, x)])
-    return source.take_transforms(msg, static=False)
 
 
 def test_pose_from_tf():
@@ -63,7 +40,9 @@ def test_pose_from_odometry_ignores_the_same_edge_on_tf():
 
 def test_odometry_in_another_frame_goes_through_tf():
     source = source_with_mount(source="odometry", world_frame="map")
-    source.take_transforms(TFMessage(transforms=[transform("map", "odom", 0, 10)]), static=True)
+    source.take_transforms(
+        TFMessage(transforms=[transform("map", "odom", 0, (10, 0, 0))]), static=True
+    )
     source.take_odometry(odometry(SECOND, 1))
     assert source.locate("camera", SECOND)[0, 3] == pytest.approx(11.5)
 
@@ -89,8 +68,8 @@ def test_good_transforms_beside_a_bad_one_are_kept():
     source = source_with_mount()
     msg = TFMessage(
         transforms=[
-            transform("odom", "base", SECOND, 1),
-            transform("odom", "arm", SECOND, math.nan),
+            transform("odom", "base", SECOND, (1, 0, 0)),
+            transform("odom", "arm", SECOND, (math.nan, 0, 0)),
         ]
     )
     ((_, sentence),) = source.take_transforms(msg, static=False)
@@ -135,7 +114,7 @@ def test_known_until_the_oldest_of_the_newest_on_the_way():
         ("odom", "base", 3 * SECOND),
         ("base", "arm", 9 * SECOND),
     ):
-        msg = TFMessage(transforms=[transform(parent, child, stamp, 0)])
+        msg = TFMessage(transforms=[transform(parent, child, stamp)])
         assert source.take_transforms(msg, static=False) == []
     assert source.known_until_ns() is None  # nobody has asked for a frame yet
     source.locate("camera", 2 * SECOND)
@@ -157,7 +136,7 @@ def drive(source, stamps_ns, frame="base", parent="odom"):
     """Sends transforms, each as far along x as its own clock says; what was said of them."""
     said = []
     for stamp_ns in stamps_ns:
-        msg = TFMessage(transforms=[transform(parent, frame, stamp_ns, stamp_ns / SECOND)])
+        msg = TFMessage(transforms=[transform(parent, frame, stamp_ns, (stamp_ns / SECOND, 0, 0))])
         said += source.take_transforms(msg, static=False)
     return said
 
@@ -221,10 +200,10 @@ def test_a_looped_bag_is_no_second_clock(loops):
 
 def test_a_message_of_a_hundred_thousand_frames_is_not_read():
     source = source_with_mount()
-    many = TFMessage(transforms=[transform("odom", f"f{k}", SECOND, 0) for k in range(5000)])
+    many = TFMessage(transforms=[transform("odom", f"f{k}", SECOND) for k in range(5000)])
     ((cause, sentence),) = source.take_raw_transforms(serialize_message(many), static=False)
     assert cause == "message too large" and "must have at most 256: send some hundred" in sentence
-    few = TFMessage(transforms=[transform("odom", "base", SECOND, 1)])
+    few = TFMessage(transforms=[transform("odom", "base", SECOND, (1, 0, 0))])
     assert source.take_raw_transforms(serialize_message(few), static=False) == []
     assert source.locate("camera", SECOND)[0, 3] == 1.5
     ((cause, _),) = source.take_raw_transforms(b"\0\1\0\0garbage", static=False)
@@ -235,7 +214,7 @@ def test_frames_are_bounded_and_those_that_are_known_go_on():
     source = source_with_mount()
     move(source, SECOND, 1)
     many = TFMessage()
-    many.transforms = [transform(f"p{k}", f"f{k}", SECOND, 0) for k in range(MOST_FRAMES)]
+    many.transforms = [transform(f"p{k}", f"f{k}", SECOND) for k in range(MOST_FRAMES)]
     ((_, sentence),) = source.take_transforms(many, static=False)
     assert "more than 5000 frames; it is ignored" in sentence
     assert source.refused["too many frames"] == MOST_FRAMES // 2 + 2
@@ -255,7 +234,7 @@ def test_frames_are_bounded_and_those_that_are_known_go_on():
 )
 def test_names_and_numbers_beyond_all_robots(parent, child, x, cause, said):
     source = source_with_mount()
-    msg = TFMessage(transforms=[transform(parent, child, SECOND, x)])
+    msg = TFMessage(transforms=[transform(parent, child, SECOND, (x, 0, 0))])
     ((found, sentence),) = source.take_transforms(msg, static=False)
     assert found == cause and said in sentence and len(sentence) < 300
 
@@ -263,7 +242,7 @@ def test_names_and_numbers_beyond_all_robots(parent, child, x, cause, said):
 def test_transforms_that_multiply_beyond_the_bound_are_no_pose():
     source = source_with_mount()
     for parent, child in (("odom", "a"), ("a", "base")):
-        msg = TFMessage(transforms=[transform(parent, child, SECOND, 0.9e12)])
+        msg = TFMessage(transforms=[transform(parent, child, SECOND, (0.9e12, 0, 0))])
         assert source.take_transforms(msg, static=False) == []
     with pytest.raises(LookupError, match="lies 1.8e.12 m from the origin"):
         source.locate("camera", SECOND)

@@ -4,33 +4,22 @@ import math
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import TransformStamped
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transforms import SECOND, about_z, transform
 
 from da3_ros.core import poses
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
     TransformBuffer,
     TransformUnavailable,
+    is_same_frame,
 )
-
-SECOND = 1_000_000_000
 
 
 @pytest.fixture
 def buffer():
     return TransformBuffer()
-
-
-def transform(parent, child, stamp_ns=0, *, xyz=(0.0, 0.0, 0.0), yaw=0.0) -> TransformStamped:
-    msg = TransformStamped(child_frame_id=child)
-    msg.header.frame_id = parent
-    msg.header.stamp.sec, msg.header.stamp.nanosec = divmod(stamp_ns, SECOND)
-    t, q = msg.transform.translation, msg.transform.rotation
-    t.x, t.y, t.z = map(float, xyz)
-    q.z, q.w = math.sin(yaw / 2), math.cos(yaw / 2)
-    return msg
 
 
 def yaw_matrix(yaw, xyz=(0, 0, 0)):
@@ -39,15 +28,19 @@ def yaw_matrix(yaw, xyz=(0, 0, 0)):
 
 
 def test_interpolates_linearly_and_by_slerp(buffer):
-    buffer.insert(transform("odom", "base", 10 * SECOND, xyz=(1, 0, 0), yaw=0.2), static=False)
-    buffer.insert(transform("odom", "base", 11 * SECOND, xyz=(2, 4, 0), yaw=1.0), static=False)
+    buffer.insert(
+        transform("odom", "base", 10 * SECOND, xyz=(1, 0, 0), q=about_z(0.2)), static=False
+    )
+    buffer.insert(
+        transform("odom", "base", 11 * SECOND, xyz=(2, 4, 0), q=about_z(1.0)), static=False
+    )
     T = buffer.lookup("odom", "base", 10 * SECOND + SECOND // 4)
     np.testing.assert_allclose(T, yaw_matrix(0.4, (1.25, 1, 0)), atol=1e-12)
 
 
 def test_takes_the_short_way_round(buffer):
-    near = transform("odom", "base", 10 * SECOND, yaw=0.2)
-    far = transform("odom", "base", 11 * SECOND, yaw=0.4)
+    near = transform("odom", "base", 10 * SECOND, q=about_z(0.2))
+    far = transform("odom", "base", 11 * SECOND, q=about_z(0.4))
     q = far.transform.rotation
     q.z, q.w = -q.z, -q.w
     for msg in (near, far):
@@ -59,10 +52,12 @@ def test_takes_the_short_way_round(buffer):
 def chain(buffer):
     """map -> odom -> base -> camera, and base -> lidar."""
     for stamp in (10 * SECOND, 12 * SECOND):
-        buffer.insert(transform("map", "odom", stamp, xyz=(5, 0, 0), yaw=0.5), static=False)
-        buffer.insert(transform("odom", "base", stamp, xyz=(1, 2, 0), yaw=-0.3), static=False)
-    buffer.insert(transform("base", "camera", xyz=(0.1, 0, 0.4), yaw=0.7), static=True)
-    buffer.insert(transform("base", "lidar", xyz=(0, 0.2, 0.9), yaw=1.1), static=True)
+        buffer.insert(transform("map", "odom", stamp, xyz=(5, 0, 0), q=about_z(0.5)), static=False)
+        buffer.insert(
+            transform("odom", "base", stamp, xyz=(1, 2, 0), q=about_z(-0.3)), static=False
+        )
+    buffer.insert(transform("base", "camera", xyz=(0.1, 0, 0.4), q=about_z(0.7)), static=True)
+    buffer.insert(transform("base", "lidar", xyz=(0, 0.2, 0.9), q=about_z(1.1)), static=True)
 
 
 def test_chains_up_and_down_the_tree(buffer):
@@ -259,3 +254,8 @@ def test_slerp_agrees_with_the_pose_library(quats, fraction):
     stamp = 10 * SECOND + round(fraction * SECOND)
     expected = poses.interpolate(*ends, (stamp - 10 * SECOND) / SECOND)
     np.testing.assert_allclose(ours.lookup("odom", "base", stamp), expected, atol=1e-7)
+
+
+@pytest.mark.parametrize("a, b, same", [("/odom", "odom", True), ("odom", "map", False)])
+def test_a_leading_slash_makes_no_other_frame(a, b, same):
+    assert is_same_frame(a, b) is is_same_frame(b, a) is same

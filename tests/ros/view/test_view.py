@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import trimesh
-from da3_ros.msg import Status
+from da3_ros.msg import CameraPoses, Status
 from hypothesis import given
 from hypothesis import strategies as st
 from plyfile import PlyData, PlyElement
@@ -14,12 +14,12 @@ from plyfile import PlyData, PlyElement
 from da3_ros.commands.view import parse_arguments
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros import messages
+from da3_ros.ros.bags.bag import BagWriter
 from da3_ros.ros.view import growing_map, view_frame
 from da3_ros.ros.view.buttons import viewpoint
-from da3_ros.ros.view.files import ViewFileError, check, is_bag, show_file
+from da3_ros.ros.view.files import ViewFileError, bag_frames, check, is_bag, show_file
+from da3_ros.ros.view.frame_parts import DEPTH, IMAGE, INFO, UNFINISHED, FrameParts
 from da3_ros.ros.view.growing_map import GrowingMap
-from da3_ros.ros.view.live import DEPTH, IMAGE, INFO
-from da3_ros.ros.view.live import view_frame as frame_of
 from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.picture import FAR, GRID, UNKNOWN, depth_grid, picture_html
 from da3_ros.ros.view.view_frame import ViewFrame
@@ -84,7 +84,7 @@ def test_the_mouse_reads_the_depth():
 
 
 def test_a_picture_without_any_depth_is_a_picture():
-    html = picture_html(np.zeros((240, 320, 3), np.uint8), np.full((240, 320), np.nan, "f"))
+    html = picture_html(np.zeros((240, 320, 3), np.uint8), np.full((240, 320), np.nan, "f"), "m")
     assert html.count("<img") == 1 and len(html) < 100_000
 
 
@@ -108,6 +108,47 @@ def test_what_cannot_be_shown_is_said(name, tmp_path):
     with pytest.raises(ViewFileError, match=re.escape(name)):
         check(tmp_path / name)
     assert is_bag(tmp_path)
+
+
+def test_every_name_that_a_bag_has_is_taken(tmp_path):
+    for name in ("run.mcap", "run.db3", "run.mcap.zstd", "run.db3.zstd"):
+        (tmp_path / name).touch()
+        check(tmp_path / name)
+        assert is_bag(tmp_path / name)
+
+
+def test_a_frame_comes_out_once_and_what_stays_incomplete_is_not_kept():
+    parts, came = FrameParts(), []
+    for stamp_ns in range(1, 40):
+        head = messages.header("camera", stamp_ns)
+        depth = messages.depth_message(np.ones((240, 320), np.float32), "32FC1", head)
+        came += parts.add("left", DEPTH, depth)
+        if stamp_ns % 2:  # of the others nothing but the depth comes
+            rgb = messages.image_message(np.zeros((240, 320, 3), np.uint8), "rgb8", head)
+            came += parts.add("left", IMAGE, rgb)
+            came += parts.add("left", INFO, messages.camera_info_message(CAMERA, head))
+        assert len(parts._parts) <= UNFINISHED
+    expected = list(range(1, 40 - UNFINISHED, 2))
+    assert [f.stamp_ns for f in came] == expected and came[0].T_world_cam is None
+    assert {f.unit for f in came} == {""}
+
+
+@pytest.mark.parametrize("scale, unit", [(0.4, "m"), (np.nan, "")])
+def test_depth_is_called_metres_only_where_it_is(page, tmp_path, scale, unit):
+    """Of a bag of results, too."""
+    head = messages.header("camera", 1)
+    with BagWriter(tmp_path / "bag") as bag:
+        rgb = np.zeros((240, 320, 3), np.uint8)
+        bag.write("/da3/image_rect", 1, messages.image_message(rgb, "rgb8", head))
+        depth = np.full((240, 320), 2.5, np.float32)
+        bag.write("/da3/depth/image", 1, messages.depth_message(depth, "32FC1", head))
+        bag.write("/da3/depth/camera_info", 1, messages.camera_info_message(CAMERA, head))
+        for known in (np.nan, scale):
+            bag.write("/da3/camera_poses", 1, CameraPoses(header=head, scale=known))
+    (shown,) = bag_frames(tmp_path / "bag")
+    assert shown.unit == unit
+    page.show_frame(shown)
+    assert f'data-unit="{unit}"' in page._pictures[""].content
 
 
 GAUSSIAN = ["x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"]
@@ -200,7 +241,10 @@ def test_a_picture_that_is_a_line_is_not_shown():
             IMAGE: messages.image_message(np.zeros((height, 1, 3), np.uint8), "rgb8", head),
             INFO: messages.camera_info_message(CameraModel(1, height, K), head),
         }
-        assert (frame_of("", 1, parts) is not None) == is_shown
+        gathered, shown = FrameParts(), []
+        for part, msg in parts.items():
+            shown += gathered.add("", part, msg, wanted=parts)
+        assert bool(shown) == is_shown
 
 
 @pytest.mark.parametrize(
