@@ -35,6 +35,9 @@ from da3_ros.ros.parameters import foreign_parameters
 
 TOPICS = ("depth/image", "depth/camera_info", "confidence/image", "points", "image_rect")
 TOPICS += ("camera_pose", "camera_poses", "path")
+LONGEST_PIECE = 1e9
+"""Seconds, 30 years."""
+
 LARGE = 2_000_000_000
 """Bytes of a result from which on its size is said beforehand."""
 
@@ -116,8 +119,10 @@ def _ways(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Optio
     """What was chosen of `_add_ways`."""
     if options.jobs < 1:
         parser.error(f"--jobs is {options.jobs}, must be at least 1")
-    if options.split is not None and not 1 <= options.split < float("inf"):
-        parser.error(f"--split is {options.split:g}, must be at least 1 second")
+    if options.split is not None and not 1 <= options.split <= LONGEST_PIECE:
+        parser.error(
+            f"--split is {options.split:g}, must be at least 1 second, at most {LONGEST_PIECE:g}"
+        )
     if options.cpus_per_task < 1:
         parser.error(f"--cpus-per-task is {options.cpus_per_task}, must be at least 1")
     if options.gpus_per_task is not None and not 0 <= options.gpus_per_task < float("inf"):
