@@ -23,6 +23,7 @@ from da3_ros.core.user_input.video import VideoError, read_video
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.engine.export import DTYPES, EngineSize, export_engine
 from da3_ros.net.model_folder import CheckpointError, known_preset
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 from da3_ros.net.precision import PRECISIONS
 from da3_ros.net.presets import PRESETS
 
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.run(options)
     except (ValueError, OSError, CheckpointError) as error:
-        print(f"da3: {error}", file=sys.stderr)
+        print(f"da3: {plain(str(error), LONGEST_SENTENCE)}", file=sys.stderr)
         return 1
 
 

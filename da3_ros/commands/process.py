@@ -54,7 +54,7 @@ def main() -> int:
     try:
         reports = process_all(*parse_arguments(sys.argv[1:]))
     except (ConfigError, ExportError) as error:
-        print(f"da3_process: {error}", file=sys.stderr)
+        print(f"da3_process: {plain(str(error), LONGEST_SENTENCE)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped: bags that were not finished left nothing behind", file=sys.stderr)

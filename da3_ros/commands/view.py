@@ -9,6 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.transport import use_large_message_profile
 
@@ -29,7 +30,7 @@ def main() -> int:
     try:
         run(options)
     except (BagError, ViewFileError) as error:
-        print(f"da3_view: {error}", file=sys.stderr)
+        print(f"da3_view: {plain(str(error), LONGEST_SENTENCE)}", file=sys.stderr)
         return 1
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
@@ -38,10 +39,13 @@ class TfTree:
 
     def ancestors(self, frame: str) -> list[str]:
         """All frames above a frame, the nearest first."""
-        found = [frame]
-        for below in found:
-            found += [p for p in self.parents.get(below, ()) if p not in found]
-        return found[1:]
+        found = {frame: None}  # in order; a list would be searched again for each of thousands
+        left = deque([frame])
+        while left:
+            above = [p for p in self.parents.get(left.popleft(), ()) if p not in found]
+            found |= dict.fromkeys(above)
+            left += above
+        return list(found)[1:]
 
     def connected(self, frame: str) -> set[str]:
         """All frames of the tree that a frame belongs to, itself included."""

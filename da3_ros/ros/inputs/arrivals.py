@@ -123,10 +123,15 @@ class ArrivalQueue:
             yield outcome
 
     def clear(self) -> list:
-        """Forget everything; returns the images that were waiting."""
+        """Forget everything; returns the images that were waiting.
+
+        The newest info stays: it may be that of the image, still to be added, which showed that
+        time starts over.
+        """
         images = [arrival.image for arrival in self._queue]
         self._queue.clear()
-        self._infos.clear()
+        while len(self._infos) > 1:
+            self._infos.popitem(last=False)
         return images
 
     def _pair(self, arrival: Arrival, info: Any, now_ns: int) -> list[Lost]:

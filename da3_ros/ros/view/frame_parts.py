@@ -25,6 +25,10 @@ UNFINISHED = 8
 """Stamps that wait for their other messages."""
 
 
+LONGEST_SHAPE = 50
+"""Times as long as wide: the page shows all pictures in one width. Spinning lidars have 32."""
+
+
 class FrameParts:
     """Gathers the messages of each stamp of each camera. A frame comes out once, when all of its
     messages are there, or when `UNFINISHED` newer stamps wait: a node without poses sends none.
@@ -74,6 +78,8 @@ def _view_frame(
     except (ImageError, CameraError, PoseError):
         return None
     if rgb.shape[:2] != depth.shape or depth.shape != (model.height, model.width):
+        return None
+    if max(depth.shape) > LONGEST_SHAPE * min(depth.shape):
         return None
     return ViewFrame(camera, stamp_ns, rgb, depth, model, T_world_cam, unit)
 

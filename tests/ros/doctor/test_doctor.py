@@ -354,6 +354,11 @@ def test_the_table_keeps_its_columns():
     assert lines[-1].strip() == "-> mend it" and max(map(len, lines)) <= 100
 
 
+def test_the_table_shows_names_of_strangers_as_text():
+    table = format_table([warn("topics", "there is /a\x1b[2J\n\u202eb", "choose \x1b")])
+    assert r"/a\x1b[2J\n\u202eb" in table and r"choose \x1b" in table
+
+
 @pytest.mark.skipif(kernel() is None or has_bf16_tiles(), reason="no CPU that wants our attention")
 def test_attention_that_was_not_built_is_missed(monkeypatch):
     parameters = from_dict({"model.device": "cpu"})
