@@ -19,7 +19,7 @@ from tqdm import tqdm
 from da3_ros.core.config import ConfigError, from_dict
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
-from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
+from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain
 from da3_ros.ros.bags.bag_files import SUFFIXES
 from da3_ros.ros.bags.bag_job import BagJob, Report
 from da3_ros.ros.bags.fleet import Fleet, Splitting
@@ -154,7 +154,7 @@ def process_all(jobs: list[BagJob], options: Options = Options()) -> list[Report
     for place, found in fleet.surveys.items():
         if found.size > LARGE:
             job = jobs[place]
-            print(f"{job.name}: {found} to {job.result}; --leave-out writes less")
+            print(f"{plain(job.name)}: {found} to {job.result}; --leave-out writes less")
     with tqdm(total=fleet.images, unit=" images", smoothing=0.1, dynamic_ncols=True) as bar:
 
         def tell(images: dict[int, int]) -> None:
@@ -176,7 +176,7 @@ def _pool(fleet: Fleet, options: Options, tell: Callable[[dict[int, int]], None]
 
 def print_table(reports: list[Report]) -> None:
     """One row per bag, then what each had to complain about."""
-    width = max(len("bag"), *(len(report.job.name) for report in reports))
+    width = max(len("bag"), *(len(plain(report.job.name)) for report in reports))
     print(f"\n{'bag':<{width}}  frames in  windows  published  dropped  result")
     for report in reports:
         counts = report.counts
@@ -186,8 +186,8 @@ def print_table(reports: list[Report]) -> None:
             numbers = counts.received, counts.windows, counts.published, dropped
         row = "{:>9}  {:>7}  {:>9}  {:>7}".format(*numbers)
         failure = plain(report.failure, LONGEST_SENTENCE)
-        result = f"FAILED: {failure}" if failure else report.job.result
-        print(f"{report.job.name:<{width}}  {row}  {result}")
+        result = f"FAILED: {failure}" if failure else plain(str(report.job.result), LONGEST_PATH)
+        print(f"{plain(report.job.name):<{width}}  {row}  {result}")
     for report in reports:
         _print_details(report)
 
@@ -196,7 +196,7 @@ def _print_details(report: Report) -> None:
     counts = report.counts
     reasons = {r: n for r, n in counts.dropped.items() if n} if counts else {}
     if reasons or report.warnings:
-        print(f"\n{report.job.name}")
+        print(f"\n{plain(report.job.name)}")
     for reason, count in reasons.items():
         print(f"  dropped: {reason:<20} {count}")
     for sentence in report.warnings:

@@ -1,5 +1,6 @@
 """How the node starts: --help, arguments, what is refused before the weights, size, name."""
 
+import os
 import re
 import signal
 import socket
@@ -144,15 +145,43 @@ def test_a_hub_that_does_not_answer_is_said(monkeypatch, tmp_path, start):
     assert "model:=da3-demo" in said
 
 
-def test_a_signal_before_there_is_a_node_ends_it_in_order():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_before_there_is_a_node_ends_it_in_order(number):
     code = (
         "import time; from da3_ros.ros.run_node import end_at_once_on_signals\n"
         "end_at_once_on_signals(); print('ready', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.wait(20) == 0
+
+
+def test_what_nohup_has_begun_does_not_end_with_the_terminal():
+    code = (
+        "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from da3_ros.ros.run_node import Stopper\n"
+        "stopper = Stopper(); os.kill(os.getpid(), signal.SIGHUP); assert not stopper.is_set()\n"
+        "os.kill(os.getpid(), signal.SIGTERM); stopper.wait()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "name, home, said",
+    [
+        ("nowhere", "/dev/null", "log directory '/dev/null/.ros/log': 20; set ROS_LOG_DIR to a"),
+        ("a\udcff", "", "'a\\\\udcff' is no UTF-8 text: give it another name"),
+    ],
+)
+def test_an_environment_that_ros_does_not_take_is_one_sentence(name, home, said):
+    environment = {k: v for k, v in os.environ.items() if k not in ("ROS_LOG_DIR", "ROS_HOME")}
+    environment |= {"HOME": home} if home else {}
+    words = [sys.executable, "-m", "da3_ros.commands.play", name]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and re.search(said, line)
 
 
 def test_a_model_takes_its_own_size(robot, start):
@@ -163,6 +192,7 @@ def test_a_model_takes_its_own_size(robot, start):
     robot.wait_for_node()
     robot.wait_until(lambda: robot.send() and depths, what="depth")
     assert not node.matching("is good between")
+    assert node.stop(signal.SIGHUP) == 0  # the terminal is closed
 
 
 def test_two_nodes_of_one_name_and_diagnostics_of_teams(robot, start):

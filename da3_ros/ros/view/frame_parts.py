@@ -25,8 +25,8 @@ UNFINISHED = 8
 """Stamps that wait for their other messages."""
 
 
-LONGEST_SHAPE = 50
-"""Times as long as wide: the page shows all pictures in one width. Spinning lidars have 32."""
+TALLEST = 8
+"""Times as high as wide: the page shows all pictures in one width."""
 
 
 class FrameParts:
@@ -79,7 +79,7 @@ def _view_frame(
         return None
     if rgb.shape[:2] != depth.shape or depth.shape != (model.height, model.width):
         return None
-    if max(depth.shape) > LONGEST_SHAPE * min(depth.shape):
+    if model.height > TALLEST * model.width:
         return None
     return ViewFrame(camera, stamp_ns, rgb, depth, model, T_world_cam, unit)
 

@@ -347,6 +347,13 @@ def test_exit_codes_and_table(room, tmp_path, monkeypatch, capsys):
     assert "cannot open bag" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_how_long_it_listens(seconds, capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments(["--seconds", seconds])
+    assert "must be above 0, and a number" in capsys.readouterr().err
+
+
 def test_the_table_keeps_its_columns():
     table = format_table([ok("images", "fine"), warn("camera info", "word " * 40, "mend it")])
     lines = table.splitlines()

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plyfile import PlyData, PlyElement
 
+from da3_ros.commands.view import parse_arguments
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros import messages
 from da3_ros.ros.bags.bag import BagWriter
@@ -233,7 +234,7 @@ def test_a_viewpoint_that_no_browser_has_is_one_sentence(aspect, fov, wxyz):
 def test_a_picture_that_is_a_line_is_not_shown():
     """In the width of the page it would have millions of rows."""
     K = np.array([[100.0, 0, 0], [0, 100, 10], [0, 0, 1]])
-    for height, is_shown in ((40, True), (20_000, False)):
+    for height, is_shown in ((8, True), (20_000, False)):
         head = messages.header("camera", 1)
         parts = {
             DEPTH: messages.depth_message(np.ones((height, 1), np.float32), "32FC1", head),
@@ -244,3 +245,12 @@ def test_a_picture_that_is_a_line_is_not_shown():
         for part, msg in parts.items():
             shown += gathered.add("", part, msg, wanted=parts)
         assert bool(shown) == is_shown
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--port", "70000"), ("--port", "-1"), ("--host", "no.such.host.invalid")]
+)
+def test_an_address_that_cannot_be_served_is_said(arguments, capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments([*arguments])
+    assert f"{arguments[0]} is {arguments[1]}" in capsys.readouterr().err.splitlines()[-1]
