@@ -25,6 +25,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
+from tiny import TINY
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.child_process import child_command
@@ -33,14 +34,6 @@ from da3_ros.ros.background_node import BackgroundNode
 from da3_ros.ros.messages import stamp_to_ns
 
 CAMERA = CameraModel(56, 42, np.array([[40.0, 0, 27.5], [0, 40.0, 20.5], [0, 0, 1]]))
-TINY = {
-    "model.name": "da3-demo",
-    "model.device": "cpu",
-    "model.process_res": 56,
-    "window.size": 2,
-    "pose.timeout": 0.5,
-    "input.reliability": "reliable",
-}
 START = 120.0
 """Seconds a process may take to start on a busy machine."""
 
