@@ -11,20 +11,11 @@ from torch import Tensor
 from da3_ros.core.config import Config
 from da3_ros.net.engine.check import BuiltInWindow, answers, errors, refuse_if_off
 from da3_ros.net.engine.engine import Engine, open_engine
-from da3_ros.net.engine.manifest import (
-    AGGREGATE,
-    DECODE,
-    ENCODE,
-    EXPECTED,
-    PRECISIONS,
-    EngineError,
-    Manifest,
-    read_manifest,
-)
-from da3_ros.net.model_folder import LARGEST_RES, CheckpointError
+from da3_ros.net.engine.manifest import EXPECTED, EngineError, Manifest, read_manifest
+from da3_ros.net.model_folder import CheckpointError
 from da3_ros.net.nested import NestedNetwork
-from da3_ros.net.plain_text import first_line, plain
-from da3_ros.net.presets import PATCH, find_preset
+from da3_ros.net.plain_text import first_line
+from da3_ros.net.presets import find_preset
 
 
 def load_engine(config: Config, device: torch.device) -> Engine | NestedNetwork:
@@ -34,9 +25,7 @@ def load_engine(config: Config, device: torch.device) -> Engine | NestedNetwork:
     window, and is refused when it does not say what torch said at its export.
     """
     folder = Path(config.model.name)
-    manifest = read_manifest(folder)
-    _check_sound(manifest, folder)
-    _check_fits(config, manifest)
+    _check_fits(config, read_manifest(folder))
     try:
         return _compared(config, folder, device)
     except CheckpointError:
@@ -60,26 +49,6 @@ def _compared(config: Config, folder: Path, device: torch.device) -> Engine | Ne
 
 def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-
-
-def _check_sound(manifest: Manifest, folder: Path) -> None:
-    """Its numbers can be, and it vouches for the files that are read.
-
-    Those are then regular files: a fifo would be waited for.
-    """
-    needed = {ENCODE, DECODE, EXPECTED}
-    needed |= {AGGREGATE} if find_preset(manifest.preset).any_view else set()
-    sizes = (*manifest.size, manifest.process_res)
-    wrong = {
-        "files": not needed <= manifest.files.keys(),
-        "size": not all(PATCH <= side <= LARGEST_RES for side in sizes),
-        "views": manifest.views < 1,
-        "precision": manifest.precision not in PRECISIONS,
-        "source": plain(manifest.source, len(manifest.source)) != manifest.source,
-        "license": plain(manifest.license) != manifest.license,
-    }
-    if named := [name for name, is_wrong in wrong.items() if is_wrong]:
-        raise EngineError(f"{folder}: what engine.json says of {', '.join(named)} cannot be")
 
 
 def _check_fits(config: Config, manifest: Manifest) -> None:

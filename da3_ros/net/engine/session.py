@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from da3_ros.net.engine.manifest import EngineError
+from da3_ros.net.plain_text import first_line
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -63,7 +64,7 @@ class Session:
         try:
             self._session = self._runtime.InferenceSession(str(path), options, providers=wanted)
         except Exception as error:  # ONNX Runtime's errors have no class in common
-            raise EngineError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise EngineError(f"{path} cannot be loaded: {first_line(error)}") from error
         if self._session.get_providers()[0] != PROVIDERS[provider]:
             raise EngineError(
                 f"onnxruntime could not start the provider '{provider}' on this machine: its "
