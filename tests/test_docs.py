@@ -72,6 +72,38 @@ def test_broken_links_are_found(tmp_path):
             test_links_lead_somewhere(document)
 
 
+@cache
+def names_of_tests(file: Path) -> set[str]:
+    """Names of its test functions and classes, methods included."""
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return {n.name for n in ast.walk(ast.parse(file.read_text())) if isinstance(n, kinds)}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_tests_that_documents_name_are_there(document):
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+)(\*)?)?`", document.read_text())
+    missing = []
+    for path, name, is_prefix in named:
+        file = ROOT / path
+        found = names_of_tests(file) if file.exists() else set()
+        is_there = any(n.startswith(name) for n in found) if is_prefix else name in found
+        missing += [] if file.exists() and (not name or is_there) else [f"{path}::{name}"]
+    assert not missing
+
+
+def test_tests_named_without_a_file_are_there():
+    """In docs/api.md, which says where they are."""
+    everything = set().union(*map(names_of_tests, ROOT.glob("tests/**/test_*.py")))
+    named = re.findall(r"`(test_\w+)(\*)?`", (ROOT / "docs" / "api.md").read_text())
+    assert len(named) > 20
+    missing = [
+        name
+        for name, is_prefix in named
+        if not (any(n.startswith(name) for n in everything) if is_prefix else name in everything)
+    ]
+    assert not missing
+
+
 def test_every_picture_is_shown_somewhere():
     shown = {(d.parent / t).resolve() for d in DOCUMENTS for t in links(d)}
     pictures = {p.resolve() for p in (ROOT / "docs" / "images").iterdir()}

@@ -138,9 +138,9 @@ def installed(tmp_path_factory) -> Path:
         cmake, "-S", folder, "-B", folder / "build", "-G", "Ninja",
         f"-DCMAKE_MAKE_PROGRAM={ninja}", f"-DPython3_EXECUTABLE={sys.executable}",
     ]  # fmt: skip
-    subprocess.run(configure, check=True, capture_output=True)
+    subprocess.run(configure, check=True, capture_output=True, timeout=600)
     install = [cmake, "--install", folder / "build", "--prefix", folder]
-    subprocess.run(install, check=True, capture_output=True)
+    subprocess.run(install, check=True, capture_output=True, timeout=600)
     return folder / "lib" / "da3_ros"
 
 
@@ -232,7 +232,7 @@ def test_the_parameter_file_says_the_defaults():
 
 def print_parameters(kind: str) -> str:
     command = [sys.executable, "-m", "da3_ros.core.print_parameters", kind]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
 
 
 def test_no_compiler_is_said_in_one_sentence(tmp_path):
@@ -241,6 +241,7 @@ def test_no_compiler_is_said_in_one_sentence(tmp_path):
     told = subprocess.run(
         [sys.executable, "setup.py", "--version"],
         cwd=ROOT, env=environment, check=False, capture_output=True, text=True,
+        timeout=600,
     )  # fmt: skip
     assert told.returncode != 0
     assert told.stderr.startswith("da3_ros compiles its ROS messages and found no C++ compiler")
@@ -266,6 +267,7 @@ def test_the_cv_bridge_of_ros_1_is_refused(tmp_path):
         [sys.executable, "setup.py", "--name"],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(tmp_path)},
         check=False, capture_output=True, text=True,
+        timeout=600,
     )  # fmt: skip
     assert told.returncode != 0 and told.stderr.count("\n") == 1
     assert "cv-bridge 1.13.0.post0 is of ROS 1" in told.stderr
@@ -278,7 +280,12 @@ def test_no_python_headers_is_said_in_one_sentence(tmp_path):
         "runpy.run_path('setup.py')"
     )
     told = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, check=False, capture_output=True, text=True
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert told.returncode != 0
     assert "found no headers of this Python" in told.stderr

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 
@@ -27,6 +25,8 @@ from da3_ros.core.sliding_window import Window
 from da3_ros.net.checkpoint import load_network
 from da3_ros.ros.demo.bag import DEMO_CAMERA
 from da3_ros.synthetic.room import demo_path, render_room
+from tools.eval_weights.measure import FARTHEST, compare, errors
+from tools.eval_weights.recording import Shot
 from tools.training.eval_demo import SEED
 from tools.training.kitchen import FOLDER, read_view
 from tools.training.windows import random_windows, training_atlas
@@ -39,17 +39,8 @@ WAYS = {
     "auto": {},
 }
 SIZE = (480, 640)
-FARTHEST = 50.0
 PERIOD_NS = 166_666_667
 """Between frames: every fifth of 30 Hz."""
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A frame and its true depth (H, W), m; not finite where unknown."""
-
-    frame: Frame
-    depth: np.ndarray
 
 
 def main():
@@ -126,29 +117,20 @@ def table(name: str, network, groups: list[list[Shot]]) -> str:
 
 
 def measure(network, shots: list[Shot], values: dict) -> dict:
-    """Errors of one window. scale_error: |ln| of the factor that a median fit would still apply;
-    of the points: |ln| of the same, of their own depth."""
+    """`errors` of one window; points: |ln| of the factor that a median fit of the points' own depth
+    would still apply; held_out: the error that the node states."""
     middle = len(shots) // 2
     pipeline = Pipeline(network, from_dict({"model.process_res": 168, **values}))
     result = pipeline.process(Window(tuple(s.frame for s in shots), middle, (middle,)))
-    true = _at_network_size(shots[middle].depth, result)
-    known = (true > 0) & (true < FARTHEST) & np.isfinite(result.depth[0])
-    if not known.any():
+    compared = compare(result.depth[0], shots[middle].depth)
+    if not len(compared.said):
         return {"way": "none"}
-    said, true = result.depth[0][known], true[known]
     evidence = result.evidence
-    return {
+    return errors(compared, metric=True) | {
         "way": evidence.correction if evidence.source == "parallax" else evidence.source,
-        "abs_rel": float(np.mean(np.abs(said - true) / true)),
-        "scale_error": float(abs(np.log(np.median(true) / np.median(said)))),
         "points": _scale_of_points(pipeline, result, shots[middle]),
         "held_out": evidence.depth_error,
     }
-
-
-def _at_network_size(depth: np.ndarray, result: WindowDepth) -> np.ndarray:
-    height, width = result.depth.shape[1:]
-    return cv2.resize(depth, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
 def _scale_of_points(pipeline: Pipeline, result: WindowDepth, shot: Shot) -> float:

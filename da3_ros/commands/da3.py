@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 import time
@@ -23,6 +24,7 @@ from da3_ros.core.user_input.video import VideoError, read_video
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.engine.export import DTYPES, EngineSize, export_engine
 from da3_ros.net.model_folder import CheckpointError, known_preset
+from da3_ros.net.plain_text import LONGEST_SENTENCE, first_line, plain
 from da3_ros.net.precision import PRECISIONS
 from da3_ros.net.presets import PRESETS
 
@@ -55,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.run(options)
     except (ValueError, OSError, CheckpointError) as error:
-        print(f"da3: {error}", file=sys.stderr)
+        print(f"da3: {plain(str(error), LONGEST_SENTENCE)}", file=sys.stderr)
         return 1
 
 
@@ -126,7 +128,7 @@ def _add_option(parser: argparse.ArgumentParser, known: Option) -> None:
     def read(text: str):
         try:
             value = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             value = text
         try:
             return known.kind.check(known.name, value)
@@ -140,8 +142,8 @@ def _add_option(parser: argparse.ArgumentParser, known: Option) -> None:
 def _json(text: str) -> dict:
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise argparse.ArgumentTypeError(f"is no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"is no JSON: {first_line(error)}") from error
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError('must be a JSON object like {"glb": {}}')
     return value
@@ -166,8 +168,8 @@ def _find_images(names: list[str]) -> list[str]:
 
 
 def _video(options: argparse.Namespace) -> int:
-    if not options.fps > 0 or options.max_frames < 1:
-        raise ValueError("--fps must be above 0 and --max-frames at least 1")
+    if not 0 < options.fps < math.inf or options.max_frames < 1:
+        raise ValueError("--fps must be above 0, and a number, and --max-frames at least 1")
     images = []
     for image in tqdm(read_video(options.video, fps=options.fps), "reading", unit=" frames"):
         images.append(image)
@@ -210,7 +212,10 @@ def _counted(count: int, thing: str) -> str:
 
 def _inference_arguments(options: argparse.Namespace) -> dict:
     names = ("export_dir", "export_format", "export_kwargs", *ARGUMENTS)
-    layers = [int(layer) for layer in options.export_feat.split(",") if layer.strip()]
+    words = [word.strip() for word in options.export_feat.split(",") if word.strip()]
+    if not all(re.fullmatch(r"\d{1,3}", word) for word in words):
+        raise ValueError(f"--export-feat is '{plain(options.export_feat)}', must be like 5,11")
+    layers = [int(word) for word in words]
     arguments = {name: getattr(options, name) for name in names}
     return arguments | {"export_feat_layers": layers, "show_cameras": not options.no_cameras}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -51,7 +52,10 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--model", help="parameter model.name")
     add("--seconds", type=float, default=5.0, help="how long to listen (%(default)s)")
     add_topic_options(parser)
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if not 0 < options.seconds < math.inf:
+        parser.error(f"--seconds is {options.seconds}, must be above 0, and a number")
+    return options
 
 
 def examine(options: argparse.Namespace, config: Config, world: str | None) -> list[Finding]:

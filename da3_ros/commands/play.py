@@ -7,6 +7,7 @@ transient_local, all topics reliable; types that are not installed are skipped a
 from __future__ import annotations
 
 import argparse
+import math
 import signal
 import sys
 import time
@@ -21,6 +22,7 @@ from rclpy.utilities import remove_ros_args
 from rosbags.interfaces import Connection
 from rosgraph_msgs.msg import Clock
 
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 from da3_ros.ros.bags.bag import BagError, BagReader, is_latched, message_class
 from da3_ros.ros.messages import ns_to_stamp
 from da3_ros.ros.transport import use_large_message_profile
@@ -34,6 +36,9 @@ WAIT = 10.0
 
 SETTLE = 1.0
 """Seconds without a new subscriber after which all are taken to be there."""
+
+SLOWEST = 0.001
+"""Of `--rate`: then a minute takes 17 hours."""
 
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
@@ -61,14 +66,15 @@ class Player(Node):
     def say_notes(self) -> None:
         """What is odd about the bag, as far as it is known by now and was not said."""
         for note in self._bag.notes[self._said :]:
-            self.get_logger().warning(note)
+            self.get_logger().warning(plain(note, LONGEST_SENTENCE))
         self._said = len(self._bag.notes)
 
     def _advertise(self, connection: Connection) -> None:
         cls = message_class(connection.msgtype)
         if cls is None:
             self.get_logger().warning(
-                f"{connection.topic} is skipped: {connection.msgtype} is not installed"
+                f"{plain(connection.topic)} is skipped: "
+                f"{plain(connection.msgtype)} is not installed"
             )
             return
         if connection.topic == "/clock" and self._clock:
@@ -158,8 +164,10 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         help="wait so long for a subscriber (%(default)s s; 0: do not)",
     )
     options = parser.parse_args(arguments)
-    if not options.rate > 0:
-        parser.error(f"--rate is {options.rate}, must be above 0")
+    if not SLOWEST <= options.rate < math.inf:
+        parser.error(f"--rate is {options.rate}, must be above 0, at least {SLOWEST}")
+    if not 0 <= options.start_delay < math.inf:
+        parser.error(f"--start-delay is {options.start_delay}, must be 0 or more, and a number")
     if not options.wait >= 0:
         parser.error(f"--wait is {options.wait}, must be 0 or more")
     return options
@@ -178,7 +186,7 @@ def main() -> None:
         with BagReader(options.bag) as bag:
             _run(Player(bag, rate=options.rate, clock=options.clock), options)
     except BagError as error:
-        sys.exit(f"da3_play: {error}")
+        sys.exit(f"da3_play: {plain(str(error), LONGEST_SENTENCE)}")
     except KeyboardInterrupt:
         pass
 

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from da3_ros.core.config import ConfigError, from_dict
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
-from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
+from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain
 from da3_ros.ros.bags.bag_files import SUFFIXES
 from da3_ros.ros.bags.bag_job import BagJob, Report
 from da3_ros.ros.bags.fleet import Fleet, Splitting
@@ -35,6 +35,9 @@ from da3_ros.ros.parameters import foreign_parameters
 
 TOPICS = ("depth/image", "depth/camera_info", "confidence/image", "points", "image_rect")
 TOPICS += ("camera_pose", "camera_poses", "path")
+LONGEST_PIECE = 1e9
+"""Seconds, 30 years."""
+
 LARGE = 2_000_000_000
 """Bytes of a result from which on its size is said beforehand."""
 
@@ -54,7 +57,7 @@ def main() -> int:
     try:
         reports = process_all(*parse_arguments(sys.argv[1:]))
     except (ConfigError, ExportError) as error:
-        print(f"da3_process: {error}", file=sys.stderr)
+        print(f"da3_process: {plain(str(error), LONGEST_SENTENCE)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped: bags that were not finished left nothing behind", file=sys.stderr)
@@ -116,8 +119,10 @@ def _ways(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Optio
     """What was chosen of `_add_ways`."""
     if options.jobs < 1:
         parser.error(f"--jobs is {options.jobs}, must be at least 1")
-    if options.split is not None and not 1 <= options.split < float("inf"):
-        parser.error(f"--split is {options.split:g}, must be at least 1 second")
+    if options.split is not None and not 1 <= options.split <= LONGEST_PIECE:
+        parser.error(
+            f"--split is {options.split:g}, must be at least 1 second, at most {LONGEST_PIECE:g}"
+        )
     if options.cpus_per_task < 1:
         parser.error(f"--cpus-per-task is {options.cpus_per_task}, must be at least 1")
     if options.gpus_per_task is not None and not 0 <= options.gpus_per_task < float("inf"):
@@ -154,7 +159,7 @@ def process_all(jobs: list[BagJob], options: Options = Options()) -> list[Report
     for place, found in fleet.surveys.items():
         if found.size > LARGE:
             job = jobs[place]
-            print(f"{job.name}: {found} to {job.result}; --leave-out writes less")
+            print(f"{plain(job.name)}: {found} to {job.result}; --leave-out writes less")
     with tqdm(total=fleet.images, unit=" images", smoothing=0.1, dynamic_ncols=True) as bar:
 
         def tell(images: dict[int, int]) -> None:
@@ -176,7 +181,7 @@ def _pool(fleet: Fleet, options: Options, tell: Callable[[dict[int, int]], None]
 
 def print_table(reports: list[Report]) -> None:
     """One row per bag, then what each had to complain about."""
-    width = max(len("bag"), *(len(report.job.name) for report in reports))
+    width = max(len("bag"), *(len(plain(report.job.name)) for report in reports))
     print(f"\n{'bag':<{width}}  frames in  windows  published  dropped  result")
     for report in reports:
         counts = report.counts
@@ -186,8 +191,8 @@ def print_table(reports: list[Report]) -> None:
             numbers = counts.received, counts.windows, counts.published, dropped
         row = "{:>9}  {:>7}  {:>9}  {:>7}".format(*numbers)
         failure = plain(report.failure, LONGEST_SENTENCE)
-        result = f"FAILED: {failure}" if failure else report.job.result
-        print(f"{report.job.name:<{width}}  {row}  {result}")
+        result = f"FAILED: {failure}" if failure else plain(str(report.job.result), LONGEST_PATH)
+        print(f"{plain(report.job.name):<{width}}  {row}  {result}")
     for report in reports:
         _print_details(report)
 
@@ -196,7 +201,7 @@ def _print_details(report: Report) -> None:
     counts = report.counts
     reasons = {r: n for r, n in counts.dropped.items() if n} if counts else {}
     if reasons or report.warnings:
-        print(f"\n{report.job.name}")
+        print(f"\n{plain(report.job.name)}")
     for reason, count in reasons.items():
         print(f"  dropped: {reason:<20} {count}")
     for sentence in report.warnings:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
 
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.transport import use_large_message_profile
+
+LAST_PORT = 65535
 
 NO_VISER = (
     "the page needs viser: pip install viser into the environment of da3_ros (make demo VIEW=1 "
@@ -29,7 +33,7 @@ def main() -> int:
     try:
         run(options)
     except (BagError, ViewFileError) as error:
-        print(f"da3_view: {error}", file=sys.stderr)
+        print(f"da3_view: {plain(str(error), LONGEST_SENTENCE)}", file=sys.stderr)
         return 1
     return 0
 
@@ -53,7 +57,20 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     )
     add("--host", default="127.0.0.1", help="0.0.0.0: also for other computers (%(default)s)")
     add("--port", type=int, default=8080, help="or the next free one (%(default)s)")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if not 0 <= options.port <= LAST_PORT:
+        parser.error(f"--port is {options.port}, must be at most {LAST_PORT}")
+    try:
+        _try_host(options.host)
+    except (OSError, ValueError) as error:  # viser would try one port after the other, for ever
+        parser.error(f"--host is {plain(options.host)}, which is none of this computer: {error}")
+    return options
+
+
+def _try_host(host: str) -> None:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as tried:
+        tried.bind(address)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -28,6 +28,9 @@ _EXACT = 1e-5  # px; a spline farther off than this at its worst place is not us
 FOCAL_LENGTHS = (1e-3, 1e7)
 """px; those of real lenses are well within."""
 
+LARGEST_COEFFICIENT = 1e6
+"""Of a lens: fits that went astray have some thousands. Powers of larger ones are infinite."""
+
 FARTHEST_CENTRE = 1e7
 """px. A crop's principal point may lie outside the image, but not so far."""
 
@@ -234,6 +237,11 @@ def check_plausible(camera: CameraModel) -> CameraModel:
         raise CameraError(
             f"K has principal point cx={K[0, 2]:g}, cy={K[1, 2]:g} and skew {K[0, 1]:g}; none may "
             f"be beyond {FARTHEST_CENTRE:g} px: calibrate the camera"
+        )
+    if (largest := np.abs(camera.D).max(initial=0)) > LARGEST_COEFFICIENT:
+        raise CameraError(
+            f"D has a coefficient of {largest:g}; none may be beyond {LARGEST_COEFFICIENT:g}: "
+            "calibrate the camera"
         )
     return camera
 

@@ -29,6 +29,8 @@ from da3_ros.core.parameter import (
     parameter_at_start,
 )
 from da3_ros.core.scale_config import ScaleConfig
+from da3_ros.net.model_folder import LARGEST_RES
+from da3_ros.net.plain_text import LONGEST_NAME, plain
 
 __all__ = [
     *("Config", "ConfigError", "OutputConfig", "Parameter", "ScaleConfig"),
@@ -60,7 +62,7 @@ class ModelConfig(Block, together=check_model):
         "model was trained for (official ones: 504, da3-demo: 168)",
         unit="px",
         low=0,
-        high=4032,
+        high=LARGEST_RES,
     )
     compile: bool = parameter(
         False, "torch.compile the network when configured; slow start, faster frames"
@@ -78,7 +80,7 @@ class ModelConfig(Block, together=check_model):
     provider: str = parameter(
         "auto",
         "what ONNX Runtime computes with; `auto` takes CUDA where it is there, else the CPU",
-        choices=("auto", "cpu", "cuda", "tensorrt"),
+        choices=("auto", "cpu", "cuda", "tensorrt", "openvino"),
     )
 
 
@@ -292,5 +294,7 @@ def from_dict(values: dict[str, Any]) -> Config:
 
 def unknown_parameter(name: str) -> str:
     """That there is no such parameter, and which one may be meant, in a sentence."""
-    near = difflib.get_close_matches(name, [p.name for p in parameters()], 1, cutoff=0.75)
-    return f"unknown parameter {name}" + (f"; is {near[0]} meant?" if near else "")
+    near = difflib.get_close_matches(
+        name[:LONGEST_NAME], [p.name for p in parameters()], 1, cutoff=0.75
+    )
+    return f"unknown parameter {plain(name)}" + (f"; is {near[0]} meant?" if near else "")

@@ -10,10 +10,17 @@ import re
 from typing import Any
 
 from da3_ros.core.parameter import ConfigError
+from da3_ros.net.plain_text import plain
 from da3_ros.net.presets import PATCH
 
 _ROS_NAME = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 """Part of a topic: names of letters, digits and _, joined with /; none begins with a digit."""
+
+MOST_CAMERAS = 100
+"""Of a rig: each has a dozen topics. As many frame_ids of images are known."""
+
+LONGEST_CAMERA = 100
+"""Characters of a camera's name; DDS ends at 255 of a topic."""
 
 
 def check_model(model: Any) -> None:
@@ -42,11 +49,16 @@ def check_input(block: Any) -> None:
         raise ConfigError("input.cameras is empty, must name a camera; [''] for a single one")
     if tuple(names) == ("",):
         return
+    if len(names) > MOST_CAMERAS:
+        raise ConfigError(
+            f"input.cameras names {len(names)} cameras, must name at most {MOST_CAMERAS}"
+        )
     for name in names:
-        if not isinstance(name, str) or not _ROS_NAME.fullmatch(name):
+        if not isinstance(name, str) or len(name) > LONGEST_CAMERA or not _ROS_NAME.fullmatch(name):
             raise ConfigError(
-                f"input.cameras has the name {name!r}, must be part of a topic: letters, digits "
-                "and _, no digit first; an empty name is for a single camera"
+                f"input.cameras has the name {plain(repr(name))}, must be part of a topic: "
+                f"letters, digits and _, no digit first, at most {LONGEST_CAMERA} of them; an "
+                "empty name is for a single camera"
             )
     twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if twice:

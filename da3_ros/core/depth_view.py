@@ -61,7 +61,7 @@ class DepthView:
 
     @cached_property
     def _masked(self) -> tuple[np.ndarray, np.ndarray | None]:
-        return _masked(self._result, self._index, self._output)
+        return _masked_view(self._result, self._index, self._output)
 
     @cached_property
     def _resample(self) -> Resampler:
@@ -89,11 +89,11 @@ def fuse(result: WindowDepth, scene: Scene, output: OutputConfig) -> None:
     if not result.is_metric or result.window.T_world_cam is None:
         return
     for i, (frame, camera) in enumerate(zip(result.frames, result.cameras)):
-        depth, conf = _masked(result, i, output)
+        depth, conf = _masked_view(result, i, output)
         scene.integrate(depth, frame.T_world_cam, camera, result.image(i), conf)
 
 
-def _masked(
+def _masked_view(
     result: WindowDepth, index: int, output: OutputConfig
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Depth of one published view by the output parameters, and its confidence."""

@@ -11,7 +11,6 @@ processor only copies bytes.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -22,6 +21,7 @@ from torch import Tensor
 
 from da3_ros.core.device_resize import prepare_on_device
 from da3_ros.core.frame import Frame
+from da3_ros.core.memory_limit import is_out_of_memory
 from da3_ros.core.network_input import WindowInput
 
 
@@ -55,11 +55,14 @@ class DevicePictures:
     @torch.inference_mode()
     def begin(self, prepared: WindowInput, positions: Sequence[int]) -> None:
         """Send pictures on their way, and wait for nothing."""
-        # Without memory for them the worker finds out, and makes the windows smaller.
-        with contextlib.suppress(torch.OutOfMemoryError):
+        try:
             for i in positions:
                 if not _fits(self._begun.get(prepared.frames[i]), prepared.size):
                     self._begun[prepared.frames[i]] = self._send(prepared, i)
+        except RuntimeError as error:
+            # Without memory for them the worker finds out, and makes the windows smaller.
+            if not is_out_of_memory(error):
+                raise
 
     def take(self, prepared: WindowInput, positions: Sequence[int]) -> Tensor:
         """(1, N, 3, h, w) float32 pictures of the frames at `positions`, which are then forgotten.

@@ -52,7 +52,8 @@ class Counts:
     windows: int
 
     def __add__(self, other: Counts) -> Counts:
-        """Of two stretches of time, the other the later one: what it left pending is."""
+        """Of two stretches of time together; `other` is the later one, and what is pending at its
+        end is pending."""
         return self._joined(other, lambda a, b: a + b)
 
     def __sub__(self, before: Counts) -> Counts:

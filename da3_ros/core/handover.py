@@ -66,7 +66,7 @@ def _are_close(a: float | None, b: float | None) -> bool:
 def digest(*roots: object, leave_out: tuple[type, ...] = ()) -> str:
     """Of everything that is reached from `roots`: values, arrays, frames by name and pose.
 
-    leave_out: kinds of objects that are passed by.
+    leave_out: kinds of objects that do not count.
     """
     sha = hashlib.sha256()
     for part in _Walk(leave_out).of(roots):

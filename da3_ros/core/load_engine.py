@@ -6,12 +6,15 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from da3_ros.core.config import Config
 from da3_ros.net.engine.check import BuiltInWindow, answers, errors, refuse_if_off
 from da3_ros.net.engine.engine import Engine, open_engine
 from da3_ros.net.engine.manifest import EXPECTED, EngineError, Manifest, read_manifest
+from da3_ros.net.model_folder import CheckpointError
 from da3_ros.net.nested import NestedNetwork
+from da3_ros.net.plain_text import first_line
 from da3_ros.net.presets import find_preset
 
 
@@ -23,12 +26,29 @@ def load_engine(config: Config, device: torch.device) -> Engine | NestedNetwork:
     """
     folder = Path(config.model.name)
     _check_fits(config, read_manifest(folder))
+    try:
+        return _compared(config, folder, device)
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever a graph that is none of ours makes the runtime raise
+        raise EngineError(
+            f"the engine does not run: {first_line(error)}; was it changed? Export it again"
+        ) from error
+
+
+def _compared(config: Config, folder: Path, device: torch.device) -> Engine | NestedNetwork:
     engine = open_engine(folder, config.model.provider, device)
     manifest, place = engine.manifest, next(engine.parameters()).device
     window = BuiltInWindow.of(manifest.views, manifest.size, place)
-    found = errors(answers(engine, window), load_file(folder / EXPECTED))
-    refuse_if_off(found, manifest.precision, config.model.provider)
+    found, expected = answers(engine, window), load_file(folder / EXPECTED)
+    if _shapes(found) != _shapes(expected):
+        raise EngineError(f"{EXPECTED} holds other answers than the engine gives: export it again")
+    refuse_if_off(errors(found, expected), manifest.precision, config.model.provider)
     return engine
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _check_fits(config: Config, manifest: Manifest) -> None:

@@ -63,5 +63,6 @@ class MemoryLimit:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch ran out of the memory of a GPU, or of the computer."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    """Whether torch ran out of the memory of a GPU, or of the computer, pinned memory included."""
+    said = ("can't allocate memory", "CUDA error: out of memory")
+    return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in said)

@@ -7,6 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from da3_ros.net.plain_text import LONGEST_PATH, plain
+
+LONGEST_TEXT = 4096
+"""Characters of a text; systems end at about as many of a path."""
+
 
 class ConfigError(ValueError):
     """A parameter value outside what the parameter allows."""
@@ -32,8 +37,8 @@ def parameter(
 
 
 def parameter_at_start(default: Any, meaning: str) -> Any:
-    """The same, but whoever starts the node decides, nobody else on the graph: what of the disk
-    others may reach.
+    """The same, but set only when the node is started, by nobody on the graph: it says which part
+    of the disk they may reach.
     """
     return field(
         default=default, metadata={"about": Parameter("", default, meaning, at_start=True)}
@@ -58,22 +63,42 @@ class Parameter:
         """Return the value in the default's type, or raise `ConfigError` in one sentence."""
         kind = type(self.default)
         if (kind, type(value)) in ((float, int), (tuple, list)):
-            value = kind(value)
+            value = self._converted(kind, value)
         if type(value) is not kind:
             wanted = "list" if kind is tuple else kind.__name__
-            raise ConfigError(f"{self.name} is {value!r}, must be of type {wanted}")
+            raise ConfigError(f"{self.name} is {_shown(value)}, must be of type {wanted}")
+        if kind is str:
+            self._check_text(value)
         if self.choices and value not in self.choices:
-            raise ConfigError(f"{self.name} is '{value}', must be one of {', '.join(self.choices)}")
+            wanted = ", ".join(self.choices)
+            raise ConfigError(f"{self.name} is '{plain(value)}', must be one of {wanted}")
         # Written so that NaN fails too.
         if self.low is not None and not value >= self.low:
-            raise ConfigError(
-                f"{self.name} is {value}, must be at least {self.low} {self.unit}".rstrip()
-            )
+            raise ConfigError(self._beyond(value, f"at least {self.low}"))
         if self.high is not None and not value <= self.high:
-            raise ConfigError(
-                f"{self.name} is {value}, must be at most {self.high} {self.unit}".rstrip()
-            )
+            raise ConfigError(self._beyond(value, f"at most {self.high}"))
         return value
+
+    def _converted(self, kind: type, value: Any) -> Any:
+        try:
+            return kind(value)
+        except OverflowError as error:
+            raise ConfigError(self._beyond(value, f"at most {self.high}")) from error
+
+    def _check_text(self, text: str) -> None:
+        """It goes into topics, paths and sentences."""
+        if len(text) > LONGEST_TEXT or any(c < " " or c == "\x7f" for c in text):
+            raise ConfigError(
+                f"{self.name} is {_shown(text)}, must have at most {LONGEST_TEXT} characters and "
+                "none that controls a terminal"
+            )
+
+    def _beyond(self, value: Any, wanted: str) -> str:
+        return f"{self.name} is {_shown(value)}, must be {wanted} {self.unit}".rstrip()
+
+
+def _shown(value: Any) -> str:
+    return plain(repr(value), LONGEST_PATH)
 
 
 class Block:

@@ -45,8 +45,7 @@ class RigSynchroniser:
 
     @property
     def memory(self) -> tuple:
-        """What decides on the frames that come. Of a silent camera it is all one when it was
-        heard last."""
+        """What decides on the frames that come. When a silent camera was heard last does not."""
         heard = {
             name: (self._newest_ns.get(name), self._seen[name], self._since[name])
             for name in self._waiting

@@ -102,9 +102,14 @@ def load_checkpoint(
     size = picture_size(folder)
     network = network_from(tensors, preset, folder / WEIGHTS)
     network.weights = Weights(source or str(folder), preset.license, random=False, size=size)
-    if preset.license != APACHE:
-        _log.warning("%s is licensed %s: not for commercial use", preset.name, preset.license)
+    warn_of_license(preset.name, preset.license)
     return network
+
+
+def warn_of_license(name: str, license: str) -> None:
+    """Log it where weights are not for commercial use. name: of their preset."""
+    if license != APACHE:
+        _log.warning("%s is licensed %s: not for commercial use", name, license)
 
 
 def network_from(
@@ -177,8 +182,7 @@ def find_folder(name: str) -> Path | None:
         raise CheckpointError(
             f"could not get '{plain(name)}' from the Hugging Face hub ({error}); give a local "
             f"folder with {CONFIG} and {WEIGHTS}, or use the built-in model da3-demo "
-            "(model:=da3-demo, "
-            "-p model.name:=da3-demo, --model da3-demo)"
+            "(model:=da3-demo, -p model.name:=da3-demo, --model da3-demo)"
         ) from error
 
 

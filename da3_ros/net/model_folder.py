@@ -18,6 +18,9 @@ MODELS_FOLDER = Path(__file__).parent.parent / "models"
 OFFICIAL_RES = 504
 """Longest side in px of the pictures that the published weights were trained for."""
 
+LARGEST_RES = 4032
+"""Longest side in px of pictures in any network: beyond it one of them fills the memory."""
+
 LARGEST_CONFIG = 1_000_000
 """Bytes of a config.json; official ones have some hundred."""
 
@@ -69,11 +72,12 @@ def picture_size(name: str | Path) -> PictureSize:
     if (
         len(numbers) != 3
         or any(type(n) is not int for n in numbers)
-        or not (PATCH <= numbers[1] <= size <= numbers[2])
+        or not (PATCH <= numbers[1] <= size <= numbers[2] <= LARGEST_RES)
     ):
         raise CheckpointError(
-            f"{path} has process_res {size!r} and process_res_range {between!r}, must "
-            f"be a size in px, at least {PATCH}, and the least and greatest around it"
+            f"{path} has process_res {plain(repr(size))} and process_res_range "
+            f"{plain(repr(between))}, must be a size in px, {PATCH} to {LARGEST_RES}, and the "
+            "least and greatest around it"
         )
     return PictureSize(size, between and tuple(between))
 

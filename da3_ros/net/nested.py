@@ -22,6 +22,7 @@ METRIC_FOCAL = 300.0
 """Focal length in pixels at which the metric branch's depth is in metres."""
 
 MAX_SKY_DEPTH = 200.0
+"""m that the sky is put at, at most."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,9 @@ class NestedNetwork(nn.Module):
     ) -> NetOutput:
         """See `Network.decode`; the scale comes from the decoded views."""
         out = self.da3.decode(features.any_view, views, rays=rays)
-        return self._to_metres(out, self.da3_metric.decode(features.metric, views), features, views)
+        metric = self.da3_metric.decode(features.metric, views)
+        kept = features.any_view.views if views is None else views
+        return _to_metres(out, metric, select_views(out.K, kept))
 
     def forward(
         self,
@@ -117,10 +120,6 @@ class NestedNetwork(nn.Module):
             gaussians=gaussians,
         )
         return _to_metres(out, self.da3_metric(images), out.K)
-
-    def _to_metres(self, out, metric, features: NestedFeatures, views) -> NetOutput:
-        kept = features.any_view.views if views is None else views
-        return _to_metres(out, metric, select_views(out.K, kept))
 
 
 def _to_metres(out: NetOutput, metric: NetOutput, K: Tensor) -> NetOutput:

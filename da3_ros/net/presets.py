@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from da3_ros.net.plain_text import plain
+
 PATCH = 14
 """Edge of an image patch in pixels; image sides are multiples of it."""
 
@@ -116,5 +118,5 @@ def find_preset(name: str) -> Preset:
     key = ALIASES.get(key, key)
     if key not in PRESETS:
         known = ", ".join([*PRESETS, *ALIASES])
-        raise ValueError(f"unknown preset '{name[:80]}'; there are {known}")
+        raise ValueError(f"unknown preset '{plain(name)}'; there are {known}")
     return PRESETS[key]

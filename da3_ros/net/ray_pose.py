@@ -12,10 +12,14 @@ from torch import Tensor
 
 ITERATIONS = 100
 SAMPLE_POINTS = 8
+"""Rays of a sample; four would do."""
 CANDIDATE_SHARE = 0.3
+"""Samples are drawn from this share of the rays, the most confident ones."""
 INLIER_DISTANCE = 0.2
+"""On the plane at z = 1."""
 MAX_REFIT_POINTS = 8000
 MIN_Z = 1e-4
+"""A ray must point this far ahead to meet that plane."""
 
 
 def pose_from_rays(

@@ -14,7 +14,8 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
-from da3_ros.ros.images import ImageError, compressed_size
+from da3_ros.net.plain_text import plain
+from da3_ros.ros.images import ImageError, compressed_size, decoded
 from da3_ros.ros.messages import millimetres_to_metres, to_millimetres
 
 PARAMETERS = struct.Struct("<iff")
@@ -57,7 +58,7 @@ def compressed_depth_metres(msg: CompressedImage) -> np.ndarray:
     """(H, W) float32 m of compressed depth; NaN unknown, +Inf too far. Raises `ImageError`."""
     encoding, _, how = (part.strip() for part in msg.format.partition(";"))
     if encoding not in ("16UC1", "32FC1") or how not in ("compressedDepth png", "compressedDepth"):
-        raise ImageError(f"compressed image of format '{msg.format}' is no depth in PNG")
+        raise ImageError(f"compressed image of format '{plain(msg.format)}' is no depth in PNG")
     data = np.frombuffer(msg.data, np.uint8)
     numbers = _decoded(data[PARAMETERS.size :], msg.format)
     if encoding == "16UC1":
@@ -72,7 +73,7 @@ def compressed_depth_metres(msg: CompressedImage) -> np.ndarray:
 def _decoded(png: np.ndarray, kind: str) -> np.ndarray:
     """(H, W) uint16. Raises `ImageError`."""
     compressed_size(_message(kind, png.tobytes(), Header()))
-    numbers = cv2.imdecode(png, cv2.IMREAD_UNCHANGED)
+    numbers = decoded(png)
     if numbers is None or numbers.dtype != np.uint16 or numbers.ndim != 2:
         raise ImageError(f"compressed depth of {png.size} bytes cannot be decoded")
     return numbers

@@ -7,6 +7,7 @@ with padding and foreign byte order; and what it does not know is done here: nv1
 from __future__ import annotations
 
 import sys
+import warnings
 
 import cv2
 import numpy as np
@@ -19,8 +20,12 @@ from da3_ros.core.user_input.images import (
     picture_size,
 )
 from da3_ros.net.plain_text import plain
+from da3_ros.ros.picture_parts import FORMATS, too_many_parts
 
 BRIDGE = CvBridge()
+
+# What is wrong with a picture is said here; Pillow has a line for each of 65,000 tags.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 LARGEST_PICTURE = 1 << 26
 """Pixels, 67 million: the cloud of such a picture, 32 bytes a pixel, is half of what a message can
@@ -32,7 +37,7 @@ class ImageError(ValueError):
 
 
 class NoPictureError(ImageError):
-    """What the message says that it holds, depth for example, is no camera picture."""
+    """The message itself says that it holds no camera picture, but depth, for example."""
 
 
 MOSAICS = ("bayer_rggb", "bayer_bggr", "bayer_gbrg", "bayer_grbg")
@@ -116,7 +121,7 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
     compressed_size(msg)
     # The camera's pixels are wanted, not turned by an EXIF tag: its intrinsics belong to them.
     # cv_bridge up to Kilted turns them.
-    pixels = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels = decoded(np.frombuffer(msg.data, np.uint8))
     if pixels is None:
         raise ImageError(_undecodable(msg))
     if encoding.startswith("bayer_") and (mosaic := _one_channel(pixels)) is not None:
@@ -130,13 +135,27 @@ def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
     return cv2.cvtColor(_to_8_bits(pixels), TO_RGB[channels])
 
 
+def decoded(picture: np.ndarray) -> np.ndarray | None:
+    """The pixels of an encoded picture (n,) uint8 as they are stored; None where there are none.
+
+    `compressed_size` comes first.
+    """
+    try:
+        return cv2.imdecode(picture, cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # it mostly returns None, but not for every header
+        return None
+
+
 def compressed_size(msg: CompressedImage) -> tuple[int, int]:
     """(height, width) of a compressed image by its header: a few bytes may unpack to gigabytes.
 
-    Raises `ImageError` for bytes that are no picture, and for more pixels than the bound.
+    Raises `ImageError` for bytes that are no picture, and for more pixels or parts than the bound.
     """
+    data = memoryview(msg.data)
+    if too_many := too_many_parts(data):
+        raise ImageError(f"compressed image of {len(data)} bytes {too_many}")
     try:
-        size = picture_size(memoryview(msg.data), "compressed image")
+        size = picture_size(data, "compressed image", FORMATS)
     except PictureTooLargeError as error:
         raise ImageError(str(error)) from error
     except ImageInputError as error:

@@ -120,7 +120,12 @@ def _centre(P: np.ndarray) -> np.ndarray:
         return np.zeros(3)
     if not np.isfinite(P).all():
         raise CameraError("P must be finite")
-    return -np.linalg.solve(P[:, :3], P[:, 3])
+    centre = -np.linalg.solve(P[:, :3], P[:, 3])
+    try:
+        poses.require_near(centre, "P: the camera")
+    except poses.PoseError as error:
+        raise CameraError(str(error)) from error
+    return centre
 
 
 def _plausible(camera: CameraModel) -> CameraModel:
@@ -135,7 +140,8 @@ def _cut_and_binned(camera: CameraModel, info: CameraInfo) -> CameraModel:
     if roi.width and roi.height:
         K = camera.K.copy()
         K[:2, 2] -= roi.x_offset, roi.y_offset
-        camera = CameraModel(roi.width, roi.height, K, camera.distortion_model, camera.D)
+        cut = CameraModel(roi.width, roi.height, K, camera.distortion_model, camera.D)
+        camera = _plausible(cut)
     if binning == (1, 1):
         return camera
     width, height = camera.width // binning[0], camera.height // binning[1]
@@ -251,9 +257,9 @@ def pose_matrix(pose: Pose, name: str = "pose") -> np.ndarray:
     return _matrix(pose.position, pose.orientation, name)
 
 
-def transform_matrix(transform: Transform, name: str = "transform") -> np.ndarray:
+def transform_matrix(transform: Transform) -> np.ndarray:
     """(4, 4) transform of a geometry_msgs/Transform. Raises `poses.PoseError`."""
-    return _matrix(transform.translation, transform.rotation, name)
+    return _matrix(transform.translation, transform.rotation, "transform")
 
 
 def transform_message(T: np.ndarray, head: Header, child_frame_id: str) -> TransformStamped:

@@ -23,6 +23,9 @@ STOP_TIMEOUT = 1.0
 LAST_WINDOW_TIMEOUT = 0.3
 """Seconds of them for the window in the network."""
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""SIGHUP: the terminal is closed, or the connection to the robot is gone."""
+
 SAME_WISH = 2.0
 """Seconds within which more signals mean the first one: `timeout` and a launch send two."""
 
@@ -37,8 +40,7 @@ class Stopper:
         self.exit_code = 0
         self._event = threading.Event()
         self._asked_at: float | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
+        _listen(self._on_signal)
 
     def fail(self) -> None:
         """End the process with exit code 1."""
@@ -64,8 +66,14 @@ class Stopper:
 
 def end_at_once_on_signals() -> None:
     """Until there is a `Stopper`: nothing has begun yet that would have to be ended in order."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: os._exit(0))
+    _listen(lambda number, frame: os._exit(0))
+
+
+def _listen(handler: Callable) -> None:
+    for number in STOP_SIGNALS:
+        is_kept_out = number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
+        if not is_kept_out:  # by nohup
+            signal.signal(number, handler)
 
 
 def run_node(create: Callable[[Stopper], Node]) -> None:

@@ -75,12 +75,12 @@ def profile_variable(environment: Mapping[str, str] = os.environ) -> str:
     return FAST_DDS_2_PROFILE_VARIABLE if fast_dds_2 else PROFILE_VARIABLE
 
 
-def keep_to_this_machine(environment: MutableMapping[str, str] = os.environ) -> None:
+def keep_to_this_machine() -> None:
     """No other machine shall hear this process's graph, unless the user wants it."""
-    if environment.get("ROS_DISTRO") == "humble":
-        environment.setdefault("ROS_LOCALHOST_ONLY", "1")
+    if os.environ.get("ROS_DISTRO") == "humble":
+        os.environ.setdefault("ROS_LOCALHOST_ONLY", "1")
     else:
-        environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 
 def find_profile() -> Path:

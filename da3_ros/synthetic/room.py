@@ -28,6 +28,9 @@ CAMERA = CameraModel(640, 480, np.array([[465.0, 0, 319.5], [0, 465.0, 239.5], [
 """The robot's camera: 640x480, 69 degrees wide."""
 
 CAMERA_HEIGHT = 1.05
+"""m above the floor."""
+
+LOOP_VIEWS = 120
 
 WHITE, BLUE, WOOD, FLOOR, TILES, RUG, CLOTH, CARDBOARD, METAL = range(9)
 PICTURES = range(9, 17)
@@ -204,6 +207,6 @@ def render_room(T_world_cam: np.ndarray, camera: CameraModel = CAMERA) -> RoomVi
     return RoomView(image.numpy(), depth[0, 0].numpy(), camera, np.asarray(T_world_cam))
 
 
-def render_room_frame(i: int, n: int = 120) -> RoomView:
-    """View i of a loop of n views."""
-    return render_room(_demo_pose(2 * np.pi * (i % n) / n))
+def render_room_frame(i: int) -> RoomView:
+    """View i of a loop of `LOOP_VIEWS`."""
+    return render_room(_demo_pose(2 * np.pi * (i % LOOP_VIEWS) / LOOP_VIEWS))

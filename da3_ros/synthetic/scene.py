@@ -44,6 +44,7 @@ class Scene:
     cylinders: int
 
     def to(self, device: torch.device | str) -> Scene:
+        """The same scenes on another device."""
         return self._map(lambda x: x.to(device))
 
     def __getitem__(self, index: int | slice) -> Scene:

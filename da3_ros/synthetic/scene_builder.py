@@ -12,8 +12,6 @@ from da3_ros.synthetic.scene import Scene
 
 Vector = Sequence[float] | np.ndarray
 
-WORLD_UP = np.eye(3)
-
 
 def yaw_rotation(yaw: float) -> np.ndarray:
     """(3, 3) rotation about world z by `yaw` rad."""
@@ -26,15 +24,15 @@ class Look:
     """How a primitive lies and is painted.
 
     R: (3, 3) its own axes in the world. repeats: of the texture per metre, one number or
-    (across, up); turn: rad and offset: (2,) of the texture. tint: (3,) factor of its color.
+    (across, up); turn: rad and offset: (2,) of the texture. tint: factor of its color, one or (3,).
     inside: it is seen from within, as a room is.
     """
 
-    R: np.ndarray = field(default_factory=lambda: WORLD_UP)
+    R: np.ndarray = field(default_factory=lambda: np.eye(3))
     repeats: float | Vector = 1.0
     turn: float = 0.0
     offset: Vector = (0.0, 0.0)
-    tint: Vector = (1.0, 1.0, 1.0)
+    tint: float | Vector = 1.0
     inside: bool = False
 
 

@@ -137,4 +137,5 @@ def dot(a: torch.Tensor, b: torch.Tensor):
 
 
 def length(a: torch.Tensor):
+    """(3,...) -> (...)."""
     return dot(a, a).sqrt()

@@ -39,6 +39,7 @@ def gradient(rng: np.random.Generator, amount: np.ndarray, contrast: float = 1.0
 
 
 def noise(rng: np.random.Generator) -> np.ndarray:
+    """A soft pattern in two colors."""
     return gradient(rng, spectral_noise(rng, SIZE, rng.uniform(0.7, 2.0)))
 
 
@@ -54,10 +55,12 @@ def photograph(rng: np.random.Generator) -> np.ndarray:
 
 
 def plaster(rng: np.random.Generator) -> np.ndarray:
+    """Nearly one color, with little contrast."""
     return gradient(rng, spectral_noise(rng, SIZE, rng.uniform(0.3, 1.2)), rng.uniform(0.05, 0.25))
 
 
 def wood(rng: np.random.Generator) -> np.ndarray:
+    """Planks with grain and joints."""
     grain = spectral_noise(rng, SIZE, 1.2, (rng.uniform(4, 10), 0.7))
     planks = rng.choice([2, 4, 8])
     step = np.arange(SIZE) * planks // SIZE
@@ -68,6 +71,7 @@ def wood(rng: np.random.Generator) -> np.ndarray:
 
 
 def checker(rng: np.random.Generator) -> np.ndarray:
+    """A checkerboard, a little uneven."""
     cells = rng.choice([2, 4, 8])
     index = np.arange(SIZE) * cells // SIZE
     board = (index[:, None] + index) % 2
@@ -89,6 +93,7 @@ def bricks(rng: np.random.Generator) -> np.ndarray:
 
 
 def stripes(rng: np.random.Generator) -> np.ndarray:
+    """Stripes of different widths and colors."""
     edges = np.sort(rng.choice(SIZE, rng.integers(3, 16), replace=False))
     palette = np.stack([color(rng) for _ in range(len(edges) + 1)])
     rows = palette[np.searchsorted(edges, np.arange(SIZE)) % len(edges)]
@@ -145,6 +150,7 @@ class Atlas:
         return cls.from_images([KINDS[i % len(KINDS)](rng) for i in range(count)])
 
     def to(self, device: torch.device | str) -> Atlas:
+        """The same textures on another device."""
         return Atlas(self.texels.to(device), self.count)
 
     def sample(self, texture: torch.Tensor, uv: torch.Tensor, level: torch.Tensor):

@@ -35,6 +35,7 @@ def run(*arguments):
         [sys.executable, "-m", "da3_ros.commands.da3", *map(str, arguments)],
         capture_output=True,
         text=True,
+        timeout=600,
     )
 
 
@@ -102,10 +103,12 @@ def test_help_has_examples(command, capsys):
         (["infer", "nowhere.png"], "cannot read 'nowhere.png', there is no such file"),
         (["infer", "."], "holds no pictures"),
         (["infer", "x.png", "--export-format", "obj"], "export format 'obj' is unknown"),
-        (["infer", "x.png", "--export-feat", "two"], "invalid literal"),
+        (["infer", "x.png", "--export-feat", "two"], "--export-feat is 'two', must be like 5,11"),
         (["infer", "x.png", "--infer-gs"], "has no Gaussian head"),
         (["video", "nowhere.mp4"], "cannot read the video 'nowhere.mp4': No such file"),
         (["video", "x.mp4", "--fps", "0"], "--fps must be above 0"),
+        (["video", "x.mp4", "--fps", "inf"], "--fps must be above 0, and a number"),
+        (["infer", "a\x1b[2J\n\udcff.png"], r"cannot read 'a\x1b[2J\n\udcff.png'"),
         (["infer", "x.png"], "cannot read 'x.png', there is no such file"),
         (["infer", PICTURE, "--model", "da3-huge"], "unknown preset 'da3-huge'"),
         (["infer", PICTURE, "--model", "./no/such"], "no/such"),
@@ -175,3 +178,10 @@ def test_sizes_of_engines_that_cannot_be(tmp_path, capsys, words, sentence):
     assert da3.main(["export-onnx", "--model", "da3-demo", "--out", str(out), *words]) == 1
     said = capsys.readouterr().err
     assert sentence in said and len(said.strip().splitlines()) == 1 and not out.exists()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5000, "{"], ids=["deep", "long", "open"])
+def test_json_that_is_none_is_one_sentence(capsys, text):
+    with pytest.raises(SystemExit):
+        da3.main(["infer", "x.png", "--export-kwargs", text])
+    assert "--export-kwargs: is no JSON: " in capsys.readouterr().err.splitlines()[-1]

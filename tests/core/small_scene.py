@@ -98,3 +98,18 @@ def splats(found: Prediction) -> Gaussians:
         "opacities": np.full(count, 0.9),
     }
     return Gaussians(**{k: torch.from_numpy(np.float32(v))[None] for k, v in values.items()})
+
+
+def random_gaussians(count=60, seed=0):
+    """In front of a camera at the origin that looks along +z; some behind it."""
+    rng = torch.Generator().manual_seed(seed)
+    means = torch.randn(count, 3, generator=rng) * torch.tensor([1.0, 0.8, 1.0])
+    means[:, 2] += 3
+    means[:3, 2] = -1
+    return Gaussians(
+        means=means,
+        scales=0.02 + 0.25 * torch.rand(count, 3, generator=rng),
+        rotations=torch.randn(count, 4, generator=rng),
+        harmonics=0.6 * torch.randn(count, 3, 9, generator=rng),
+        opacities=torch.rand(count, generator=rng),
+    )

@@ -53,6 +53,36 @@ def test_values_beyond_a_bound_are_named(p):
             from_dict({p.name: np.nan})
 
 
+@pytest.mark.parametrize("p", ALL.values(), ids=ALL)
+@pytest.mark.parametrize(
+    "bad",
+    [float("inf"), -1e308, 10**400, "x" * 10**6, "\x1b[2J\n", None, [1], [], {}, b"\0"],
+    ids=repr,
+)
+def test_wild_values_are_one_printable_sentence(p, bad):
+    with pytest.raises(ConfigError, match=f"^{p.name} |^input.cameras ") as caught:
+        from_dict({p.name: bad})
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "names, said",
+    [
+        ([f"camera{i}" for i in range(20_000)], "names 20000 cameras, must name at most 100"),
+        (["a" * 3000, "b"], "at most 100 of them"),
+    ],
+)
+def test_a_rig_has_a_size(names, said):
+    with pytest.raises(ConfigError, match=said):
+        from_dict({"input.cameras": names})
+
+
+def test_an_unknown_name_is_cut_and_escaped():
+    with pytest.raises(ConfigError, match=r"unknown parameter a\\x1bxxx") as caught:
+        from_dict({"a\x1b" + "x" * 10**6: 1})
+    assert len(str(caught.value)) < 200
+
+
 @given(st.data())
 def test_a_value_within_bounds_arrives(data):
     p = data.draw(st.sampled_from([p for p in numbers if p.name.split(".")[0] == "scale"]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from da3_ros.core.config import from_dict
+from da3_ros.core.config import ConfigError, from_dict
 from da3_ros.core.load_model import ModelError, load_model
 from da3_ros.net.checkpoint import load_network, save_checkpoint
 
@@ -30,9 +30,9 @@ def test_sound_weights_pass_in_every_precision(precision):
 
 @pytest.mark.parametrize("name", ["x" * 300, "/" + "x" * 300, "./no/such", "a\0b"])
 def test_names_that_cannot_be_are_one_sentence(name):
-    with pytest.raises(ModelError, match="model.name is ") as caught:
+    with pytest.raises((ModelError, ConfigError), match="model.name is ") as caught:
         load_model(config(name))
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -121,4 +121,5 @@ def test_what_torch_says_without_memory():
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
+    assert is_out_of_memory(RuntimeError("CUDA error: out of memory"))  # of pinned memory
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))

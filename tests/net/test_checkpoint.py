@@ -189,7 +189,8 @@ CONFIGS = {
     '{"a":' * 100_000 + "1" + "}" * 100_000: "cannot be read",
     '{"model_name": null}': "model_name is None, must be text",
     '{"model_name": {"a": [1]}}': "model_name is {'a': .*, must be text",
-    '{"model_name": "%s"}' % ("x" * 5000): "unknown preset 'x{80}'",
+    '{"model_name": "%s"}' % ("x" * 5000): r"unknown preset 'x{77}\.\.\.'",
+    '{"model_name": "a\\nb"}': r"unknown preset 'a\\nb'",
     '{"a": "%s"}' % ("x" * 2_000_000): "cannot be read: it is larger than 1000000 bytes",
     "\ud800": "cannot be read",
 }

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from da3_ros.msg import CameraPoses, Status
 from graph import a_robot, start_node
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
-from sensor_msgs_py import point_cloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from xyz_cloud import xyz_cloud
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros import messages
@@ -50,13 +50,8 @@ def cloud(camera, depth, stamp_ns):
     rays = camera.rays() * depth[..., None]
     rows, columns = np.nonzero(np.isfinite(depth))
     chosen = np.random.default_rng(0).permutation(len(rows))[:200]
-    xyz = np.dtype([(axis, np.float32) for axis in "xyz"])
-    points = rays[rows[chosen], columns[chosen]].astype(np.float32).view(xyz).ravel()
-    fields = [
-        PointField(name=axis, offset=4 * i, datatype=PointField.FLOAT32, count=1)
-        for i, axis in enumerate("xyz")
-    ]
-    return point_cloud2.create_cloud(messages.header(FRAME, stamp_ns), fields, points)
+    points = rays[rows[chosen], columns[chosen]]
+    return xyz_cloud(messages.header(FRAME, stamp_ns), points)
 
 
 def thin_depth(camera, depth, stamp_ns):

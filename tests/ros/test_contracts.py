@@ -24,8 +24,6 @@ from consumers import (
     size,
 )
 from graph import TINY, Robot, a_robot, start_node
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.qos import (
     DurabilityPolicy,
     QoSCompatibility,
@@ -135,16 +133,9 @@ def test_rtabmap_takes_the_depth_with_our_image_and_with_the_cameras_own(camera_
     assert rtabmap_accepts((WIDE.width, WIDE.height), size(frame["depth/image"]))
 
 
-def set_together(robot: Robot, **values: float) -> None:
-    client = robot.node.create_client(SetParametersAtomically, "/da3/set_parameters_atomically")
-    assert client.wait_for_service(10)
-    request = SetParametersAtomically.Request()
-    for name, value in values.items():
-        double = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=value)
-        request.parameters.append(Parameter(name=name.replace("__", "."), value=double))
-    future = client.call_async(request)
-    robot.wait_until(future.done, what="parameters")
-    assert future.result().result.successful, future.result().result.reason
+def set_range(robot: Robot, near: float, far: float) -> None:
+    result = robot.set_parameters({"output.min_depth": near, "output.max_depth": far})
+    assert result.successful, result.reason
 
 
 def test_unknown_is_nan_and_too_far_is_plus_infinity(camera_size):
@@ -152,7 +143,7 @@ def test_unknown_is_nan_and_too_far_is_plus_infinity(camera_size):
     robot = camera_size.robot
     depth = pixels(camera_size.send_until_complete()["depth/image"], np.float32)
     low, high = np.nanquantile(depth[np.isfinite(depth)], [0.3, 0.7])
-    set_together(robot, output__min_depth=float(low), output__max_depth=float(high))
+    set_range(robot, float(low), float(high))
     camera_size.send_until_complete(1)  # whatever was under way
     frame = camera_size.send_until_complete()
     depth = pixels(frame["depth/image"], np.float32)
@@ -160,11 +151,11 @@ def test_unknown_is_nan_and_too_far_is_plus_infinity(camera_size):
     assert not np.isneginf(depth).any() and not (depth <= 0).any()
     assert ((depth[known] >= low * 0.999) & (depth[known] <= high * 1.001)).all()
     assert np.isnan(coordinates(frame["points"])[~known]).all()
-    set_together(robot, output__min_depth=0.0, output__max_depth=0.001)
+    set_range(robot, 0.0, 0.001)
     camera_size.send_until_complete(1)
     depth = pixels(camera_size.send_until_complete()["depth/image"], np.float32)
     assert np.isposinf(depth).all()
-    set_together(robot, output__min_depth=0.1, output__max_depth=50.0)
+    set_range(robot, 0.1, 50.0)
 
 
 def test_launch_files_and_layouts_name_topics_that_exist_with_their_type(camera_size):

@@ -14,7 +14,6 @@ from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import Image
 
 from da3_ros.net.model_folder import MODELS_FOLDER
-from da3_ros.ros.messages import stamp_to_ns
 from da3_ros.ros.transport import profile_variable
 
 PARTS = ("camera", "poses", "listener")
@@ -81,8 +80,7 @@ def test_parts_of_the_robot_are_killed_and_started_again(parts, tmp_path):
         parts.crash(name)
         node.wait_for(missing, LEASE, first)
         parts.wait_for_depth(parts.start(name))
-    code, seconds = node.stop()
-    assert code == 0 and seconds < 10
+    assert node.stop() == 0
     assert not node.matching("Traceback")
 
 
@@ -112,14 +110,6 @@ def node(robot, folder):
     process.kill()
 
 
-def send_until_published(robot):
-    depths = robot.received["/da3/depth/image"]
-    for _ in range(3):
-        stamp = robot.send()
-        time.sleep(0.05)
-    robot.wait_until(lambda: stamp in [stamp_to_ns(m.header.stamp) for m in depths], what="depth")
-
-
 def test_the_checkpoint_is_removed_before_configure_and_after_cleanup(robot, node, folder):
     model, away = folder / "model", folder / "away"
     for _ in range(2):
@@ -132,7 +122,7 @@ def test_the_checkpoint_is_removed_before_configure_and_after_cleanup(robot, nod
         assert robot.change_state(Transition.TRANSITION_CONFIGURE)
         assert robot.change_state(Transition.TRANSITION_ACTIVATE)
         robot.wait_for_node()
-        send_until_published(robot)
+        robot.send_until_published()
         assert robot.change_state(Transition.TRANSITION_DEACTIVATE)
         assert robot.change_state(Transition.TRANSITION_CLEANUP)
     assert not node.matching("Traceback")
@@ -153,7 +143,7 @@ class SmallDisk:
 
     def __init__(self, node, folder):
         command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-        if subprocess.run(command, capture_output=True).returncode:
+        if subprocess.run(command, capture_output=True, timeout=600).returncode:
             pytest.skip("only root may mount a small disk; the limit of file sizes is tested")
         self._folder = folder
 
@@ -164,7 +154,7 @@ class SmallDisk:
         (self._folder / ".filler").unlink()
 
     def close(self):
-        subprocess.run(["umount", "--lazy", str(self._folder)], check=True)
+        subprocess.run(["umount", "--lazy", str(self._folder)], check=True, timeout=600)
 
 
 class SmallFiles:
@@ -202,14 +192,14 @@ def files(folder):
 
 
 def test_the_disk_is_full_during_an_export(robot, active_node, disk, folder):
-    send_until_published(robot)
+    robot.send_until_published()
     disk.fill()
     sentence = f"the files do not fit ({disk.why}): make room below export.directory"
     for formats in ("glb", "npz", "depth_vis", "ply", "colmap"):
         answer = export(robot, formats)
         assert not answer.success and answer.message == sentence
         assert files(folder / "exports") == []
-        send_until_published(robot)
+        robot.send_until_published()
     disk.make_room()
     assert export(robot, "glb").success
     (path,) = files(folder / "exports")

@@ -1,10 +1,12 @@
 """Messages and the core's types: round trips, and what consumers read out of the bytes."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2, RegionOfInterest
 from sensor_msgs_py.point_cloud2 import read_points
 from wire import sent
 
@@ -56,6 +58,28 @@ def test_fisheye_with_zero_coefficients_is_still_a_fisheye():
 def test_bad_camera_infos_say_why(changes, words):
     with pytest.raises(CameraError, match=words):
         messages.camera_model(info(**changes))
+
+
+FAR = np.c_[K, [1e18, 0, 0]].ravel()
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"d": [1e300] * 5}, "D has a coefficient of 1e\\+300"),
+        ({"p": FAR}, "P: the camera: lies .* m from the origin"),
+        ({"roi": RegionOfInterest(width=40_000, height=40_000)}, "its size is 40000x40000"),
+        ({"roi": RegionOfInterest(width=9, height=9, x_offset=2**32 - 1)}, "principal point"),
+        ({"r": np.full(9, 1e300)}, "not orthonormal"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_camera_infos_of_no_camera_make_no_maps(changes, words):
+    tracemalloc.start()
+    with pytest.raises(CameraError, match=words):
+        messages.rectifier(info(**changes), is_raw=True)
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()
 
 
 def test_region_of_interest_and_binning_move_the_pixels():

@@ -8,7 +8,7 @@ import pytest
 from da3_ros.msg import CameraPoses, Status
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
-from graph import CAMERA, a_robot, start_node
+from graph import CAMERA, a_robot, stamps, start_node
 from nav_msgs.msg import Path
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_srvs.srv import Trigger
@@ -36,20 +36,17 @@ def node(robot, tmp_path_factory):
 
 
 def depth_stamps(robot):
-    return [stamp_to_ns(msg.header.stamp) for msg in robot.received["/da3/depth/image"]]
+    return stamps(robot.received["/da3/depth/image"])
 
 
-def send_until_published(robot, count=3, camera=CAMERA):
-    """Good frames, and the last of them comes back."""
-    for _ in range(count):
-        stamp = robot.send(camera)
-        time.sleep(0.05)
-    robot.wait_until(lambda: stamp in depth_stamps(robot), what="depth of the last good frame")
-    return stamp
+def warnings_since(node, start):
+    """Not that stamps fall behind the clock, as they do on a busy machine."""
+    lines = node.matching(r"\[WARN\]", start)
+    return [line for line in lines if "behind the node's clock" not in line]
 
 
 def test_depth_and_camera_info_belong_together(robot, node):
-    stamp = send_until_published(robot)
+    stamp = robot.send_until_published()
     depth = robot.received["/da3/depth/image"][-1]
     infos = robot.received["/da3/depth/camera_info"]
     robot.wait_until(lambda: infos and stamp_to_ns(infos[-1].header.stamp) == stamp, what="info")
@@ -106,7 +103,7 @@ def no_stamp(image, info):
     ],
 )
 def test_a_bad_frame_is_named_once_and_the_next_good_one_published(robot, node, spoil, warning):
-    send_until_published(robot)
+    robot.send_until_published()
     start = len(node.lines)
     for _ in range(3):
         stamp = robot.next_stamp()
@@ -116,8 +113,8 @@ def test_a_bad_frame_is_named_once_and_the_next_good_one_published(robot, node, 
         robot.info.publish(info)
         robot.send_image(image)
     node.wait_for(warning, 10, start)
-    send_until_published(robot)
-    assert len(node.matching(r"\[WARN\]", start)) == 1, node.lines[start:]
+    robot.send_until_published()
+    assert len(warnings_since(node, start)) == 1, node.lines[start:]
 
 
 def test_camera_info_missing(robot, node):
@@ -127,27 +124,27 @@ def test_camera_info_missing(robot, node):
         robot.send_tf(stamp)
         robot.send_image(robot.messages(stamp)[0])
     node.wait_for("no camera_info has the stamp of the image", 10, start)
-    send_until_published(robot)
-    assert len(node.matching(r"\[WARN\]", start)) == 1
+    robot.send_until_published()
+    assert len(warnings_since(node, start)) == 1
 
 
 def test_poses_late_by_200_ms_are_waited_for(robot, node):
-    send_until_published(robot)
+    robot.send_until_published()
     start = len(node.lines)
-    stamps = []
+    late = []
     for _ in range(3):
-        stamps.append(robot.next_stamp())
-        image, info = robot.messages(stamps[-1])
+        late.append(robot.next_stamp())
+        image, info = robot.messages(late[-1])
         robot.info.publish(info)
         robot.send_image(image)
         time.sleep(0.2)
-        robot.send_tf(stamps[-1])
-    robot.wait_until(lambda: set(stamps) <= set(depth_stamps(robot)), what="late poses")
-    assert not node.matching(r"\[WARN\]", start)
+        robot.send_tf(late[-1])
+    robot.wait_until(lambda: set(late) <= set(depth_stamps(robot)), what="late poses")
+    assert not warnings_since(node, start)
 
 
 def test_poses_later_than_the_timeout(robot, node):
-    send_until_published(robot)
+    robot.send_until_published()
     start = len(node.lines)
     stamp = robot.next_stamp()
     image, info = robot.messages(stamp)
@@ -155,14 +152,14 @@ def test_poses_later_than_the_timeout(robot, node):
     robot.send_image(image)
     node.wait_for(r"no pose: transform odom -> \w+ is known only up to 0\.100 s", 10, start)
     robot.send_tf(stamp)
-    send_until_published(robot)
-    assert len(node.matching(r"\[WARN\]", start)) == 1
+    robot.send_until_published()
+    assert len(warnings_since(node, start)) == 1
     assert stamp not in depth_stamps(robot)
 
 
 def test_poses_beyond_all_bounds(robot, node):
     """One alone is refused; of two within the bound, their product."""
-    send_until_published(robot)
+    robot.send_until_published()
     start = len(node.lines)
     robot.send_mount("base_link", "far_frame", x=1e308)
     sentence = "transform base_link -> far_frame is 1e.308 m long, must be within 1e.12 m"
@@ -176,48 +173,46 @@ def test_poses_beyond_all_bounds(robot, node):
     robot.send_image(image)
     sentence = "no pose: the transforms from 'far_frame' to 'odom': transform: lies 1.8e.12 m from"
     node.wait_for(sentence, 10, start)
-    send_until_published(robot)
+    robot.send_until_published()
 
 
 def test_stamps_out_of_order(robot, node):
-    last = send_until_published(robot)
+    last = robot.send_until_published()
     start = len(node.lines)
     image, info = robot.messages(last - 50_000_000)
     robot.info.publish(info)
     robot.send_image(image)
     node.wait_for("image dropped: older than the frame before", 10, start)
-    send_until_published(robot)
-    assert len(node.matching(r"\[WARN\]", start)) == 1
+    robot.send_until_published()
+    assert len(warnings_since(node, start)) == 1
 
 
 def test_resolution_change(robot, node):
-    send_until_published(robot)
+    robot.send_until_published()
     start = len(node.lines)
     wide = CameraModel(84, 56, np.array([[60.0, 0, 41.5], [0, 60.0, 27.5], [0, 0, 1]]))
-    send_until_published(robot, camera=wide)
+    robot.send_until_published(lambda: robot.send(wide))
     assert robot.received["/da3/depth/image"][-1].width == 84
-    send_until_published(robot)
+    robot.send_until_published()
     assert robot.received["/da3/depth/image"][-1].width == 56
     assert len(node.matching("images changed from 56x42 to 84x56", start)) == 1
-    assert len(node.matching(r"\[WARN\]", start)) == 1
+    assert len(warnings_since(node, start)) == 1
 
 
 def test_nan_in_tf(robot, node):
-    send_until_published(robot)
+    robot.send_until_published()
     start = len(node.lines)
     stamp = robot.next_stamp()
     robot.send_tf(stamp, x=math.nan)
     node.wait_for("odom -> base_link contains NaN or infinity; it is ignored", 10, start)
-    send_until_published(robot)
-    assert len(node.matching(r"\[WARN\]", start)) == 1
+    robot.send_until_published()
+    assert len(warnings_since(node, start)) == 1
 
 
 def test_counters_add_up(robot, node):
     """After all the faults above; the newest status has seen everything that was sent."""
-    send_until_published(robot)
-    seen = len(robot.received["/da3/status"])
-    robot.wait_until(lambda: len(robot.received["/da3/status"]) > seen + 1, what="status")
-    status = robot.received["/da3/status"][-1]
+    robot.send_until_published()
+    status = robot.fresh_status()
     dropped = dict(zip(status.dropped_reasons, status.dropped_counts))
     accounted = status.frames_published + sum(dropped.values()) + status.frames_pending
     assert status.frames_received == robot.images_sent == accounted
@@ -244,7 +239,7 @@ def test_all_other_topics(robot, node):
         robot.listen(kind, f"/da3/{topic}")
     robot.listen(DiagnosticArray, "/diagnostics")
     robot.wait_for_node()
-    stamp = send_until_published(robot)
+    stamp = robot.send_until_published()
     robot.wait_until(
         lambda: (
             [stamp_to_ns(m.header.stamp) for m in newest(robot, listen).values()]
@@ -279,21 +274,20 @@ def newest(robot, listen):
 
 
 def test_time_jumping_back_starts_over(robot, node):
-    send_until_published(robot)
+    robot.send_until_published()
     start = len(node.lines)
     robot.count -= 50
-    send_until_published(robot)
+    robot.send_until_published()
     assert len(node.matching("image stamps jumped back by 4.9 s: starting over", start)) == 1
 
 
 def test_reset_service(robot, node):
     assert robot.call(Trigger, "/da3/reset", Trigger.Request()).success
-    send_until_published(robot)
+    robot.send_until_published()
 
 
 def test_ends_cleanly(robot, node):
     """The last test of this file: SIGTERM while active."""
     robot.send()
-    code, seconds = node.stop()
-    assert code == 0 and seconds < 10
+    assert node.stop() == 0
     assert not node.matching("Traceback")

@@ -1,10 +1,12 @@
 """An engine of the built-in model from the command to depth on a topic."""
 
+import json
 import shutil
 import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from graph import CAMERA, a_robot, start_node
@@ -16,7 +18,6 @@ from da3_ros.core.frame import Frame
 from da3_ros.core.load_model import ModelError, load_model
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.net.engine.manifest import EXPECTED, MANIFEST, file_hash
-from da3_ros.ros.messages import stamp_to_ns
 
 robot = pytest.fixture(a_robot, scope="module")
 
@@ -32,6 +33,7 @@ def folder(tmp_path_factory):
         [sys.executable, "-m", "da3_ros.commands.da3", *map(str, words)],
         capture_output=True,
         text=True,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert "2 views of 56x42 px" in done.stdout and f"model.name:={folder}" in done.stdout
@@ -100,17 +102,13 @@ def test_all_views_of_a_window_on_demand(folder):
 
 
 def test_a_node_runs_on_it(folder, robot, tmp_path):
-    depth = robot.listen(Image, "/da3/depth/image")
+    robot.listen(Image, "/da3/depth/image")
     process = start_node(tmp_path, model__name=str(folder), model__backend="onnxruntime")
     try:
         process.wait_for("configured: model da3-demo is ready on cpu, 56 px")
         process.wait_for("active: waiting for images")
         robot.wait_for_node()
-        for _ in range(3):
-            stamp = robot.send()
-        robot.wait_until(
-            lambda: stamp in [stamp_to_ns(m.header.stamp) for m in depth], what="depth"
-        )
+        robot.send_until_published()
     finally:
         process.kill()
 
@@ -131,6 +129,81 @@ def test_parameters_that_do_not_fit_are_one_sentence(folder, changes, sentence):
     with pytest.raises((ModelError, ConfigError), match=sentence) as caught:
         load_model(parameters(folder, **changes))
     assert "\n" not in str(caught.value)
+
+
+def spoilt(folder, tmp_path, change=lambda copy: None, **changes):
+    """A copy with another manifest, whose hashes are those of the files that are then there."""
+    copy = tmp_path / "spoilt"
+    shutil.copytree(folder, copy)
+    change(copy)
+    values = json.loads((copy / MANIFEST).read_text())
+    values["files"] = {name: file_hash(copy / name) for name in values["files"]}
+    (copy / MANIFEST).write_text(json.dumps(values | changes))
+    return copy
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"height": 10**9},
+        {"width": 0},
+        {"process_res": 10**6},
+        {"precision": "fp64"},
+        {"license": "free\x1b[2J"},
+        {"source": "a\nb"},
+        {"files": {}},
+    ],
+    ids=lambda changes: "-".join(map(str, *changes.items())),
+)
+def test_a_manifest_that_cannot_be(folder, tmp_path, changes):
+    (name,) = changes
+    said = "size" if name in ("height", "width", "process_res") else name
+    with pytest.raises(ModelError, match=f"says of {said} cannot be") as caught:
+        load_model(parameters(spoilt(folder, tmp_path, **changes)))
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [lambda x: {}, lambda x: dict([*x.items()][:1]), lambda x: {k: torch.ones(3) for k in x}],
+    ids=["none", "one", "other shapes"],
+)
+def test_an_engine_that_is_compared_with_nothing_is_refused(folder, tmp_path, answers):
+    def change(copy):
+        save_file(answers(load_file(folder / EXPECTED)), copy / EXPECTED)
+
+    with pytest.raises(ModelError, match="holds other answers than the engine gives"):
+        load_model(parameters(spoilt(folder, tmp_path, change)))
+
+
+def test_answers_that_are_no_numbers_are_refused(folder, tmp_path):
+    def change(copy):
+        nothing = {k: x * torch.nan for k, x in load_file(folder / EXPECTED).items()}
+        save_file(nothing, copy / EXPECTED)
+
+    with pytest.raises(ModelError, match="differs from torch's by nan"):
+        load_model(parameters(spoilt(folder, tmp_path, change)))
+
+
+def test_graphs_that_are_none_of_ours(folder, tmp_path):
+    def change(copy):
+        shutil.copy(copy / "decode.onnx", copy / "encode.onnx")
+
+    with pytest.raises(ModelError, match="does not run: .*Export it again"):
+        load_model(parameters(spoilt(folder, tmp_path, change)))
+
+
+def test_weights_of_a_graph_outside_its_folder_are_not_read(folder, tmp_path):
+    def change(copy):
+        graph = onnx.load(copy / "encode.onnx")
+        weights = max(graph.graph.initializer, key=lambda w: len(w.raw_data))
+        weights.ClearField("raw_data")
+        weights.data_location = onnx.TensorProto.EXTERNAL
+        weights.external_data.add(key="location", value="../../../../../../etc/passwd")
+        (copy / "encode.onnx").write_bytes(graph.SerializeToString())
+
+    with pytest.raises(ModelError, match="encode.onnx cannot be loaded"):
+        load_model(parameters(spoilt(folder, tmp_path, change)))
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ def test_the_transport_profile_is_where_the_command_says():
     told = subprocess.run(
         ["bash", "-c", f"{line} && echo $FASTRTPS_DEFAULT_PROFILES_FILE"],
         env={**os.environ, "PATH": path}, check=True, capture_output=True, text=True,
+        timeout=600,
     )  # fmt: skip
     assert Path(told.stdout.strip()).name == "fastdds_large_messages.xml"
     assert Path(told.stdout.strip()).is_file()

@@ -39,6 +39,7 @@ def start(folder: Path, code: str) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"PYTHONPATH": path}, check=False, capture_output=True, text=True,
+        timeout=600,
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """How the node starts: --help, arguments, what is refused before the weights, size, name."""
 
+import os
 import re
 import signal
 import socket
@@ -11,13 +12,12 @@ import pytest
 import rclpy
 from da3_ros.msg import Status
 from diagnostic_msgs.msg import DiagnosticArray
-from graph import START, Process, a_node, a_robot, start_node
+from graph import START, Process, a_node, a_robot, node_starter
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
 from rclpy.parameter import Parameter, parameter_value_to_python
 from sensor_msgs.msg import Image
-from test_lifecycle import set_parameter
 
 from da3_ros.commands.node import HELP
 from da3_ros.ros.health.clock_watch import ClockWatch
@@ -37,17 +37,7 @@ robot = pytest.fixture(a_robot)
 bare_node = pytest.fixture(a_node)
 
 
-@pytest.fixture
-def start(tmp_path):
-    processes = []
-
-    def start(*ros_args, **parameters):
-        processes.append(start_node(tmp_path, *ros_args, **parameters))
-        return processes[-1]
-
-    yield start
-    for process in processes:
-        process.kill()
+start = pytest.fixture(node_starter)
 
 
 def test_help_waits_for_nothing():
@@ -57,7 +47,7 @@ def test_help_waits_for_nothing():
         "try:\n    node.main()\n"
         "except SystemExit as end:\n    assert not end.code and 'torch' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0 and HELP in done.stdout, done.stderr
 
 
@@ -120,10 +110,10 @@ def test_what_would_fail_later_fails_before_the_hub(robot, start):
         ("window.size", 1, "window.size is 1, and metres of da3-small come from several views"),
     ):
         before = get_parameter(robot, name)
-        assert set_parameter(robot, name, value).successful
+        assert robot.set_parameters({name: value}).successful
         assert not robot.change_state(Transition.TRANSITION_CONFIGURE)
         node.wait_for(re.escape(sentence), 10)
-        assert set_parameter(robot, name, before).successful
+        assert robot.set_parameters({name: before}).successful
     assert not node.matching("Hugging Face")
 
 
@@ -132,7 +122,7 @@ def test_a_folder_that_is_none_fails_before_the_hub(robot, start):
     node = start(
         autostart=False, model__name="depth-anything/DA3-SMALL", export__directory="/dev/null/x"
     )
-    assert not set_parameter(robot, "export.directory", "/dev/null/y").successful
+    assert not robot.set_parameters({"export.directory": "/dev/null/y"}).successful
     assert not robot.change_state(Transition.TRANSITION_CONFIGURE)
     node.wait_for("but '/dev/null' is a file, not a folder", 10)
     assert not node.matching("Hugging Face")
@@ -155,15 +145,43 @@ def test_a_hub_that_does_not_answer_is_said(monkeypatch, tmp_path, start):
     assert "model:=da3-demo" in said
 
 
-def test_a_signal_before_there_is_a_node_ends_it_in_order():
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_before_there_is_a_node_ends_it_in_order(number):
     code = (
         "import time; from da3_ros.ros.run_node import end_at_once_on_signals\n"
         "end_at_once_on_signals(); print('ready', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     assert process.wait(20) == 0
+
+
+def test_what_nohup_has_begun_does_not_end_with_the_terminal():
+    code = (
+        "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from da3_ros.ros.run_node import Stopper\n"
+        "stopper = Stopper(); os.kill(os.getpid(), signal.SIGHUP); assert not stopper.is_set()\n"
+        "os.kill(os.getpid(), signal.SIGTERM); stopper.wait()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "name, home, said",
+    [
+        ("nowhere", "/dev/null", "log directory '/dev/null/.ros/log': 20; set ROS_LOG_DIR to a"),
+        ("a\udcff", "", "'a\\\\udcff' is no UTF-8 text: give it another name"),
+    ],
+)
+def test_an_environment_that_ros_does_not_take_is_one_sentence(name, home, said):
+    environment = {k: v for k, v in os.environ.items() if k not in ("ROS_LOG_DIR", "ROS_HOME")}
+    environment |= {"HOME": home} if home else {}
+    words = [sys.executable, "-m", "da3_ros.commands.play", name]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=60)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and re.search(said, line)
 
 
 def test_a_model_takes_its_own_size(robot, start):
@@ -174,6 +192,7 @@ def test_a_model_takes_its_own_size(robot, start):
     robot.wait_for_node()
     robot.wait_until(lambda: robot.send() and depths, what="depth")
     assert not node.matching("is good between")
+    assert node.stop(signal.SIGHUP) == 0  # the terminal is closed
 
 
 def test_two_nodes_of_one_name_and_diagnostics_of_teams(robot, start):

@@ -165,6 +165,7 @@ def test_the_profile_is_found_in_an_installed_tree(tmp_path):
         check=False,
         capture_output=True,
         text=True,
+        timeout=600,
     )
     assert Path(found.stdout.strip()) == config / find_profile().name, found.stderr
 

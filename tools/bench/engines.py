@@ -3,28 +3,29 @@
     python -m tools.bench.engines [PRESET ...] [--views 4] [--res 504] [--precision fp16]
     python -m tools.bench.engines [PRESET ...] --reduced
 
-Time is per published frame of a posed window, stride 1, one view published. OpenVINO's own
-runtime is measured where it is installed. --reduced: all any-view presets, narrow and full depth,
-for the errors alone.
+Time is per published frame of a posed window, stride 1, one view published. OpenVINO is measured
+where onnxruntime-openvino is installed in the place of onnxruntime. --reduced: all any-view
+presets, narrow and full depth, for the errors alone.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import tempfile
 import time
 from pathlib import Path
 from statistics import median
 
 import torch
+from safetensors.torch import load_file
 
 from da3_ros.core.preprocess import plan_resize
 from da3_ros.net.checkpoint import load_network, random_network
 from da3_ros.net.engine.check import BuiltInWindow, answers, errors
-from da3_ros.net.engine.engine import Engine, open_engine
+from da3_ros.net.engine.engine import open_engine
 from da3_ros.net.engine.export import DTYPES, EngineSize, export_engine
-from da3_ros.net.engine.session import find_provider
+from da3_ros.net.engine.manifest import EXPECTED
+from da3_ros.net.engine.session import PROVIDERS, import_runtime
 from da3_ros.net.precision import pack_weights, set_precision
 from da3_ros.net.presets import PRESETS, HeadConfig
 from tools.bench.streaming import Case, Stream, room_frames
@@ -33,21 +34,28 @@ from tools.upstream import randomise, reduced
 CAMERA = (640, 480)
 REDUCED = HeadConfig(32, (16, 24, 32, 48))
 RUNS = 5
+CPU = torch.device("cpu")
 
 
 def measure(preset: str, views: int, res: int, precision: str = "fp32") -> dict:
     """Largest error against torch in fp32, and ms per published frame of each runtime."""
     size = engine_size(views, res)
-    with tempfile.TemporaryDirectory() as folder:
-        network = load_network(preset)
-        found = export_engine(network, Path(folder, "engine"), size, precision)
-        engine = open_engine(Path(folder, "engine"), "cpu", torch.device("cpu"))
-        streams = {f"onnxruntime {precision}": engine, "torch fp32": network}
-        streams["torch auto"] = in_best_precision(preset)
-        if importlib.util.find_spec("openvino"):
-            streams[f"openvino {precision}"] = with_openvino(Path(folder, "engine"), engine)
+    with tempfile.TemporaryDirectory() as parent:
+        folder, network = Path(parent, "engine"), load_network(preset)
+        export_engine(network, folder, size, precision)
+        engines = {name: open_engine(folder, name, CPU) for name in providers()}
+        window, expected = BuiltInWindow.of(views, size.size, CPU), load_file(folder / EXPECTED)
+        worst = [max(errors(answers(e, window), expected).values()) for e in engines.values()]
+        streams = {f"onnxruntime {name} {precision}": e for name, e in engines.items()}
+        streams |= {"torch fp32": network, "torch auto": in_best_precision(preset)}
         times = interleaved(streams, Case(preset, views, res))
-    return {"preset": preset, "views": views, "res": res, "error": max(found.values()), "ms": times}
+    return {"preset": preset, "views": views, "res": res, "error": max(worst), "ms": times}
+
+
+def providers() -> list[str]:
+    """Those of a processor that this ONNX Runtime has."""
+    here = import_runtime().get_available_providers()
+    return [name for name in ("cpu", "openvino") if PROVIDERS[name] in here]
 
 
 def engine_size(views: int, res: int) -> EngineSize:
@@ -77,36 +85,14 @@ def interleaved(networks: dict, case: Case) -> dict[str, float]:
     return {name: round(1000 * median(s), 1) for name, s in seconds.items()}
 
 
-class OpenVinoGraph:
-    """A graph of an engine in OpenVINO's own runtime, in the place of a `Session`."""
-
-    def __init__(self, path: Path):
-        import openvino
-
-        self._model = openvino.Core().compile_model(str(path), "CPU")
-
-    def __call__(self, *tensors: torch.Tensor) -> list[torch.Tensor]:
-        found = self._model([x.float().contiguous().numpy() for x in tensors])
-        return [torch.from_numpy(found[output].copy()) for output in self._model.outputs]
-
-
-def with_openvino(folder: Path, engine: Engine) -> Engine:
-    """The same engine with its graphs in OpenVINO."""
-    other = Engine(engine.manifest, folder, find_provider("cpu"), torch.device("cpu"))
-    other._encode = OpenVinoGraph(folder / "encode.onnx")
-    other._aggregate = OpenVinoGraph(folder / "aggregate.onnx")
-    other._decode = OpenVinoGraph(folder / "decode.onnx")
-    return other
-
-
 def errors_of_reduced(preset: str, precision: str) -> dict[str, float]:
     """Errors of a preset at full depth and reduced width, where `randomise` lets faults show."""
     network = randomise(random_network(reduced(preset, 64, REDUCED)))
     size = EngineSize(3, (42, 70), 70, (70, 42))
     with tempfile.TemporaryDirectory() as folder:
         export_engine(network, Path(folder, "engine"), size, precision)
-        engine = open_engine(Path(folder, "engine"), "cpu", torch.device("cpu"))
-        window = BuiltInWindow.of(3, size.size, torch.device("cpu"))
+        engine = open_engine(Path(folder, "engine"), "cpu", CPU)
+        window = BuiltInWindow.of(3, size.size, CPU)
         return errors(answers(engine, window), answers(network, window))
 
 

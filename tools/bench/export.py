@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +20,7 @@ from da3_ros.core.export import export
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.images import read_batch
 from tools import upstream
+from tools.stopwatch import timed
 
 
 def main() -> None:
@@ -86,9 +86,8 @@ def compare(what: str, theirs, ours, repeat: int):
     seconds = [[], []]
     for _ in range(repeat):
         for i, action in enumerate((theirs, ours)):
-            started = time.perf_counter()
-            results[i] = action()
-            seconds[i].append(time.perf_counter() - started)
+            taken, results[i] = timed(action)
+            seconds[i].append(taken)
     a, b = map(statistics.median, seconds)
     print(f"{what:44}{a * 1e3:9.0f} ms{b * 1e3:9.0f} ms{a / b:7.1f}x", flush=True)
     return results

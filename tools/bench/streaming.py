@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -25,6 +24,7 @@ from da3_ros.net.precision import pack_weights, set_precision
 from da3_ros.net.presets import PRESETS
 from da3_ros.synthetic.room import render_room_frame
 from tools.bench import upstream_peer
+from tools.stopwatch import timed
 
 WARM_UP = 1
 
@@ -53,15 +53,15 @@ def room_frames(count: int) -> list[Frame]:
 
 
 class Stream:
-    """Our pipeline fed frame by frame, endlessly."""
+    """Our pipeline fed frame by frame, endlessly. parameters: more of the node's."""
 
-    def __init__(self, network, case: Case, frames: list[Frame]):
+    def __init__(self, network, case: Case, frames: list[Frame], **parameters):
         values = {
             "window.size": case.views,
             "window.min_baseline": 0.0,
             "model.process_res": case.process_res,
         }
-        self.pipeline = Pipeline(network, from_dict(values))
+        self.pipeline = Pipeline(network, from_dict(values | parameters))
         self._frames = frames
         self._next = 0
         for _ in range(case.views - 1):
@@ -98,10 +98,10 @@ def measure(case: Case, device: str, with_shipped: bool) -> dict:
     times: dict[str, list[float]] = {"ours": [], "bf16": [], "shipped": []}
     stages: list[dict[str, float]] = []
     for run in range(-WARM_UP, case.runs):
-        seconds, result = _timed(stream.step, device)
+        seconds, result = timed(stream.step, device)
         window = frames[: case.views]
         with upstream_peer.corrected_precision():
-            corrected, _ = _timed(
+            corrected, _ = timed(
                 lambda: upstream_peer.infer(theirs, window, case.process_res), device
             )
         if run < 0:
@@ -110,7 +110,7 @@ def measure(case: Case, device: str, with_shipped: bool) -> dict:
         times["bf16"].append(corrected)
         stages.append(result.seconds)
         if run == 0 and with_shipped:
-            shipped, _ = _timed(
+            shipped, _ = timed(
                 lambda: upstream_peer.infer(theirs, window, case.process_res), device
             )
             times["shipped"].append(shipped)
@@ -134,16 +134,8 @@ def matmul_peak(device: str) -> float:
     """TFLOP/s of a large bf16 matrix product, the most that can be had of a device."""
     side = 8192 if device == "cuda" else 2048
     a = torch.ones(side, side, dtype=torch.bfloat16, device=device)
-    seconds = [_timed(lambda: a @ a, device)[0] for _ in range(6)]
+    seconds = [timed(lambda: a @ a, device)[0] for _ in range(6)]
     return round(2 * side**3 / min(seconds) / 1e12, 3)
-
-
-def _timed(work, device: str) -> tuple[float, object]:
-    start = time.perf_counter()
-    result = work()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start, result
 
 
 def count_flops(work) -> int:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.core.config import from_dict
 from da3_ros.core.frame import Frame
-from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.preprocess import plan_resize
 from da3_ros.net.camera import Cameras
 from da3_ros.net.checkpoint import network_from, random_network
 from da3_ros.net.presets import PRESETS
 from da3_ros.synthetic.room import CAMERA, demo_path, render_room
 from tools import upstream
+from tools.bench.streaming import Stream
 
 RES = 504
 SHAPES = {"504x378": (4, 3), "504x280": (9, 5)}
@@ -28,17 +25,19 @@ SHAPES = {"504x378": (4, 3), "504x280": (9, 5)}
 
 @dataclass(frozen=True)
 class Case:
-    """One row. shape: of `SHAPES`. res: longest side in the network, px."""
+    """One row. shape: of `SHAPES`. process_res: longest side in the network, px."""
 
     preset: str
     views: int
     shape: str = "504x378"
-    res: int = RES
+    process_res: int = RES
 
     @property
     def key(self) -> str:
         """Names the row in a file."""
-        return f"{self.preset} {self.views} {self.shape}" + (f" {self.res}" * (self.res != RES))
+        return f"{self.preset} {self.views} {self.shape}" + (
+            f" {self.process_res}" * (self.process_res != RES)
+        )
 
     @property
     def camera(self) -> CameraModel:
@@ -56,26 +55,9 @@ class Case:
         return [Frame("camera", i, v.image, v.camera, v.T_world_cam) for i, v in enumerate(views)]
 
 
-class Stream:
-    """A pipeline fed frame by frame, endlessly: stride 1, one view published, posed."""
-
-    def __init__(self, network, case: Case, frames: list[Frame]):
-        values = {"window.size": case.views, "window.min_baseline": 0.0}
-        values |= {"model.process_res": case.res, "scale.source": "cameras"}
-        self.pipeline = Pipeline(network, from_dict(values))
-        self._frames = itertools.cycle(frames)
-        self._stamps = itertools.count(1)
-        for _ in range(case.views - 1):
-            self.pipeline.push(self._frame())
-
-    def _frame(self) -> Frame:
-        shown = next(self._frames)
-        stamp = next(self._stamps) * 100_000_000
-        return Frame("camera", stamp, shown.image, shown.camera, shown.T_world_cam)
-
-    def step(self):
-        """One image in, one depth out."""
-        return self.pipeline.process(self.pipeline.push(self._frame()).window)
+def stream(network, case: Case, frames: list[Frame]) -> Stream:
+    """The node's pipeline; metres from the cameras alone, so that no points are followed."""
+    return Stream(network, case, frames, **{"scale.source": "cameras"})
 
 
 def same_weights(preset: str, device: str):
@@ -94,7 +76,7 @@ def same_weights(preset: str, device: str):
 
 def count_flops(case: Case) -> float:
     """Floating point operations of one step of a stream, counted without computing them."""
-    height, width = plan_resize(case.camera.height, case.camera.width, case.res).size
+    height, width = plan_resize(case.camera.height, case.camera.width, case.process_res).size
     with torch.device("meta"):
         network = random_network(PRESETS[case.preset])
         images = torch.empty(1, 1, 3, height, width)
@@ -107,10 +89,3 @@ def count_flops(case: Case) -> float:
             features = network.aggregate(window, cameras, reference="first", views=[0])
             network.decode(features)
     return counter.get_total_flops()
-
-
-def upstream_step(theirs, frames: list[Frame], res: int) -> np.ndarray:
-    """The published `inference` on a whole posed window; its depth."""
-    from tools.bench import upstream_peer
-
-    return upstream_peer.infer(theirs, frames, res)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from statistics import median
 
 import torch
 
 from da3_ros.net.precision import pack_weights, set_precision
+from tools.bench import upstream_peer
 from tools.gpu import cases
 from tools.gpu.cases import Case
 from tools.gpu.job import Job, read_json, write_json
+from tools.stopwatch import timed
 
 WEIGHT = 4.0
 PRESETS = ("da3-large", "da3-small", "da3-base", "da3-giant", "da3nested-giant-large")
@@ -55,10 +56,12 @@ def measure(case: Case, networks: tuple, job: Job) -> dict:
     theirs, ours = networks
     frames = case.frames(case.views + 2)
     try:
-        stream = cases.Stream(ours, case, frames)
+        stream = cases.stream(ours, case, frames)
         steps = {
             "ours": stream.step,
-            "published": lambda: cases.upstream_step(theirs, frames[: case.views], case.res),
+            "published": lambda: upstream_peer.infer(
+                theirs, frames[: case.views], case.process_res
+            ),
         }
         times, memory = interleaved(steps, job)
     except torch.OutOfMemoryError:
@@ -83,7 +86,7 @@ def interleaved(steps: dict, job: Job) -> tuple[dict, dict]:
         for name, step in steps.items():
             if job.device == "cuda":
                 torch.cuda.reset_peak_memory_stats()
-            seconds = timed(step, job.device)
+            seconds, _ = timed(step, job.device)
             if index > (0 if job.tiny else 1):
                 times[name].append(seconds)
             if job.device == "cuda":
@@ -93,26 +96,11 @@ def interleaved(steps: dict, job: Job) -> tuple[dict, dict]:
     return times, memory
 
 
-def timed(step, device: str) -> float:
-    """Seconds until its result is there."""
-    synchronise(device)
-    start = time.perf_counter()
-    step()
-    synchronise(device)
-    return time.perf_counter() - start
-
-
-def synchronise(device: str) -> None:
-    """Wait for the device."""
-    if device == "cuda":
-        torch.cuda.synchronize()
-
-
 def matmul_peak(job: Job) -> float:
     """TFLOP/s of a large bf16 matrix product of random numbers: what the chip really gives."""
     side = 256 if job.tiny else 8192
     a = torch.randn(side, side, device=job.device).to(torch.bfloat16)
-    seconds = [timed(lambda: a @ a, job.device) for _ in range(12)]
+    seconds = [timed(lambda: a @ a, job.device)[0] for _ in range(12)]
     return round(2 * side**3 / median(seconds[2:]) / 1e12, 3)
 
 

@@ -10,8 +10,8 @@ from da3_ros.net.checkpoint import random_network
 from da3_ros.net.precision import pack_weights, set_precision
 from da3_ros.net.presets import PRESETS
 from tools.gpu.cases import Case
-from tools.gpu.fast import synchronise, timed
 from tools.gpu.job import Job
+from tools.stopwatch import synchronise, timed
 
 WEIGHT = 1.0
 TOP = 14
@@ -20,7 +20,11 @@ RUNS = 5
 
 def wanted(tiny: bool) -> list[Case]:
     """The goals."""
-    return [Case("da3-demo", 2, res=56)] if tiny else [Case("da3-large", 8), Case("da3-small", 4)]
+    return (
+        [Case("da3-demo", 2, process_res=56)]
+        if tiny
+        else [Case("da3-large", 8), Case("da3-small", 4)]
+    )
 
 
 def run(job: Job) -> dict:
@@ -57,7 +61,7 @@ def _profile(stage, job: Job) -> dict:
     """ms of one run, and the operations that take most of it (ms per run, calls per run)."""
     for _ in range(2):
         stage()
-    seconds = min(timed(stage, job.device) for _ in range(RUNS))
+    seconds = min(timed(stage, job.device)[0] for _ in range(RUNS))
     on_gpu = job.device == "cuda"
     kinds = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * on_gpu
     with profile(activities=kinds) as profiler:

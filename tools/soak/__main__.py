@@ -52,6 +52,9 @@ from tools.soak.laws import Run, broken_laws, table
 from tools.soak.listener import SoakListener
 
 PERIOD = 10.0
+QUEUE = 100
+FILLED = 0.8
+"""Share of the node's queues of images that are full once, at the beginning."""
 FRAMES = 150
 PARAMETERS = {
     "use_sim_time": "true",
@@ -60,7 +63,7 @@ PARAMETERS = {
     "model.process_res": 56,
     # Nothing may get lost before the node, also when the machine is busy for seconds.
     "input.reliability": "reliable",
-    "input.queue_size": 100,
+    "input.queue_size": QUEUE,
     "pose.source": "tf",
 }
 
@@ -110,8 +113,15 @@ def soak(options: argparse.Namespace) -> Run:
     if options.hostile:
         processes.append(start_in_background(options.out / "hostile.log", "tools.soak.hostile"))
     run = Run(node.pid, listener)
+
+    def all_alive() -> None:
+        check_alive(processes, options.out)
+
     try:
-        run.watch(60 * options.minutes, PERIOD, lambda: check_alive(processes, options.out))
+        run.wait_for_depth(all_alive)
+        if not options.hostile:
+            run.fill_queues(FILLED * QUEUE / options.rate)
+        run.watch(60 * options.minutes, PERIOD, all_alive)
         for process in processes[:0:-1]:
             end(process, signal.SIGINT)
         run.note_sent((options.out / "player.log").read_text())

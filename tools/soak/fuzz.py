@@ -31,6 +31,8 @@ PARAMETERS = {
     "pose.timeout": 0.05,
 }
 PAUSE = 0.005
+LONGEST_START = 120.0
+"""Seconds for the node to load its model and subscribe."""
 
 WORDS = {
     "bad_image": r"is not supported|image has size|has step|has odd width|bytes, needs|too narrow"
@@ -164,7 +166,10 @@ def fuzz(listener: SoakListener, rounds: int) -> FuzzSender:
     """Send so many rounds to the node that the listener listens to, then good frames until one
     comes back: a wild stamp may still be the newest."""
     sender = FuzzSender(listener.node, Parts.draw())
+    deadline = time.monotonic() + LONGEST_START
     while not sender.is_heard("image", "camera_info", "/tf", "/tf_static"):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the node did not subscribe within {LONGEST_START:.0f} s")
         time.sleep(0.1)
     sender.send_until(lambda: listener.depths > 0)
     sender.forget_lost(listener.wait_until_settled())

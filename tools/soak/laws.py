@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,11 +41,26 @@ class Run:
     left_behind: list[Path] = field(default_factory=list)
     _segments: set[Path] = field(default_factory=set)
 
-    def watch(self, seconds: float, period: float, check_alive: Callable[[], None]) -> None:
-        """Sample from the first depth on, for so many seconds."""
+    def wait_for_depth(self, check_alive: Callable[[], None]) -> None:
+        """Until the node works."""
         while not self.listener.depths:
             check_alive()
             time.sleep(0.2)
+
+    def fill_queues(self, seconds: float) -> None:
+        """Halt the node while messages come, which it then finds in its queues.
+
+        A place in a queue of DDS keeps a buffer as large as the largest message that was ever
+        there: what the queues can hold is held from now on, and growth is something else.
+        """
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            time.sleep(seconds)
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
+    def watch(self, seconds: float, period: float, check_alive: Callable[[], None]) -> None:
+        """Sample for so many seconds."""
         begin = due = time.monotonic()
         while due <= begin + seconds:
             check_alive()

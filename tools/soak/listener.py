@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Sequence
+from functools import partial
 
 from da3_ros.msg import Status
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from da3_ros.ros.background_node import BackgroundNode
-from da3_ros.ros.messages import stamp_to_ns
 
 QUEUE = 100
 LEAP_NS = 60_000_000_000
@@ -20,8 +21,8 @@ class SoakListener(BackgroundNode):
     """Subscribes to the node `da3` and to its input.
 
     latencies: seconds from an image, heard, to its depth, heard. jumps: (back, forward) seen
-    in the stamps of the depth. unbalanced: sentences about status messages that do not add up.
-    came_at: s, `time.time()`, of each depth. cameras: of a rig, [""] for one alone.
+    in the stamps of the first camera's depth. unbalanced: sentences about status messages that do
+    not add up. came_at: s, `time.time()`, of each depth. cameras: of a rig, [""] for one alone.
     """
 
     def __init__(self, cameras: Sequence[str] = ("",)):
@@ -35,9 +36,12 @@ class SoakListener(BackgroundNode):
         self._newest_ns: int | None = None
         super().__init__("soak_listener")
         create = self.node.create_subscription
-        for prefix in (f"{camera}/" if camera else "" for camera in cameras):
-            create(Image, f"{prefix}image", self._on_image, QUEUE)
-            create(Image, f"/da3/{prefix}depth/image", self._on_depth, QUEUE)
+        for camera in cameras:
+            prefix = f"{camera}/" if camera else ""
+            on_depth = partial(self._on_depth, camera == cameras[0])
+            # Raw: to make pictures of bytes would cost the cores that are tested.
+            create(Image, f"{prefix}image", self._on_image, QUEUE, raw=True)
+            create(Image, f"/da3/{prefix}depth/image", on_depth, QUEUE, raw=True)
             create(CameraInfo, f"/da3/{prefix}depth/camera_info", self._on_info, QUEUE)
             create(PointCloud2, f"/da3/{prefix}points", self._on_points, QUEUE, raw=True)
         create(Status, "/da3/status", self._on_status, QUEUE)
@@ -53,17 +57,19 @@ class SoakListener(BackgroundNode):
                 break
         return self.statuses[-1]
 
-    def _on_image(self, msg: Image) -> None:
-        self._heard[stamp_to_ns(msg.header.stamp)] = time.monotonic()
+    def _on_image(self, message: bytes) -> None:
+        self._heard[raw_stamp_ns(message)] = time.monotonic()
         if len(self._heard) > QUEUE:
             self._heard.pop(next(iter(self._heard)))
 
-    def _on_depth(self, msg: Image) -> None:
-        stamp = stamp_to_ns(msg.header.stamp)
+    def _on_depth(self, is_first_camera: bool, message: bytes) -> None:
+        stamp = raw_stamp_ns(message)
         self.depths += 1
         self.came_at.append(time.time())
         if heard := self._heard.pop(stamp, None):
             self.latencies.append(time.monotonic() - heard)
+        if not is_first_camera:
+            return
         if self._newest_ns is not None:
             self.jumps[0] += stamp < self._newest_ns
             self.jumps[1] += stamp > self._newest_ns + LEAP_NS
@@ -80,6 +86,12 @@ class SoakListener(BackgroundNode):
         accounted = msg.frames_published + sum(msg.dropped_counts) + msg.frames_pending
         if msg.frames_received != accounted:
             self.unbalanced.append(f"{msg.frames_received} in, {accounted} accounted for")
+
+
+def raw_stamp_ns(message: bytes) -> int:
+    """Of a serialised message that begins with a header: CDR, seconds and nanoseconds first."""
+    seconds, nanoseconds = struct.unpack_from("<iI", message, 4)
+    return seconds * 1_000_000_000 + nanoseconds
 
 
 def _counts(msg: Status) -> tuple:

@@ -66,14 +66,15 @@ def color_depth(depth: np.ndarray, near: float, far: float) -> np.ndarray:
 def depth_legend(near: float, far: float, height: int, unit: str = "m") -> np.ndarray:
     """(height, `LEGEND_WIDTH`, 3) uint8: the colors from near (top) to far, with their depths.
 
-    Linear in inverse depth like the colors. Without numbers where there are none.
+    Linear in inverse depth like the colors. Without numbers where there are none. unit: empty
+    where it is not known.
     """
     strip = np.full((height, LEGEND_WIDTH, 3), 255, np.uint8)
     depth = 1 / np.linspace(1 / near, 1 / far, height)
     strip[:, 6:20] = color_depth(depth, near, far)[:, None]
     rows = np.linspace(12, height - 6, max(2, height // 60)).astype(int)
     for row in rows if math.isfinite(far) else ():
-        text = f"{depth[min(row, height - 1)]:.3g} {unit}"
+        text = f"{depth[min(row, height - 1)]:.3g} {unit}".rstrip()
         cv2.putText(
             strip, text, (24, int(row)), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (0, 0, 0), 1, cv2.LINE_AA
         )

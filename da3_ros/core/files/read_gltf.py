@@ -57,10 +57,12 @@ def _chunks(data: bytes) -> tuple[dict, bytes]:
 
 
 class _Scene:
-    """One scene of a file, read once. taken: how much of each bound is used."""
+    """One scene of a file, read once. taken: how much of each bound is used. decoded: buffers that
+    the description holds."""
 
     def __init__(self, tree: dict, binary: bytes, bounds: MeshBounds):
         self.tree, self.binary, self.bounds = tree, binary, bounds
+        self.decoded: dict[int, bytes] = {}
         self.taken: Counter[str] = Counter()
 
     def read(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
@@ -184,7 +186,9 @@ class _Scene:
         if uri is None:
             return self.binary
         if uri.startswith("data:"):
-            return base64.b64decode(uri.split(",", 1)[1])
+            if index not in self.decoded:  # a hundred thousand parts may name the same
+                self.decoded[index] = base64.b64decode(uri.split(",", 1)[1])
+            return self.decoded[index]
         raise ValueError(f"its data is in another file, '{uri[:80]}'; save it as one GLB")
 
 

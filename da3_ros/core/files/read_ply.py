@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from da3_ros.core.files.mesh_bounds import MeshBounds
+from da3_ros.core.files.mesh_bounds import LARGEST_PLY_HEADER, MeshBounds
 from da3_ros.core.files.polygons import triangles_of
 
 _TYPES = {
@@ -72,10 +72,10 @@ def read_ply(path: Path, bounds: MeshBounds) -> tuple[np.ndarray, np.ndarray, np
 
 def _header(data: bytes) -> tuple[str, list[_Element], int]:
     """Encoding, elements, and where the body starts."""
-    end = data.find(b"end_header")
+    end = data.find(b"end_header", 0, LARGEST_PLY_HEADER)
     line_end = data.find(b"\n", end)
     if not data.startswith(b"ply") or end < 0 or line_end < 0:
-        raise ValueError("it has no PLY header")
+        raise ValueError(f"it has no PLY header of at most {LARGEST_PLY_HEADER >> 10} kB")
     encoding, elements = "", []
     for line in data[:end].decode("latin-1").splitlines():
         words = line.split()

@@ -144,17 +144,13 @@ def triangulate(sightings: Sightings, w: np.ndarray | None = None) -> tuple[Scen
     return points, Residuals(_median(across[seen]), _median(along[seen]), int(seen.sum()))
 
 
-def refine(
-    sightings: Sightings, start: np.ndarray | None = None, iterations: int = ITERATIONS
-) -> np.ndarray:
-    """(P,) inverse depths, 1/m, that fit all views; Gauss-Newton on the robust cost.
-
-    start: (P,) to begin with; None: the best of what single views say.
-    """
+def refine(sightings: Sightings) -> np.ndarray:
+    """(P,) inverse depths, 1/m, that fit all views: Gauss-Newton on the robust cost, from the best
+    of what single views say."""
     turned, moved = _motion(sightings)
     seen_at = sightings.seen_at
-    w = _start(turned, moved, seen_at) if start is None else start
-    for _ in range(iterations):
+    w = _start(turned, moved, seen_at)
+    for _ in range(ITERATIONS):
         residual, slope = _residuals(turned, moved, seen_at, w)
         w = w + newton_step(residual, slope)
     return w

@@ -151,12 +151,15 @@ def read_rgb(source, name: str = "image") -> np.ndarray:
     )
 
 
-def picture_size(data: bytes | memoryview, name: str = "image") -> tuple[int, int]:
+def picture_size(
+    data: bytes | memoryview, name: str = "image", formats: Sequence[str] | None = None
+) -> tuple[int, int]:
     """(height, width) of an encoded picture (JPEG, PNG, WebP and more), without decoding it.
 
-    Raises `ImageInputError` for bytes that are no picture, and for more pixels than the bound.
+    formats: names of Pillow's formats that may be; None: all that it reads. Raises
+    `ImageInputError` for bytes that are no picture, and for more pixels than the bound.
     """
-    with _read(io.BytesIO(data), f"{name} of {len(data)} bytes") as image:
+    with _read(io.BytesIO(data), f"{name} of {len(data)} bytes", formats) as image:
         return image.height, image.width
 
 
@@ -189,9 +192,11 @@ def _open(path: Path, name: str) -> AbstractContextManager[Image.Image]:
 
 
 @contextmanager
-def _read(source: Path | io.BytesIO, called: str) -> Iterator[Image.Image]:
+def _read(
+    source: Path | io.BytesIO, called: str, formats: Sequence[str] | None = None
+) -> Iterator[Image.Image]:
     """A picture whose header is read; what is wrong with it, there or inside, is named."""
-    with _named(called), Image.open(source) as image:
+    with _named(called), Image.open(source, formats=formats) as image:
         yield image
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from da3_ros.net.camera import Cameras
-from da3_ros.net.checkpoint import Weights
+from da3_ros.net.checkpoint import Weights, warn_of_license
 from da3_ros.net.engine.manifest import (
     AGGREGATE,
     DECODE,
@@ -24,14 +23,12 @@ from da3_ros.net.engine.manifest import (
 from da3_ros.net.engine.session import ON_GPU, Session, find_provider
 from da3_ros.net.model_folder import PictureSize
 from da3_ros.net.nested import NestedNetwork
-from da3_ros.net.presets import APACHE, find_preset
+from da3_ros.net.presets import find_preset
 from da3_ros.net.select_views import select_views
 from da3_ros.net.sky import fill_sky
 from da3_ros.net.stage_types import EncodedViews, NetOutput
 
 LEVELS = 4
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -164,8 +161,7 @@ def open_engine(folder: Path, provider: str, device: torch.device) -> Engine | N
     manifest, provider = read_manifest(folder), find_provider(provider)
     place = device if provider in ON_GPU else torch.device("cpu")
     engine = Engine(manifest, folder, provider, place)
-    if manifest.license != APACHE:
-        _log.warning("%s is licensed %s: not for commercial use", manifest.preset, manifest.license)
+    warn_of_license(manifest.preset, manifest.license)
     if engine.preset.metric_branch is None:
         return engine
     metric = Engine(read_manifest(folder / METRIC_FOLDER), folder / METRIC_FOLDER, provider, place)

@@ -9,8 +9,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from da3_ros.net.model_folder import CheckpointError, preset_named, read_config
+from da3_ros.net.model_folder import LARGEST_RES, CheckpointError, preset_named, read_config
 from da3_ros.net.plain_text import plain
+from da3_ros.net.presets import PATCH, find_preset
 
 MANIFEST = "engine.json"
 ENCODE, AGGREGATE, DECODE = "encode.onnx", "aggregate.onnx", "decode.onnx"
@@ -78,6 +79,7 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         values = read_config(path)
         manifest = _checked(values, path)
+        _check_sound(manifest, folder)
     except CheckpointError as error:
         raise EngineError(str(error)) from error
     for name, expected in manifest.files.items():
@@ -102,6 +104,26 @@ def _checked(values: dict, path: Path) -> Manifest:
     preset_named(values["preset"], path)
     known = {name: values[name] for name in kinds}
     return Manifest(**known | {"image_size": tuple(values["image_size"])})
+
+
+def _check_sound(manifest: Manifest, folder: Path) -> None:
+    """Its numbers can be, and it vouches for the files that are read.
+
+    Those are then regular files: a fifo would be waited for.
+    """
+    needed = {ENCODE, DECODE} if folder.name == METRIC_FOLDER else {ENCODE, DECODE, EXPECTED}
+    needed |= {AGGREGATE} if find_preset(manifest.preset).any_view else set()
+    sizes = (*manifest.size, manifest.process_res)
+    wrong = {
+        "files": not needed <= manifest.files.keys(),
+        "size": not all(PATCH <= side <= LARGEST_RES for side in sizes),
+        "views": manifest.views < 1,
+        "precision": manifest.precision not in PRECISIONS,
+        "source": plain(manifest.source, len(manifest.source)) != manifest.source,
+        "license": plain(manifest.license) != manifest.license,
+    }
+    if named := [name for name, is_wrong in wrong.items() if is_wrong]:
+        raise EngineError(f"{folder}: what engine.json says of {', '.join(named)} cannot be")
 
 
 def file_hash(path: Path) -> str:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from da3_ros.net.engine.manifest import EngineError
+from da3_ros.net.plain_text import first_line
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
 }
 """Our names of ONNX Runtime's execution providers."""
 
@@ -43,7 +46,7 @@ def find_provider(name: str) -> str:
         known = [ours for ours, theirs in PROVIDERS.items() if theirs in available]
         raise EngineError(
             f"the provider '{name}' is not in this onnxruntime, which has {', '.join(known)}; "
-            "install onnxruntime-gpu for cuda and tensorrt"
+            "install onnxruntime-gpu for cuda and tensorrt, onnxruntime-openvino for openvino"
         )
     return name
 
@@ -61,7 +64,7 @@ class Session:
         try:
             self._session = self._runtime.InferenceSession(str(path), options, providers=wanted)
         except Exception as error:  # ONNX Runtime's errors have no class in common
-            raise EngineError(f"{path} cannot be loaded: {str(error).splitlines()[0]}") from error
+            raise EngineError(f"{path} cannot be loaded: {first_line(error)}") from error
         if self._session.get_providers()[0] != PROVIDERS[provider]:
             raise EngineError(
                 f"onnxruntime could not start the provider '{provider}' on this machine: its "
@@ -98,8 +101,16 @@ def _with_fallbacks(provider: str, folder: Path, index: int, precision: str) -> 
         "trt_engine_cache_enable": True,
         "trt_engine_cache_path": str(folder / TENSORRT_CACHE),
     }
+    # OpenVINO would compute in bf16 by itself where the processor has it.
+    exact = {"CPU": {"INFERENCE_PRECISION_HINT": "f32"}} if precision == "fp32" else {}
+    openvino = {
+        "device_type": "CPU",
+        "num_of_threads": str(torch.get_num_threads()),
+        "load_config": json.dumps(exact),
+    }
     chains = {
         "cpu": [],
+        "openvino": [(PROVIDERS["openvino"], openvino)],
         "cuda": [cuda],
         "tensorrt": [(PROVIDERS["tensorrt"], tensorrt), cuda],
     }

@@ -156,7 +156,7 @@ class BagReader:
             self.notes.append(sentence)
 
     def _add(self, path: Path, stack: ExitStack, *, is_only: bool) -> None:
-        """Open one file; of several, one that cannot be read costs its own part only."""
+        """Open one file. Where there are several, one that cannot be read is left out."""
         try:
             storage = stack.enter_context(open_storage(path, self.notes))
         except BagError as error:
@@ -216,7 +216,7 @@ class BagWriter:
         self._writer.close()
 
     def write_raw(self, topic: str, time_ns: int, cls: type, raw: bytes) -> None:
-        """Append one message as another writer of this kind has written it."""
+        """Append one serialized message, as a `BagWriter` has written it before."""
         connection = self._connections.get(topic) or self._add(topic, cls)
         self._writer.write(connection, time_ns, raw)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -12,6 +13,8 @@ SUFFIXES = (".mcap", ".db3")
 COMPRESSED = ".zstd"
 """Second suffix of a file that was compressed as a whole."""
 METADATA = "metadata.yaml"
+LARGEST_METADATA = 4 << 20
+"""Bytes; those of a thousand files have some hundred thousand."""
 
 
 class BagError(RuntimeError):
@@ -31,13 +34,15 @@ def find_files(path: Path) -> BagFiles:
 
     Raises `BagError` when there is nothing to read.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # whatever the name: false where it cannot be one
         raise BagError(f"cannot open bag {path}: it does not exist")
-    if path.is_file():
-        if not is_bag_file(path):
+    if not path.is_dir():
+        # A fifo would be waited for, a device has no end.
+        if not (path.is_file() and is_bag_file(path)):
             raise BagError(f"cannot open bag {path}: a bag is a folder, a .mcap or a .db3 file")
         return BagFiles((path,))
-    present = sorted((p for p in path.iterdir() if is_bag_file(p)), key=_natural)
+    named = (p for p in path.iterdir() if is_bag_file(p))
+    present = sorted((p for p in named if p.is_file()), key=_natural)
     if not present:
         raise BagError(f"cannot open bag {path}: the folder holds no .mcap or .db3 file")
     listed = _listed(path / METADATA)
@@ -77,7 +82,10 @@ def _compare(folder: Path, listed: list[str], present: list[Path]) -> BagFiles:
 def _listed(metadata: Path) -> list[str] | None:
     """File names; None where there is no metadata.yaml, or none that can be read."""
     try:
-        content = yaml.safe_load(metadata.read_text())
+        if not metadata.is_file() or metadata.stat().st_size > LARGEST_METADATA:
+            return None
+        # Texts only: no dates that cannot be, and no merges, of which 300 bytes are a billion.
+        content = yaml.load(metadata.read_text(), yaml.BaseLoader)
         names = content["rosbag2_bagfile_information"]["relative_file_paths"]
         return [PurePath(name).name for name in names]
     except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):

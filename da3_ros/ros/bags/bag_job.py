@@ -65,7 +65,7 @@ class Report:
 
 
 class Warned(NamedTuple):
-    """A sentence about a bag, and what caused it. group: those of a smaller one are said first."""
+    """A sentence about a bag, and what caused it. Sentences of a lower `group` are said first."""
 
     group: int
     cause: str

@@ -1,9 +1,8 @@
 """Poses of a bag, known before the images that need them.
 
-Not the node's buffer, in which one stamp decides for others: it forgets what is ten seconds
-older than the newest, so that a stamp in the far future, a pause or a step of the clock makes
-it blind. A bag knows what comes later: each image takes, of every frame, the two transforms
-around its stamp.
+The node's buffer would not do: it forgets what is ten seconds older than the newest stamp, so
+that one stamp in the far future, a pause or a step of the clock empties it. A bag knows what
+comes later: each image takes, of every frame, the two transforms around its stamp.
 """
 
 from __future__ import annotations
@@ -36,6 +35,9 @@ AHEAD_NS = 4_000_000_000
 
 CACHE_NS = 10_000_000_000
 """How far apart tf2 interpolates: as long as it keeps transforms, by default."""
+
+MOST_REFUSED = 20
+"""Sentences on transforms that are none: whoever makes them up has a new name for each."""
 
 SAME_CLOCK_NS = 1_000_000_000
 """Stamps whose distance from the recording time differs by less are of one clock."""
@@ -103,8 +105,8 @@ class BagPoses:
 
     topics: of transforms, those of static ones included. odometry: topic, or the only one there.
     ahead_ns: how late after its image, in recording time, a transform may have come. start_ns: of
-    images that will be asked for; None: of the whole bag. refused: sentences on transforms that
-    are none. missed: images without a pose, by cause.
+    the first image that will be asked for; None: the bag's first. refused: sentences on transforms
+    that are none, as keys, not many. missed: images without a pose, by cause.
 
     Raises `BagError` when the parameters want odometry and the bag has none, or several.
     """
@@ -213,11 +215,16 @@ class BagPoses:
         try:
             check_transform(transform)
         except BadTransform as error:
-            self.refused[f"{error}; it is ignored"] = None
+            self._refuse(f"{error}; it is ignored")
             return None
         child, parent = transform.child_frame_id.lstrip("/"), transform.header.frame_id.lstrip("/")
         self._parents.setdefault(child, set()).add(parent)
         return _Sample(stamp_to_ns(transform.header.stamp), time_ns, transform)
+
+    def _refuse(self, sentence: str) -> None:
+        if len(self.refused) >= MOST_REFUSED:
+            sentence = "more transforms than these are ignored"
+        self.refused.setdefault(sentence)
 
     def _forget(self, before_ns: int) -> None:
         while self._read and self._read[0][1].time_ns < before_ns:

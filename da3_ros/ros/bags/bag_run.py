@@ -59,7 +59,7 @@ class OnceLog:
         self.sentences.setdefault(cause, sentence)
 
     def fail(self, cause: Hashable, sentence: str, details: str) -> None:
-        """Keep an error as well; offline it comes out where it is raised."""
+        """Keep the sentence; the error itself reaches whoever processes the bag."""
         self.warn(cause, sentence)
 
 
@@ -190,7 +190,7 @@ class BagRun:
 
     @property
     def counts(self) -> Counts:
-        """What became of the images, without those of before it wrote."""
+        """What became of the images since writing began."""
         return self._all_counts.counts() - self._counts_before
 
     @property
@@ -259,7 +259,7 @@ def write_exports(formats: str, folder: Path, source: Source) -> str:
 def read_recorded(
     bag: BagReader, takers: dict[str, Taker], span: Span, ahead_ns: int = 0
 ) -> Iterator[tuple[int, Taker, object]]:
-    """Time to be taken at, taker and message: so much before the recording time."""
+    """Taker and message, with the time at which it is taken: `ahead_ns` before it was recorded."""
     stop_ns = None if span.stop_ns is None else span.stop_ns + ahead_ns
     for topic, time_ns, msg in bag.messages(*takers, span=Span(span.start_ns, stop_ns)):
         yield time_ns - ahead_ns, takers[topic], msg

@@ -1,4 +1,4 @@
-"""What is raised while bytes are read that were never a bag, or are one no more."""
+"""What the libraries raise for bytes that are no bag, or a damaged one."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from da3_ros.ros.images import ImageError, NoPictureError, decode
 
 USUAL_WORLDS = ("odom", "map", "world")
 FIRST = 3
-"""Images looked at before a topic is said to hold none."""
+"""Images of a topic that are looked at, to tell what kind of camera it is."""
 COLOR, GREY, DEEP_GREY, UNREADABLE = range(4)
 """Kinds of camera pictures, the preferred first; 16-bit grey is thermal or depth, mostly."""
 

@@ -24,7 +24,7 @@ from da3_ros.ros.bags.bag_files import METADATA, find_files
 from da3_ros.ros.bags.bag_job import BagJob, Report
 
 RECORD = "da3_process.json"
-"""In the folder of a result; readers of bags pass it by."""
+"""In the folder of a result; readers of bags ignore it."""
 
 WORDS = {
     "version": "another version of da3_ros",

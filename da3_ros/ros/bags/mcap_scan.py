@@ -43,6 +43,8 @@ RUN_BYTES = 4 << 20
 """Records outside chunks are taken together up to this size."""
 MOST_BYTES = 1 << 30
 """Largest chunk that is unpacked; recorders write a few megabytes."""
+MOST_RECORDS = 1 << 20
+"""In a chunk: 3 s; recorders write some thousands. 10 kB may unpack to 20 million."""
 
 
 def _unpack_zstd(data: bytes, size: int) -> bytes:
@@ -241,9 +243,11 @@ class McapScan:
 
 
 def records(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Kind and content of each whole record."""
-    at = 0
+    """Kind and content of each whole record. Raises ValueError for more than recorders write."""
+    at = count = 0
     while at + HEAD.size <= len(data):
+        if (count := count + 1) > MOST_RECORDS:
+            raise ValueError(f"a chunk of it holds more than {MOST_RECORDS:,} records")
         kind, length = HEAD.unpack_from(data, at)
         start, at = at + HEAD.size, at + HEAD.size + length
         if at > len(data):

@@ -40,7 +40,11 @@ def remove_abandoned(folder: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a folder; it is not there before it is held."""
+    """Hold the lock of a folder.
+
+    Its file appears only when it is locked: until then, and where there are no locks, nobody takes
+    the folder away.
+    """
     new = folder / "new"
     with new.open("w") as file:
         try:

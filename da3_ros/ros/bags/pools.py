@@ -19,7 +19,7 @@ from da3_ros.ros.bags.bag_job import Report
 from da3_ros.ros.bags.tasks import Task, try_task
 
 POLL = 0.2
-"""Seconds that are waited for news at once."""
+"""Seconds that one wait for news lasts, at most."""
 
 
 class Pool(Protocol):
@@ -132,6 +132,7 @@ def _work(task: Task, threads: int, sender: Connection) -> None:
 
 
 def _end_with_parent() -> None:
-    """However the command itself ends: its fork server would live on with this process."""
+    """End this process when the command ends, however that happens: the fork server, its parent,
+    lives as long as this process does."""
     multiprocessing.parent_process().join()
     os.kill(os.getpid(), signal.SIGTERM)

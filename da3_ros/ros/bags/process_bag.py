@@ -36,7 +36,7 @@ from da3_ros.ros.bags.partial import partial_folder
 from da3_ros.ros.bags.pieces import WHOLE, Piece
 
 EXPORTS = "exports"
-"""Folder of the exports inside the new bag's folder; readers of bags pass it by."""
+"""Folder of the exports inside the new bag's folder; readers of bags ignore it."""
 
 Progress = Callable[[int], None]
 

@@ -25,7 +25,7 @@ RETRIES = 2
 GRACE = 5.0
 """Seconds that tasks have to end by themselves when the command is stopped."""
 TELL_EVERY = 0.5
-"""Seconds from one word of a task on its images to the next."""
+"""Seconds between two reports of a task on its images."""
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,13 @@ class RayPool:
 
 
 class ImageCount:
-    """Images done by the number of the task: one for the whole cluster."""
+    """How many images of each task are done, by the task's number; one for the whole cluster."""
 
     def __init__(self):
         self._images: dict[int, int] = {}
 
     def note(self, number: int, images: int) -> None:
-        """Of one task so far; one that is tried again begins anew."""
+        """Take the count of one task; one that is tried again begins at 0."""
         self._images[number] = images
 
     def all(self) -> dict[int, int]:
@@ -152,5 +152,5 @@ def _work(task: Task, cpus: int, count) -> Report:
 
 
 def _last_line(error: Exception) -> str:
-    """What Ray says in the end, after the way there."""
+    """The last line of a message of Ray; those before it tell how it came about."""
     return next(reversed(str(error).strip().splitlines()), type(error).__name__).strip()

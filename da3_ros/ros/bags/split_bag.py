@@ -71,10 +71,10 @@ def _cut(job: BagJob, seconds: float) -> tuple[Piece, ...]:
         if bag.config.pose.source == "none":
             raise BagError(NO_POSES)
         span, images = bag.span, bag.images
-    lasts = (span.stop_ns - span.start_ns) / 1e9
-    if lasts / seconds > max(images, 1):
+    length = (span.stop_ns - span.start_ns) / 1e9
+    if length / seconds > max(images, 1):
         raise BagError(
             f"--split {seconds:g} makes more pieces than the {images} images of the bag, whose "
-            f"recording times span {lasts / 86400:.2f} days; give longer pieces"
+            f"recording times span {length / 86400:.2f} days; give longer pieces"
         )
     return cut(span, seconds)

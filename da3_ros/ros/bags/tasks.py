@@ -34,7 +34,7 @@ class Task:
 
 
 def try_task(task: Task, progress: Progress = lambda images: None) -> Report:
-    """Do it; a failure becomes a report. Of a piece the report says no more."""
+    """Do it; a failure becomes a report. The report of a piece that was done says nothing else."""
     try:
         return _do(task, progress)
     except EXPECTED as error:

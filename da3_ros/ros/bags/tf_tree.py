@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from tf2_msgs.msg import TFMessage
+
+MOST_NAMED = 8
+"""Frames listed in a sentence."""
 
 
 @dataclass
@@ -35,10 +39,13 @@ class TfTree:
 
     def ancestors(self, frame: str) -> list[str]:
         """All frames above a frame, the nearest first."""
-        found = [frame]
-        for below in found:
-            found += [p for p in self.parents.get(below, ()) if p not in found]
-        return found[1:]
+        found = {frame: None}  # in order; a list would be searched again for each of thousands
+        left = deque([frame])
+        while left:
+            above = [p for p in self.parents.get(left.popleft(), ()) if p not in found]
+            found |= dict.fromkeys(above)
+            left += above
+        return list(found)[1:]
 
     def connected(self, frame: str) -> set[str]:
         """All frames of the tree that a frame belongs to, itself included."""
@@ -86,7 +93,7 @@ class TfTree:
         return ""
 
 
-def _list(what: str, frames: set[str], most: int = 8) -> str:
+def _list(what: str, frames: set[str]) -> str:
     names = sorted(frames)
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{what}: {', '.join(names[:most]) or 'none'}{more}"
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"{what}: {', '.join(names[:MOST_NAMED]) or 'none'}{more}"

@@ -23,7 +23,8 @@ POINT_EDGE = 0.03
 
 ANIMATION_WIDTH = 640
 ANIMATION_LENGTH = 80
-"""px, and pictures, of the animation: it has to fit into a web page."""
+ANIMATION_SECONDS = 8.0
+"""px, pictures, and how long the animation takes: it has to fit into a web page."""
 
 
 def film(shots: list[Shot]) -> Iterator[np.ndarray]:
@@ -57,7 +58,7 @@ def write_film(path: Path, shots: dict[int, Shot]) -> Path:
     return write_video(path, film(list(shots.values())), fps=min(max(fps, SLOWEST), FASTEST))
 
 
-def write_animation(path: Path, shots: dict[int, Shot], *, seconds: float = 8.0) -> Path:
+def write_animation(path: Path, shots: dict[int, Shot]) -> Path:
     """A small animated WebP of at most `ANIMATION_LENGTH` of the shots, for a web page."""
     step = -(-len(shots) // ANIMATION_LENGTH)
     kept = islice(film(list(shots.values())), 0, None, step)
@@ -71,7 +72,7 @@ def write_animation(path: Path, shots: dict[int, Shot], *, seconds: float = 8.0)
             format="WEBP",
             save_all=True,
             append_images=others,
-            duration=round(1000 * seconds / len(pictures)),
+            duration=round(1000 * ANIMATION_SECONDS / len(pictures)),
             loop=0,
             quality=60,
         )

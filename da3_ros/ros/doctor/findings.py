@@ -6,6 +6,8 @@ import textwrap
 from dataclasses import dataclass
 from enum import Enum
 
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
+
 WIDTH = 100
 
 
@@ -43,16 +45,18 @@ def error(check: str, seen: str, mend: str) -> Finding:
 
 
 def format_table(findings: list[Finding]) -> str:
-    """Check, verdict, what was seen; below it, after an arrow, how to mend it."""
+    """Check, verdict, what was seen; below it, after an arrow, how to mend it.
+
+    What was seen may be of strangers: names of topics and frames, errors about their files.
+    """
     width = max(len(finding.check) for finding in findings)
     lines = []
     for finding in findings:
         head = f"{finding.check:<{width}}  {finding.verdict.value:<5}  "
         indent = " " * len(head)
-        text = textwrap.wrap(finding.seen, WIDTH - len(indent))
-        if finding.mend:
-            text += textwrap.wrap(
-                f"-> {finding.mend}", WIDTH - len(indent), subsequent_indent="   "
-            )
+        seen, mend = (plain(text, LONGEST_SENTENCE) for text in (finding.seen, finding.mend))
+        text = textwrap.wrap(seen, WIDTH - len(indent))
+        if mend:
+            text += textwrap.wrap(f"-> {mend}", WIDTH - len(indent), subsequent_indent="   ")
         lines += [head + text[0], *(indent + line for line in text[1:])]
     return "\n".join(lines)

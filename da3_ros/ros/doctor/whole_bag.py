@@ -13,6 +13,7 @@ from da3_ros.ros.bags.bag_poses import BagPoses
 from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
 from da3_ros.ros.doctor.findings import Finding, ok, warn
 from da3_ros.ros.doctor.recording import Recording
+from da3_ros.ros.inputs.camera_input import header_fault
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.inputs.time_jump import StreamClock, Verdict
 
@@ -44,8 +45,8 @@ def check_frames(path: str | Path, choice: Choice, config: Config) -> Finding:
 def _count_lost(bag: BagReader, topics: BagTopics, poses: BagPoses) -> tuple[Counter[str], int]:
     """Images that are lost, by reason, and the number of all."""
     no_pose: dict[int, str] = {}
-    images, infos, count, apart = set(), set(), 0, 0
-    clock = StreamClock(poses.known_until_ns, poses.known_until_ns)
+    images, infos, count, lost = set(), set(), 0, Counter()
+    clock = StreamClock(poses.known_until_ns)
     connections = [c for c in bag.connections if c.topic in (topics.image, topics.camera_info)]
     for connection, time_ns, raw in bag.raw_messages(connections):
         stamp_ns, frame_id = read_header(raw)
@@ -54,9 +55,12 @@ def _count_lost(bag: BagReader, topics: BagTopics, poses: BagPoses) -> tuple[Cou
             continue
         count += 1
         poses.read_until(time_ns)
+        if fault := header_fault(frame_id, stamp_ns):
+            lost[f"are {fault}"] += 1
+            continue
         verdict, _ = clock.judge(stamp_ns)
         if verdict is Verdict.OTHER_CLOCK:
-            apart += 1
+            lost["have stamps of another clock"] += 1
             continue
         if verdict is Verdict.JUMP:
             poses.start_over()
@@ -66,8 +70,7 @@ def _count_lost(bag: BagReader, topics: BagTopics, poses: BagPoses) -> tuple[Cou
             poses.locate(frame_id, stamp_ns)
         except TransformUnavailable as error:
             no_pose[stamp_ns] = f"have no pose ({error})"
-    lost = Counter(dict.fromkeys(["have no camera_info of their stamp"], len(images - infos)))
-    lost["have stamps of another clock"] = apart
+    lost["have no camera_info of their stamp"] = len(images - infos)
     causes = [reason for stamp_ns, reason in no_pose.items() if stamp_ns in infos]
     if causes:
         lost[causes[0]] = len(causes)

@@ -15,10 +15,11 @@ PATIENCE = 5.0
 """Seconds of wall time to wait for the first /clock message."""
 
 LONGEST_GAP = 2.0
-"""Seconds between two questions beyond which the node was busy and heard nothing: no waiting."""
+"""Seconds between two calls of `warnings`. After a longer gap the node was too busy to hear the
+clock: the gap does not count as waiting."""
 
 SMALL = 0.1
-"""Seconds by which the clock may run back without a new start: what waits is not older for it."""
+"""Seconds that the clock may run back without everything starting over."""
 
 DAY = 86_400
 FAR_NS = 10_000_000_000

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def resident_bytes(pid: int | str = "self") -> int:
-    """What the process holds in main memory now."""
-    return _read(pid, "VmRSS")
+def resident_bytes() -> int:
+    """What this process holds in main memory now."""
+    return _read("self", "VmRSS")
 
 
 def peak_resident_bytes(pid: int | str = "self") -> int:
-    """What it held at most, since it became this program: `ru_maxrss` counts its parent, too."""
+    """What it held at most, since it became its program: `ru_maxrss` counts its parent, too."""
     return _read(pid, "VmHWM")
 
 

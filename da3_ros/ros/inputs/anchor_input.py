@@ -6,12 +6,14 @@ pose. Everything runs in the executor's thread.
 
 from __future__ import annotations
 
+import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from cv_bridge import CvBridgeError
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from sensor_msgs_py import point_cloud2
 
@@ -21,6 +23,7 @@ from da3_ros.core.outlet import Log
 from da3_ros.core.scale.anchors import MOST_POINTS, Anchors
 from da3_ros.net.plain_text import plain
 from da3_ros.ros.images import BRIDGE
+from da3_ros.ros.inputs.bounds import MOST_CLOUD_FIELDS
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
 from da3_ros.ros.messages import camera_model, stamp_to_ns
@@ -28,6 +31,9 @@ from da3_ros.ros.messages import camera_model, stamp_to_ns
 MOST_WAITING = 10
 METRES = {"32FC1": 1.0, "16UC1": 1e-3}
 """Of one unit of a depth image, by its encoding."""
+
+DEPTH_BYTES = {"32FC1": 4, "16UC1": 2}
+FLOAT_BYTES = {PointField.FLOAT32: 4, PointField.FLOAT64: 8}
 
 
 class AnchorError(ValueError):
@@ -70,6 +76,23 @@ class AnchorInput:
     def are_waiting(self) -> bool:
         """Whether any points wait for their transform."""
         return bool(self._waiting)
+
+    def on_raw_points(self, raw: bytes) -> None:
+        """A serialized cloud, if it has no more fields than any lidar's."""
+        if (count := field_count(raw)) > MOST_CLOUD_FIELDS:
+            sentence = (
+                f"anchor/points is dropped: its points have {count:,} fields, must have at most "
+                f"{MOST_CLOUD_FIELDS}"
+            )
+            self._warn(("anchor/points", "fields"), sentence)
+            return
+        try:
+            msg = deserialize_message(raw, PointCloud2)
+        except RuntimeError as error:  # RMWError
+            sentence = f"anchor/points is dropped: it is no PointCloud2: {error}"
+            self._warn(("anchor/points", "bytes"), sentence)
+            return
+        self.on_points(msg)
 
     def on_points(self, msg: PointCloud2) -> None:
         """A cloud in any frame."""
@@ -134,22 +157,51 @@ class AnchorInput:
         self._log.warn(("anchors", cause), sentence)
 
 
+def field_count(raw: bytes) -> int:
+    """Fields of a serialized PointCloud2, found without making objects of them."""
+    order = "<" if raw[1:2] == b"\1" else ">"
+    try:
+        (name_bytes,) = struct.unpack_from(f"{order}I", raw, 12)  # of header.frame_id
+        at = 16 + name_bytes + -name_bytes % 4 + 8  # behind height and width
+        return struct.unpack_from(f"{order}I", raw, at)[0]
+    except struct.error:
+        return 0
+
+
 def cloud_xyz(msg: PointCloud2) -> np.ndarray:
     """(P, 3) float32 points of a cloud, at most about `MOST_POINTS`. Raises `AnchorError`."""
-    kinds = {f.name: f.datatype for f in msg.fields}
-    names = plain(", ".join(sorted(kinds))) or "none"
-    for axis in "xyz":
-        if kinds.get(axis) not in (PointField.FLOAT32, PointField.FLOAT64):
-            raise AnchorError(f"its fields are {names}; x, y and z must be floats")
     if msg.height > 1 and msg.row_step != msg.width * msg.point_step:
         raise AnchorError("its rows are padded; publish them without gaps")
     if len(msg.data) < msg.width * msg.height * msg.point_step:
         raise AnchorError(
             f"{len(msg.data)} bytes are not {msg.width}x{msg.height} points of {msg.point_step}"
         )
-    points = point_cloud2.read_points(msg, field_names=["x", "y", "z"]).ravel()
+    points = point_cloud2.read_points(_positions_of(msg)).ravel()
     points = points[:: _step(len(points))]
     return np.stack([points[axis] for axis in "xyz"], axis=-1).astype(np.float32)
+
+
+def _positions_of(msg: PointCloud2) -> PointCloud2:
+    """The same cloud with the fields x, y and z only: what the others are said to be may be
+    wrong, or nothing that the reader knows."""
+    there = {f.name: f for f in msg.fields}
+    fields = [there[axis] for axis in "xyz" if axis in there]
+    if len(fields) < 3 or any(f.datatype not in FLOAT_BYTES or f.count > 1 for f in fields):
+        names = plain(", ".join(sorted(there))) or "none"
+        raise AnchorError(f"its fields are {names}; x, y and z must be floats")
+    if any(f.offset + FLOAT_BYTES[f.datatype] > msg.point_step for f in fields):
+        raise AnchorError(f"its points have {msg.point_step} bytes, and x, y, z lie beyond them")
+    return PointCloud2(
+        width=msg.width,
+        height=msg.height,
+        fields=[
+            PointField(name=f.name, offset=f.offset, datatype=f.datatype, count=1) for f in fields
+        ],
+        is_bigendian=msg.is_bigendian,
+        point_step=msg.point_step,
+        row_step=msg.row_step,
+        data=msg.data,
+    )
 
 
 def depth_xyz(msg: Image, info: CameraInfo) -> np.ndarray:
@@ -167,6 +219,8 @@ def depth_xyz(msg: Image, info: CameraInfo) -> np.ndarray:
         )
     if not msg.width or not msg.height or len(msg.data) < msg.height * msg.step:
         raise AnchorError(f"{len(msg.data)} bytes are no image of {msg.width}x{msg.height}")
+    if msg.step < (needed := msg.width * DEPTH_BYTES[msg.encoding]):
+        raise AnchorError(f"its step is {msg.step}, {msg.encoding} of that width needs {needed}")
     try:
         depth = BRIDGE.imgmsg_to_cv2(msg, "passthrough") * np.float32(METRES[msg.encoding])
     except (CvBridgeError, TypeError, ValueError) as error:

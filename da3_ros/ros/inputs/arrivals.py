@@ -54,7 +54,7 @@ class ArrivalQueue:
     """At most `queue_size` images that wait for their info, and as many that wait for their
     pose; of the latter, the first one without a pose holds the rest. pose_timeout: s.
 
-    info_topic: where the infos come from, to be named.
+    info_topic: name of their topic, for sentences.
     """
 
     def __init__(self, poses: PoseSource, queue_size: int, pose_timeout: float):
@@ -123,10 +123,15 @@ class ArrivalQueue:
             yield outcome
 
     def clear(self) -> list:
-        """Forget everything; returns the images that were waiting."""
+        """Forget everything; returns the images that were waiting.
+
+        The newest info stays: it may be that of the image, still to be added, which showed that
+        time starts over.
+        """
         images = [arrival.image for arrival in self._queue]
         self._queue.clear()
-        self._infos.clear()
+        while len(self._infos) > 1:
+            self._infos.popitem(last=False)
         return images
 
     def _pair(self, arrival: Arrival, info: Any, now_ns: int) -> list[Lost]:

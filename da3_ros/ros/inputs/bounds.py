@@ -17,5 +17,8 @@ MOST_FRAMES = 5000
 LONGEST_FRAME = 255
 """Characters of the name of a frame."""
 
+MOST_CLOUD_FIELDS = 100
+"""Fields of a cloud of anchors. Lidars have about ten; a million takes 14 s to become objects."""
+
 RESET_PERIOD = 1.0
 """Seconds between two `~/reset`: with less, no window would ever be full."""

@@ -35,7 +35,7 @@ FAULTS = (
     (PoseError, Drop.NO_POSE, "no pose: "),
     (ConfigError, Drop.BAD_IMAGE, ""),
 )
-"""What can be wrong with messages: the error, its name in the counts, words before its own."""
+"""What can be wrong with messages: the error, the reason it counts under, words put before it."""
 
 
 class CameraInput:
@@ -74,9 +74,10 @@ class CameraInput:
 
     def judge(self, msg: Image | CompressedImage) -> tuple[Verdict, float]:
         """What the image says about time, and how many seconds it is ahead of those before."""
-        if _header_fault(msg):
+        frame_id, stamp_ns = _key(msg)
+        if header_fault(frame_id, stamp_ns):
             return Verdict.IN_TIME, 0.0
-        return self._clock.judge(stamp_to_ns(msg.header.stamp))
+        return self._clock.judge(stamp_ns)
 
     def refuse(self, msg: Image | CompressedImage, ahead: float) -> None:
         """Step receive: an image of another clock, `ahead` s ahead of the one followed."""
@@ -92,12 +93,12 @@ class CameraInput:
     def on_image(self, msg: Image | CompressedImage) -> None:
         """Step receive: an image."""
         self._hear()
-        if fault := _header_fault(msg):
+        frame_id, stamp_ns = _key(msg)
+        if fault := header_fault(frame_id, stamp_ns):
             self._counts.refuse(Drop.BAD_HEADER)
             sentence = f"image {fault} is dropped; set it in the camera driver"
             self._warn((Drop.BAD_HEADER, fault), sentence)
             return
-        stamp_ns = stamp_to_ns(msg.header.stamp)
         self._clock.follow(stamp_ns)
         if far := far_from_clock(stamp_ns, self._now_ns()):
             self._warn("far from the clock", far)
@@ -198,13 +199,13 @@ class CameraInput:
         self._log.warn((self.name, cause), sentence)
 
 
-def _header_fault(msg: Image | CompressedImage) -> str:
-    """What is wrong with the header, in words; empty when it says where and when."""
-    if not msg.header.frame_id.strip("/"):
+def header_fault(frame_id: str, stamp_ns: int) -> str:
+    """What is wrong with an image's header, in words; empty when it says where and when."""
+    if not frame_id.strip("/"):
         return "without a frame_id"
-    if len(msg.header.frame_id) > LONGEST_FRAME:
+    if len(frame_id) > LONGEST_FRAME:
         return f"with a frame_id of more than {LONGEST_FRAME} characters"
-    return "" if stamp_to_ns(msg.header.stamp) > 0 else "without a stamp"
+    return "" if stamp_ns > 0 else "without a stamp"
 
 
 def _check_size(camera: CameraModel, size: tuple[int, int]) -> None:

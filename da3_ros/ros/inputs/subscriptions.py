@@ -109,12 +109,12 @@ class Inputs:
         if not config.takes_anchors:
             return
         qos = QoSProfile(depth=5, reliability=ReliabilityPolicy[config.input.reliability.upper()])
-        for kind, topic, take in (
-            (PointCloud2, "anchor/points", self.anchors.on_points),
-            (Image, "anchor/depth", self.anchors.on_depth),
-            (CameraInfo, "anchor/camera_info", self.anchors.on_info),
+        for kind, topic, take, raw in (
+            (PointCloud2, "anchor/points", self.anchors.on_raw_points, True),
+            (Image, "anchor/depth", self.anchors.on_depth, False),
+            (CameraInfo, "anchor/camera_info", self.anchors.on_info, False),
         ):
-            self._create(kind, topic, partial(self._on_anchors, take), qos)
+            self._create(kind, topic, partial(self._on_anchors, take), qos, raw=raw)
 
     def _create(self, kind: type, topic: str, callback: Callable, qos: QoSProfile, **options):
         return self._entities.create_subscription(

@@ -27,9 +27,9 @@ class Verdict(Enum):
 class StreamClock:
     """Time of one stream of messages: `judge` each stamp, then `follow` those that are taken.
 
-    now: the node's clock, 0 where it has none; a stream that keeps to it is held to it. Else
-    near: asked where there are two clocks; a stamp that the right one is near to, or None: then
-    the one ahead is followed.
+    now: the node's clock, 0 where it has none; a stream that has kept to it is held to it. near:
+    asked where stamps are of two clocks, for a stamp that the right clock is near to; where nobody
+    knows one (None), the clock that is ahead is followed.
     """
 
     def __init__(

@@ -25,6 +25,10 @@ RENDERED_HEIGHT = 360
 """px of the picture that `render_depth` makes of the page's viewpoint."""
 
 
+WIDEST = 20
+"""Times as wide as high, or the other way round, that a page may be."""
+
+
 class ServiceError(RuntimeError):
     """The service did not answer, or said no; one sentence."""
 
@@ -84,14 +88,17 @@ class Buttons:
         return answer.message
 
     def _render_depth(self, client) -> str:
-        camera, T_world_cam = viewpoint(client.camera)
+        try:
+            camera, T_world_cam = viewpoint(client.camera)
+        except ValueError as error:  # of whatever a browser, or who acts as one, has sent
+            raise ServiceError(f"there is no depth from this viewpoint: {error}") from error
         T_world_cam[:3, 3] += self._page.origin
         request = RenderDepth.Request(cull_faces=True)
         head = header(self._world_frame, 0)
         request.camera_pose = PoseStamped(header=head, pose=pose_message(T_world_cam))
         request.camera_info = camera_info_message(camera, head)
         answer = self._call(RenderDepth, "render_depth", request)
-        picture = depth_picture(depth_metres(answer.depth))
+        picture = depth_picture(depth_metres(answer.depth), "m")
         if self._rendered is None:
             self._rendered = self._page.server.gui.add_image(picture, label="rendered depth")
         else:
@@ -128,8 +135,11 @@ class Buttons:
 def viewpoint(camera) -> tuple[CameraModel, np.ndarray]:
     """The pinhole camera and T_world_cam (4, 4) from which a tab looks.
 
-    viser says the vertical field of view, and the pose in the axes of an optical frame.
+    viser says the vertical field of view, and the pose in the axes of an optical frame. Raises
+    `ValueError` in one sentence.
     """
+    if not 1 / WIDEST <= camera.aspect <= WIDEST:
+        raise ValueError(f"the page is {camera.aspect:g} times as wide as high")
     width = max(1, round(RENDERED_HEIGHT * camera.aspect))
     focal = RENDERED_HEIGHT / 2 / np.tan(camera.fov / 2)
     K = np.array([[focal, 0, (width - 1) / 2], [0, focal, (RENDERED_HEIGHT - 1) / 2], [0, 0, 1]])

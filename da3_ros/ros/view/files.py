@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from da3_ros.core.far_world import float32_origin
+from da3_ros.msg import CameraPoses
 from da3_ros.net.spherical_harmonics import DEGREE_0
 from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.bags.bag_files import is_bag_file
-from da3_ros.ros.view.frame_parts import DEPTH, KINDS, FrameParts
+from da3_ros.ros.view.frame_parts import DEPTH, KINDS, FrameParts, unit_of
 from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.view_frame import ViewFrame
 
@@ -62,11 +64,18 @@ def bag_frames(path: Path) -> Iterator[ViewFrame]:
             )
         wanted = {prefix + part: (prefix, part) for prefix in prefixes for part in KINDS}
         there = {prefix: {p for p in KINDS if prefix + p in topics} for prefix in prefixes}
-        parts = FrameParts()
+        parts = FrameParts(_unit(bag))
         for topic, _, msg in bag.messages(*(t for t in wanted if t in topics)):
             prefix, part = wanted[topic]
             name = prefix.strip("/").partition("/")[2]
             yield from parts.add(name, part, msg, there[prefix])
+
+
+def _unit(bag: BagReader) -> str:
+    """Of the depth in a bag: metres where any window knew its scale."""
+    topics = bag.topics_of(CameraPoses)
+    scales = (msg.scale for _, _, msg in bag.messages(*topics))
+    return unit_of(next(filter(math.isfinite, scales), math.nan))
 
 
 def _show_ply(page: Page, path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 
@@ -24,12 +25,19 @@ UNFINISHED = 8
 """Stamps that wait for their other messages."""
 
 
+TALLEST = 8
+"""Times as high as wide: the page shows all pictures in one width."""
+
+
 class FrameParts:
     """Gathers the messages of each stamp of each camera. A frame comes out once, when all of its
     messages are there, or when `UNFINISHED` newer stamps wait: a node without poses sends none.
+
+    unit: of the depth of the frames that come, as of `unit_of`.
     """
 
-    def __init__(self):
+    def __init__(self, unit: str = ""):
+        self.unit = unit
         self._parts: OrderedDict[tuple[str, int], dict[str, object]] = OrderedDict()
 
     def add(
@@ -46,12 +54,19 @@ class FrameParts:
         too_many = len(self._parts) - len(finished) - UNFINISHED
         finished += [k for k in self._parts if k not in finished][: max(too_many, 0)]
         for camera, stamp_ns in finished:
-            frame = view_frame(camera, stamp_ns, self._parts.pop((camera, stamp_ns)))
+            frame = _view_frame(camera, stamp_ns, self._parts.pop((camera, stamp_ns)), self.unit)
             if frame:
                 yield frame
 
 
-def view_frame(camera: str, stamp_ns: int, parts: dict[str, object]) -> ViewFrame | None:
+def unit_of(scale: float) -> str:
+    """Of depth, by the scale that the node says (NaN where its depth is in no known unit)."""
+    return "m" if math.isfinite(scale) else ""
+
+
+def _view_frame(
+    camera: str, stamp_ns: int, parts: dict[str, object], unit: str
+) -> ViewFrame | None:
     """Of the messages of one stamp; None when depth, picture or camera are missing or bad."""
     if not {DEPTH, IMAGE, INFO} <= parts.keys():
         return None
@@ -64,7 +79,9 @@ def view_frame(camera: str, stamp_ns: int, parts: dict[str, object]) -> ViewFram
         return None
     if rgb.shape[:2] != depth.shape or depth.shape != (model.height, model.width):
         return None
-    return ViewFrame(camera, stamp_ns, rgb, depth, model, T_world_cam)
+    if model.height > TALLEST * model.width:
+        return None
+    return ViewFrame(camera, stamp_ns, rgb, depth, model, T_world_cam, unit)
 
 
 def _depth(msg: Image | CompressedImage) -> np.ndarray:

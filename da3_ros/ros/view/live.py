@@ -12,17 +12,21 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
 from visualization_msgs.msg import Marker
 
+from da3_ros.core.config_checks import MOST_CAMERAS
 from da3_ros.core.poses import PoseError
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros.background_node import BackgroundNode
 from da3_ros.ros.messages import pose_matrix
-from da3_ros.ros.view.frame_parts import DEPTH, IMAGE, KINDS, FrameParts
+from da3_ros.ros.view.frame_parts import DEPTH, IMAGE, KINDS, FrameParts, unit_of
 from da3_ros.ros.view.view_frame import ViewFrame
 
 NEWEST = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
 """The newest is enough: what the page has no time for is dropped."""
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+
+MOST_VIEWS = 500
+"""Of a window: each is drawn."""
 
 LOOK_PERIOD = 1.0
 """Seconds between two looks for cameras that have come since."""
@@ -80,9 +84,9 @@ class LiveView(BackgroundNode):
         """T_world_cam (4, 4) of a new window's views and the index of the reference."""
         with self._lock:
             msg, self._poses = self._poses, None
-        if msg is None:
+        given = (msg.poses or msg.network_poses) if msg else ()
+        if not 0 < len(given) <= MOST_VIEWS:
             return None
-        given = msg.poses or msg.network_poses
         try:
             return [pose_matrix(pose) for pose in given], msg.reference
         except PoseError:
@@ -93,7 +97,8 @@ class LiveView(BackgroundNode):
         pattern = re.compile(rf"{re.escape(self.name)}/(?:(.+)/)?{DEPTH}")
         for topic, _ in self.node.get_topic_names_and_types():
             match = pattern.fullmatch(topic)
-            if match and (match[1] or "") not in self._cameras:
+            is_new = match and (match[1] or "") not in self._cameras
+            if is_new and len(self._cameras) < MOST_CAMERAS:
                 self._subscribe(match[1] or "")
 
     def _subscribe(self, camera: str) -> None:
@@ -109,8 +114,10 @@ class LiveView(BackgroundNode):
 
     def _on_status(self, msg: Status) -> None:
         self._status, self._heard_at = msg, time.monotonic()
+        self._parts.unit = unit_of(msg.scale)
 
     def _on_poses(self, msg: CameraPoses) -> None:
+        self._parts.unit = unit_of(msg.scale)
         with self._lock:
             self._poses = msg
 

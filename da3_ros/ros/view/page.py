@@ -67,11 +67,11 @@ class Page:
         if self._status.content != markdown:
             self._status.content = markdown
 
-    def show_frame(self, frame: ViewFrame, unit: str = "m") -> None:
+    def show_frame(self, frame: ViewFrame) -> None:
         """Picture, cloud and camera of one frame; the map grows where it has a place."""
         name = f"/frame/{frame.camera_name or 'camera'}"
         with self._lock:
-            self._show_picture(frame, unit)
+            self._show_picture(frame)
             if self._home is None and frame.T_world_cam is not None:
                 self._settle(frame.T_world_cam)
             points, colors = frame.cloud()
@@ -128,8 +128,8 @@ class Page:
 
         return box
 
-    def _show_picture(self, frame: ViewFrame, unit: str) -> None:
-        html = picture_html(frame.rgb, frame.depth, unit)
+    def _show_picture(self, frame: ViewFrame) -> None:
+        html = picture_html(frame.rgb, frame.depth, frame.unit)
         handle = self._pictures.get(frame.camera_name)
         if handle is None:
             self._pictures[frame.camera_name] = self.server.gui.add_html(html, order=-1)

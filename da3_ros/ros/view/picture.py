@@ -1,4 +1,4 @@
-"""Camera picture and depth side by side as HTML; the value under the mouse in metres."""
+"""Camera picture and depth side by side as HTML; the depth under the mouse as a number."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ GRID = 96
 """Columns of the depth values that travel with the picture for the mouse."""
 
 UNKNOWN, FAR = 0, 65535
-"""Values of the grid: never seen, and beyond the largest distance; the others are cm."""
+"""Values of the grid: never seen, and beyond the largest distance; the others are hundredths."""
 
 # A page's own scripts do not run inside the panel, handlers of its elements do. The readout is
 # looked up each time, because the panel makes it anew with every picture.
@@ -26,17 +26,18 @@ _ON_MOVE = (
     "s=+i.dataset.share,w=+i.dataset.w,h=+i.dataset.h,"
     "u=x<s?x/s:(x<2*s?x/s-1:-1),o=i.parentElement.querySelector('.da3-value');"
     "if(u<0){o.textContent='';return}"
-    "var d=atob(i.dataset.cm),k=2*(Math.min(h-1,Math.floor(y*h))*w+Math.min(w-1,Math.floor(u*w))),"
+    "var d=atob(i.dataset.depth),"
+    "k=2*(Math.min(h-1,Math.floor(y*h))*w+Math.min(w-1,Math.floor(u*w))),"
     "v=d.charCodeAt(k)+256*d.charCodeAt(k+1);"
-    "o.textContent=v==0?'unknown':v==65535?'too far':(v/100).toFixed(2)+' m';"
+    "o.textContent=v==0?'unknown':v==65535?'too far':(v/100).toFixed(2)+' '+i.dataset.unit;"
     "})(event,this)"
 )
 
 
-def picture_html(rgb: np.ndarray, depth: np.ndarray, unit: str = "m") -> str:
+def picture_html(rgb: np.ndarray, depth: np.ndarray, unit: str) -> str:
     """One element: rgb (H, W, 3) uint8 and depth (H, W) float32 beside each other.
 
-    unit: of the color bar; `m`, or words where the depth is not metric.
+    unit: of depth, `m`, or empty where it is not known.
     """
     picture = side_by_side(rgb, depth, unit)
     grid = depth_grid(depth)
@@ -46,20 +47,21 @@ def picture_html(rgb: np.ndarray, depth: np.ndarray, unit: str = "m") -> str:
         '<div style="padding:0 0.5em">'
         f'<img class="da3-picture" style="width:100%" src="data:image/jpeg;base64,{_jpeg(picture)}"'
         f' data-share="{share:.5f}" data-w="{width}" data-h="{height}"'
-        f' data-cm="{base64.b64encode(grid.astype("<u2").tobytes()).decode()}"'
+        f' data-unit="{unit}"'
+        f' data-depth="{base64.b64encode(grid.astype("<u2").tobytes()).decode()}"'
         f' onmousemove="{_ON_MOVE}"/>'
         '<div class="da3-value" style="font-family:monospace;height:1.4em"></div></div>'
     )
 
 
-def side_by_side(rgb: np.ndarray, depth: np.ndarray, unit: str = "m") -> np.ndarray:
+def side_by_side(rgb: np.ndarray, depth: np.ndarray, unit: str) -> np.ndarray:
     """(h, 2 `WIDTH` + `LEGEND_WIDTH`, 3) uint8: picture, depth in colors, color bar."""
     shown = depth_picture(depth, unit)
     picture = cv2.resize(rgb, (WIDTH, len(shown)), interpolation=cv2.INTER_AREA)
     return np.hstack([picture, shown])
 
 
-def depth_picture(depth: np.ndarray, unit: str = "m") -> np.ndarray:
+def depth_picture(depth: np.ndarray, unit: str) -> np.ndarray:
     """(h, `WIDTH` + `LEGEND_WIDTH`, 3) uint8: depth (H, W) in colors, color bar."""
     height = max(1, round(WIDTH * depth.shape[0] / depth.shape[1]))
     near, far = depth_range(depth)
@@ -68,7 +70,7 @@ def depth_picture(depth: np.ndarray, unit: str = "m") -> np.ndarray:
 
 
 def depth_grid(depth: np.ndarray) -> np.ndarray:
-    """(h, `GRID`) uint16 cm of depth (H, W) m; `UNKNOWN` and `FAR` where there is no number."""
+    """(h, `GRID`) uint16, hundredths of depth (H, W); `UNKNOWN` and `FAR` where it is no number."""
     height = max(1, round(GRID * depth.shape[0] / depth.shape[1]))
     small = cv2.resize(depth, (GRID, height), interpolation=cv2.INTER_NEAREST)
     grid = np.full(small.shape, UNKNOWN, np.uint16)

@@ -17,7 +17,8 @@ MAX_POINTS = 40_000
 class ViewFrame:
     """rgb: (H, W, 3) uint8. depth: (H, W) float32 m, NaN or infinite where unknown.
 
-    camera: theirs. T_world_cam: (4, 4) float64; None where nobody placed the camera.
+    camera: theirs. T_world_cam: (4, 4) float64; None where nobody placed the camera. unit: of
+    depth, `m`, or empty where nobody knows it.
     """
 
     camera_name: str
@@ -26,6 +27,7 @@ class ViewFrame:
     depth: np.ndarray
     camera: CameraModel
     T_world_cam: np.ndarray | None
+    unit: str = ""
 
     def cloud(self) -> tuple[np.ndarray, np.ndarray]:
         """Points (N, 3) float64 m in the world, or in the optical frame of a camera without a

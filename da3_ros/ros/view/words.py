@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 
 from da3_ros.msg import Status
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
+
+MOST_ROWS = 100
+"""Cameras, or reasons for dropping: who else publishes a status may name a million."""
 
 NOTHING_HEARD = "**Waiting for the node.** Is it running, on the same ROS_DOMAIN_ID?"
 
@@ -14,7 +19,7 @@ def status_words(status: Status | None) -> str:
     if status is None:
         return NOTHING_HEARD
     rows = [
-        ("camera", " ".join(f"{rate:.1f}" for rate in status.input_rates) + " Hz"),
+        ("camera", " ".join(f"{rate:.1f}" for rate in status.input_rates[:MOST_ROWS]) + " Hz"),
         ("depth", f"{status.window_rate:.1f} Hz"),
         ("latency", _milliseconds(status.latency_median)),
         ("images", f"{status.frames_received} in, {status.frames_published} published"),
@@ -36,7 +41,7 @@ def _state(status: Status) -> str:
 
 def _drops(status: Status) -> list[tuple[str, str]]:
     counts = zip(status.dropped_reasons, status.dropped_counts)
-    return [(f"dropped: {_plain(reason)}", str(n)) for reason, n in counts if n]
+    return [(f"dropped: {_plain(reason)}", str(n)) for reason, n in counts if n][:MOST_ROWS]
 
 
 def _milliseconds(seconds: float) -> str:
@@ -46,7 +51,7 @@ def _milliseconds(seconds: float) -> str:
 def _scale(status: Status) -> str:
     if not math.isfinite(status.scale):
         return "unknown: depth is not in metres yet"
-    parts = [f"from {status.scale_source}"]
+    parts = [f"from {_plain(status.scale_source)}"]
     if status.scale_points:
         parts.append(f"{status.scale_points} points")
     if math.isfinite(status.depth_error):
@@ -57,5 +62,6 @@ def _scale(status: Status) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text of others inside Markdown: no tags, no table cells."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|").replace("\n", " ")
+    """Text of others inside Markdown: no tags, links, pictures of elsewhere, or table cells."""
+    text = plain(text, LONGEST_SENTENCE).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*\[\]{}()#!|~:])", r"\\\1", text)

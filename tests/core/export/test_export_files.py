@@ -347,7 +347,11 @@ def gltf_validator(tmp_path_factory):
     )
     return lambda path: json.loads(
         subprocess.run(
-            ["node", "-e", script, str(path)], cwd=folder, capture_output=True, text=True
+            ["node", "-e", script, str(path)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=600,
         ).stdout
     )
 

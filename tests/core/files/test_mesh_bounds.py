@@ -1,5 +1,6 @@
 """Small files that ask for gigabytes are refused before memory is asked for."""
 
+import base64
 import json
 import struct
 import tracemalloc
@@ -140,3 +141,26 @@ def test_the_materials_of_an_obj_are_not_looked_for(tmp_path):
     assert len(Mesh.load(tmp_path / "a.obj").faces) == 1
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
+
+
+def test_a_buffer_in_the_description_is_decoded_once(tmp_path, monkeypatch):
+    """10 MB, named by a hundred parts: a hundred times as much work otherwise."""
+    calls = []
+    decode = base64.b64decode
+    monkeypatch.setattr(base64, "b64decode", lambda text: (calls.append(1), decode(text))[1])
+    uri = "data:;base64," + base64.b64encode(TRIANGLE).decode()
+    part = {"attributes": {"POSITION": 0}}
+    path = glb(tmp_path / "x.glb", [{"mesh": 0}])
+    length = int.from_bytes(path.read_bytes()[12:16], "little")
+    tree = json.loads(path.read_bytes()[20 : 20 + length])
+    tree["buffers"], tree["meshes"] = [{"uri": uri}], [{"primitives": [part] * 100}]
+    text = json.dumps(tree).encode()
+    head = struct.pack("<4sIIII", b"glTF", 2, 20 + len(text), len(text), 0x4E4F534A)
+    path.write_bytes(head + text)
+    assert len(Mesh.load(path).faces) == 100 and len(calls) == 1
+
+
+def test_a_ply_header_of_megabytes(tmp_path):
+    path = tmp_path / "x.ply"
+    path.write_bytes(b"ply\nformat ascii 1.0\n" + b"element a 0\n" * 300_000 + b"end_header\n")
+    refused(path, "no PLY header of at most 64 kB")

@@ -1,7 +1,5 @@
 """Fusion against surfaces known in closed form, the synthetic room and a real kitchen."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
@@ -16,7 +14,6 @@ from da3_ros.core.scene.surface import extract_mesh, surface_points
 from da3_ros.core.scene.tsdf import TsdfVolume
 from da3_ros.synthetic.room import CAMERA, demo_path, render_room
 
-KITCHEN = Path(__file__).resolve().parents[4] / "shared/data/7scenes_redkitchen"
 SMALL = CameraModel(160, 120, np.array([[120.0, 0, 79.5], [0, 120, 59.5], [0, 0, 1]]))
 
 
@@ -201,25 +198,25 @@ def test_room_round_trip():
     assert np.mean(holes) < 0.05
 
 
-@pytest.mark.skipif(not KITCHEN.exists(), reason=f"no sequence in {KITCHEN}")
-def test_kitchen_at_held_out_poses():
+def test_kitchen_at_held_out_poses(shared_data):
     """Sensor depth of a real kitchen, every third frame; in between median under 1 cm."""
-    camera = CameraModel(640, 480, np.loadtxt(KITCHEN / "intrinsics.txt"))
+    kitchen = shared_data / "7scenes_redkitchen"
+    camera = CameraModel(640, 480, np.loadtxt(kitchen / "intrinsics.txt"))
     volume = TsdfVolume(0.02, max_range=4.0)
-    names = sorted(p.stem for p in (KITCHEN / "depth").glob("*.png"))[:60]
+    names = sorted(p.stem for p in (kitchen / "depth").glob("*.png"))[:60]
     for name in names[::3]:
-        volume.integrate(*kitchen_view(name), camera)
+        volume.integrate(*kitchen_view(kitchen, name), camera)
     mesh = extract_mesh(volume)
     errors = []
     for name in names[1::12]:
-        depth, T = kitchen_view(name)
+        depth, T = kitchen_view(kitchen, name)
         errors.append((mesh.render_depth(T, camera, add_alpha=False) - depth)[depth < 4.0])
     errors = np.abs(np.concatenate(errors))
     assert np.isnan(errors).mean() < 0.2
     assert np.nanmedian(errors) < 0.01
 
 
-def kitchen_view(name):
-    depth = cv2.imread(str(KITCHEN / f"depth/{name}.png"), cv2.IMREAD_UNCHANGED) / np.float32(1000)
+def kitchen_view(kitchen, name):
+    depth = cv2.imread(str(kitchen / f"depth/{name}.png"), cv2.IMREAD_UNCHANGED) / np.float32(1000)
     depth[depth == 0] = np.nan
-    return depth, np.loadtxt(next((KITCHEN / "pose").glob(f"{name}*")))
+    return depth, np.loadtxt(next((kitchen / "pose").glob(f"{name}*")))

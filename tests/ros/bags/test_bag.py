@@ -227,7 +227,11 @@ def test_skips_types_that_are_not_installed(robot, sqlite_path):
     [
         (("nowhere",), "da3_play: cannot open bag nowhere"),
         (("x", "--rate", "0"), "must be above 0"),
+        (("x", "--rate", "inf"), "must be above 0, at least 0.001"),
+        (("x", "--start-delay", "-1"), "must be 0 or more"),
+        (("x", "--start-delay", "nan"), "must be 0 or more"),
         (("x", "--wait", "-1"), "must be 0 or more"),
+        (("a\x1b[2J\n", "--wait", "0"), r"cannot open bag a\x1b[2J\n: it does not exist"),
     ],
 )
 def test_says_what_is_wrong(arguments, sentence):

@@ -14,7 +14,7 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.core.config import PoseConfig
 from da3_ros.ros import messages
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
-from da3_ros.ros.bags.bag_poses import BagPoses
+from da3_ros.ros.bags.bag_poses import MOST_REFUSED, BagPoses
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.messages import stamp_to_ns
@@ -260,3 +260,13 @@ def test_transforms_that_are_none_are_named_once(tmp_path):
         poses = BagPoses(bag, PoseConfig())
         poses.read_until(ns(START + 2))
     assert list(poses.refused) == ["transform odom -> base contains NaN or infinity; it is ignored"]
+
+
+def test_made_up_names_of_transforms_are_not_all_kept(tmp_path):
+    bad = [edge(START, float("nan"), child=f"made_up_{i}") for i in range(500)]
+    path = write(tmp_path / "bag", [(START, "/tf", TFMessage(transforms=bad))])
+    with BagReader(path) as bag:
+        poses = BagPoses(bag, PoseConfig())
+        poses.read_until(ns(START + 2))
+    assert len(poses.refused) == MOST_REFUSED + 1
+    assert [*poses.refused][-1] == "more transforms than these are ignored"

@@ -1,18 +1,24 @@
 """Bags that unpack to gigabytes, and disks that are full: one sentence, and the others go on."""
 
+import itertools
+import os
 import resource
 
 import lz4.frame
 import mcap_file
 import pytest
+from geometry_msgs.msg import TransformStamped
 from mcap_file import message, record, schema, text
 from rosbags.rosbag2 import storage_mcap
+from std_msgs.msg import Header
+from tf2_msgs.msg import TFMessage
 
 from da3_ros.commands.process import process_all
-from da3_ros.ros.bags import storage
+from da3_ros.ros.bags import mcap_scan, storage
 from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.mcap_scan import MOST_BYTES, UNPACKERS
+from da3_ros.ros.bags.tf_tree import TfTree
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.health.process_memory import peak_resident_bytes
 
@@ -104,3 +110,61 @@ def test_the_disk_is_full_while_a_result_is_written(tmp_path):
     assert list((tmp_path / "out").iterdir()) == []
     (report,) = process_all([job])
     assert report.failure == ""
+
+
+@pytest.mark.parametrize("kind, content", [(0, b""), (5, bytes(22)), (3, b"")])
+def test_a_chunk_of_millions_of_records_is_refused(tmp_path, kind, content):
+    """10 kB of them take minutes, and gigabytes as objects."""
+    records = record(kind, content) * (3 << 20)
+    with pytest.raises(ValueError, match="holds more than 1,048,576 records"):
+        list(mcap_scan.records(records))
+    assert len(list(mcap_scan.records(records[: 9000 * len(record(kind, content))]))) == 9000
+
+
+DEEP = "{a: " * 5000 + "1" + "}" * 5000
+MERGES = "a: &a {x: 1}\n" + "".join(
+    f"{name}: &{name}\n  <<: [{','.join(['*' + before] * 10)}]\n"
+    for before, name in itertools.pairwise("abcdefghijkl")
+)
+
+
+@pytest.mark.parametrize(
+    "metadata", [DEEP, MERGES, "a: 2020-99-99", "a: " + "9" * 5000, "fifo", "folder", b"\xff"]
+)
+def test_a_metadata_file_of_another_kind_is_left_out(tmp_path, metadata):
+    write_demo_bag(tmp_path / "bag", frames=1)
+    path = tmp_path / "bag" / "metadata.yaml"
+    path.unlink()
+    if metadata == "fifo":
+        os.mkfifo(path)
+    elif metadata == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(metadata if isinstance(metadata, bytes) else metadata.encode())
+    with BagReader(tmp_path / "bag") as bag:
+        assert bag.connections and "has no complete metadata.yaml" in bag.notes[0]
+
+
+def test_what_is_no_file_is_not_opened(tmp_path):
+    """A fifo would be waited for, a device has no end."""
+    write_demo_bag(tmp_path / "bag", frames=1)
+    os.mkfifo(tmp_path / "bag" / "b.mcap")
+    with BagReader(tmp_path / "bag") as bag:
+        assert bag.connections
+    (tmp_path / "zero.mcap").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "c.mcap")
+    for name in (tmp_path / "zero.mcap", tmp_path / "c.mcap", "/" + "a" * 5000, "a\0b"):
+        with pytest.raises(BagError, match="cannot open bag"), BagReader(name):
+            pass
+
+
+def test_a_chain_of_thousands_of_frames_is_walked_once():
+    """A list of them would be searched for each: half a minute for 20,000."""
+    tree = TfTree()
+    links = [
+        TransformStamped(header=Header(frame_id=f"f{i}"), child_frame_id=f"f{i + 1}")
+        for i in range(20_000)
+    ]
+    tree.add(TFMessage(transforms=links), static=False)
+    ancestors = tree.ancestors("f20000")
+    assert (len(ancestors), ancestors[0], ancestors[-1]) == (20_000, "f19999", "f0")

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,7 +94,7 @@ def test_the_same_as_without_whatever_happens_to_a_worker(
     killer.start()
     jobs = [BagJob(bag, tmp_path, PARAMETERS) for bag in bags]
     reports = process_all(jobs, Options(1, SPLIT, RayOptions(cluster.address)))
-    killer.join()
+    killer.join(timeout=60)
     assert len(killed) == 1
     for report, other in zip(reports, without_ray, strict=True):
         assert (report.counts, report.failure) == (other.counts, other.failure)
@@ -111,14 +112,26 @@ def test_the_same_as_without_whatever_happens_to_a_worker(
     assert tables[0] == tables[1]
 
 
+@contextmanager
+def halted(pid):
+    """A process stands still meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def test_a_run_that_was_stopped_leaves_nothing_running_and_goes_on(
     cluster, bags, without_ray, tmp_path
 ):
     out, params = tmp_path / "out", write_parameters(tmp_path / "params.yaml", PARAMETERS)
     arguments = ("--out", str(out), "--params", str(params), "--split", "6", "--deterministic")
     run = Process("da3_ros.commands.process", str(bags[2]), *arguments, "--ray", cluster.address)
-    wait_until(lambda: [*out.glob(".pieces-*/[0-9]*/piece.json")], "a piece is done", DEADLINE)
-    run.send(signal.SIGINT)
+    wait_until(cluster.workers, "a piece begins", DEADLINE)
+    with halted(cluster.workers()[0]):  # so that the run cannot end before it is stopped
+        wait_until(lambda: [*out.glob(".pieces-*/[0-9]*/piece.json")], "a piece is done", DEADLINE)
+        run.send(signal.SIGINT)
     assert run.wait(60) == 130
     assert run.matching("^stopped: bags that were not finished left nothing behind")
     wait_until(lambda: not cluster.workers(), "tasks end with the command", 30)

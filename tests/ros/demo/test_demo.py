@@ -1,8 +1,6 @@
 """The demo as a user runs it: three processes, pictures and a table."""
 
 import signal
-import time
-from pathlib import Path
 
 import av
 import cv2
@@ -12,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from graph import Process
 from PIL import Image as Pillow
 from plyfile import PlyData
+from processes import children, command_line, is_running, wait_until
 
 from da3_ros.core.export.colormap import LEGEND_WIDTH, UNKNOWN
 from da3_ros.ros.demo.bag import write_demo_bag
@@ -86,20 +85,12 @@ def test_a_model_that_cannot_be_had_ends_before_anything_starts(tmp_path):
 def test_a_demo_that_is_killed_takes_its_node_along(number, tmp_path):
     write_demo_bag(tmp_path / "short", frames=2)
     demo = Process("da3_ros.commands.demo", str(tmp_path / "short"), "--out", str(tmp_path), *FAST)
-    children = Path(f"/proc/{demo.pid}/task/{demo.pid}/children")
-    wait_until(lambda: demo.matching("bag ") and children.read_text(), "the demo starts its node")
-    node = Path("/proc") / children.read_text().split()[0]
-    wait_until(lambda: "commands.node" in (node / "cmdline").read_text(), "it is the node")
+    wait_until(lambda: demo.matching("bag ") and children(demo.pid), "the demo starts its node")
+    node = children(demo.pid)[0]
+    wait_until(lambda: "commands.node" in command_line(node), "it is the node")
     demo.send(number)
     demo.wait(20)
-    wait_until(lambda: not node.exists(), "the node ends")
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, f"never: {what}"
-        time.sleep(0.02)
+    wait_until(lambda: not is_running(node), "the node ends")
 
 
 def test_a_bag_without_images_says_so(tmp_path):

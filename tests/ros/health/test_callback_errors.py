@@ -94,5 +94,4 @@ def test_the_node_lives_on(robot, node):
     for kind in ("KeyError", "AttributeError", "ZeroDivisionError"):
         assert len(node.matching(f"internal error.*{kind}.*the node goes on")) == 1
     assert len(node.matching("Traceback")) == 3
-    code, seconds = node.stop()
-    assert code == 0 and seconds < 10
+    assert node.stop() == 0

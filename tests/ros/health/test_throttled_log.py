@@ -73,7 +73,7 @@ def test_threads_warn_at_once(restless_threads):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(timeout=60)
     assert errors == []
 
 

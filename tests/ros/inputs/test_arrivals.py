@@ -210,3 +210,13 @@ def test_every_image_leaves_exactly_once(events, queue_size):
         waiting -= set(stamps(gone))
         assert len(waiting) == len(queue) <= 2 * queue_size
     assert back + len(queue.clear()) == sent
+
+
+def test_the_info_of_the_image_that_shows_a_jump_is_kept():
+    """Drivers may send it first: each loop of a bag would lose an image."""
+    queue = without_poses()
+    for stamp_ns in (8 * SECOND, 9 * SECOND, 1 * SECOND):
+        queue.add_info(info(stamp_ns), 0)
+    queue.clear()
+    assert queue.add_image(image(1 * SECOND), 0.0, 0) == []
+    assert [type(outcome) for outcome in queue.poll(0)] == [Arrival]

@@ -6,7 +6,6 @@ from action_msgs.msg import GoalStatus
 from graph import START, a_robot, start_node
 from rclpy.action import ActionClient
 from sensor_msgs.msg import Image
-from test_services import drive
 
 Export = da3_ros.action.Export
 
@@ -24,7 +23,7 @@ def node(robot, folder, tmp_path_factory):
     robot.listen(Image, "/da3/depth/image")
     process.wait_for("active: waiting for images")
     robot.wait_for_node()
-    drive(robot)
+    robot.send_until_published()
     yield process
     process.kill()
 

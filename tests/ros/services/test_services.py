@@ -11,8 +11,6 @@ from da3_ros.srv import Export, LoadMesh, RenderDepth
 from geometry_msgs.msg import PoseStamped
 from graph import CAMERA, a_robot, start_node
 from plyfile import PlyData
-from rcl_interfaces.srv import SetParameters
-from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
 from std_srvs.srv import Trigger
@@ -58,13 +56,6 @@ def export(robot, formats="", name="", options=""):
     return robot.call(Export, "/da3/export", request)
 
 
-def drive(robot, count=4):
-    before = len(robot.received["/da3/depth/image"])
-    for _ in range(count):
-        robot.send(CAMERA)
-    robot.wait_until(lambda: len(robot.received["/da3/depth/image"]) > before, what="depth")
-
-
 def test_nothing_yet_is_said(robot, node):
     answer = export(robot, "glb")
     assert not answer.success and "nothing to export yet" in answer.message
@@ -73,7 +64,7 @@ def test_nothing_yet_is_said(robot, node):
 
 
 def test_formats_are_written_below_the_directory_and_read_back(robot, node, folder):
-    drive(robot)
+    robot.send_until_published()
     answer = export(robot, "glb-ply-mini_npz", "first", json.dumps({"num_max_points": 500}))
     assert answer.success, answer.message
     written = [Path(p).relative_to(folder / "first") for p in answer.paths]
@@ -88,7 +79,7 @@ def test_formats_are_written_below_the_directory_and_read_back(robot, node, fold
 def test_a_name_that_is_there_gets_a_number_and_links_are_not_followed(
     robot, node, folder, tmp_path
 ):
-    drive(robot)
+    robot.send_until_published()
     (folder / "linked").symlink_to(tmp_path)
     answers = [export(robot, "ply", name) for name in ("twice", "twice", "linked")]
     assert all(a.success for a in answers), [a.message for a in answers]
@@ -98,7 +89,7 @@ def test_a_name_that_is_there_gets_a_number_and_links_are_not_followed(
 
 
 def test_trigger_exports_the_newest_window(robot, node, folder):
-    drive(robot)
+    robot.send_until_published()
     answer = robot.call(Trigger, "/da3/export_glb", Trigger.Request())
     assert answer.success, answer.message
     assert list(folder.glob("*/scene.glb"))
@@ -122,7 +113,7 @@ def test_trigger_exports_the_newest_window(robot, node, folder):
     ],
 )
 def test_refusals_say_why(robot, node, folder, formats, name, options, sentence):
-    drive(robot)
+    robot.send_until_published()
     before = set(folder.iterdir())
     answer = export(robot, formats, name, options)
     assert not answer.success and sentence in answer.message
@@ -161,7 +152,7 @@ def test_mesh_and_rendered_depth(robot, node, folder):
 
 def test_time_zero_renders_from_where_the_frame_is_now(robot, node, folder):
     """The camera is inside a ball, and sees it in every pixel."""
-    drive(robot)
+    robot.send_until_published()
     trimesh.creation.icosphere(radius=50.0).export(folder / "ball.ply")
     assert load_mesh(robot, "ball.ply").success  # from the folder on
     request = RenderDepth.Request(cull_faces=False)
@@ -190,9 +181,7 @@ def test_meshes_outside_the_allowed_folder_are_not_looked_at(robot, node, folder
         assert any(
             words in answer.message for words in ("is not below", "be a path", "no such file")
         )
-    changed = Parameter("scene.mesh_directory", value="/").to_parameter_msg()
-    request = SetParameters.Request(parameters=[changed])
-    (result,) = robot.call(SetParameters, "/da3/set_parameters", request).results
+    result = robot.set_parameters({"scene.mesh_directory": "/"})
     assert not result.successful and "only be set when the node is started" in result.reason
 
 
@@ -231,7 +220,7 @@ def test_resets_one_after_the_other_are_refused(robot, node):
 
 def test_the_map_grows_and_is_forgotten(robot, node):
     robot.listen(PointCloud2, "/da3/cloud_map", LATCHED)
-    drive(robot)
+    robot.send_until_published()
     robot.wait_until(lambda: robot.received["/da3/cloud_map"], what="cloud_map")
     cloud = robot.received["/da3/cloud_map"][-1]
     assert cloud.header.frame_id == "odom" and cloud.point_step == 32

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import trimesh
-from graph import Process, Robot, a_node, start_node
+from graph import Process, a_node, a_robot, start_node
 from playwright import sync_api as api
 from std_srvs.srv import Trigger
 
@@ -26,13 +26,7 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def robot():
-    robot = Robot()
-    yield robot
-    robot.close()
-
-
+robot = pytest.fixture(a_robot)
 silent = pytest.fixture(a_node)  # nobody spins it
 
 
@@ -52,7 +46,7 @@ def address():
     page.wait_for("open http")
     yield re.search(r"http://\S+", page.matching("open http")[-1])[0]
     try:
-        assert page.stop()[0] == 0
+        assert page.stop() == 0
     finally:
         page.kill()
 

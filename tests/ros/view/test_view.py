@@ -1,19 +1,23 @@
 """What the page shows, before any browser: clouds, map, picture, words, files."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import trimesh
-from da3_ros.msg import Status
+from da3_ros.msg import CameraPoses, Status
 from hypothesis import given
 from hypothesis import strategies as st
 from plyfile import PlyData, PlyElement
 
+from da3_ros.commands.view import parse_arguments
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros import messages
+from da3_ros.ros.bags.bag import BagWriter
 from da3_ros.ros.view import growing_map, view_frame
-from da3_ros.ros.view.files import ViewFileError, check, is_bag, show_file
+from da3_ros.ros.view.buttons import viewpoint
+from da3_ros.ros.view.files import ViewFileError, bag_frames, check, is_bag, show_file
 from da3_ros.ros.view.frame_parts import DEPTH, IMAGE, INFO, UNFINISHED, FrameParts
 from da3_ros.ros.view.growing_map import GrowingMap
 from da3_ros.ros.view.page import Page
@@ -80,7 +84,7 @@ def test_the_mouse_reads_the_depth():
 
 
 def test_a_picture_without_any_depth_is_a_picture():
-    html = picture_html(np.zeros((240, 320, 3), np.uint8), np.full((240, 320), np.nan, "f"))
+    html = picture_html(np.zeros((240, 320, 3), np.uint8), np.full((240, 320), np.nan, "f"), "m")
     assert html.count("<img") == 1 and len(html) < 100_000
 
 
@@ -126,6 +130,25 @@ def test_a_frame_comes_out_once_and_what_stays_incomplete_is_not_kept():
         assert len(parts._parts) <= UNFINISHED
     expected = list(range(1, 40 - UNFINISHED, 2))
     assert [f.stamp_ns for f in came] == expected and came[0].T_world_cam is None
+    assert {f.unit for f in came} == {""}
+
+
+@pytest.mark.parametrize("scale, unit", [(0.4, "m"), (np.nan, "")])
+def test_depth_is_called_metres_only_where_it_is(page, tmp_path, scale, unit):
+    """Of a bag of results, too."""
+    head = messages.header("camera", 1)
+    with BagWriter(tmp_path / "bag") as bag:
+        rgb = np.zeros((240, 320, 3), np.uint8)
+        bag.write("/da3/image_rect", 1, messages.image_message(rgb, "rgb8", head))
+        depth = np.full((240, 320), 2.5, np.float32)
+        bag.write("/da3/depth/image", 1, messages.depth_message(depth, "32FC1", head))
+        bag.write("/da3/depth/camera_info", 1, messages.camera_info_message(CAMERA, head))
+        for known in (np.nan, scale):
+            bag.write("/da3/camera_poses", 1, CameraPoses(header=head, scale=known))
+    (shown,) = bag_frames(tmp_path / "bag")
+    assert shown.unit == unit
+    page.show_frame(shown)
+    assert f'data-unit="{unit}"' in page._pictures[""].content
 
 
 GAUSSIAN = ["x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"]
@@ -171,3 +194,63 @@ def test_a_damaged_file_is_said(page, tmp_path):
     (tmp_path / "cut.ply").write_bytes(b"ply\nformat binary_little_endian 1.0\nelement vertex 9")
     with pytest.raises(ViewFileError, match="cut.ply cannot be read as PLY"):
         show_file(page, tmp_path / "cut.ply")
+
+
+def test_text_of_strangers_is_text():
+    evil = "![x](http://somewhere/?x) [y](javascript:z) <img src=x> | # `a`\n\n**b** \x1b[2J"
+    status = Status(level=Status.WARN, reason=evil, model=evil, license=evil)
+    words = status_words(status)
+    model = next(line for line in words.splitlines() if line.startswith("| model"))
+    for mark in ("![", "](", "<img", "| #", "\n\n**b", "\x1b"):
+        assert mark not in words.partition("</span>")[0] and mark not in model
+    assert r"\!\[x\]\(http\://" in words
+
+
+def test_a_status_of_a_million_rows_is_cut():
+    status = Status(dropped_reasons=["x"] * 10**5, dropped_counts=[1] * 10**5)
+    status.input_rates = [1.0] * 10**5
+    assert len(status_words(status)) < 10_000
+
+
+@pytest.mark.parametrize(
+    "aspect, fov, wxyz",
+    [
+        (float("nan"), 1.0, (1, 0, 0, 0)),
+        (float("inf"), 1.0, (1, 0, 0, 0)),
+        (1e9, 1.0, (1, 0, 0, 0)),
+        (1.0, 0.0, (1, 0, 0, 0)),
+        (1.0, float("nan"), (1, 0, 0, 0)),
+        (1.0, 1.0, (0, 0, 0, 0)),
+        (1.0, 1.0, (float("nan"), 0, 0, 0)),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_viewpoint_that_no_browser_has_is_one_sentence(aspect, fov, wxyz):
+    camera = SimpleNamespace(aspect=aspect, fov=fov, wxyz=np.float64(wxyz), position=np.zeros(3))
+    with pytest.raises(ValueError):
+        viewpoint(camera)
+
+
+def test_a_picture_that_is_a_line_is_not_shown():
+    """In the width of the page it would have millions of rows."""
+    K = np.array([[100.0, 0, 0], [0, 100, 10], [0, 0, 1]])
+    for height, is_shown in ((8, True), (20_000, False)):
+        head = messages.header("camera", 1)
+        parts = {
+            DEPTH: messages.depth_message(np.ones((height, 1), np.float32), "32FC1", head),
+            IMAGE: messages.image_message(np.zeros((height, 1, 3), np.uint8), "rgb8", head),
+            INFO: messages.camera_info_message(CameraModel(1, height, K), head),
+        }
+        gathered, shown = FrameParts(), []
+        for part, msg in parts.items():
+            shown += gathered.add("", part, msg, wanted=parts)
+        assert bool(shown) == is_shown
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--port", "70000"), ("--port", "-1"), ("--host", "no.such.host.invalid")]
+)
+def test_an_address_that_cannot_be_served_is_said(arguments, capsys):
+    with pytest.raises(SystemExit):
+        parse_arguments([*arguments])
+    assert f"{arguments[0]} is {arguments[1]}" in capsys.readouterr().err.splitlines()[-1]
