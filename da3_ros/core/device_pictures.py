@@ -25,17 +25,6 @@ from da3_ros.core.memory_limit import is_out_of_memory
 from da3_ros.core.network_input import WindowInput
 
 
-class ProcessorPictures:
-    """Where the network is on the processor: pictures are made when they are wanted."""
-
-    def begin(self, prepared: WindowInput, positions: Sequence[int]) -> None:
-        """Nothing: all cores are the network's."""
-
-    def take(self, prepared: WindowInput, positions: Sequence[int]) -> Tensor:
-        """(1, N, 3, h, w) float32 pictures of the frames at `positions`."""
-        return prepared.images(positions)
-
-
 @dataclass(frozen=True)
 class _OnTheWay:
     """picture: (3, h, w) float32; there when `arrived` has happened."""
@@ -96,6 +85,6 @@ def _fits(sent: _OnTheWay | None, size: tuple[int, int]) -> bool:
     return sent is not None and sent.picture.shape[1:] == size
 
 
-def pictures_for(device: torch.device) -> ProcessorPictures | DevicePictures:
-    """The way that pictures take to a network on `device`."""
-    return ProcessorPictures() if device.type == "cpu" else DevicePictures(device)
+def pictures_for(device: torch.device) -> DevicePictures | None:
+    """None on the processor: all its cores are the network's, nothing is sent ahead."""
+    return None if device.type == "cpu" else DevicePictures(device)

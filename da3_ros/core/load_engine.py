@@ -5,13 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
 
 from da3_ros.core.config import Config
-from da3_ros.net.engine.check import BuiltInWindow, answers, errors, refuse_if_off
+from da3_ros.net.engine.check import errors_of, refuse_if_off
 from da3_ros.net.engine.engine import Engine, open_engine
-from da3_ros.net.engine.manifest import EXPECTED, EngineError, Manifest, read_manifest
+from da3_ros.net.engine.manifest import EngineError, Manifest, read_manifest
 from da3_ros.net.model_folder import CheckpointError
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.plain_text import first_line
@@ -38,17 +36,8 @@ def load_engine(config: Config, device: torch.device) -> Engine | NestedNetwork:
 
 def _compared(config: Config, folder: Path, device: torch.device) -> Engine | NestedNetwork:
     engine = open_engine(folder, config.model.provider, device)
-    manifest, place = engine.manifest, next(engine.parameters()).device
-    window = BuiltInWindow.of(manifest.views, manifest.size, place)
-    found, expected = answers(engine, window), load_file(folder / EXPECTED)
-    if _shapes(found) != _shapes(expected):
-        raise EngineError(f"{EXPECTED} holds other answers than the engine gives: export it again")
-    refuse_if_off(errors(found, expected), manifest.precision, config.model.provider)
+    refuse_if_off(errors_of(engine, folder), engine.manifest.precision, config.model.provider)
     return engine
-
-
-def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _check_fits(config: Config, manifest: Manifest) -> None:

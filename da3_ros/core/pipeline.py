@@ -53,7 +53,7 @@ class Pipeline:
         self.network = network
         self.config = config
         self._device = next(network.parameters()).device
-        self._pictures = pictures_for(self._device)
+        self._ahead = pictures_for(self._device)
         self._window = SlidingWindow(config.window)
         metric = network.preset.metric
         self._scale = MetricScale(config.scale, metric=metric)
@@ -113,9 +113,9 @@ class Pipeline:
 
         From the thread that pushes; `process` does without, too.
         """
-        if self._device.type != "cpu":
+        if self._ahead:
             prepared = WindowInput.of(self._limit.fit(window), self._limit.process_res)
-            self._pictures.begin(prepared, self._not_encoded(prepared))
+            self._ahead.begin(prepared, self._not_encoded(prepared))
 
     def process(self, window: Window) -> WindowDepth:
         """Depth of the window's published views, in metres where that can be known.
@@ -150,7 +150,7 @@ class Pipeline:
         positions = list(range(len(prepared.frames)))
         cameras = self._poses(prepared, window)[0]
         out = self.network(
-            self._pictures.take(prepared, positions),
+            self._images(prepared, positions),
             cameras,
             reference="first",
             feature_layers=layers,
@@ -200,10 +200,15 @@ class Pipeline:
         """Encode the frames not seen before, as one batch; the others are known."""
         new = self._not_encoded(prepared)
         if new:
-            views = self.network.encode(self._pictures.take(prepared, new)).split()
+            views = self.network.encode(self._images(prepared, new)).split()
             self._encoded.update((prepared.frames[i], view) for i, view in zip(new, views))
         views = [self._encoded[f] for f in prepared.frames]
         return type(views[0]).stack(views)
+
+    def _images(self, prepared: WindowInput, positions: list[int]) -> torch.Tensor:
+        if self._ahead:
+            return self._ahead.take(prepared, positions)
+        return prepared.images(positions)
 
     def _not_encoded(self, prepared: WindowInput) -> list[int]:
         return [

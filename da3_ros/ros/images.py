@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -72,9 +73,16 @@ NAMELESS = {
 TO_RGB = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
 
 
-def decode(msg: Image | CompressedImage) -> np.ndarray:
-    """(H, W, 3) uint8 RGB of an image message of either type. Raises `ImageError`."""
-    return compressed_to_rgb(msg) if isinstance(msg, CompressedImage) else to_rgb(msg)
+def decode(
+    msg: Image | CompressedImage, check_size: Callable[[tuple[int, int]], object] | None = None
+) -> np.ndarray:
+    """(H, W, 3) uint8 RGB of an image message of either type. Raises `ImageError`.
+
+    check_size: called with (height, width) of a compressed one before it is decoded; it may raise.
+    """
+    if isinstance(msg, CompressedImage):
+        return compressed_to_rgb(msg, check_size)
+    return to_rgb(msg)
 
 
 def to_rgb(msg: Image) -> np.ndarray:
@@ -106,19 +114,23 @@ def to_rgb(msg: Image) -> np.ndarray:
     return rgb
 
 
-def compressed_to_rgb(msg: CompressedImage) -> np.ndarray:
+def compressed_to_rgb(
+    msg: CompressedImage, check_size: Callable[[tuple[int, int]], object] | None = None
+) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a sensor_msgs/CompressedImage (JPEG, PNG, WebP).
 
     Its format begins with the encoding that was compressed, where a driver says it: a mosaic is
     made RGB, as the raw image would be. Raises `ImageError` when the bytes are no such picture,
-    or hold depth.
+    or hold depth. check_size: as of `decode`.
     """
     encoding = msg.format.partition(";")[0].strip()
     if "compressedDepth" in msg.format or encoding in DEPTH_ENCODINGS:
         raise NoPictureError(
             f"compressed image holds depth ({plain(msg.format)}), not a camera picture"
         )
-    compressed_size(msg)
+    size = compressed_size(msg)
+    if check_size:
+        check_size(size)
     # The camera's pixels are wanted, not turned by an EXIF tag: its intrinsics belong to them.
     # cv_bridge up to Kilted turns them.
     pixels = decoded(np.frombuffer(msg.data, np.uint8))

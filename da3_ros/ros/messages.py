@@ -5,6 +5,8 @@ Messages hold copies of the pixels and points given to them.
 
 from __future__ import annotations
 
+import struct
+
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import (
@@ -53,6 +55,14 @@ FAR_FIELDS = [
 """Of a cloud of `point_cloud.FAR_POINT`."""
 
 FAR_PADDED = [*FAR_FIELDS, PADDED[-1]]
+
+
+def read_header(raw: bytes) -> tuple[int, str]:
+    """stamp_ns and frame_id of a serialized message that begins with a std_msgs/Header."""
+    order = "<" if raw[1] & 1 else ">"
+    sec, nanosec, length = struct.unpack_from(f"{order}iII", raw, 4)
+    frame_id = bytes(raw[16 : 16 + max(length - 1, 0)])
+    return sec * 1_000_000_000 + nanosec, frame_id.decode("utf-8", "replace")
 
 
 def stamp_to_ns(stamp: Time) -> int:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import from_dict
-from da3_ros.core.device_pictures import DevicePictures, ProcessorPictures, pictures_for
+from da3_ros.core.device_pictures import DevicePictures, pictures_for
 from da3_ros.core.device_resize import prepare_on_device
 from da3_ros.core.frame import Frame
 from da3_ros.core.network_input import WindowInput
@@ -92,7 +92,7 @@ def test_any_size(height, width, process_res):
 def test_begun_or_not_the_pictures_are_the_same(device):
     frames = [frame(i, seed=i) for i in range(3)]
     prepared = WindowInput.of(window(frames), 56)
-    on_device, expected = DevicePictures(device), ProcessorPictures().take(prepared, [0, 1, 2])
+    on_device, expected = DevicePictures(device), prepared.images([0, 1, 2])
     assert_close(on_device.take(prepared, [0, 1, 2]), expected)
     on_device.begin(prepared, [1, 2])
     assert_close(on_device.take(prepared, [0, 1, 2]), expected)
@@ -103,20 +103,20 @@ def test_what_was_begun_is_what_is_taken(device):
     """Not made again: the picture changes in between, which no frame's does."""
     one = frame()
     prepared, on_device = WindowInput.of(window([one]), 56), DevicePictures(device)
-    expected = ProcessorPictures().take(prepared, [0])
+    expected = prepared.images([0])
     on_device.begin(prepared, [0])
     if device.type == "cuda":
         torch.cuda.synchronize()
     one.image[:] = 0
     assert_close(on_device.take(prepared, [0]), expected)
-    assert_close(on_device.take(prepared, [0]), ProcessorPictures().take(prepared, [0]))
+    assert_close(on_device.take(prepared, [0]), prepared.images([0]))
 
 
 def test_a_window_of_another_size_gets_its_own():
     one, on_device = frame(), DevicePictures(torch.device("cpu"))
     on_device.begin(WindowInput.of(window([one]), 112), [0])
     prepared = WindowInput.of(window([one]), 56)
-    assert_close(on_device.take(prepared, [0]), ProcessorPictures().take(prepared, [0]))
+    assert_close(on_device.take(prepared, [0]), prepared.images([0]))
 
 
 def test_pictures_of_forgotten_frames_are_freed():
@@ -127,7 +127,7 @@ def test_pictures_of_forgotten_frames_are_freed():
 
 
 def test_on_the_processor_nothing_is_sent_ahead():
-    assert isinstance(pictures_for(torch.device("cpu")), ProcessorPictures)
+    assert pictures_for(torch.device("cpu")) is None
 
 
 @pytest.mark.gpu

@@ -12,23 +12,21 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 
 import torch
-from safetensors.torch import load_file
 
 from da3_ros.core.preprocess import plan_resize
 from da3_ros.net.checkpoint import load_network, random_network
-from da3_ros.net.engine.check import BuiltInWindow, answers, errors
+from da3_ros.net.engine.check import BuiltInWindow, answers, errors, errors_of
 from da3_ros.net.engine.engine import open_engine
 from da3_ros.net.engine.export import DTYPES, EngineSize, export_engine
-from da3_ros.net.engine.manifest import EXPECTED
 from da3_ros.net.engine.session import PROVIDERS, import_runtime
 from da3_ros.net.precision import pack_weights, set_precision
 from da3_ros.net.presets import PRESETS, HeadConfig
 from tools.bench.streaming import Case, Stream, room_frames
+from tools.stopwatch import timed
 from tools.upstream import randomise, reduced
 
 CAMERA = (640, 480)
@@ -44,8 +42,7 @@ def measure(preset: str, views: int, res: int, precision: str = "fp32") -> dict:
         folder, network = Path(parent, "engine"), load_network(preset)
         export_engine(network, folder, size, precision)
         engines = {name: open_engine(folder, name, CPU) for name in providers()}
-        window, expected = BuiltInWindow.of(views, size.size, CPU), load_file(folder / EXPECTED)
-        worst = [max(errors(answers(e, window), expected).values()) for e in engines.values()]
+        worst = [max(errors_of(engine, folder).values()) for engine in engines.values()]
         streams = {f"onnxruntime {name} {precision}": e for name, e in engines.items()}
         streams |= {"torch fp32": network, "torch auto": in_best_precision(preset)}
         times = interleaved(streams, Case(preset, views, res))
@@ -78,10 +75,9 @@ def interleaved(networks: dict, case: Case) -> dict[str, float]:
     seconds: dict[str, list[float]] = {name: [] for name in streams}
     for run in range(RUNS + 1):
         for name, stream in streams.items():
-            start = time.perf_counter()
-            stream.step()
+            taken, _ = timed(stream.step)
             if run:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(taken)
     return {name: round(1000 * median(s), 1) for name, s in seconds.items()}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -11,6 +10,7 @@ from da3_ros.msg import Status
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from da3_ros.ros.background_node import BackgroundNode
+from da3_ros.ros.messages import read_header
 
 QUEUE = 100
 LEAP_NS = 60_000_000_000
@@ -58,12 +58,13 @@ class SoakListener(BackgroundNode):
         return self.statuses[-1]
 
     def _on_image(self, message: bytes) -> None:
-        self._heard[raw_stamp_ns(message)] = time.monotonic()
+        stamp, _ = read_header(message)
+        self._heard[stamp] = time.monotonic()
         if len(self._heard) > QUEUE:
             self._heard.pop(next(iter(self._heard)))
 
     def _on_depth(self, is_first_camera: bool, message: bytes) -> None:
-        stamp = raw_stamp_ns(message)
+        stamp, _ = read_header(message)
         self.depths += 1
         self.came_at.append(time.time())
         if heard := self._heard.pop(stamp, None):
@@ -86,12 +87,6 @@ class SoakListener(BackgroundNode):
         accounted = msg.frames_published + sum(msg.dropped_counts) + msg.frames_pending
         if msg.frames_received != accounted:
             self.unbalanced.append(f"{msg.frames_received} in, {accounted} accounted for")
-
-
-def raw_stamp_ns(message: bytes) -> int:
-    """Of a serialised message that begins with a header: CDR, seconds and nanoseconds first."""
-    seconds, nanoseconds = struct.unpack_from("<iI", message, 4)
-    return seconds * 1_000_000_000 + nanoseconds
 
 
 def _counts(msg: Status) -> tuple:

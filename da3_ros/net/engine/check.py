@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from da3_ros.net.camera import Cameras
-from da3_ros.net.engine.manifest import EngineError
+from da3_ros.net.engine.manifest import EXPECTED, EngineError
 from da3_ros.net.stage_types import NetOutput
 
 LARGEST_ERROR = {"fp32": 1e-3, "fp16": 3e-2}
@@ -68,6 +70,23 @@ def errors(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, f
         worst = difference.mean() if difference.ndim == 4 and name[-1] != "K" else difference.max()
         result[name] = float(worst / truth.abs().max().clamp(min=1e-6))
     return result
+
+
+def errors_of(engine, folder: Path) -> dict[str, float]:
+    """`errors` of an engine against what torch said of the built-in window when it was exported.
+
+    Raises `EngineError` where that is not the same maps.
+    """
+    place = next(engine.parameters()).device
+    window = BuiltInWindow.of(engine.manifest.views, engine.manifest.size, place)
+    found, expected = answers(engine, window), load_file(folder / EXPECTED)
+    if _shapes(found) != _shapes(expected):
+        raise EngineError(f"{EXPECTED} holds other answers than the engine gives: export it again")
+    return errors(found, expected)
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def refuse_if_off(found: dict[str, float], precision: str, provider: str) -> None:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from da3_ros.net.engine.check import BuiltInWindow, answers, errors, refuse_if_off
+from da3_ros.net.engine.check import BuiltInWindow, answers, errors_of, refuse_if_off
 from da3_ros.net.engine.engine import LEVELS, open_engine
 from da3_ros.net.engine.graphs import AggregateGraph, DecodeGraph, EncodeGraph
 from da3_ros.net.engine.manifest import (
@@ -76,8 +76,7 @@ def export_engine(
         expected = answers(network, window)
         _write_network(network, partial, wanted, precision, expected, progress)
         progress("comparing with torch")
-        engine = open_engine(partial, "cpu", torch.device("cpu"))
-        found = errors(answers(engine, window), expected)
+        found = errors_of(open_engine(partial, "cpu", torch.device("cpu")), partial)
         refuse_if_off(found, precision, "cpu")
         partial.rename(folder)
     finally:

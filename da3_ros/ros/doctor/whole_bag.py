@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from da3_ros.ros.doctor.recording import Recording
 from da3_ros.ros.inputs.camera_input import header_fault
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.inputs.time_jump import StreamClock, Verdict
+from da3_ros.ros.messages import read_header
 
 
 def check_files(seen: Recording) -> list[Finding]:
@@ -75,11 +75,3 @@ def _count_lost(bag: BagReader, topics: BagTopics, poses: BagPoses) -> tuple[Cou
     if causes:
         lost[causes[0]] = len(causes)
     return +lost, count
-
-
-def read_header(raw: bytes) -> tuple[int, str]:
-    """stamp_ns and frame_id of a serialized message that begins with a std_msgs/Header."""
-    order = "<" if raw[1] & 1 else ">"
-    sec, nanosec, length = struct.unpack_from(f"{order}iII", raw, 4)
-    frame_id = bytes(raw[16 : 16 + max(length - 1, 0)])
-    return sec * 1_000_000_000 + nanosec, frame_id.decode("utf-8", "replace")

@@ -21,7 +21,7 @@ from da3_ros.core.preprocess import PreprocessError
 from da3_ros.core.rectify import Rectifier
 from da3_ros.ros.health.clock_watch import far_from_clock
 from da3_ros.ros.health.rates import Rate
-from da3_ros.ros.images import ImageError, compressed_size, decode
+from da3_ros.ros.images import ImageError, decode
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
 from da3_ros.ros.inputs.bounds import LONGEST_FRAME
 from da3_ros.ros.inputs.pose_source import PoseSource
@@ -166,9 +166,8 @@ class CameraInput:
 
     def _frame(self, arrival: Arrival) -> Frame:
         image = arrival.image
-        if isinstance(image, CompressedImage):  # of another size: not worth decoding
-            self._rectifier_of(arrival.info, compressed_size(image))
-        rgb = decode(image)
+        # Of another size it is not worth decoding.
+        rgb = decode(image, lambda size: self._rectifier_of(arrival.info, size))
         rectify = self._rectifier_of(arrival.info, rgb.shape[:2])
         return rectify.frame(
             image.header.frame_id, arrival.stamp_ns, rgb, arrival.T_world_frame, self._usable
