@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
-from scipy.interpolate import RectBivariateSpline
 
 from da3_ros.core.lens import PINHOLE, FisheyeLens, Lens, metashape_lens, opencv_lens
+from da3_ros.core.pixel_spline import at_every_pixel
 from da3_ros.net.plain_text import plain
 
 DISTORTION_COEFFICIENTS = {
@@ -22,7 +22,6 @@ DISTORTION_COEFFICIENTS = {
 OpenCV order), and Metashape's k1, k2, k3, k4, p1, p2."""
 
 _AT_ONCE = 1 << 16  # points; temporaries then stay in a core's cache
-_STRIDE = 16  # px between the rays that the others are interpolated from
 _EXACT = 1e-5  # px; a spline farther off than this at its worst place is not used
 
 FOCAL_LENGTHS = (1e-3, 1e7)
@@ -172,29 +171,13 @@ class CameraModel:
 
         z is 1, but for `equidistant`: there the length is 1, and z < 0 beyond 90 degrees.
         """
-        if self.is_distorted and min(self.width, self.height) > 4 * _STRIDE:
-            smooth = self._interpolated()
-            if smooth is not None:
-                return smooth
-        u, v = np.meshgrid(np.arange(self.width), np.arange(self.height))
-        pixels = np.stack([u, v], axis=-1).reshape(-1, 2)
-        return self.unproject(pixels).reshape(self.height, self.width, 3)
+        values = at_every_pixel(
+            self.unproject, self.width, self.height, self._error_of_directions, _EXACT
+        )
+        return np.moveaxis(values, 0, -1)
 
-    def _interpolated(self) -> np.ndarray | None:
-        """`directions` by a bicubic spline through every 16th; None where that is not exact."""
-        u, v = (_every(_STRIDE, n) for n in (self.width, self.height))
-        known = self.unproject(_grid(u, v)).reshape(len(v), len(u), 3)
-        if np.isnan(known).any():
-            return None
-        splines = [RectBivariateSpline(v, u, known[..., axis]) for axis in range(3)]
-        between = _grid(u[:-1] + np.diff(u) / 2, v[:-1] + np.diff(v) / 2)
-        guess = np.stack([s(between[:, 1], between[:, 0], grid=False) for s in splines], axis=-1)
-        if not (np.abs(self.project(guess) - between) < _EXACT).all():
-            return None
-        out = np.empty((self.height, self.width, 3))
-        for axis, spline in enumerate(splines):
-            out[..., axis] = spline(np.arange(self.height), np.arange(self.width))
-        return out
+    def _error_of_directions(self, pixels: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        return np.abs(self.project(directions) - pixels)
 
     def unproject(self, pixels: np.ndarray) -> np.ndarray:
         """(n, 3) float64 directions (optical frame) that pixels (n, 2) see; see `directions`."""
@@ -257,13 +240,3 @@ def _named(model: str, D: np.ndarray) -> tuple[str, np.ndarray]:
 
 def _parts(count: int):
     return (slice(first, first + _AT_ONCE) for first in range(0, count, _AT_ONCE))
-
-
-def _every(stride: int, count: int) -> np.ndarray:
-    """0, stride, 2 stride, ... and the last of `count`."""
-    return np.unique(np.r_[np.arange(0, count, stride), count - 1]).astype(np.float64)
-
-
-def _grid(u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """(n, 2) all (u, v), row after row."""
-    return np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)

@@ -87,31 +87,50 @@ class BrownLens:
         return a + along * x, b + along * y, b + across * x, d + across * y
 
     def _straighten(self, u, v):
-        """Undistorted (x, y) of plane points, by Newton's method from the radial curve."""
+        """Undistorted (x, y) of plane points; NaN of those that no direction reaches."""
         rd = np.hypot(u, v)
         r_table, rd_table = self._radial_table(np.nanmax(rd, initial=0.0))
+        near = rd <= rd_table[-1] + self._farthest_bend()
+        u, v, rd = u[near], v[near], rd[near]
         start = np.where(rd > 0, np.interp(rd, rd_table, r_table) / rd, 1.0)
-        x, y = u * start, v * start
-        for _ in range(_STEPS):
-            fu, fv, radial = self._bend(x, y)
-            a, b, c, d = self._jacobian(x, y, *radial)
-            eu, ev = u - fu, v - fv
-            error = np.maximum(np.abs(eu), np.abs(ev))
-            if not (error > 1e-15).any():
-                break
-            det = a * d - b * c
-            dx, dy = (d * eu - b * ev) / det, (a * ev - c * eu) / det
-            # A step as long as the way from the axis overshoots the fold.
-            short = np.minimum(1.0, 0.5 * (np.hypot(x, y) + 0.1) / np.hypot(dx, dy))
-            short = np.where(np.isnan(short), 1.0, short)
-            x, y = x + short * dx, y + short * dy
-            if not (np.maximum(np.abs(dx), np.abs(dy)) > 1e-15).any():
-                break
+        x, y = self._solve(u, v, u * start, v * start)
         fu, fv, radial = self._bend(x, y)
         a, b, c, d = self._jacobian(x, y, *radial)
         error = np.maximum(np.abs(u - fu), np.abs(v - fv))
         good = (error < _SOLVED * (1 + rd)) & (radial[0] < self.fold**2) & (a * d - b * c > 0)
-        return np.where(good, x, np.nan), np.where(good, y, np.nan)
+        straight = np.full((2, len(near)), np.nan)
+        straight[:, near] = np.where(good, (x, y), np.nan)
+        return straight
+
+    def _solve(self, u, v, x, y):
+        """Newton's method from (x, y); those that are found are left alone."""
+        x, y, left = x.copy(), y.copy(), np.arange(len(u))
+        for _ in range(_STEPS):
+            lx, ly = x[left], y[left]
+            fu, fv, radial = self._bend(lx, ly)
+            a, b, c, d = self._jacobian(lx, ly, *radial)
+            eu, ev = u[left] - fu, v[left] - fv
+            det = a * d - b * c
+            dx, dy = (d * eu - b * ev) / det, (a * ev - c * eu) / det
+            # A step as long as the way from the axis overshoots the fold.
+            short = np.minimum(1.0, 0.5 * (np.hypot(lx, ly) + 0.1) / np.hypot(dx, dy))
+            short = np.where(np.isnan(short), 1.0, short)
+            x[left], y[left] = lx + short * dx, ly + short * dy
+            error = np.maximum(np.abs(eu), np.abs(ev))
+            step = np.maximum(np.abs(dx), np.abs(dy))
+            left = left[(error > 1e-15) & (step > 1e-15)]
+            if not len(left):
+                break
+        return x, y
+
+    def _farthest_bend(self) -> float:
+        """How far tangential and thin prism terms move anything within the fold, at most."""
+        p, (s1, s2, s3, s4) = np.abs(self._p).sum(), np.abs(self._s)
+        if not (p or s1 or s2 or s3 or s4):
+            return 0.0
+        if np.isinf(self.fold):
+            return np.inf
+        return (4 * p + s1 + s3) * self.fold**2 + (s2 + s4) * self.fold**4
 
     def _radial_table(self, rd_max: float) -> tuple[np.ndarray, np.ndarray]:
         """r and the distorted r of the radial curve, both rising, up to `rd_max` or the fold."""

@@ -8,8 +8,9 @@ import numpy as np
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.frame import Frame
+from da3_ros.core.pixel_spline import at_every_pixel
 
-_ROWS_AT_ONCE = 256
+_EXACT = 1e-3  # px; `cv2.remap` rounds to a 32nd
 _NOWHERE = -1e4  # px: far outside every image
 
 
@@ -91,12 +92,13 @@ def _rotation(R) -> np.ndarray:
 
 def _raw_pixels(camera: CameraModel, R: np.ndarray, pinhole: CameraModel):
     """u and v (H, W) float32 in the raw image of each rectified pixel; far out without any."""
-    maps = np.empty((2, pinhole.height, pinhole.width), np.float32)
     to_raw = R.T @ np.linalg.inv(pinhole.K)
-    for top in range(0, pinhole.height, _ROWS_AT_ONCE):
-        rows = np.arange(top, min(top + _ROWS_AT_ONCE, pinhole.height))
-        u, v = np.meshgrid(np.arange(pinhole.width), rows)
-        rays = np.stack([u, v, np.ones_like(u)], axis=-1).reshape(-1, 3) @ to_raw.T
-        raw = camera.project(rays).reshape(len(rows), pinhole.width, 2)
-        maps[:, rows] = np.moveaxis(np.nan_to_num(raw, nan=_NOWHERE), -1, 0)
-    return maps[0], maps[1]
+
+    def raw(pixels: np.ndarray) -> np.ndarray:
+        return camera.project(np.c_[pixels, np.ones(len(pixels))] @ to_raw.T)
+
+    def error(pixels: np.ndarray, values: np.ndarray) -> np.ndarray:
+        return np.abs(raw(pixels) - values)
+
+    maps = at_every_pixel(raw, pinhole.width, pinhole.height, error, _EXACT)
+    return np.nan_to_num(maps.astype(np.float32), nan=_NOWHERE)

@@ -32,6 +32,7 @@ from da3_ros.ros.health.clock_watch import ClockWatch
 from da3_ros.ros.health.namesakes import Namesakes
 from da3_ros.ros.health.python_log import say_in_log_of
 from da3_ros.ros.health.throttled_log import LONGEST_DETAILS, ThrottledLog
+from da3_ros.ros.health.watchdog import Watchdog
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
 from da3_ros.ros.lifecycle import answer_impossible_transitions, current_state
 from da3_ros.ros.node_states import Active, Configured
@@ -43,6 +44,9 @@ from da3_ros.ros.status import StatusReport
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 STOP_TIMEOUT = 1.0
 """Seconds for the network to finish its window when the node stops."""
+
+LONGEST_CALLBACK = 2.0
+"""Seconds after which the status says that the callbacks wait for one of them."""
 
 
 def logged(transition: Callable) -> Callable:
@@ -82,7 +86,7 @@ class DepthNode(LifecycleNode):
         self.live = LiveParameters(self, config, is_configured=lambda: self._configured is not None)
         self._report = StatusReport(self, self.counts, self.log, self._errors)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._report_timer = self.create_timer(1.0, self._report_status, clock=steady)
+        self.create_timer(1.0, self._report_status, clock=steady)
         self._clock_watch = ClockWatch(self, self.start_over, self.log.warn)
         self._namesakes = Namesakes(self)
         self._bad_size = ""
@@ -90,6 +94,7 @@ class DepthNode(LifecycleNode):
             self.get_logger().warning(f"parameter {name} is for another node; it is ignored")
         if config.autostart:
             self._start_timer = self.create_timer(0.0, self._autostart, clock=steady)
+        self._watchdog = Watchdog(self._report_while_busy, self.note_error)
 
     @property
     def config(self) -> Config:
@@ -138,6 +143,7 @@ class DepthNode(LifecycleNode):
             runner.stop(STOP_TIMEOUT)
             raise
         self._report.watch(self._active.inputs.cameras)
+        self._watchdog.beat()  # no message has kept the node so far
         self.get_logger().info("active: waiting for images")
         return SUCCESS
 
@@ -232,10 +238,25 @@ class DepthNode(LifecycleNode):
         if self.trigger_configure() != SUCCESS or self.trigger_activate() != SUCCESS:
             self._stopper.fail()
 
+    def destroy_node(self) -> None:
+        """As every node's."""
+        self._watchdog.stop()
+        super().destroy_node()
+
     def _report_status(self) -> None:
+        self._watchdog.beat()
         silent = self._active.inputs.silent() if self._active else []
         bad_size = [self._bad_size] if self._bad_size else []
         self.log.note_lasting(
             [*self._clock_watch.warnings(), *self._namesakes.warnings(), *silent, *bad_size]
         )
         self._report.publish(self.state, self._configured)
+
+    def _report_while_busy(self, seconds: float) -> None:
+        if self._active and seconds > LONGEST_CALLBACK:
+            sentence = (
+                f"one message or request has kept the node for {seconds:.0f} s, and images wait "
+                "meanwhile: a large picture, a lens that is new, or a machine that is overloaded"
+            )
+            self.log.warn("busy", sentence)
+        self._report.publish_while_busy(self.state, self._configured)

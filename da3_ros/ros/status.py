@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -20,6 +21,7 @@ from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.process_memory import resident_bytes
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.inputs.cameras import Cameras
+from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.node_states import Configured
 from da3_ros.ros.outputs.publishers import add_evidence
 from da3_ros.ros.outputs.publishing import create_publisher
@@ -31,13 +33,28 @@ MAX_ROTATION_RESIDUAL = 0.35
 """rad; a trained network is off by a few hundredths."""
 
 
+@dataclass(frozen=True)
+class _PosesSeen:
+    """What a `PoseSource` has counted, and up to when it knows poses."""
+
+    missed: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    known_until_ns: int | None = None
+
+    @classmethod
+    def of(cls, poses: PoseSource) -> _PosesSeen:
+        return cls(dict(poses.missed), dict(poses.refused), poses.known_until_ns())
+
+
 class StatusReport:
-    """Publishes both messages."""
+    """Publishes both messages: once a second, also while a callback takes longer than that."""
 
     def __init__(self, node: Node, counts: FrameCounts, log: ThrottledLog, errors: CallbackErrors):
         self._node = node
         self._counts, self._log, self._errors = counts, log, errors
         self._cameras: Cameras | None = None
+        self._poses = _PosesSeen()
+        self._going_out = threading.Lock()  # two threads publish
         self._status = create_publisher(node, Status, "~/status")
         self._diagnostics = create_publisher(node, DiagnosticArray, "/diagnostics")
 
@@ -46,7 +63,20 @@ class StatusReport:
         self._cameras = cameras
 
     def publish(self, state: str, configured: Configured | None) -> None:
-        """Publish the state of now. state: the node's lifecycle state."""
+        """Publish the state of now, from the thread of the callbacks.
+
+        state: the node's lifecycle state.
+        """
+        if self._cameras:
+            self._poses = _PosesSeen.of(self._cameras.poses)
+        self.publish_while_busy(state, configured)
+
+    def publish_while_busy(self, state: str, configured: Configured | None) -> None:
+        """The same from any thread; what only the callbacks may read is that of the last time."""
+        with self._going_out:
+            self._publish(state, configured)
+
+    def _publish(self, state: str, configured: Configured | None) -> None:
         msg = self.status(configured)
         self._status.publish(msg)
         name = self._node.get_fully_qualified_name().lstrip("/")
@@ -74,12 +104,13 @@ class StatusReport:
         msg.transform_age = math.nan
         if self._cameras is None:
             return
-        poses = self._cameras.poses
+        poses = self._poses
         msg.input_rates = [camera.rate.hertz() for camera in self._cameras.inputs.values()]
         msg.pose_misses, msg.pose_miss_counts = _columns(poses.missed)
         msg.transforms_refused, msg.transforms_refused_counts = _columns(poses.refused)
-        if newest_ns := poses.known_until_ns():
-            msg.transform_age = (self._node.get_clock().now().nanoseconds - newest_ns) / 1e9
+        if poses.known_until_ns:
+            now_ns = self._node.get_clock().now().nanoseconds
+            msg.transform_age = (now_ns - poses.known_until_ns) / 1e9
 
     def _level(self, configured: Configured | None, newest: WindowDepth | None) -> tuple[int, str]:
         if configured and configured.runner.failure:
@@ -103,7 +134,7 @@ def _add_model(msg: Status, configured: Configured | None) -> None:
     msg.model, msg.license = weights.source, weights.license
 
 
-def _columns(counts: Counter[str]) -> tuple[list[str], list[int]]:
+def _columns(counts: dict[str, int]) -> tuple[list[str], list[int]]:
     return list(counts), list(counts.values())
 
 

@@ -1,0 +1,76 @@
+"""The status goes on while a callback takes long; the node is real."""
+
+from pathlib import Path
+
+import pytest
+from da3_ros.msg import Status
+from diagnostic_msgs.msg import DiagnosticArray
+from graph import a_robot, node_starter
+from std_msgs.msg import Empty
+
+from da3_ros.ros.health.watchdog import Watchdog
+
+PROGRAM = str(Path(__file__).parents[1] / "blocked_node.py")
+
+robot = pytest.fixture(a_robot)
+start = pytest.fixture(node_starter)
+
+
+def wait_for_more(robot, received, count):
+    seen = len(received)
+    robot.wait_until(lambda: len(received) >= seen + count, 60, "status while blocked")
+    return received[seen:]
+
+
+def test_status_while_a_callback_takes_long(robot, start, tmp_path, monkeypatch):
+    blocked = tmp_path / "blocked"
+    monkeypatch.setenv("BLOCKED", str(blocked))
+    statuses = robot.listen(Status, "/da3/status")
+    diagnostics = robot.listen(DiagnosticArray, "/diagnostics")
+    block = robot.node.create_publisher(Empty, "/da3/block", 1)
+    blocked.touch()
+    node = start(program=PROGRAM)
+    wait_for_more(robot, diagnostics, 3)
+    assert diagnostics[-1].status[0].message == "configuring"
+    assert diagnostics[-1].status[0].level == b"\0", "loading a model takes time"
+
+    blocked.unlink()
+    node.wait_for("active: waiting for images")
+    robot.wait_for_node()
+    blocked.touch()
+    block.publish(Empty())
+    robot.wait_until(lambda: "has kept the node for" in statuses[-1].reason, 60, "the reason")
+    for status in wait_for_more(robot, statuses, 3):
+        assert status.level == Status.WARN and "has kept the node for" in status.reason
+        dropped = sum(status.dropped_counts)
+        assert status.frames_received == status.frames_published + dropped + status.frames_pending
+    assert node.matching(r"one message or request has kept the node for \d s")
+
+    blocked.unlink()
+    robot.wait_until(lambda: "has kept" not in statuses[-1].reason, 60, "the end of it")
+    blocked.touch()
+    block.publish(Empty())
+    wait_for_more(robot, statuses, 3)
+    assert node.stop() == 0
+    assert not node.matching("Traceback")
+
+
+def test_no_word_after_the_end():
+    said, errors = [], []
+    watchdog = Watchdog(said.append, errors.append)
+    watchdog.stop()
+    watchdog.stop()
+    assert not said and not errors
+
+
+def test_what_it_calls_may_raise(robot):
+    errors = []
+
+    def fail(seconds):
+        raise ValueError(seconds)
+
+    watchdog = Watchdog(fail, errors.append)
+    robot.wait_until(lambda: len(errors) >= 2, 60, "two errors")
+    watchdog.stop()
+    first, second = (error.args[0] for error in errors[:2])
+    assert second > first >= 1.5
