@@ -24,7 +24,7 @@ from rosgraph_msgs.msg import Clock
 
 from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 from da3_ros.ros.bags.bag import BagError, BagReader, is_latched, message_class
-from da3_ros.ros.messages import ns_to_stamp
+from da3_ros.ros.messages import LATEST_STAMP_NS, ns_to_stamp
 from da3_ros.ros.transport import use_large_message_profile
 
 CLOCK_PERIOD = 0.025
@@ -54,6 +54,8 @@ class Player(Node):
         super().__init__("da3_play", start_parameter_services=False)
         self._bag = bag
         self._rate = rate
+        if clock and bag.end_ns > LATEST_STAMP_NS:
+            raise BagError("the bag lasts beyond 2038, which /clock cannot say: leave out --clock")
         self._clock = self.create_publisher(Clock, "/clock", 10) if clock else None
         self._publishers_of: dict[int, Publisher] = {}
         self._said = 0

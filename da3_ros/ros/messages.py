@@ -56,6 +56,9 @@ FAR_FIELDS = [
 
 FAR_PADDED = [*FAR_FIELDS, PADDED[-1]]
 
+LATEST_STAMP_NS = 2**31 * 1_000_000_000 - 1
+"""The seconds of a stamp are an int32."""
+
 
 def read_header(raw: bytes) -> tuple[int, str]:
     """stamp_ns and frame_id of a serialized message that begins with a std_msgs/Header."""

@@ -17,10 +17,12 @@ from rclpy.serialization import deserialize_message
 from rosbags.interfaces import Connection, QosDurability
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from sensor_msgs.msg import PointCloud2
 
 from da3_ros.ros.bags.bag_files import BagError, find_files
 from da3_ros.ros.bags.damage import DAMAGE
 from da3_ros.ros.bags.storage import Storage, mend, open_storage, unpack_message
+from da3_ros.ros.inputs.bounds import MOST_CLOUD_FIELDS, field_count
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
 CDR = "cdr"
@@ -141,6 +143,12 @@ class BagReader:
         classes = {c.id: message_class(c.msgtype) for c in connections}
         connections = [c for c in connections if classes[c.id]]
         for connection, time_ns, raw in self.raw_messages(connections, span):
+            if classes[connection.id] is PointCloud2 and field_count(raw) > MOST_CLOUD_FIELDS:
+                self._note(
+                    f"bag {self._path}: {connection.topic} holds clouds whose points have more "
+                    f"than {MOST_CLOUD_FIELDS} fields; they are left out"
+                )
+                continue
             try:
                 msg = deserialize_message(raw, classes[connection.id])
             except RuntimeError:  # RMWError

@@ -6,7 +6,6 @@ pose. Everything runs in the executor's thread.
 
 from __future__ import annotations
 
-import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from da3_ros.core.outlet import Log
 from da3_ros.core.scale.anchors import MOST_POINTS, Anchors
 from da3_ros.net.plain_text import plain
 from da3_ros.ros.images import BRIDGE
-from da3_ros.ros.inputs.bounds import MOST_CLOUD_FIELDS
+from da3_ros.ros.inputs.bounds import MOST_CLOUD_FIELDS, field_count
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
 from da3_ros.ros.messages import camera_model, stamp_to_ns
@@ -155,17 +154,6 @@ class AnchorInput:
 
     def _warn(self, cause, sentence: str) -> None:
         self._log.warn(("anchors", cause), sentence)
-
-
-def field_count(raw: bytes) -> int:
-    """Fields of a serialized PointCloud2, found without making objects of them."""
-    order = "<" if raw[1:2] == b"\1" else ">"
-    try:
-        (name_bytes,) = struct.unpack_from(f"{order}I", raw, 12)  # of header.frame_id
-        at = 16 + name_bytes + -name_bytes % 4 + 8  # behind height and width
-        return struct.unpack_from(f"{order}I", raw, at)[0]
-    except struct.error:
-        return 0
 
 
 def cloud_xyz(msg: PointCloud2) -> np.ndarray:

@@ -238,3 +238,14 @@ def test_says_what_is_wrong(arguments, sentence):
     player = play(*arguments)
     assert player.wait(60) != 0
     assert sentence in player.lines[-1]
+
+
+def test_a_clock_beyond_2038_is_refused(tmp_path):
+    with BagWriter(tmp_path / "late") as bag:
+        bag.write("/info", 2**31 * 10**9, CameraInfo())
+    player = play(tmp_path / "late", "--clock", "--wait", "0")
+    assert player.wait(60) == 1
+    (line,) = player.lines
+    assert line.startswith("da3_play: the bag lasts beyond 2038")
+    player = play(tmp_path / "late", "--wait", "0")
+    assert player.wait(60) == 0 and player.matching("played 1 messages")

@@ -120,3 +120,18 @@ def test_points_that_nobody_chose_are_not_taken(room, tmp_path):
     job = BagJob(bag, tmp_path / "out", PARAMETERS)
     process_all([job])
     assert "anchors" not in sources(job)[0]
+
+
+def test_clouds_with_more_fields_than_any_lidar_has_are_left_out(tmp_path):
+    """A million of them take 14 s to become objects."""
+    good, bad = (xyz_cloud(Header(), np.zeros((3, 3), np.float32)) for _ in range(2))
+    bad.fields = bad.fields * 40
+    with BagWriter(tmp_path / "bag") as out:
+        for k, msg in enumerate((good, bad, good, bad)):
+            out.write("/points", k, msg)
+    with BagReader(tmp_path / "bag") as bag:
+        assert [k for _, k, _ in bag.messages("/points")] == [0, 2]
+        (note,) = bag.notes
+    assert note.endswith(
+        "/points holds clouds whose points have more than 100 fields; they are left out"
+    )

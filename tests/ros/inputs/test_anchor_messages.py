@@ -14,9 +14,8 @@ from da3_ros.ros.inputs.anchor_input import (
     AnchorInput,
     cloud_xyz,
     depth_xyz,
-    field_count,
 )
-from da3_ros.ros.inputs.bounds import MOST_CLOUD_FIELDS
+from da3_ros.ros.inputs.bounds import MOST_CLOUD_FIELDS, field_count
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.messages import header
 
