@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -38,9 +38,9 @@ def open_storage(path: Path, notes: list[str]) -> Iterator[Storage]:
 
     Raises `BagError`, saying what mends the file where something can.
     """
-    with TemporaryDirectory(prefix="da3_bag_") as folder:
+    with ExitStack() as stack:
         try:
-            storage = _open(path, Path(folder), notes)
+            storage = _open(path, stack, notes)
         except BagError:
             raise
         except DAMAGE as error:
@@ -58,12 +58,25 @@ def mend(path: Path) -> str:
     return ""
 
 
-def _open(path: Path, folder: Path, notes: list[str]) -> Storage:
+def _open(path: Path, stack: ExitStack, notes: list[str]) -> Storage:
     if path.suffix == COMPRESSED:
-        path = _unpack(path, folder)
+        path = _unpack(path, _folder_for_copies(path, stack))
     if path.suffix == ".mcap":
         return _open_mcap(path, notes)
-    return _open_reader(_finish(path, folder, notes))
+    if left := _left_beside(path):
+        path = _finish(path, left, _folder_for_copies(path, stack), notes)
+    return _open_reader(path)
+
+
+def _folder_for_copies(path: Path, stack: ExitStack) -> Path:
+    """It is removed with the stack."""
+    try:
+        return Path(stack.enter_context(TemporaryDirectory(prefix="da3_bag_")))
+    except OSError as error:
+        raise BagError(
+            f"cannot open bag {path}: it has to be copied first, and there is no place to write "
+            f"({error.strerror}): set TMPDIR to a folder with space"
+        ) from error
 
 
 def _open_reader(path: Path) -> Reader:
@@ -109,24 +122,31 @@ def _unpack(path: Path, folder: Path) -> Path:
     unpacked = folder / path.stem
     with zstd.open(path, "rb") as packed, unpacked.open("wb") as out:
         while part := packed.read(1 << 20):
-            if shutil.disk_usage(folder).free < LEAST_FREE:
-                raise BagError(
-                    f"cannot open bag {path}: it unpacks to more than fits into {folder.parent}; "
-                    "unpack it elsewhere (zstd -d), or set TMPDIR"
-                )
+            _check_space(path, folder, LEAST_FREE)
             out.write(part)
     return unpacked
 
 
-def _finish(path: Path, folder: Path, notes: list[str]) -> Path:
-    """A copy of a database with the messages that its killed recorder left in other files.
+def _check_space(path: Path, folder: Path, nbytes: int) -> None:
+    if shutil.disk_usage(folder).free < nbytes:
+        raise BagError(
+            f"cannot open bag {path}: a copy of it does not fit into {folder.parent}; set TMPDIR "
+            "to a folder with more space, or mend it there (zstd -d, sqlite3)"
+        )
+
+
+def _left_beside(path: Path) -> list[Path]:
+    """Files beside a database in which its killed recorder left messages."""
+    left = [Path(f"{path}{suffix}") for suffix in UNFINISHED]
+    return [file for file in left if file.is_file() and file.stat().st_size]
+
+
+def _finish(path: Path, left: list[Path], folder: Path, notes: list[str]) -> Path:
+    """A copy of a database with the messages in the files `left` beside it.
 
     The original is not touched: sqlite would write into it, and it may be read-only.
     """
-    left = [Path(f"{path}{suffix}") for suffix in UNFINISHED]
-    left = [file for file in left if file.is_file() and file.stat().st_size]
-    if not left:
-        return path
+    _check_space(path, folder, sum(file.stat().st_size for file in (path, *left)))
     for file in (path, *left):
         shutil.copyfile(file, folder / file.name)
     with closing(sqlite3.connect(folder / path.name)) as database:

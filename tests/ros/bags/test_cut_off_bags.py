@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+import tempfile
 
 import pytest
 from hypothesis import given, settings
@@ -139,7 +140,7 @@ def test_the_scan_reads_what_rosbags_reads(tmp_path):
     scan.close()
 
 
-def test_a_killed_sqlite_recording_is_read_to_the_end(tmp_path):
+def test_a_killed_sqlite_recording_is_read_to_the_end(tmp_path, monkeypatch):
     """The rest of the messages is in the -wal file; the folder may be read-only."""
     write_bag(tmp_path / "run", storage=StoragePlugin.SQLITE3)
     database = sqlite3.connect(tmp_path / "run" / "run.db3")
@@ -162,6 +163,9 @@ def test_a_killed_sqlite_recording_is_read_to_the_end(tmp_path):
     assert found == list(range(COUNT + 5))
     assert len(notes) == 1 and "run.db3-wal are read too" in notes[0]
     assert {p.name: p.read_bytes() for p in left.iterdir()} == before
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
+    with pytest.raises(BagError, match="there is no place to write .*set TMPDIR"):
+        numbers(left / "run.db3")
 
 
 def test_a_damaged_database_says_what_may_mend_it(tmp_path):

@@ -3,6 +3,7 @@
 import itertools
 import os
 import resource
+import tempfile
 
 import lz4.frame
 import mcap_file
@@ -89,7 +90,22 @@ def test_a_bag_that_unpacks_to_more_than_the_disk_holds(tmp_path, monkeypatch):
         assert bag.count("/tf") == 10
     monkeypatch.setattr(storage, "LEAST_FREE", 1 << 60)
     with (
-        pytest.raises(BagError, match="it unpacks to more than fits into .*TMPDIR"),
+        pytest.raises(BagError, match="a copy of it does not fit into .*TMPDIR"),
+        BagReader(packed),
+    ):
+        pass
+
+
+def test_only_what_has_to_be_copied_needs_a_place_for_it(tmp_path, monkeypatch):
+    write_demo_bag(tmp_path / "room", frames=2)
+    (source,) = (tmp_path / "room").glob("*.mcap")
+    packed = tmp_path / "room.mcap.zstd"
+    packed.write_bytes(mcap_file.zstd.compress(source.read_bytes()))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "full"))
+    with BagReader(tmp_path / "room") as bag:
+        assert bag.count("/tf") == 10
+    with (
+        pytest.raises(BagError, match="there is no place to write .*set TMPDIR"),
         BagReader(packed),
     ):
         pass
