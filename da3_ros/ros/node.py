@@ -244,8 +244,9 @@ class DepthNode(LifecycleNode):
         super().destroy_node()
 
     def _report_status(self) -> None:
-        self._watchdog.beat()
-        silent = self._active.inputs.silent() if self._active else []
+        # Who was busy has not heard what came.
+        is_deaf = self._watchdog.beat() > LONGEST_CALLBACK
+        silent = self._active.inputs.silent() if self._active and not is_deaf else []
         bad_size = [self._bad_size] if self._bad_size else []
         self.log.note_lasting(
             [*self._clock_watch.warnings(), *self._namesakes.warnings(), *silent, *bad_size]

@@ -22,13 +22,14 @@ class Watchdog:
     def __init__(self, on_late: Callable[[float], None], on_error: Callable[[Exception], None]):
         self._on_late, self._on_error = on_late, on_error
         self._stopping = threading.Event()
-        self.beat()
+        self._beat_at = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="da3_watchdog", daemon=True)
         self._thread.start()
 
-    def beat(self) -> None:
-        """The thread that is watched is alive."""
-        self._beat_at = time.monotonic()
+    def beat(self) -> float:
+        """The thread that is watched is alive; returns the seconds since it last said so."""
+        before, self._beat_at = self._beat_at, time.monotonic()
+        return self._beat_at - before
 
     def stop(self) -> None:
         """No call of `on_late` begins after this, and none runs on."""
