@@ -6,7 +6,7 @@ processor only copies bytes.
 
     thread      may call
     callbacks   begin
-    worker      take
+    network     take
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class DevicePictures:
                 if not _fits(self._begun.get(prepared.frames[i]), prepared.size):
                     self._begun[prepared.frames[i]] = self._send(prepared, i)
         except RuntimeError as error:
-            # Without memory for them the worker finds out, and makes the windows smaller.
+            # Without memory for them `take` finds out, and makes the windows smaller.
             if not is_out_of_memory(error):
                 raise
 

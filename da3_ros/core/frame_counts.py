@@ -73,7 +73,7 @@ class Counts:
 
 
 class FrameCounts:
-    """Counts each frame exactly once. Used from the executor's thread and from the worker's.
+    """Counts each frame exactly once. Used from every thread of the node.
 
     A frame may be in several windows, and may leave the sliding window while one of them
     is still in the network: what became of it is known when neither can publish it any more.

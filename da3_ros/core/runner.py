@@ -1,13 +1,14 @@
 """Frames to published results: what the live node and `da3_process` both run.
 
-`take` brings frames, one by one. A window that is due goes through the network and out: in the
-worker's thread between `start` and `stop`, else at once, in the thread that brought its last
-frame. A jump in time replaces the pipeline; the worker may still be busy with the old one, and
-what comes out of that is thrown away.
+`take` brings frames, one by one. A window that is due goes through the network and out: between
+`start` and `stop` in two threads, so that one window goes out while the next is in the network;
+else at once, in the thread that brought its last frame. A jump in time replaces the pipeline; the
+network may still be busy with the old one, and what comes out of that is thrown away.
 
     thread      may call
     callbacks   take, add_anchors, clear, forget, finish, start, stop
-    worker      (own) _work
+    network     (own) _work
+    outgoing    (own) _go_out
     services    newest, look_again
     any         failure, newest_published
 """
@@ -34,7 +35,7 @@ from da3_ros.core.rig_sync import RigSynchroniser
 from da3_ros.core.scale.anchors import Anchors
 from da3_ros.core.scene.scene import Scene
 from da3_ros.core.sliding_window import Window
-from da3_ros.core.worker import Worker
+from da3_ros.core.worker import TwoSteps
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
@@ -61,11 +62,19 @@ class Job:
         return [self.window.frames[i].key for i in self.window.views]
 
 
+@dataclass(frozen=True, eq=False)
+class Done:
+    """A job, and what the network made of it: a result, or an error."""
+
+    job: Job
+    outcome: WindowDepth | Exception
+
+
 class Runner:
-    """Holds pipeline, rig and worker; its newest result is what exports show.
+    """Holds pipeline, rig and threads; its newest result is what exports show.
 
     counts: of what becomes of frames, which whoever brings them has `receive`d.
-    on_error: told of an error in publishing or fusing while the worker runs.
+    on_error: told of an error in publishing or fusing while the threads run.
     """
 
     def __init__(
@@ -82,7 +91,7 @@ class Runner:
         self.failure = ""
         self._live, self._scene, self._outlet = live, scene, outlet
         self._counts, self._log, self._on_error = counts, log, on_error
-        self._worker: Worker[Job] | None = None
+        self._worker: TwoSteps[Job, Done] | None = None
         self._in_network = threading.Lock()  # one window at a time
         self._going_out = threading.Lock()  # a jump in time comes before or after, never within
         self._begin()
@@ -92,19 +101,19 @@ class Runner:
         return self._live.config
 
     def start(self, timeout: float) -> bool:
-        """Forget everything, and process windows in a thread from now on. False, and nothing is
-        done, when after `timeout` seconds the thread of last time is still busy.
+        """Forget everything, and process windows in threads from now on. False, and nothing is
+        done, when after `timeout` seconds those of last time are still busy.
         """
         if self._worker and not self._worker.stop(timeout):
             return False
         self._begin()
         self._counts.reset()
         newest_wins = self._config.window.drop_when_busy
-        self._worker = Worker(self._work, newest_wins=newest_wins)
+        self._worker = TwoSteps(self._work, self._go_out, newest_wins=newest_wins)
         return True
 
     def stop(self, timeout: float) -> bool:
-        """End the thread; nothing more goes out. False when it is busy for longer than that."""
+        """End the threads; nothing more goes out. False when they are busy for longer than that."""
         self._renew()
         self._counts.drop_all(Drop.STOPPED)
         return self._worker is None or self._worker.stop(timeout)
@@ -242,20 +251,24 @@ class Runner:
             self._log.debug(BACK_TO_WORK if is_wanted else NOT_WANTED)
         return is_wanted
 
-    def _work(self, job: Job) -> None:
-        """One window in the worker's thread, which goes on whatever happens."""
+    def _work(self, job: Job) -> Done | None:
+        """One window in the network's thread, which goes on whatever happens."""
         if self._is_stale(job):
-            return
+            return None
         try:
-            way_out, what = self._publish, self._process(job)
+            return Done(job, self._process(job))
         except Exception as error:
-            way_out, what = self._fail, error
+            return Done(job, error)
+
+    def _go_out(self, done: Done) -> None:
+        """One result in the outgoing thread, which likewise goes on."""
+        way_out = self._fail if isinstance(done.outcome, Exception) else self._publish
         try:
             with self._going_out:
-                if not self._is_stale(job):
-                    way_out(job, what)
+                if not self._is_stale(done.job):
+                    way_out(done.job, done.outcome)
         except Exception as error:
-            self._counts.give_up(job.keys, Drop.INTERNAL_ERROR)
+            self._counts.give_up(done.job.keys, Drop.INTERNAL_ERROR)
             self._on_error(error)
 
     def _process(self, job: Job) -> WindowDepth:

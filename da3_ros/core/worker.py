@@ -1,13 +1,15 @@
-"""The thread that runs the network, so that the thread of the callbacks never waits for it."""
+"""Threads for what takes long: the network, and behind it what becomes of its results."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
+Done = TypeVar("Done")
 
 LONGEST_QUEUE = 256
 """Jobs kept while every one is to be run: a bound for the memory they take."""
@@ -24,7 +26,7 @@ class Worker(Generic[Job]):
         self._limit = 1 if newest_wins else LONGEST_QUEUE
         self._queue: deque[Job] = deque()
         self._changed = threading.Condition()
-        self._stopping = False
+        self._stopping = self._is_busy = False
         # A daemon: a network in the middle of a long step must not hold up the exit.
         self._thread = threading.Thread(target=self._run, name="da3_worker", daemon=True)
         self._thread.start()
@@ -33,14 +35,23 @@ class Worker(Generic[Job]):
         """Queue a job; returns the one that gave way to it, if any."""
         with self._changed:
             self._queue.append(job)
-            self._changed.notify()
+            self._changed.notify_all()
             return self._queue.popleft() if len(self._queue) > self._limit else None
+
+    def submit_when_idle(self, job: Job) -> bool:
+        """Queue a job when all before it are done. False, and it is not run, after `stop`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopping or not (self._queue or self._is_busy))
+            if not self._stopping:
+                self._queue.append(job)
+                self._changed.notify_all()
+            return not self._stopping
 
     def stop(self, timeout: float) -> bool:
         """End the thread; False when its job did not end within `timeout` seconds."""
         with self._changed:
             self._stopping = True
-            self._changed.notify()
+            self._changed.notify_all()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -50,5 +61,39 @@ class Worker(Generic[Job]):
 
     def _next(self) -> Job | None:
         with self._changed:
+            self._is_busy = False
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._queue or self._stopping)
-            return None if self._stopping else self._queue.popleft()
+            self._is_busy = not self._stopping
+            return self._queue.popleft() if self._is_busy else None
+
+
+class TwoSteps(Generic[Job, Done]):
+    """Two threads, one behind the other: what comes out of one job is handled while the next one
+    runs. The first waits for the second, so nothing piles up between them.
+
+    work: what it returns goes on to `handle`, None does not. Neither may raise. newest_wins: see
+    `Worker`.
+    """
+
+    def __init__(
+        self,
+        work: Callable[[Job], Done | None],
+        handle: Callable[[Done], None],
+        *,
+        newest_wins: bool,
+    ):
+        self._work = work
+        self._second = Worker(handle, newest_wins=False)
+        self._first = Worker(self._run, newest_wins=newest_wins)
+        self.submit = self._first.submit
+
+    def stop(self, timeout: float) -> bool:
+        """End both; False when one of them was not done within `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        ended = self._first.stop(timeout)
+        return self._second.stop(max(0.0, deadline - time.monotonic())) and ended
+
+    def _run(self, job: Job) -> None:
+        if (done := self._work(job)) is not None:
+            self._second.submit_when_idle(done)

@@ -212,7 +212,7 @@ class DepthNode(LifecycleNode):
         self.get_logger().info("reset: window, poses, scale and scene are forgotten")
 
     def stop(self, timeout: float = STOP_TIMEOUT) -> None:
-        """Drop whatever waits, end the worker; it has `timeout` seconds for its last window."""
+        """Drop whatever waits, stop the network; it has `timeout` seconds for its last window."""
         active, self._active = self._active, None
         if not active:
             return

@@ -87,6 +87,26 @@ def test_nothing_of_before_goes_out_after_a_reset(bench):
     assert at_return == [1] and bench.runner.newest() is None
 
 
+def test_a_window_goes_out_while_the_next_one_is_in_the_network(bench):
+    bench = bench()
+    bench.results.go.clear()
+    bench.drive(2)
+    assert bench.results.going_out.wait(20)
+    bench.hold()
+    bench.drive(1)
+    assert bench.in_network.wait(20) and bench.results == []
+    bench.go.set()
+    bench.in_network.clear()
+    bench.drive(1)  # the network is done with the third, which has to wait: nothing piles up
+    assert not bench.in_network.wait(0.3)
+    bench.results.go.set()
+    assert bench.in_network.wait(20)
+    bench.wait_for(lambda: len(bench.results) == 3)
+    assert [r.window.stamp_ns * 10 // SECOND for r in bench.results] == [2, 3, 4]
+    assert bench.runner.stop(20)
+    assert bench.counts.counts().windows == 3
+
+
 def test_stop_does_not_wait_for_ever_and_start_does_not_run_two_at_once(bench):
     bench = bench()
     bench.hold()

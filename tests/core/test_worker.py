@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from da3_ros.core.worker import LONGEST_QUEUE, Worker
+from da3_ros.core.worker import LONGEST_QUEUE, TwoSteps, Worker
 
 
 class Bench:
@@ -64,3 +64,40 @@ def test_the_queue_has_an_end():
     assert [g for g in given_way if g is not None] == [1, 2]
     bench.go.release(LONGEST_QUEUE + 3)
     assert bench.worker.stop(20)
+
+
+def test_two_steps_side_by_side():
+    """The second step of a job runs beside the first of the next; what is None has no second."""
+    begun, handled = {n: threading.Event() for n in range(1, 5)}, []
+
+    def work(number):
+        begun[number].set()
+        return None if number == 3 else number
+
+    def handle(number):
+        handled.append((number, number == 4 or begun[number + 1].wait(20)))
+        if number == 4:
+            done.set()
+
+    done = threading.Event()
+    steps = TwoSteps(work, handle, newest_wins=False)
+    for number in begun:
+        steps.submit(number)
+    assert done.wait(20) and steps.stop(20)
+    assert handled == [(1, True), (2, True), (4, True)]
+
+
+def test_two_steps_end_while_the_second_is_busy():
+    go, busy = threading.Event(), threading.Event()
+
+    def handle(number):
+        busy.set()
+        assert go.wait(20)
+
+    steps = TwoSteps(lambda number: number, handle, newest_wins=False)
+    for number in range(3):
+        steps.submit(number)
+    assert busy.wait(20)
+    assert not steps.stop(0.1), "the second step is busy"
+    go.set()
+    assert steps.stop(20)

@@ -89,7 +89,7 @@ class Scene:
         return mesh
 
     def _snapshot(self) -> TsdfVolume:
-        """A copy: extraction takes long, and the worker must not wait for it."""
+        """A copy: extraction takes long, and who publishes must not wait for it."""
         with self._lock:
             return copy.deepcopy(self._volume)
 
