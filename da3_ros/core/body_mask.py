@@ -9,6 +9,7 @@ import numpy as np
 
 from da3_ros.core.parameter import ConfigError
 from da3_ros.core.rectify import Rectifier
+from da3_ros.core.user_input.images import ImageInputError, check_file
 
 CAMERA = "{camera}"
 """Stands in `input.mask` for the name of a rig's camera."""
@@ -27,11 +28,13 @@ def read_mask(path: str, camera: str) -> np.ndarray | None:
     if not path:
         return None
     file = mask_file(path, camera)
-    data = np.fromfile(file, np.uint8) if file.is_file() else np.zeros(0, np.uint8)
-    picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) if data.size else None
+    try:
+        check_file(file, "input.mask")  # by its header: it may unpack to gigabytes
+    except ImageInputError as error:
+        raise ConfigError(f"{error}; give a PNG of the camera's size") from error
+    picture = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
     if picture is None:
-        what = "is no picture that can be read" if file.is_file() else "does not exist"
-        raise ConfigError(f"input.mask: {file} {what}; give a PNG of the camera's size")
+        raise ConfigError(f"input.mask: cannot read {file}; give a PNG of the camera's size")
     return picture > 0
 
 

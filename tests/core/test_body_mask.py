@@ -1,8 +1,11 @@
 """The robot's own body in the picture: no points, no depth."""
 
+import os
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from da3_ros.core.body_mask import read_mask, usable_pixels
 from da3_ros.core.camera_model import CameraModel
@@ -46,10 +49,20 @@ def test_behind_a_lens_it_is_rectified_and_joins_what_the_lens_does_not_see():
 
 
 def test_what_is_no_mask_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="nothing.png does not exist"):
+    with pytest.raises(ConfigError, match="nothing.png', there is no such file; give a PNG"):
         read_mask(str(tmp_path / "nothing.png"), "")
     (tmp_path / "text.png").write_text("no picture")
-    with pytest.raises(ConfigError, match="text.png is no picture"):
+    with pytest.raises(ConfigError, match="text.png', it is not a readable image; give a PNG"):
         read_mask(str(tmp_path / "text.png"), "")
+    os.mkfifo(tmp_path / "fifo.png")
+    with pytest.raises(ConfigError, match="fifo.png', it is no file"):
+        read_mask(str(tmp_path / "fifo.png"), "")
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
+    with pytest.raises(ConfigError, match="bomb.png': it unpacks to more than"):
+        read_mask(str(tmp_path / "bomb.png"), "")
+    picture = cv2.imencode(".png", lower_third_black())[1].tobytes()
+    (tmp_path / "cut.png").write_bytes(picture[:40])
+    with pytest.raises(ConfigError, match="input.mask: cannot read .*cut.png"):
+        read_mask(str(tmp_path / "cut.png"), "")
     with pytest.raises(ConfigError, match="input.mask is 80x50, but the images are 80x60"):
         usable_pixels(Rectifier(CameraModel(80, 60, K)), np.ones((50, 80), bool))
