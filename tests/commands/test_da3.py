@@ -163,6 +163,15 @@ def test_a_file_without_video(tmp_path):
         list(read_video(path, fps=1))
 
 
+def test_a_video_of_endless_pictures_is_refused_by_its_header(tmp_path, monkeypatch):
+    film = write_video(tmp_path / "film.mp4", [np.zeros((64, 96, 3), np.uint8)] * 3, fps=10)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 96 // 2 - 1)
+    with pytest.raises(VideoError, match="are 96x64, more than 6,142 pixels; if they are meant"):
+        list(read_video(film, fps=1))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    assert len(list(read_video(film, fps=10))) == 3
+
+
 @pytest.mark.parametrize(
     "words, sentence",
     [

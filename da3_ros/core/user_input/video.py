@@ -7,24 +7,37 @@ from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 
 
 class VideoError(ValueError):
-    """A file that is not there, or holds no video."""
+    """A file that is not there, holds no video, or larger pictures than the bound."""
 
 
 def read_video(path: str | Path, *, fps: float) -> Iterator[np.ndarray]:
     """(H, W, 3) uint8 RGB frames at most `fps` a second, by their own time stamps.
 
     Upright, as players show them: phones store portrait videos lying, with a note to turn them.
+    Their size has the bound of pictures, twice ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise VideoError(f"'{path}' holds no video")
+            _check_size(path, container.streams.video[0])
             yield from _sample(container, fps)
     except (OSError, av.FFmpegError) as error:
         raise VideoError(f"cannot read the video '{path}': {error.strerror}") from error
+
+
+def _check_size(path: str | Path, stream) -> None:
+    """Before anything is decoded."""
+    bound, pixels = Image.MAX_IMAGE_PIXELS, stream.width * stream.height
+    if bound is not None and pixels > 2 * bound:
+        raise VideoError(
+            f"the pictures of the video '{path}' are {stream.width}x{stream.height}, more than "
+            f"{2 * bound:,} pixels; if they are meant to be, raise PIL.Image.MAX_IMAGE_PIXELS"
+        )
 
 
 def _sample(container, fps: float) -> Iterator[np.ndarray]:
