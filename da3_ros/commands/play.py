@@ -54,7 +54,7 @@ class Player(Node):
         super().__init__("da3_play", start_parameter_services=False)
         self._bag = bag
         self._rate = rate
-        if clock and bag.end_ns > LATEST_STAMP_NS:
+        if clock and bag.end_ns - 1 > LATEST_STAMP_NS:
             raise BagError("the bag lasts beyond 2038, which /clock cannot say: leave out --clock")
         self._clock = self.create_publisher(Clock, "/clock", 10) if clock else None
         self._publishers_of: dict[int, Publisher] = {}

@@ -171,6 +171,10 @@ class CameraModel:
 
         z is 1, but for `equidistant`: there the length is 1, and z < 0 beyond 90 degrees.
         """
+        if not self.is_distorted:
+            u, v = np.meshgrid(np.arange(self.width), np.arange(self.height))
+            pixels = np.stack([u, v], axis=-1).reshape(-1, 2)
+            return self.unproject(pixels).reshape(self.height, self.width, 3)
         values = at_every_pixel(
             self.unproject, self.width, self.height, self._error_of_directions, _EXACT
         )

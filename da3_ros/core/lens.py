@@ -90,7 +90,7 @@ class BrownLens:
         """Undistorted (x, y) of plane points; NaN of those that no direction reaches."""
         rd = np.hypot(u, v)
         r_table, rd_table = self._radial_table(np.nanmax(rd, initial=0.0))
-        near = rd <= rd_table[-1] + self._farthest_bend()
+        near = rd <= (rd_table[-1] + self._farthest_bend() if np.isfinite(self.fold) else np.inf)
         u, v, rd = u[near], v[near], rd[near]
         start = np.where(rd > 0, np.interp(rd, rd_table, r_table) / rd, 1.0)
         x, y = self._solve(u, v, u * start, v * start)
@@ -124,12 +124,8 @@ class BrownLens:
         return x, y
 
     def _farthest_bend(self) -> float:
-        """How far tangential and thin prism terms move anything within the fold, at most."""
+        """How far tangential and thin prism terms move anything within a finite fold, at most."""
         p, (s1, s2, s3, s4) = np.abs(self._p).sum(), np.abs(self._s)
-        if not (p or s1 or s2 or s3 or s4):
-            return 0.0
-        if np.isinf(self.fold):
-            return np.inf
         return (4 * p + s1 + s3) * self.fold**2 + (s2 + s4) * self.fold**4
 
     def _radial_table(self, rd_max: float) -> tuple[np.ndarray, np.ndarray]:

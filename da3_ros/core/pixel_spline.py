@@ -23,15 +23,22 @@ def at_every_pixel(
     height: int,
     error: Callable[[np.ndarray, np.ndarray], np.ndarray],
     most: float,
+    dtype: type = np.float64,
 ) -> np.ndarray:
-    """(k, H, W) float64: f, which takes (n, 2) pixels u, v to (n, k).
+    """(k, H, W) `dtype`: f, which takes (n, 2) pixels u, v to (n, k) float64.
 
     error: takes pixels (n, 2) and what splines say there (n, k) to how far off that is. A piece
     of the picture is left to f itself where f is NaN or the error beyond `most`: at the edge of
     what a lens sees.
     """
-    columns, rows = _pieces(width), _pieces(height)
-    return np.block([[_piece(f, u, v, error, most) for u in columns] for v in rows])
+    values = None
+    for v in _pieces(height):
+        for u in _pieces(width):
+            piece = _piece(f, u, v, error, most)
+            if values is None:
+                values = np.empty((len(piece), height, width), dtype)
+            values[:, v.start : v.stop, u.start : u.stop] = piece
+    return values
 
 
 def _pieces(count: int) -> list[range]:
@@ -49,7 +56,7 @@ def _piece(f: Function, u: range, v: range, error, most: float) -> np.ndarray:
 
 
 class _PixelSpline:
-    """Of f at columns u and rows v. is_smooth: f is nowhere NaN, or there is no spline."""
+    """Of f at columns u and rows v. is_smooth: False where f is NaN, and then there is none."""
 
     def __init__(self, f: Function, u: range, v: range):
         self._first = np.array([u.start, v.start])

@@ -100,5 +100,5 @@ def _raw_pixels(camera: CameraModel, R: np.ndarray, pinhole: CameraModel):
     def error(pixels: np.ndarray, values: np.ndarray) -> np.ndarray:
         return np.abs(raw(pixels) - values)
 
-    maps = at_every_pixel(raw, pinhole.width, pinhole.height, error, _EXACT)
-    return np.nan_to_num(maps.astype(np.float32), nan=_NOWHERE)
+    maps = at_every_pixel(raw, pinhole.width, pinhole.height, error, _EXACT, np.float32)
+    return np.nan_to_num(maps, copy=False, nan=_NOWHERE)

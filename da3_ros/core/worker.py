@@ -21,14 +21,14 @@ class Worker(Generic[Job]):
     run: must not raise. newest_wins: a job that waits gives way to a newer one.
     """
 
-    def __init__(self, run: Callable[[Job], None], *, newest_wins: bool):
+    def __init__(self, run: Callable[[Job], None], *, newest_wins: bool, name: str = "da3_network"):
         self._run_job = run
         self._limit = 1 if newest_wins else LONGEST_QUEUE
         self._queue: deque[Job] = deque()
         self._changed = threading.Condition()
         self._stopping = self._is_busy = False
         # A daemon: a network in the middle of a long step must not hold up the exit.
-        self._thread = threading.Thread(target=self._run, name="da3_worker", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, job: Job) -> Job | None:
@@ -70,7 +70,7 @@ class Worker(Generic[Job]):
 
 class TwoSteps(Generic[Job, Done]):
     """Two threads, one behind the other: what comes out of one job is handled while the next one
-    runs. The first waits for the second, so nothing piles up between them.
+    runs. The first waits for the second, so at most one result waits between them.
 
     work: what it returns goes on to `handle`, None does not. Neither may raise. newest_wins: see
     `Worker`.
@@ -84,9 +84,12 @@ class TwoSteps(Generic[Job, Done]):
         newest_wins: bool,
     ):
         self._work = work
-        self._second = Worker(handle, newest_wins=False)
+        self._second = Worker(handle, newest_wins=False, name="da3_outgoing")
         self._first = Worker(self._run, newest_wins=newest_wins)
-        self.submit = self._first.submit
+
+    def submit(self, job: Job) -> Job | None:
+        """See `Worker.submit`."""
+        return self._first.submit(job)
 
     def stop(self, timeout: float) -> bool:
         """End both; False when one of them was not done within `timeout` seconds."""

@@ -89,7 +89,7 @@ class DepthNode(LifecycleNode):
         self.create_timer(1.0, self._report_status, clock=steady)
         self._clock_watch = ClockWatch(self, self.start_over, self.log.warn)
         self._namesakes = Namesakes(self)
-        self._bad_size = ""
+        self._bad_size, self._silent = "", []
         for name in foreign:
             self.get_logger().warning(f"parameter {name} is for another node; it is ignored")
         if config.autostart:
@@ -137,13 +137,13 @@ class DepthNode(LifecycleNode):
             )
             return FAILURE
         self._configured.statistics.clear()
+        self._watchdog.beat()  # no message has kept the node so far
         try:
             self._active = Active.build(self, runner)
         except BaseException:
             runner.stop(STOP_TIMEOUT)
             raise
         self._report.watch(self._active.inputs.cameras)
-        self._watchdog.beat()  # no message has kept the node so far
         self.get_logger().info("active: waiting for images")
         return SUCCESS
 
@@ -245,19 +245,19 @@ class DepthNode(LifecycleNode):
 
     def _report_status(self) -> None:
         # Who was busy has not heard what came.
-        is_deaf = self._watchdog.beat() > LONGEST_CALLBACK
-        silent = self._active.inputs.silent() if self._active and not is_deaf else []
+        if self._watchdog.beat() <= LONGEST_CALLBACK:
+            self._silent = self._active.inputs.silent() if self._active else []
         bad_size = [self._bad_size] if self._bad_size else []
         self.log.note_lasting(
-            [*self._clock_watch.warnings(), *self._namesakes.warnings(), *silent, *bad_size]
+            [*self._clock_watch.warnings(), *self._namesakes.warnings(), *self._silent, *bad_size]
         )
         self._report.publish(self.state, self._configured)
 
     def _report_while_busy(self, seconds: float) -> None:
         if self._active and seconds > LONGEST_CALLBACK:
             sentence = (
-                f"one message or request has kept the node for {seconds:.0f} s, and images wait "
-                "meanwhile: a large picture, a lens that is new, or a machine that is overloaded"
+                f"what came in has kept the node for {seconds:.0f} s, and images wait meanwhile: "
+                "large pictures, lenses that are new, or a machine that is overloaded"
             )
             self.log.warn("busy", sentence)
         self._report.publish_while_busy(self.state, self._configured)

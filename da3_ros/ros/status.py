@@ -60,7 +60,7 @@ class StatusReport:
 
     def watch(self, cameras: Cameras) -> None:
         """The node was activated: report of these cameras and poses, also after it stops."""
-        self._cameras = cameras
+        self._cameras, self._poses = cameras, _PosesSeen()
 
     def publish(self, state: str, configured: Configured | None) -> None:
         """Publish the state of now, from the thread of the callbacks.

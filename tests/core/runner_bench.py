@@ -120,7 +120,7 @@ class Bench:
         self.runner.take(name, frame)
 
     def wait_for(self, condition):
-        """Until it holds; the worker tells nobody when it is done."""
+        """Until it holds; its threads tell nobody when they are done."""
         done = threading.Event()
         for _ in range(2000):
             if condition():

@@ -119,6 +119,14 @@ def test_a_fisheye_sees_behind_its_image_plane():
     assert np.isnan(camera.rays()[angle > 1.58][:, :2]).all()
 
 
+@pytest.mark.parametrize("D", [[0.25, 0, 0, 0], [0.25, 0, 1e-3, -2e-3], [0, 0, 0, 0, 0.1]])
+@pytest.mark.parametrize("r", [0.5, 1.0, 2.0, 3.7])
+def test_without_a_fold_the_farthest_point_comes_back(D, r):
+    camera = CameraModel(316, 240, np.eye(3), "plumb_bob", np.array(D, float))
+    point = np.array([[r, 0.0, 1.0]])
+    np.testing.assert_allclose(camera.unproject(camera.project(point)), point, atol=1e-12)
+
+
 def test_beyond_the_fold_of_a_polynomial_nothing_is_seen():
     """r (1 - .3 r^2) turns back at r = 1.054; OpenCV projects r = 1.7 into the picture again."""
     camera = CameraModel(320, 240, K, "plumb_bob", np.array([-0.3, 0, 0, 0.0]))

@@ -24,16 +24,19 @@ def read_video(path: str | Path, *, fps: float) -> Iterator[np.ndarray]:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 raise VideoError(f"'{path}' holds no video")
-            _check_size(path, container.streams.video[0])
+            _bound_size(path, container.streams.video[0])
             yield from _sample(container, fps)
     except (OSError, av.FFmpegError) as error:
         raise VideoError(f"cannot read the video '{path}': {error.strerror}") from error
 
 
-def _check_size(path: str | Path, stream) -> None:
-    """Before anything is decoded."""
+def _bound_size(path: str | Path, stream) -> None:
+    """Before anything is decoded; the decoder refuses pictures that become larger later."""
     bound, pixels = Image.MAX_IMAGE_PIXELS, stream.width * stream.height
-    if bound is not None and pixels > 2 * bound:
+    if bound is None:
+        return
+    stream.codec_context.options = {"max_pixels": str(2 * bound)}
+    if pixels > 2 * bound:
         raise VideoError(
             f"the pictures of the video '{path}' are {stream.width}x{stream.height}, more than "
             f"{2 * bound:,} pixels; if they are meant to be, raise PIL.Image.MAX_IMAGE_PIXELS"

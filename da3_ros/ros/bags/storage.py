@@ -131,7 +131,7 @@ def _check_space(path: Path, folder: Path, nbytes: int) -> None:
     if shutil.disk_usage(folder).free < nbytes:
         raise BagError(
             f"cannot open bag {path}: a copy of it does not fit into {folder.parent}; set TMPDIR "
-            "to a folder with more space, or mend it there (zstd -d, sqlite3)"
+            "to a folder with more space"
         )
 
 
@@ -146,7 +146,8 @@ def _finish(path: Path, left: list[Path], folder: Path, notes: list[str]) -> Pat
 
     The original is not touched: sqlite would write into it, and it may be read-only.
     """
-    _check_space(path, folder, sum(file.stat().st_size for file in (path, *left)))
+    # sqlite writes what it finds beside it into it before it removes the former.
+    _check_space(path, folder, sum(file.stat().st_size for file in (path, *left, *left)))
     for file in (path, *left):
         shutil.copyfile(file, folder / file.name)
     with closing(sqlite3.connect(folder / path.name)) as database:

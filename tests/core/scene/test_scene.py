@@ -1,4 +1,4 @@
-"""The scene as services and the worker use it together."""
+"""The scene as services and the thread that publishes use it together."""
 
 import dataclasses
 from concurrent.futures import ThreadPoolExecutor

@@ -44,7 +44,7 @@ def test_status_while_a_callback_takes_long(robot, start, tmp_path, monkeypatch)
         assert status.level == Status.WARN and "has kept the node for" in status.reason
         dropped = sum(status.dropped_counts)
         assert status.frames_received == status.frames_published + dropped + status.frames_pending
-    assert node.matching(r"one message or request has kept the node for \d s")
+    assert node.matching(r"what came in has kept the node for \d s")
 
     blocked.unlink()
     robot.wait_until(lambda: "has kept" not in statuses[-1].reason, 60, "the end of it")
