@@ -1,14 +1,14 @@
 """Frames to published results: what the live node and `da3_process` both run.
 
 `take` brings frames, one by one. A window that is due goes through the network and out: between
-`start` and `stop` in two threads, so that one window goes out while the next is in the network;
-else at once, in the thread that brought its last frame. A jump in time replaces the pipeline; the
-network may still be busy with the old one, and what comes out of that is thrown away.
+`start` and `stop` in a thread, or in two, so that one window goes out while the next is in the
+network; else at once, in the thread that brought its last frame. A jump in time replaces the
+pipeline; the network may still be busy with the old one, and what comes of that is thrown away.
 
     thread      may call
     callbacks   take, add_anchors, clear, forget, finish, start, stop
     network     (own) _work
-    outgoing    (own) _go_out
+    outgoing    (own, or the network's) _go_out
     services    newest, look_again
     any         failure, newest_published
 """
@@ -62,12 +62,8 @@ class Job:
         return [self.window.frames[i].key for i in self.window.views]
 
 
-@dataclass(frozen=True, eq=False)
-class Done:
-    """A job, and what the network made of it: a result, or an error."""
-
-    job: Job
-    outcome: WindowDepth | Exception
+Done = tuple[Job, WindowDepth | Exception]
+"""A job, and what the network made of it."""
 
 
 class Runner:
@@ -89,6 +85,8 @@ class Runner:
     ):
         self.network = network
         self.failure = ""
+        # On a processor all its cores are the network's: both would only be later.
+        self.side_by_side = next(network.parameters()).device.type != "cpu"
         self._live, self._scene, self._outlet = live, scene, outlet
         self._counts, self._log, self._on_error = counts, log, on_error
         self._worker: TwoSteps[Job, Done] | None = None
@@ -109,7 +107,9 @@ class Runner:
         self._begin()
         self._counts.reset()
         newest_wins = self._config.window.drop_when_busy
-        self._worker = TwoSteps(self._work, self._go_out, newest_wins=newest_wins)
+        self._worker = TwoSteps(
+            self._work, self._go_out, newest_wins=newest_wins, side_by_side=self.side_by_side
+        )
         return True
 
     def stop(self, timeout: float) -> bool:
@@ -256,19 +256,20 @@ class Runner:
         if self._is_stale(job):
             return None
         try:
-            return Done(job, self._process(job))
+            return job, self._process(job)
         except Exception as error:
-            return Done(job, error)
+            return job, error
 
     def _go_out(self, done: Done) -> None:
         """One result in the outgoing thread, which likewise goes on."""
-        way_out = self._fail if isinstance(done.outcome, Exception) else self._publish
+        job, outcome = done
+        way_out = self._fail if isinstance(outcome, Exception) else self._publish
         try:
             with self._going_out:
-                if not self._is_stale(done.job):
-                    way_out(done.job, done.outcome)
+                if not self._is_stale(job):
+                    way_out(job, outcome)
         except Exception as error:
-            self._counts.give_up(done.job.keys, Drop.INTERNAL_ERROR)
+            self._counts.give_up(job.keys, Drop.INTERNAL_ERROR)
             self._on_error(error)
 
     def _process(self, job: Job) -> WindowDepth:

@@ -69,8 +69,10 @@ class Worker(Generic[Job]):
 
 
 class TwoSteps(Generic[Job, Done]):
-    """Two threads, one behind the other: what comes out of one job is handled while the next one
-    runs. The first waits for the second, so at most one result waits between them.
+    """Jobs, and what is to be done with their results: in one thread, or side by side in two.
+
+    Then a result is handled while the next job runs. The first thread waits for the second, so at
+    most one result waits between them.
 
     work: what it returns goes on to `handle`, None does not. Neither may raise. newest_wins: see
     `Worker`.
@@ -82,9 +84,12 @@ class TwoSteps(Generic[Job, Done]):
         handle: Callable[[Done], None],
         *,
         newest_wins: bool,
+        side_by_side: bool,
     ):
-        self._work = work
-        self._second = Worker(handle, newest_wins=False, name="da3_outgoing")
+        self._work, self._hand_on, self._second = work, handle, None
+        if side_by_side:
+            self._second = Worker(handle, newest_wins=False, name="da3_outgoing")
+            self._hand_on = self._second.submit_when_idle
         self._first = Worker(self._run, newest_wins=newest_wins)
 
     def submit(self, job: Job) -> Job | None:
@@ -92,11 +97,13 @@ class TwoSteps(Generic[Job, Done]):
         return self._first.submit(job)
 
     def stop(self, timeout: float) -> bool:
-        """End both; False when one of them was not done within `timeout` seconds."""
+        """End the threads; False when one of them was not done within `timeout` seconds."""
         deadline = time.monotonic() + timeout
         ended = self._first.stop(timeout)
+        if self._second is None:
+            return ended
         return self._second.stop(max(0.0, deadline - time.monotonic())) and ended
 
     def _run(self, job: Job) -> None:
         if (done := self._work(job)) is not None:
-            self._second.submit_when_idle(done)
+            self._hand_on(done)

@@ -88,7 +88,10 @@ def test_nothing_of_before_goes_out_after_a_reset(bench):
 
 
 def test_a_window_goes_out_while_the_next_one_is_in_the_network(bench):
-    bench = bench()
+    bench = bench(thread=False)
+    assert not bench.runner.side_by_side, "only with a GPU"
+    bench.runner.side_by_side = True
+    assert bench.runner.start(20)
     bench.results.go.clear()
     bench.drive(2)
     assert bench.results.going_out.wait(20)

@@ -80,21 +80,22 @@ def test_two_steps_side_by_side():
             done.set()
 
     done = threading.Event()
-    steps = TwoSteps(work, handle, newest_wins=False)
+    steps = TwoSteps(work, handle, newest_wins=False, side_by_side=True)
     for number in begun:
         steps.submit(number)
     assert done.wait(20) and steps.stop(20)
     assert handled == [(1, True), (2, True), (4, True)]
 
 
-def test_two_steps_end_while_the_second_is_busy():
+@pytest.mark.parametrize("side_by_side", [True, False])
+def test_two_steps_end_while_the_second_is_busy(side_by_side):
     go, busy = threading.Event(), threading.Event()
 
     def handle(number):
         busy.set()
         assert go.wait(20)
 
-    steps = TwoSteps(lambda number: number, handle, newest_wins=False)
+    steps = TwoSteps(lambda number: number, handle, newest_wins=False, side_by_side=side_by_side)
     for number in range(3):
         steps.submit(number)
     assert busy.wait(20)
