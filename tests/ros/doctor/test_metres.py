@@ -131,4 +131,4 @@ def test_parameters_say_what_metres_rest_on(drive_around, tmp_path):
     assert finding.verdict is Verdict.OK and finding.seen.startswith("scale.source is cameras")
     assert "window.size is 1" in metres_of(drive_around, window__size=1).seen
     finding = metres_of(drive_around, input__mask=str(tmp_path / "none.png"))
-    assert finding.verdict is Verdict.WARN and "does not exist" in finding.seen
+    assert finding.verdict is Verdict.WARN and "there is no such file" in finding.seen
