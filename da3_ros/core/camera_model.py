@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from da3_ros.core.lens import PINHOLE, FisheyeLens, Lens, metashape_lens, opencv_lens
-from da3_ros.core.pixel_spline import at_every_pixel
+from da3_ros.core.pixel_spline import at_every_pixel, pixel_grid
 from da3_ros.net.plain_text import plain
 
 DISTORTION_COEFFICIENTS = {
@@ -172,8 +172,7 @@ class CameraModel:
         z is 1, but for `equidistant`: there the length is 1, and z < 0 beyond 90 degrees.
         """
         if not self.is_distorted:
-            u, v = np.meshgrid(np.arange(self.width), np.arange(self.height))
-            pixels = np.stack([u, v], axis=-1).reshape(-1, 2)
+            pixels = pixel_grid(range(self.width), range(self.height))
             return self.unproject(pixels).reshape(self.height, self.width, 3)
         values = at_every_pixel(
             self.unproject, self.width, self.height, self._error_of_directions, _EXACT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +51,7 @@ def _piece(f: Function, u: range, v: range, error, most: float) -> np.ndarray:
         spline = _PixelSpline(f, u, v)
         if spline.is_smooth and (error(*spline.between()) < most).all():
             return spline.everywhere()
-    values = f(_grid(u, v))
+    values = f(pixel_grid(u, v))
     return values.T.reshape(-1, len(v), len(u))
 
 
@@ -61,7 +61,7 @@ class _PixelSpline:
     def __init__(self, f: Function, u: range, v: range):
         self._first = np.array([u.start, v.start])
         self._u, self._v = _side(len(u)), _side(len(v))
-        known = f(self._first + _grid(self._u.known, self._v.known))
+        known = f(self._first + pixel_grid(self._u.known, self._v.known))
         self.is_smooth = not np.isnan(known).any()
         self._known = known.T.reshape(-1, len(self._v.known), len(self._u.known))
 
@@ -69,7 +69,7 @@ class _PixelSpline:
         """Places (n, 2) half way between those that are known, where a spline is worst, and its
         values there (n, k)."""
         values = self._v.to_middles @ self._known @ self._u.to_middles.T
-        places = self._first + _grid(self._u.middles, self._v.middles)
+        places = self._first + pixel_grid(self._u.middles, self._v.middles)
         return places, values.reshape(len(values), -1).T
 
     def everywhere(self) -> np.ndarray:
@@ -99,6 +99,6 @@ def _side(count: int) -> _Side:
     return _Side(known, middles, spline(middles), spline(pixels))
 
 
-def _grid(u, v) -> np.ndarray:
-    """(n, 2) all (u, v), row after row."""
+def pixel_grid(u: Sequence | np.ndarray, v: Sequence | np.ndarray) -> np.ndarray:
+    """(n, 2) all (u, v), row after row. u, v: columns and rows."""
     return np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)

@@ -120,7 +120,7 @@ def soak(options: argparse.Namespace) -> Run:
     try:
         run.wait_for_depth(all_alive)
         if not options.hostile:
-            run.fill_queues(FILLED * QUEUE / options.rate)
+            run.fill_queues(FILLED * QUEUE / options.rate, all_alive)
         run.watch(60 * options.minutes, PERIOD, all_alive)
         for process in processes[:0:-1]:
             end(process, signal.SIGINT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -23,8 +24,8 @@ MOST_GROWTH = 12.0
 """MB per hour; judged on runs of nine minutes and more, the allocator's noise is larger before."""
 SHORTEST_JUDGED = 530.0
 LONGEST_END = 2.0
-LONGEST_SILENCE, AS_BEFORE = 60.0, 20
-"""Seconds within which so many depth images come, once the node goes on."""
+AS_BEFORE, LONGEST_RETURN = 20, 60.0
+"""So many depth images come within so many seconds, once the node goes on."""
 OWN_SEGMENT = r"/dev/shm/fastdds_[0-9a-f]{16}\b"
 
 
@@ -44,13 +45,18 @@ class Run:
     left_behind: list[Path] = field(default_factory=list)
     _segments: set[Path] = field(default_factory=set)
 
-    def wait_for_depth(self, check_alive: Callable[[], None]) -> None:
-        """Until the node works."""
-        while not self.listener.depths:
+    def wait_for_depth(
+        self, check_alive: Callable[[], None], count: int = 1, timeout: float = math.inf
+    ) -> None:
+        """Until the node has published `count` more; ends the soak after `timeout` seconds."""
+        wanted, deadline = self.listener.depths + count, time.monotonic() + timeout
+        while self.listener.depths < wanted:
             check_alive()
+            if time.monotonic() > deadline:
+                sys.exit("nothing reaches the node since its queues were filled: start again")
             time.sleep(0.2)
 
-    def fill_queues(self, seconds: float) -> None:
+    def fill_queues(self, seconds: float, check_alive: Callable[[], None]) -> None:
         """Halt the node while messages come, which it then finds in its queues.
 
         A place in a queue of DDS keeps a buffer as large as the largest message that was ever
@@ -62,11 +68,7 @@ class Run:
             time.sleep(seconds)
         finally:
             os.kill(self.pid, signal.SIGCONT)
-        seen, deadline = self.listener.depths, time.monotonic() + LONGEST_SILENCE
-        while self.listener.depths < seen + AS_BEFORE:
-            if time.monotonic() > deadline:
-                sys.exit("nothing reaches the node since its queues were filled: start again")
-            time.sleep(0.2)
+        self.wait_for_depth(check_alive, AS_BEFORE, LONGEST_RETURN)
 
     def watch(self, seconds: float, period: float, check_alive: Callable[[], None]) -> None:
         """Sample for so many seconds."""

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.pixel_spline import pixel_grid
 
 WIDE = 1.4
 """rad from the axis, of views that no box around them at z = 1 can hold."""
@@ -73,7 +74,7 @@ def _bend(camera: CameraModel) -> np.ndarray:
     step = max(camera.width, camera.height) / 128
     u = (np.arange(_COLUMNS) + 0.5) * camera.width / _COLUMNS
     v = (np.arange(_ROWS) + 0.5) * camera.height / _ROWS
-    here = np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
+    here = pixel_grid(u, v)
     worst = np.full(len(here), 1e-9)
     for angle in np.arange(8) * np.pi / 8:
         across = step * np.array([np.cos(angle), np.sin(angle)])

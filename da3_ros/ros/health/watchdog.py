@@ -40,8 +40,10 @@ class Watchdog:
         wait = PATIENCE
         while not self._stopping.wait(wait):
             silent_for = time.monotonic() - self._beat_at
-            wait = PERIOD if silent_for >= PATIENCE else PATIENCE - silent_for
-            if silent_for >= PATIENCE:
+            if silent_for < PATIENCE:
+                wait = PATIENCE - silent_for
+            else:
+                wait = PERIOD
                 self._call(silent_for)
 
     def _call(self, silent_for: float) -> None:
