@@ -41,20 +41,26 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from da3_ros.core.child_process import start_in_background
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.transport import keep_to_this_machine, use_large_message_profile
-from tools.soak import fuzz
+from tools.soak import blocked_node, fuzz
+from tools.soak.hostile import FILLED
 from tools.soak.hostile_laws import broken_by_hostility, hostile_table
 from tools.soak.laws import Run, broken_laws, table
 from tools.soak.listener import SoakListener
 
 PERIOD = 10.0
+BLOCK = "blocked"
 QUEUE = 100
-FILLED = 0.8
-"""Share of the node's queues of images that are full once, at the beginning."""
+SHARE = 0.8
+"""Of the node's queues of images, which is filled once, at the beginning: more would be lost."""
+AS_BEFORE = 20
+"""Depth images until the node has caught up."""
 FRAMES = 150
 PARAMETERS = {
     "use_sim_time": "true",
@@ -110,8 +116,6 @@ def soak(options: argparse.Namespace) -> Run:
         options.out / "player.log", "tools.soak.player", str(bag), *playing(options)
     )
     processes = [node, player]
-    if options.hostile:
-        processes.append(start_in_background(options.out / "hostile.log", "tools.soak.hostile"))
     run = Run(node.pid, listener)
 
     def all_alive() -> None:
@@ -119,8 +123,12 @@ def soak(options: argparse.Namespace) -> Run:
 
     try:
         run.wait_for_depth(all_alive)
-        if not options.hostile:
-            run.fill_queues(FILLED * QUEUE / options.rate, all_alive)
+        with blocked(options.out):
+            if options.hostile:
+                processes.append(start_hostile(options.out / "hostile.log", all_alive))
+            else:
+                time.sleep(SHARE * QUEUE / options.rate)
+        run.wait_for_depth(all_alive, AS_BEFORE)
         run.watch(60 * options.minutes, PERIOD, all_alive)
         for process in processes[:0:-1]:
             end(process, signal.SIGINT)
@@ -172,9 +180,38 @@ def soak_in_noise(options: argparse.Namespace) -> int:
 
 
 def start_node(log: Path, parameters: dict) -> subprocess.Popen:
-    """The node with these parameters."""
+    """The node with these parameters; its callbacks wait while there is a file `BLOCK`."""
+    block = log.parent / BLOCK
+    block.unlink(missing_ok=True)  # of a soak that was killed
+    os.environ[blocked_node.VARIABLE] = str(block)
     pairs = [word for name, v in parameters.items() for word in ("-p", f"{name}:={v}")]
-    return start_in_background(log, "da3_ros.commands.node", "--ros-args", *pairs)
+    return start_in_background(log, blocked_node.__name__, "--ros-args", *pairs)
+
+
+@contextmanager
+def blocked(out: Path) -> Iterator[None]:
+    """The node's callbacks wait, and find in their queues what came meanwhile.
+
+    A place in a queue of DDS keeps a buffer as large as the largest message that was ever there:
+    what the queues can hold is held from now on, and growth is something else.
+    """
+    file = out / BLOCK
+    file.touch()
+    try:
+        yield
+    finally:
+        file.unlink()
+
+
+def start_hostile(log: Path, all_alive: Callable[[], None]) -> subprocess.Popen:
+    """Somebody who means no good, once it has filled the queues of the node."""
+    somebody = start_in_background(log, "tools.soak.hostile", "--fill", str(2 * QUEUE))
+    while FILLED not in log.read_text():
+        all_alive()
+        if somebody.poll() is not None:
+            sys.exit(f"the hostile program ended:\n{log.read_text()}")
+        time.sleep(0.2)
+    return somebody
 
 
 def check_alive(processes: list[subprocess.Popen], out: Path) -> None:

@@ -1,9 +1,10 @@
 """Somebody on the graph who means no good, beside a camera, transforms and clients that do.
 
-    python -m tools.soak.hostile [--seed 0]
+    python -m tools.soak.hostile [--seed 0] [--fill PLACES]
 
 Until SIGINT or SIGTERM: every half second one act, drawn from `ACTS`. At the end it prints how
-often each was done. What each act should meet is written in docs/robustness.md.
+often each was done. What each act should meet is written in docs/robustness.md. With --fill it
+first fills so many places of the node's queues, as the soak does while the node waits.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from da3_ros.ros.transport import use_large_message_profile
 
 PERIOD = 0.5
 SECOND = 1_000_000_000
+LONG_NAME = "x" * (1 << 20)
 NASTY = "\n[ERROR] [da3]: the disk is full\x1b[2J\u202e"
 CALLS = {
     "load_mesh": LoadMesh,
@@ -44,6 +46,10 @@ CALLS = {
     "set_parameters": SetParameters,
 }
 
+
+FOUND = 5.0
+"""Seconds until publishers and the node have found each other."""
+FILLED = "the queues are full"
 
 MINUTE, ACTING = 60.0, 45.0
 """Seconds: of each minute by the clock the last quarter is calm, to compare with."""
@@ -79,6 +85,14 @@ class Hostile(Node):
         self.done[name] += 1
         rclpy.spin_once(self, timeout_sec=0.01)
 
+    def fill(self, places: int) -> None:
+        """The largest of all that it sends, into every place of the queues of a node that waits."""
+        for _ in range(places):
+            self.flood_of_frames()
+            self.info_without_end()
+            self._send_picture(self._head(LONG_NAME), 40.0)
+            time.sleep(0.01)
+
     # ---- pictures and camera infos ----
 
     def picture_of_lies(self) -> None:
@@ -95,8 +109,14 @@ class Hostile(Node):
 
     def picture_of_nowhere(self) -> None:
         """A frame that does not exist, or has a name of a megabyte."""
-        name = self._draw.choice(("nowhere", NASTY, "x" * (1 << 20), f"f{self._draw.random()}"))
+        name = self._draw.choice(("nowhere", NASTY, LONG_NAME, f"f{self._draw.random()}"))
         self._send_picture(self._head(name), 40.0)
+
+    def info_without_end(self) -> None:
+        """Two megabytes of coefficients."""
+        info = CameraInfo(header=self._head("camera_optical_frame"), width=56, height=42)
+        info.d = [0.0] * (1 << 18)
+        self._info.publish(info)
 
     def info_of_lies(self) -> None:
         """Numbers that no camera has, under the stamp of a picture of its own."""
@@ -209,19 +229,23 @@ class Hostile(Node):
 ACTS = [
     name
     for name, member in vars(Hostile).items()
-    if callable(member) and not name.startswith("_") and name not in ("act", "stop")
+    if callable(member) and not name.startswith("_") and name not in ("act", "fill", "stop")
 ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--fill", type=int, default=0, metavar="PLACES")
     options = parser.parse_args()
     use_large_message_profile()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     somebody = Hostile(options.seed)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, somebody.stop)
+    time.sleep(FOUND)
+    somebody.fill(options.fill)
+    print(FILLED, flush=True)
     while not somebody.stopping:
         if is_acting(time.time()):
             somebody.act()

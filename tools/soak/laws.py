@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import os
 import re
-import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,8 +20,6 @@ MOST_GROWTH = 12.0
 """MB per hour; judged on runs of nine minutes and more, the allocator's noise is larger before."""
 SHORTEST_JUDGED = 530.0
 LONGEST_END = 2.0
-AS_BEFORE, LONGEST_RETURN = 20, 60.0
-"""So many depth images come within so many seconds, once the node goes on."""
 OWN_SEGMENT = r"/dev/shm/fastdds_[0-9a-f]{16}\b"
 
 
@@ -36,6 +30,7 @@ class Run:
     pid: int
     listener: SoakListener
     samples: list[Sample] = field(default_factory=list)
+    statuses_before: int = 0
     images_sent: int = 0
     loops: int = 0
     last: Status | None = None
@@ -45,33 +40,16 @@ class Run:
     left_behind: list[Path] = field(default_factory=list)
     _segments: set[Path] = field(default_factory=set)
 
-    def wait_for_depth(
-        self, check_alive: Callable[[], None], count: int = 1, timeout: float = math.inf
-    ) -> None:
-        """Until the node has published `count` more; ends the soak after `timeout` seconds."""
-        wanted, deadline = self.listener.depths + count, time.monotonic() + timeout
+    def wait_for_depth(self, check_alive: Callable[[], None], count: int = 1) -> None:
+        """Until the node has published `count` more."""
+        wanted = self.listener.depths + count
         while self.listener.depths < wanted:
             check_alive()
-            if time.monotonic() > deadline:
-                sys.exit("nothing reaches the node since its queues were filled: start again")
             time.sleep(0.2)
-
-    def fill_queues(self, seconds: float, check_alive: Callable[[], None]) -> None:
-        """Halt the node while messages come, which it then finds in its queues.
-
-        A place in a queue of DDS keeps a buffer as large as the largest message that was ever
-        there: what the queues can hold is held from now on, and growth is something else.
-        Ends the soak where Fast DDS does not find the node again, as happens (docs/faq.md).
-        """
-        os.kill(self.pid, signal.SIGSTOP)
-        try:
-            time.sleep(seconds)
-        finally:
-            os.kill(self.pid, signal.SIGCONT)
-        self.wait_for_depth(check_alive, AS_BEFORE, LONGEST_RETURN)
 
     def watch(self, seconds: float, period: float, check_alive: Callable[[], None]) -> None:
         """Sample for so many seconds."""
+        self.statuses_before = len(self.listener.statuses)
         begin = due = time.monotonic()
         while due <= begin + seconds:
             check_alive()

@@ -25,6 +25,9 @@ PATH_LENGTH = 2000
 CAMERA_COLOR, WINDOW_COLOR, REFERENCE_COLOR = (25, 113, 194), (134, 142, 150), (232, 89, 12)
 POINT_SIZE = 0.012
 
+GOODBYE = 1.0
+"""Seconds that the tabs get to close their connections; they notice the end of it anyway."""
+
 MAP_PERIOD = 1.0
 """Seconds from one picture of the map to the next: it is by far the largest thing to send."""
 
@@ -115,8 +118,11 @@ class Page:
                 self.server.scene.remove_by_name(name)
 
     def close(self) -> None:
-        """Stop serving."""
-        self.server.stop()
+        """Stop serving. A browser that does not answer is not waited for: a tab that sleeps, or a
+        connection that it opened and has no use for yet, holds viser's own end for 6 seconds."""
+        end = threading.Thread(target=self.server.stop, daemon=True)
+        end.start()
+        end.join(GOODBYE)
 
     def _add_switch(self, label: str, name: str) -> viser.GuiCheckboxHandle:
         box = self.server.gui.add_checkbox(label, True)

@@ -1,16 +1,12 @@
 """The status goes on while a callback takes long; the node is real."""
 
-from pathlib import Path
-
 import pytest
 from da3_ros.msg import Status
 from diagnostic_msgs.msg import DiagnosticArray
 from graph import a_robot, node_starter
-from std_msgs.msg import Empty
 
 from da3_ros.ros.health.watchdog import Watchdog
-
-PROGRAM = str(Path(__file__).parents[1] / "blocked_node.py")
+from tools.soak import blocked_node
 
 robot = pytest.fixture(a_robot)
 start = pytest.fixture(node_starter)
@@ -24,12 +20,11 @@ def wait_for_more(robot, received, count):
 
 def test_status_while_a_callback_takes_long(robot, start, tmp_path, monkeypatch):
     blocked = tmp_path / "blocked"
-    monkeypatch.setenv("BLOCKED", str(blocked))
+    monkeypatch.setenv(blocked_node.VARIABLE, str(blocked))
     statuses = robot.listen(Status, "/da3/status")
     diagnostics = robot.listen(DiagnosticArray, "/diagnostics")
-    block = robot.node.create_publisher(Empty, "/da3/block", 1)
     blocked.touch()
-    node = start(program=PROGRAM)
+    node = start(program=blocked_node.__name__)
     wait_for_more(robot, diagnostics, 3)
     assert diagnostics[-1].status[0].message == "configuring"
     assert diagnostics[-1].status[0].level == b"\0", "loading a model takes time"
@@ -38,7 +33,6 @@ def test_status_while_a_callback_takes_long(robot, start, tmp_path, monkeypatch)
     node.wait_for("active: waiting for images")
     robot.wait_for_node()
     blocked.touch()
-    block.publish(Empty())
     robot.wait_until(lambda: "has kept the node for" in statuses[-1].reason, 60, "the reason")
     for status in wait_for_more(robot, statuses, 3):
         assert status.level == Status.WARN and "has kept the node for" in status.reason
@@ -49,7 +43,6 @@ def test_status_while_a_callback_takes_long(robot, start, tmp_path, monkeypatch)
     blocked.unlink()
     robot.wait_until(lambda: "has kept" not in statuses[-1].reason, 60, "the end of it")
     blocked.touch()
-    block.publish(Empty())
     wait_for_more(robot, statuses, 3)
     assert node.stop() == 0
     assert not node.matching("Traceback")

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import socket
 import time
 
 import cv2
@@ -114,6 +115,19 @@ def test_a_page_that_waits_for_a_service_ends_at_once(silent, tab):
     tab.wait_for_timeout(3000)  # the page has found the service and asked it
     assert not tab.get_by_text("is not there").count()
     assert silent.destroy_service(service)
+
+
+@pytest.fixture
+def connection():
+    with socket.socket() as connection:
+        yield connection
+
+
+def test_a_connection_without_use_does_not_keep_the_page_alive(connection, address):
+    """Browsers open some ahead of need; the page's end is in the fixture `address`."""
+    host, port = re.fullmatch(r"http://(.+):(\d+)/?", address).groups()
+    connection.connect((host, int(port)))
+    connection.sendall(b"GET / HTTP/1.1\r\n")  # and never the rest of it
 
 
 def test_a_second_tab_sees_the_same(node, robot, tab, browser, address):
