@@ -29,7 +29,7 @@ help:  ## what there is
 demo: $(VENV)/built $(if $(VIEW),$(VENV)/view)  ## replay a bag into a real node: depth, cloud, summary; BAG=path takes yours, MODEL=name and RES=px another network, VIEW=1 shows it in the browser, ROS=kilted takes that distribution
 	$(BIN)/da3_demo $(BAG) $(if $(MODEL),--model $(MODEL)) $(if $(RES),--process-res $(RES)) $(if $(VIEW),--view) $(ARGS)
 
-test: $(VENV)/built $(VENV)/test-tools  ## all tests, those that start nodes by themselves; ARGS="-k window" goes to pytest
+test: $(VENV)/built $(VENV)/test-tools  ## all tests, those that start nodes in a second run; ARGS="-k window" goes to pytest
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not graph" $(ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m graph $(ARGS) || [ $$? -eq 5 ]
 
@@ -61,7 +61,7 @@ eval-demo: $(VENV)/built $(VENV)/test-tools  ## accuracy of the shipped model
 eval-metres: $(VENV)/built $(VENV)/test-tools  ## how right metres are: by cameras, by points of the scene
 	$(BIN)/python -m tools.eval_metres $(ARGS)
 
-eval-weights: $(VENV)/built $(VENV)/test-tools  ## how right weights are, one report: MODEL=depth-anything/DA3-SMALL, or a folder; DATA=folder of RGB-D with poses (TUM, Bonn, ScanNet, 7-Scenes, EuRoC)
+eval-weights: $(VENV)/built $(VENV)/test-tools  ## how right weights are, one report: MODEL=depth-anything/DA3-SMALL, or a folder; DATA=folder of RGB-D with poses (TUM, Bonn, ScanNet, 7-Scenes, EuRoC, plain)
 	$(BIN)/python -m tools.eval_weights --model $(or $(MODEL),da3-demo) $(addprefix --data ,$(DATA)) $(ARGS)
 
 clean:  ## remove what make made

@@ -47,7 +47,7 @@ hypothesis.settings.load_profile("da3_ros")
 
 
 def pytest_collection_modifyitems(items):
-    """What starts nodes (by tests/ros/graph.py) is marked `graph`: it runs alone, see Makefile."""
+    """What starts nodes (by tests/ros/graph.py) is marked `graph`: see Makefile."""
     for item in items:
         if _uses_graph(item.path):
             item.add_marker("graph")

@@ -54,7 +54,7 @@ ARGUMENTS = [
         "log_level",
         default_value="info",
         choices=["debug", "info", "warn", "error", "fatal"],
-        description="quietest message to print",
+        description="least severe message to print",
     ),
 ]
 

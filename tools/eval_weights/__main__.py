@@ -5,7 +5,8 @@
 
 Rendered data is always measured; the real kitchen (7-Scenes RedKitchen) and the stereo camera at
 rest (EuRoC) where they lie beside the project; and every folder of `--data` in one of the layouts
-of `tools/eval_weights/readers`: TUM RGB-D, Bonn, ScanNet, 7-Scenes, EuRoC. Nothing is copied.
+of `tools/eval_weights/readers`: TUM RGB-D, Bonn, ScanNet, 7-Scenes, EuRoC, plain. Nothing is
+copied.
 """
 
 from __future__ import annotations

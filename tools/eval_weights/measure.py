@@ -137,22 +137,24 @@ def errors(compared: Compared, *, metric: bool) -> dict[str, float]:
     if not len(said):
         return out
     factor = np.median(true) / np.median(said)
-    out |= {"aligned": _abs_rel(factor * said, true), "delta1_aligned": _close(factor * said, true)}
+    out |= {"aligned": abs_rel(factor * said, true), "delta1_aligned": delta1(factor * said, true)}
     if metric:
         out |= {
-            "abs_rel": _abs_rel(said, true),
-            "delta1": _close(said, true),
+            "abs_rel": abs_rel(said, true),
+            "delta1": delta1(said, true),
             "bias": float(np.mean((said - true) / true)),
             "scale_error": float(abs(np.log(factor))),
         }
     return out
 
 
-def _abs_rel(said: np.ndarray, true: np.ndarray) -> float:
+def abs_rel(said: np.ndarray, true: np.ndarray) -> float:
+    """Mean relative error of depth."""
     return float(np.mean(np.abs(said - true) / true))
 
 
-def _close(said: np.ndarray, true: np.ndarray) -> float:
+def delta1(said: np.ndarray, true: np.ndarray) -> float:
+    """Share of the depth that is less than a quarter off."""
     with np.errstate(divide="ignore"):
         return float(np.mean(np.maximum(said / true, true / said) < CLOSE))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -90,9 +90,6 @@ class Take:
 
     def shots(self) -> list[Shot]:
         return [self.recording.read(i) for i in self.indices]
-
-    def shortened(self, count: int) -> Take:
-        return replace(self, indices=self.indices[:count])
 
 
 @dataclass(frozen=True)

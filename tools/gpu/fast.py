@@ -8,6 +8,7 @@ import torch
 
 from da3_ros.net.precision import pack_weights, set_precision
 from tools.bench import upstream_peer
+from tools.bench.streaming import matmul_peak
 from tools.gpu import cases
 from tools.gpu.cases import Case
 from tools.gpu.job import Job, read_json, write_json
@@ -33,7 +34,10 @@ def wanted(tiny: bool) -> list[Case]:
 def run(job: Job) -> dict:
     """Rows measured before are kept: the part goes on where it was stopped."""
     path = job.out / "fast_rows.json"
-    result = read_json(path) or {"peak_tflops": matmul_peak(job), "rows": {}}
+    result = read_json(path) or {
+        "peak_tflops": matmul_peak(job.device, 256 if job.tiny else None),
+        "rows": {},
+    }
     networks = (None, None)
     preset = ""
     for case in wanted(job.tiny):
@@ -94,14 +98,6 @@ def interleaved(steps: dict, job: Job) -> tuple[dict, dict]:
         if index > 3 and not job.has(1.0):
             break
     return times, memory
-
-
-def matmul_peak(job: Job) -> float:
-    """TFLOP/s of a large bf16 matrix product of random numbers: what the chip really gives."""
-    side = 256 if job.tiny else 8192
-    a = torch.randn(side, side, device=job.device).to(torch.bfloat16)
-    seconds = [timed(lambda: a @ a, job.device)[0] for _ in range(12)]
-    return round(2 * side**3 / median(seconds[2:]) / 1e12, 3)
 
 
 def table(result: dict) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from da3_ros.net.network import Network
+from tools.eval_weights.measure import abs_rel, delta1
 from tools.training.samples import Sample, make_sample
 from tools.training.windows import Windows
 
@@ -52,26 +53,18 @@ def _measure_one(sample: Sample, out, i: int, posed: bool) -> dict[str, float]:
     scale = unit * (cameras["scale"] if len(sample.T_ref_cam[i]) > 1 else 1.0)
     factor = np.median(truth) / np.median(said)
     row = {
-        "abs_rel_aligned": _abs_rel(said * factor, truth),
-        "delta1_aligned": _delta1(said * factor, truth),
+        "abs_rel_aligned": abs_rel(said * factor, truth),
+        "delta1_aligned": delta1(said * factor, truth),
         "rotation_deg": cameras["rotation_deg"],
         "translation": cameras["translation"],
     }
     if posed:
         row |= {
-            "abs_rel": _abs_rel(said * scale, truth),
-            "delta1": _delta1(said * scale, truth),
+            "abs_rel": abs_rel(said * scale, truth),
+            "delta1": delta1(said * scale, truth),
             "scale_error": abs(np.log(factor / scale)),
         }
     return row
-
-
-def _abs_rel(said, truth):
-    return float(np.mean(np.abs(said - truth) / truth))
-
-
-def _delta1(said, truth):
-    return float(np.mean(np.maximum(said / truth, truth / said) < 1.25))
 
 
 def camera_errors(T_ref_cam: np.ndarray, T_cam_ref_said: np.ndarray) -> dict[str, float]:
@@ -105,10 +98,10 @@ def constant_depth(windows: Windows, depth: float) -> dict[str, float]:
         said = np.full_like(truth, depth)
         rows.append(
             {
-                "abs_rel": _abs_rel(said, truth),
-                "delta1": _delta1(said, truth),
-                "abs_rel_aligned": _abs_rel(aligned, truth),
-                "delta1_aligned": _delta1(aligned, truth),
+                "abs_rel": abs_rel(said, truth),
+                "delta1": delta1(said, truth),
+                "abs_rel_aligned": abs_rel(aligned, truth),
+                "delta1_aligned": delta1(aligned, truth),
             }
         )
     return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}

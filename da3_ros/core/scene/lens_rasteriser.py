@@ -18,7 +18,7 @@ import numpy as np
 
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.scene.lens_view import LensView
-from da3_ros.core.scene.rasteriser import EDGE_TOLERANCE, in_view, longest_first, spans
+from da3_ros.core.scene.rasteriser import EDGE_TOLERANCE, cross, in_view, longest_first, spans
 
 FINE = 2e-3
 COARSE = 0.5
@@ -195,7 +195,7 @@ class _Triangles:
         self.true = np.ascontiguousarray(true.transpose(1, 2, 0))  # corner, component, triangle
         self.corners = np.ascontiguousarray(corners.transpose(1, 2, 0))
         a, b, c = self.true
-        normal = np.stack(_cross(b - a, c - a))
+        normal = np.stack(cross(b - a, c - a))
         self.volume = (normal * a).sum(axis=0)
         # Inverse distance along a ray d is plane . d.
         self.plane = (normal / self.volume).astype(np.float32)
@@ -272,7 +272,7 @@ class _Triangles:
         pixel = np.arange(len(owner)) + np.repeat(start - (np.cumsum(length) - length), length)
         side = np.sign(self.volume)
         for i in range(3):
-            edge = np.stack(_cross(self.true[i], self.true[(i + 1) % 3])) * side
+            edge = np.stack(cross(self.true[i], self.true[(i + 1) % 3])) * side
             edge = edge.astype(np.float32).take(owner, axis=1)
             inside = np.flatnonzero(self._along(edge, pixel) >= 0)
             owner, pixel = owner[inside], pixel[inside]
@@ -283,8 +283,3 @@ class _Triangles:
         xy, z = self.view.xy.take(pixel, mode="clip"), self.view.z
         value = plane[0] * xy.real + plane[1] * xy.imag
         return value + (plane[2] if z is None else plane[2] * z.take(pixel, mode="clip"))
-
-
-def _cross(a, b) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Cross product of (3, n) and (3, n), by component."""
-    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]

@@ -90,14 +90,14 @@ def _setup(corners: np.ndarray, size, cull_faces: bool):
     first_row, row_count = _rows(corners, size)
     q0, q1, q2 = corners
     side0, side1, side2 = q2 - q1, q0 - q2, q1 - q0
-    normal = _cross(side1, side2)
+    normal = cross(side1, side2)
     volume = _dot(normal, q0)  # negative where the front is seen
     keep = np.flatnonzero((row_count > 0) & (volume < 0 if cull_faces else volume != 0))
     volume = volume[keep]
     outwards = np.where(volume < 0, np.float32(-EDGE_TOLERANCE), np.float32(EDGE_TOLERANCE))
     triangles = np.empty((len(keep), 4, 3), np.float32)
     for i, (q, side) in enumerate(((q1, side0), (q2, side1), (q0, side2))):
-        a, b, c = _cross(q.take(keep, axis=1), side.take(keep, axis=1))
+        a, b, c = cross(q.take(keep, axis=1), side.take(keep, axis=1))
         a[a == 0] = np.float32(1e-12) * b[a == 0]  # a level edge; its slope must stay finite
         c += outwards * (np.abs(a) + np.abs(b))
         scale = np.float32(-1) / a
@@ -111,7 +111,7 @@ def _setup(corners: np.ndarray, size, cull_faces: bool):
     return triangles, first_row[keep], row_count[keep]
 
 
-def _cross(a, b) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def cross(a, b) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Cross product of (3, n) and (3, n), by component."""
     return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 

@@ -34,7 +34,7 @@ class BagNode:
     """What `Outputs` needs of `Entities`: publishers, which write into `bag`.
 
     now_ns: recording time of what is written next. leave_out: topics such as `points`
-    that nobody wants. Every path holds all paths before it: only the last is written, by `close`.
+    that nobody wants. Of paths, of the newest 1000 poses, only the last is written, by `close`.
     Compressed pictures are not written: the bag has them whole.
     """
 

@@ -41,7 +41,7 @@ EXPORTS = "exports"
 Progress = Callable[[int], None]
 
 
-def process_bag(job: BagJob, progress: Progress = lambda images: None) -> Report:
+def process_bag(job: BagJob, progress: Progress) -> Report:
     """Write the result of one bag; whole, or nothing. progress: called with images done.
 
     Raises `BagError`, `ConfigError`, `ModelError` and `OSError` in one sentence. An export

@@ -171,7 +171,7 @@ class Outputs:
 
 
 def camera_poses_message(result: WindowDepth, world_frame: str) -> CameraPoses:
-    """da3_ros/CameraPoses of all views of a window with given poses."""
+    """da3_ros/CameraPoses of all views of a window that has a place in the world."""
     window, scale = result.window, result.scale
     published = window.frames[window.views[-1]]
     msg = CameraPoses(header=messages.header(world_frame, published.stamp_ns))

@@ -44,7 +44,7 @@ class LiveView(BackgroundNode):
     the compressed topics of depth and picture.
     """
 
-    def __init__(self, name: str = "/da3", *, compressed: bool = False):
+    def __init__(self, name: str, *, compressed: bool = False):
         self.name = "/" + name.strip("/")
         self._compressed = COMPRESSED if compressed else {}
         self._lock = threading.Lock()

@@ -51,7 +51,7 @@ def images():
 @pytest.mark.parametrize("views", [[0], [2, 1], [0, 1, 2]], ids=str)
 @pytest.mark.parametrize("posed", [True, False], ids=["posed", "unposed"])
 def test_stages_say_what_torch_says(network, engine, images, posed, views):
-    """Within 1e-4, as promised; it is rounding."""
+    """Within 1e-4; it is rounding."""
     cameras = random_cameras(VIEWS, SIZE) if posed else None
     expected, found = (in_stages(net, images, cameras, views) for net in (network, engine))
     for name in ("depth", "conf", "T_cam_ref", "K", "sky", "scale_factor"):

@@ -6,7 +6,11 @@ from diagnostic_msgs.msg import DiagnosticArray
 from graph import a_robot, node_starter
 
 from da3_ros.ros.health.watchdog import Watchdog
+from da3_ros.ros.inputs.subscriptions import SILENCE
 from tools.soak import blocked_node
+
+STATUSES_IN_SILENCE = round(SILENCE)
+"""So many status messages, one a second."""
 
 robot = pytest.fixture(a_robot)
 start = pytest.fixture(node_starter)
@@ -18,9 +22,15 @@ def wait_for_more(robot, received, count):
     return received[seen:]
 
 
-def test_status_while_a_callback_takes_long(robot, start, tmp_path, monkeypatch):
-    blocked = tmp_path / "blocked"
-    monkeypatch.setenv(blocked_node.VARIABLE, str(blocked))
+@pytest.fixture
+def blocked(tmp_path, monkeypatch):
+    """While there is this file the callbacks of the node wait."""
+    file = tmp_path / "blocked"
+    monkeypatch.setenv(blocked_node.VARIABLE, str(file))
+    return file
+
+
+def test_status_while_a_callback_takes_long(robot, start, blocked):
     statuses = robot.listen(Status, "/da3/status")
     diagnostics = robot.listen(DiagnosticArray, "/diagnostics")
     blocked.touch()
@@ -46,6 +56,23 @@ def test_status_while_a_callback_takes_long(robot, start, tmp_path, monkeypatch)
     wait_for_more(robot, statuses, 3)
     assert node.stop() == 0
     assert not node.matching("Traceback")
+
+
+def test_who_did_not_listen_calls_nobody_silent(robot, start, blocked):
+    statuses = robot.listen(Status, "/da3/status")
+    node = start(program=blocked_node.__name__)
+    node.wait_for("active: waiting for images")
+    robot.wait_for_node()
+    robot.send()
+    robot.wait_until(lambda: statuses and statuses[-1].frames_received == 1, 60, "the image")
+    seen = len(node.lines)
+    blocked.touch()
+    robot.wait_until(lambda: "has kept" in statuses[-1].reason, 60, "the reason")
+    wait_for_more(robot, statuses, STATUSES_IN_SILENCE)
+    robot.send()
+    blocked.unlink()
+    robot.wait_until(lambda: statuses[-1].frames_received == 2, 60, "the other image")
+    assert not node.matching("no image on", seen)
 
 
 def test_no_word_after_the_end():
