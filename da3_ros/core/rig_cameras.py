@@ -17,7 +17,7 @@ class RigCameras:
     def __init__(self, counts: FrameCounts, log: Log):
         self.camera_of: dict[str, str] = {}
         self._counts, self._log = counts, log
-        self._last_frame: dict[str, Frame] = {}
+        self._last_size: dict[str, tuple[int, int]] = {}
 
     def are_told_apart(self, name: str, frame: Frame) -> bool:
         """False, and the frame is dropped, when its frame_id cannot be the camera's own."""
@@ -38,14 +38,12 @@ class RigCameras:
 
     def watch_size(self, name: str, frame: Frame) -> None:
         """Say it when the images of a camera change their size."""
-        last = self._last_frame.get(name, frame).camera
-        self._last_frame[name] = frame
-        now = frame.camera
-        if (now.width, now.height) != (last.width, last.height):
-            self._log.warn(
-                (name, "size"),
-                f"images changed from {last.width}x{last.height} to {now.width}x{now.height}",
-            )
+        now = frame.camera.width, frame.camera.height
+        last = self._last_size.get(name, now)
+        self._last_size[name] = now
+        if now != last:
+            sentence = "images changed from {}x{} to {}x{}".format(*last, *now)
+            self._log.warn((name, "size"), sentence)
 
     def _refuse(self, name: str, frame: Frame, cause: str, sentence: str) -> bool:
         self._counts.drop(frame.key, Drop.BAD_HEADER)

@@ -10,12 +10,17 @@ PATIENCE_NS = 1_000_000_000
 """A camera is silent when another one has gone on by more than this since it sent; its clock is
 apart when its stamps differ by more than this from those of most others."""
 
+MOST_WAITING, MOST_WAITING_BYTES = 1000, 1 << 29
+"""Frames that wait for other cameras, and bytes of their pictures. A rig of eight cameras with
+1280x720 px at 20 Hz has 440 MB after a second; stamps that hardly move would have no end."""
+
 
 class RigSynchroniser:
     """Frames of one instant have stamps within `tolerance_ns` of the oldest of them.
 
     An instant is complete when no missing frame can come any more: every other camera has
-    sent one that is too new for it, or is not waited for. One camera alone never waits.
+    sent one that is too new for it, or is not waited for. One camera alone never waits, and
+    nobody waits any more when too much does.
     """
 
     def __init__(self, cameras: list[str], tolerance_ns: int):
@@ -79,11 +84,14 @@ class RigSynchroniser:
             return None
         oldest = min(heads)
         latest = oldest + self._tolerance_ns
-        if any(
+        lacks = any(
             not line and not self._is_past(name, latest) for name, line in self._waiting.items()
-        ):
-            return None
-        return self._take(latest)
+        )
+        return None if lacks and not self._is_full() else self._take(latest)
+
+    def _is_full(self) -> bool:
+        frames = [frame for line in self._waiting.values() for frame in line]
+        return len(frames) > MOST_WAITING or _bytes(frames) > MOST_WAITING_BYTES
 
     def _take(self, latest: int) -> tuple[Frame, ...]:
         """The frames of the instant that ends at the stamp `latest`."""
@@ -117,3 +125,7 @@ class RigSynchroniser:
         """How far `name` was ahead of `other` when that one sent last."""
         seen = self._seen[other]
         return seen[name] - seen[other] if name in seen else 0
+
+
+def _bytes(frames: list[Frame]) -> int:
+    return sum(frame.image.nbytes for frame in frames)

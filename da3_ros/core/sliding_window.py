@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -65,6 +66,13 @@ class Step:
 Instant = tuple[Frame, ...]
 
 
+class _Kept(NamedTuple):
+    """What is remembered of a frame that was kept: not its picture."""
+
+    stamp_ns: int
+    T_world_cam: np.ndarray | None
+
+
 class SlidingWindow:
     """The newest frames that differ enough, and when they are due.
 
@@ -80,7 +88,7 @@ class SlidingWindow:
         """Forget everything, as after a jump back in time."""
         self._instants: list[Instant] = []
         self._last_stamp_ns: dict[str, int] = {}
-        self._last_kept: dict[str, Frame] = {}
+        self._last_kept: dict[str, _Kept] = {}
         self._new = 0
 
     @property
@@ -99,7 +107,7 @@ class SlidingWindow:
         )
         if refused:
             return Step(refused=refused)
-        self._last_kept.update({f.camera_id: f for f in frames})
+        self._last_kept.update({f.camera_id: _Kept(f.stamp_ns, f.T_world_cam) for f in frames})
         # Cameras that are not synchronised may arrive a little out of step.
         self._instants = sorted([*self._instants, frames], key=_stamp_ns)
         self._new += 1

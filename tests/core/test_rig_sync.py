@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from da3_ros.core import rig_sync
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
-from da3_ros.core.rig_sync import PATIENCE_NS, RigSynchroniser
+from da3_ros.core.rig_sync import MOST_WAITING, PATIENCE_NS, RigSynchroniser
 
 CAMERA = CameraModel(4, 2, np.diag([4.0, 4.0, 1.0]))
 PIXELS = np.zeros((2, 4, 3), np.uint8)
@@ -135,3 +136,15 @@ def test_of_two_cameras_nobody_can_say_whose_clock_is_apart():
         rig.add("a", frame("a", k * STEP + 2 * PATIENCE_NS))
         rig.add("b", frame("b", k * STEP))
         assert rig.apart() == {}
+
+
+@pytest.mark.parametrize("bound", ["frames", "bytes"])
+def test_stamps_that_hardly_move_do_not_wait_for_ever(bound, monkeypatch):
+    most = MOST_WAITING
+    if bound == "bytes":
+        most = 10
+        monkeypatch.setattr(rig_sync, "MOST_WAITING_BYTES", most * PIXELS.nbytes)
+    rig = RigSynchroniser(["a", "silent"], 0)
+    got = feed(rig, *(("a", 1 + k) for k in range(most + 50)))
+    assert got == [[("a", 1 + k)] for k in range(50)]
+    assert len(rig.flush()) == most

@@ -1,3 +1,5 @@
+from weakref import WeakSet
+
 import cv2
 import numpy as np
 import pytest
@@ -261,3 +263,14 @@ def test_publishing_all_publishes_every_frame_once_and_in_order():
     steps = [window.push(frame(t, t, 0)) for t in range(9)]
     published = [s.window.frames[v].stamp_ns for s in steps if s.window for v in s.window.views]
     assert published == [t * 1_000_000_000 for t in range(9)]
+
+
+def test_pictures_that_left_are_held_by_nobody():
+    window = SlidingWindow(config())
+    held = WeakSet()
+    for k in range(20):
+        one = frame(k, x=k, camera_id=f"cam{k}")
+        held.add(one)
+        window.push(one)
+    del one
+    assert len(held) == 3

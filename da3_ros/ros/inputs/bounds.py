@@ -16,6 +16,9 @@ LARGEST_TF_MESSAGE = 256 << 10
 MOST_FRAMES = 5000
 """Names of frames in the transform tree: tens of megabytes. Robots have up to some hundred."""
 
+MOST_TRANSFORMS = 200
+"""From a frame up to the root of its tree; tf2 goes 1000. A humanoid has 15."""
+
 LONGEST_FRAME = 255
 """Characters of the name of a frame."""
 

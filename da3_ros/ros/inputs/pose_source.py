@@ -13,8 +13,9 @@ from rclpy.serialization import deserialize_message
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
+from da3_ros.core.rig_cameras import MOST_FRAME_IDS
 from da3_ros.net.plain_text import plain
-from da3_ros.ros.inputs.bounds import LARGEST_TF_MESSAGE, MOST_FRAMES
+from da3_ros.ros.inputs.bounds import LARGEST_TF_MESSAGE, MOST_FRAMES, MOST_TRANSFORMS
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
     TransformBuffer,
@@ -92,8 +93,9 @@ class PoseSource:
         if self._config.source == "none":
             return None
         self._image_ns = stamp_ns
-        T_world_frame = self._buffer.lookup(self._config.world_frame, frame_id, stamp_ns)
-        self._located.add(frame_id.lstrip("/"))
+        T_world_frame = self.lookup(self._config.world_frame, frame_id, stamp_ns)
+        if len(self._located) < MOST_FRAME_IDS:  # images of others are refused later on
+            self._located.add(frame_id.lstrip("/"))
         return T_world_frame
 
     def explain(self, error: TransformUnavailable) -> str:
@@ -116,11 +118,19 @@ class PoseSource:
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         """T_target_source (4, 4). Raises `TransformUnavailable`."""
+        for frame in (target, source):
+            if len(self._way_up(frame.lstrip("/"))) > MOST_TRANSFORMS:
+                cause = TransformUnavailable.TOO_DEEP
+                sentence = (
+                    f"there are more than {MOST_TRANSFORMS} transforms above '{plain(frame)}'"
+                )
+                raise TransformUnavailable(cause, sentence)
         return self._buffer.lookup(target, source, stamp_ns)
 
     def clear(self) -> None:
         """Forget all but static transforms."""
         self._buffer.clear()
+        self._located.clear()
         self._image_ns = None
         self._clocks.clear()
 
@@ -174,8 +184,9 @@ class PoseSource:
         return self._way_up(frame) ^ self._way_up(self._config.world_frame.lstrip("/"))
 
     def _way_up(self, frame: str) -> set[str]:
+        """The frames from this one up to the root of its tree, or the first of too many."""
         way: set[str] = set()
-        while frame in self._parent_of and frame not in way:
+        while frame in self._parent_of and frame not in way and len(way) <= MOST_TRANSFORMS:
             way.add(frame)
             frame = self._parent_of[frame]
         return way

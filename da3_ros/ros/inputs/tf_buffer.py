@@ -32,18 +32,19 @@ class TransformError(Exception):
 
 
 class TransformUnavailable(TransformError, LookupError):
-    """No transform at that time. `cause` is one of the five below."""
+    """No transform at that time. `cause` is one of the six below."""
 
     UNKNOWN = "unknown frame"
     UNCONNECTED = "frames not connected"
     TOO_OLD = "before the oldest transform"
     NOT_YET = "after the newest transform"
     NO_NUMBER = "beyond all numbers"
+    TOO_DEEP = "too many transforms on the way"
 
     @property
     def may_come(self) -> bool:
         """Whether waiting can help."""
-        return self.cause not in (self.TOO_OLD, self.NO_NUMBER)
+        return self.cause not in (self.TOO_OLD, self.NO_NUMBER, self.TOO_DEEP)
 
 
 class BadTransform(TransformError, ValueError):

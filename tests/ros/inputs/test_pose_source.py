@@ -11,8 +11,9 @@ from tf2_msgs.msg import TFMessage
 from transforms import MS, SECOND, move, source_with_mount, transform
 
 from da3_ros.core.config import PoseConfig
-from da3_ros.ros.inputs.bounds import MOST_FRAMES
+from da3_ros.ros.inputs.bounds import MOST_FRAMES, MOST_TRANSFORMS
 from da3_ros.ros.inputs.pose_source import PoseSource
+from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 
 
 def odometry(stamp_ns, x, frame="odom") -> Odometry:
@@ -246,3 +247,34 @@ def test_transforms_that_multiply_beyond_the_bound_are_no_pose():
         assert source.take_transforms(msg, static=False) == []
     with pytest.raises(LookupError, match="lies 1.8e.12 m from the origin"):
         source.locate("camera", SECOND)
+
+
+def chain(length):
+    """Transforms from odom to f<length>, one on the other; the first one moves."""
+    names = ["odom", *(f"f{k}" for k in range(1, length + 1))]
+    return [transform(p, c, SECOND, (0.5, 0, 0)) for p, c in zip(names, names[1:])]
+
+
+def test_a_chain_without_end_is_no_pose():
+    source = source_with_mount()
+    source.take_transforms(TFMessage(transforms=chain(MOST_TRANSFORMS + 1)), static=False)
+    deepest = source.locate(f"f{MOST_TRANSFORMS}", SECOND)
+    assert deepest[0, 3] == pytest.approx(0.5 * MOST_TRANSFORMS)
+    with pytest.raises(
+        TransformUnavailable, match="more than 200 transforms above 'f201'"
+    ) as error:
+        source.locate(f"f{MOST_TRANSFORMS + 1}", SECOND)
+    assert not error.value.may_come
+
+
+def test_frames_asked_for_are_forgotten_with_their_time():
+    source = source_with_mount()
+    move(source, SECOND, 1)
+    move(source, 2 * SECOND, 2)
+    source.locate("camera", SECOND)
+    assert source.known_until_ns() == 2 * SECOND
+    source.clear()
+    move(source, 3 * SECOND, 3)
+    assert source.known_until_ns() is None
+    source.locate("camera", 3 * SECOND)
+    assert source.known_until_ns() == 3 * SECOND
