@@ -49,7 +49,7 @@ IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
 class Player(Node):
-    """Publishes a bag's messages at the pace they were recorded.
+    """Publishes a bag's messages at the pace they were recorded; of gaps see `LONGEST_GAP`.
 
     rate: times faster than recorded. clock: publish /clock, for nodes with use_sim_time.
     """
