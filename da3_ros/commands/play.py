@@ -23,7 +23,8 @@ from rosbags.interfaces import Connection
 from rosgraph_msgs.msg import Clock
 
 from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
-from da3_ros.ros.bags.bag import BagError, BagReader, is_latched, message_class
+from da3_ros.ros.bags.bag import BagError, BagReader, is_latched
+from da3_ros.ros.bags.message_types import message_class
 from da3_ros.ros.messages import LATEST_STAMP_NS, ns_to_stamp
 from da3_ros.ros.transport import use_large_message_profile
 
@@ -40,11 +41,15 @@ SETTLE = 1.0
 SLOWEST = 0.001
 """Of `--rate`: then a minute takes 17 hours."""
 
+LONGEST_GAP = 60
+"""Seconds without a message that are waited for. A computer without a battery for its clock begins
+a recording in 1970 and goes on in this year."""
+
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
 class Player(Node):
-    """Publishes a bag's messages at the pace they were recorded.
+    """Publishes a bag's messages at the pace they were recorded; of gaps see `LONGEST_GAP`.
 
     rate: times faster than recorded. clock: publish /clock, for nodes with use_sim_time.
     """
@@ -59,6 +64,7 @@ class Player(Node):
         self._clock = self.create_publisher(Clock, "/clock", 10) if clock else None
         self._publishers_of: dict[int, Publisher] = {}
         self._said = 0
+        self._names_gap = True
         self.say_notes()
         for connection in bag.connections:
             self._advertise(connection)
@@ -111,9 +117,12 @@ class Player(Node):
     def play(self) -> int:
         """Replay the bag once; returns the number of messages sent."""
         connections = [c for c in self._bag.connections if c.id in self._publishers_of]
-        self._zero = time.monotonic()
-        count = 0
+        self._zero, self._skipped_ns = time.monotonic(), 0
+        newest, count = self._bag.start_ns, 0
         for connection, time_ns, raw in self._bag.raw_messages(connections):
+            if time_ns - newest > LONGEST_GAP * 10**9:
+                self._skip(time_ns - newest)
+            newest = max(newest, time_ns)
             self._wait_until(time_ns)
             self._publishers_of[connection.id].publish(raw)
             count += 1
@@ -124,8 +133,19 @@ class Player(Node):
         for publisher in self._publishers_of.values():
             publisher.wait_for_all_acked(Duration(seconds=2))
 
+    def _skip(self, gap_ns: int) -> None:
+        """Let that much recorded time pass at once."""
+        self._skipped_ns += gap_ns
+        if self._names_gap:
+            self.get_logger().warning(
+                f"nothing was recorded for {gap_ns / 1e9:,.0f} s, perhaps because the clock was "
+                f"set: this gap, like every one above {LONGEST_GAP} s, is not waited for"
+            )
+        self._names_gap = False
+
     def _wait_until(self, time_ns: int) -> None:
-        due = self._zero + (time_ns - self._bag.start_ns) / 1e9 / self._rate
+        recorded_ns = time_ns - self._bag.start_ns - self._skipped_ns
+        due = self._zero + recorded_ns / 1e9 / self._rate
         while (left := due - time.monotonic()) > 0:
             self._tell_time(min(time_ns, self._now_ns()))
             time.sleep(min(left, CLOCK_PERIOD) if self._clock else left)
@@ -133,7 +153,7 @@ class Player(Node):
 
     def _now_ns(self) -> int:
         elapsed = (time.monotonic() - self._zero) * self._rate
-        return self._bag.start_ns + round(elapsed * 1e9)
+        return self._bag.start_ns + self._skipped_ns + round(elapsed * 1e9)
 
     def _tell_time(self, time_ns: int) -> None:
         if self._clock:

@@ -6,13 +6,14 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from da3_ros.ros.bags.bag_files import BagError
 from da3_ros.ros.bags.bag_job import BagJob, Report
 from da3_ros.ros.bags.made_of import check_result, finished, made_of
 from da3_ros.ros.bags.partial import remove_abandoned
 from da3_ros.ros.bags.pools import Pool
 from da3_ros.ros.bags.split_bag import SplitBag
 from da3_ros.ros.bags.survey import Survey, survey
-from da3_ros.ros.bags.tasks import EXPECTED, Task
+from da3_ros.ros.bags.tasks import Task, failed
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class Fleet:
         for place, job in enumerate(jobs):
             try:
                 self._plan(place, job)
-            except EXPECTED as error:
-                self.reports[place] = Report(job, failure=str(error))
+            except Exception as error:  # of one bag; the others go on
+                self.reports[place] = failed(job, error)
 
     @property
     def images(self) -> int:
@@ -97,12 +98,22 @@ class Fleet:
         if failure := self._failures.get(place):
             self.reports[place] = Report(task.job, failure=failure)
             return []
-        return self._next(place)
+        try:
+            return self._next(place)
+        except Exception as error:  # of one bag; the others go on
+            self.reports[place] = failed(task.job, error)
+            return []
 
     def _next(self, place: int) -> list[Task]:
         """The pieces that are to do; else the one task that joins them."""
         bag = self._split[place]
         missing = bag.missing()
+        if lost := bag.given.intersection(missing):
+            raise BagError(
+                f"{bag.folder_of(lost.pop())} cannot be read although that piece was processed: "
+                "the folder of results must be one that keeps files, and shared by all machines"
+            )
+        bag.given.update(missing)
         if missing:
             pieces = [Task(0, bag.job, piece, bag.folder_of(piece)) for piece in missing]
             return [self._task(place, task) for task in pieces]

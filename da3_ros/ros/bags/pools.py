@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
@@ -107,6 +108,7 @@ class Processes:
             task = self._waiting.popleft()
             receiver, sender = self._context.Pipe(duplex=False)
             process = self._context.Process(target=_work, args=(task, self._threads, sender))
+            _start_fork_server()
             process.start()
             sender.close()  # the child's end is now the only one: its death is heard
             self._running[receiver] = task, process
@@ -118,6 +120,18 @@ class Processes:
             process.join()
             why = f"its process ended with code {process.exitcode}; see the output above"
             return Report(task.job, failure=why)
+
+
+def _start_fork_server() -> None:
+    """Start it in the root folder, unless it runs: it looks for modules in its working directory
+    first of all, where strangers may have put some. What it forks works where this process does.
+    """
+    here = os.getcwd()
+    os.chdir("/")
+    try:
+        forkserver.ensure_running()
+    finally:
+        os.chdir(here)
 
 
 def _work(task: Task, threads: int, sender: Connection) -> None:

@@ -21,12 +21,13 @@ from da3_ros.core.files.staging import new_folder
 from da3_ros.core.frame_counts import Counts
 from da3_ros.core.handover import Handover
 from da3_ros.core.scene.scene import Scene
-from da3_ros.ros.bags.bag import BagReader, BagWriter, message_class
+from da3_ros.ros.bags.bag import BagReader, BagWriter
 from da3_ros.ros.bags.bag_job import BagJob, Report, Warned, said_once
 from da3_ros.ros.bags.bag_node import PATH
 from da3_ros.ros.bags.bag_run import BagRun, PathEnds, write_exports
 from da3_ros.ros.bags.check_job import check_before_loading
 from da3_ros.ros.bags.made_of import check_result, write_record
+from da3_ros.ros.bags.message_types import message_class
 from da3_ros.ros.bags.partial import partial_folder
 from da3_ros.ros.bags.pieces import Piece
 from da3_ros.ros.bags.process_bag import EXPORTS, OpenBag, Progress
@@ -61,17 +62,17 @@ class PieceRecord:
 
     @staticmethod
     def read(folder: FilePath) -> PieceRecord | None:
-        """Of a piece; None where it is not done."""
+        """Of a piece; None where it is not done, or where a crash has left half a record."""
         try:
             values = json.loads((folder / RECORD).read_text())
-        except FileNotFoundError:
+            values["counts"] = Counts(**values["counts"])
+            values["before"] = values["before"] and Handover(**values["before"])
+            values["after"] = Handover(**values["after"])
+            values["path"] = PathEnds(*values["path"])
+            values["warnings"] = [Warned(*warned) for warned in values["warnings"]]
+            return PieceRecord(**values)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
-        values["counts"] = Counts(**values["counts"])
-        values["before"] = values["before"] and Handover(**values["before"])
-        values["after"] = Handover(**values["after"])
-        values["path"] = PathEnds(*values["path"])
-        values["warnings"] = [Warned(*warned) for warned in values["warnings"]]
-        return PieceRecord(**values)
 
 
 def process_piece(
@@ -80,6 +81,8 @@ def process_piece(
     """Write the piece into `folder`, whole or not at all. Raises what `process_bag` raises."""
     with OpenBag(job) as bag:
         check_before_loading(bag.config, job.out, job.formats)
+        if PieceRecord.read(folder) is None:  # what is there in its place is not a whole piece
+            shutil.rmtree(folder, ignore_errors=True)
         with partial_folder(folder) as place:
             with BagWriter(place, zstd=job.zstd) as out:
                 run, node = bag.run(piece, out, progress)

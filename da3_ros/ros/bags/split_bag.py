@@ -25,7 +25,8 @@ class SplitBag:
     """The pieces of one bag. made: what the result is made from; the pieces lie in a folder of
     that name, where another run finds those that are done.
 
-    exactly: pieces must fit bit for bit. Raises `BagError` for a bag that cannot be split.
+    exactly: pieces must fit bit for bit. joined: boundaries where two became one. given: pieces
+    that somebody works on or has worked on. Raises `BagError` for a bag that cannot be split.
     """
 
     def __init__(self, job: BagJob, seconds: float, made: dict, *, exactly: bool):
@@ -33,6 +34,7 @@ class SplitBag:
         self.folder = job.out / f"{FOLDER}{job.name}-{name_of(made)}"
         self.pieces = _cut(job, seconds)
         self.joined = 0
+        self.given: set[Piece] = set()
         self._exactly = exactly
 
     def folder_of(self, piece: Piece) -> Path:

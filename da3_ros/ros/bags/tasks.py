@@ -37,13 +37,16 @@ def try_task(task: Task, progress: Progress = lambda images: None) -> Report:
     """Do it; a failure becomes a report. The report of a piece that was done says nothing else."""
     try:
         return _do(task, progress)
-    except EXPECTED as error:
-        return Report(task.job, failure=in_words(error, "its results", task.job.out))
     except Exception as error:  # a bug here must not cost the table of the other bags
-        traceback.print_exc()
-        return Report(
-            task.job, failure=f"internal error, see above: {type(error).__name__}: {error}"
-        )
+        return failed(task.job, error)
+
+
+def failed(job: BagJob, error: Exception) -> Report:
+    """What ended the work on one bag, as its report; of a bug the traceback is printed, too."""
+    if isinstance(error, EXPECTED):
+        return Report(job, failure=in_words(error, "its results", job.out))
+    traceback.print_exception(error)
+    return Report(job, failure=f"internal error, see above: {type(error).__name__}: {error}")
 
 
 def _do(task: Task, progress: Progress) -> Report:

@@ -15,8 +15,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import Config
-from da3_ros.ros.bags.bag import BagError, is_static, type_name
+from da3_ros.ros.bags.bag import BagError, is_static
 from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
+from da3_ros.ros.bags.message_types import type_name
 from da3_ros.ros.doctor.findings import Finding, error, ok
 from da3_ros.ros.doctor.recording import Event, Recording
 from da3_ros.ros.parameter_file import NODE_NAME

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from da3_ros.msg import Status
 from geometry_msgs.msg import TransformStamped
 from graph import Process, a_robot
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -13,11 +14,12 @@ from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header, String
+from std_msgs.msg import Float32MultiArray, Header, String
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.ros.bags.bag import TYPES, BagError, BagReader, BagWriter, message_class, type_name
+from da3_ros.ros.bags.bag import TYPES, BagError, BagReader, BagWriter
 from da3_ros.ros.bags.find_camera import find_topics
+from da3_ros.ros.bags.message_types import message_class, type_name
 from da3_ros.ros.demo.bag import DEMO_CAMERA, write_demo_bag
 
 START_NS = 1_700_000_000_000_000_000
@@ -99,7 +101,35 @@ def test_message_classes():
     assert message_class("sensor_msgs/msg/Image") is Image
     assert message_class("acme_msgs/msg/Rocket") is None
     assert message_class("sensor_msgs/msg/Rocket") is None
+    assert message_class("std_msgs/msg/Float32MultiArray") is Float32MultiArray
+    assert message_class("da3_ros/msg/Status") is Status
     assert type_name(TFMessage) == "tf2_msgs/msg/TFMessage"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "stranger/msg/Thing",
+        "STRANGER/msg/Thing",
+        "lonely/msg/Thing",
+        "lonely.deep/msg/Thing",
+        "../stranger/msg/Thing",
+        "stranger/msg/thing",
+        "stranger/srv/Thing",
+        "__main__/msg/Thing",
+        "zipimport/msg/Thing",
+        "Stränger/msg/Thing",
+        "a" * 5000 + "/msg/Thing",
+    ],
+)
+def test_a_bag_does_not_choose_what_is_imported(tmp_path, monkeypatch, name):
+    """Only packages with generated messages are, and nothing runs before that is known."""
+    (tmp_path / "lonely.py").write_text("raise SystemExit('this was run')")
+    (tmp_path / "stranger" / "msg").mkdir(parents=True)
+    for file in ("__init__.py", "msg/__init__.py"):
+        (tmp_path / "stranger" / file).write_text("raise SystemExit('this was run')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert message_class(name) is None
 
 
 def test_bags_that_are_none(tmp_path, bag_path):
@@ -220,6 +250,26 @@ def test_skips_types_that_are_not_installed(robot, sqlite_path):
     assert player.wait(60) == 0
     robot.wait_until(lambda: len(texts) == 5, what="all texts")
     assert [m.data for m in texts] == list("01234")
+
+
+@pytest.mark.parametrize("arguments", [("--rate", "0.1"), ("--clock", "--rate", "0.001")])
+def test_does_not_wait_for_a_clock_that_was_set(robot, tmp_path, arguments):
+    """Since 1970: 55 years. Time goes on from there, and back and forth between files is no gap."""
+    times = [10**9, START_NS, START_NS + 1_000_000, START_NS + 10**12]
+    with BagWriter(tmp_path / "bag") as bag:
+        for time_ns in times:
+            bag.write("/text", time_ns, String(data=str(time_ns)))
+    texts, clock = robot.listen(String, "/text"), robot.listen(Clock, "/clock")
+    player = play(tmp_path / "bag", "--wait", "60", *arguments)
+    player.wait_for("played 4 messages")
+    assert player.wait(20) == 0
+    (said,) = player.matching("not waited for")
+    assert "nothing was recorded for 1,699,999,999 s" in said and "above 60 s" in said
+    robot.wait_until(lambda: len(texts) == 4, what="all texts")
+    assert [int(m.data) for m in texts] == times
+    told = [m.clock.sec * 10**9 + m.clock.nanosec for m in clock]
+    assert told == sorted(told) and bool(told) == ("--clock" in arguments)
+    assert all(min(abs(time_ns - t) for t in times) <= 1_000_000 for time_ns in told)
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,17 @@ import tempfile
 import lz4.frame
 import mcap_file
 import pytest
+from da3_ros.msg import CameraPoses
 from geometry_msgs.msg import TransformStamped
 from mcap_file import message, record, schema, text
 from rosbags.rosbag2 import storage_mcap
+from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.commands.process import process_all
 from da3_ros.ros.bags import mcap_scan, storage
-from da3_ros.ros.bags.bag import BagError, BagReader
+from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.mcap_scan import MOST_BYTES, UNPACKERS
 from da3_ros.ros.bags.tf_tree import TfTree
@@ -159,6 +161,26 @@ def test_a_metadata_file_of_another_kind_is_left_out(tmp_path, metadata):
         path.write_bytes(metadata if isinstance(metadata, bytes) else metadata.encode())
     with BagReader(tmp_path / "bag") as bag:
         assert bag.connections and "has no complete metadata.yaml" in bag.notes[0]
+
+
+@pytest.mark.parametrize(
+    "cls, fill", [(TFMessage, 0), (CameraInfo, 24), (CameraPoses, 16)], ids=str
+)
+def test_lists_that_claim_millions_are_left_out(tmp_path, cls, fill):
+    """16 MB of zeros, 511 bytes in the file, may be 16 million transforms: 3 GB of objects."""
+    count = 16_000_000
+    lie = b"\0\1\0\0" + bytes(fill) + mcap_file.struct.pack("<I", count) + bytes(count)
+    with BagWriter(tmp_path / "bag", zstd=True) as bag:
+        bag.write("/a", 1, cls())
+        bag.write_raw("/a", 2, cls, lie)
+        bag.write_raw("/a", 3, cls, lie)
+        bag.write("/a", 4, cls())
+    before = peak_resident_bytes()
+    with BagReader(tmp_path / "bag") as bag:
+        assert [time_ns for _, time_ns, _ in bag.messages("/a")] == [1, 4]
+        (note,) = bag.notes
+    assert "/a holds messages of more than 256 kB" in note and note.endswith("; they are left out")
+    assert peak_resident_bytes() - before < 300e6
 
 
 def test_what_is_no_file_is_not_opened(tmp_path):

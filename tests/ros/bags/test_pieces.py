@@ -1,6 +1,7 @@
 """A bag in pieces: the same bytes as in one go, whatever happens at the boundaries."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +23,8 @@ from da3_ros.ros.bags.fleet import Fleet, Splitting
 from da3_ros.ros.bags.made_of import RECORD
 from da3_ros.ros.bags.pieces import COLLECT_NS, Phase, Piece, cut, put_together
 from da3_ros.ros.bags.pools import OwnProcess
+from da3_ros.ros.bags.process_piece import RECORD as PIECE
+from da3_ros.ros.bags.process_piece import PieceRecord
 
 FRAMES = 36
 TIMES = 5
@@ -145,6 +148,51 @@ def test_a_run_that_was_interrupted_goes_on(whole, tmp_path, monkeypatch):
     (job.result / RECORD).write_text(json.dumps(record))
     (refused,) = process_all([job])
     assert "exists already, made from other weights;" in refused.failure
+
+
+LISTS = b"[" * 100_000, b"null", b"[]"
+RECORDS = (b"", b"\xff", *LISTS, b"{}", b'{"counts": 1}', b'{"counts": {"received": 1}}')
+
+
+def test_a_record_that_cannot_be_read_is_of_a_piece_still_to_do(whole, tmp_path):
+    """As a crash of the machine leaves it."""
+    for k, content in enumerate(RECORDS):
+        folder = tmp_path / f"piece{k}"
+        folder.mkdir()
+        (folder / PIECE).write_bytes(content)
+        assert PieceRecord.read(folder) is None
+    (tmp_path / "folder" / PIECE).mkdir(parents=True)
+    assert PieceRecord.read(tmp_path / "folder") is None
+    job = replace(whole.job, out=tmp_path / "out", formats="")
+    fleet = Fleet([job], Splitting(6.0, True))
+    for task in fleet.tasks:
+        task.folder.mkdir(parents=True)
+        (task.folder / PIECE).write_text("")
+    report, done = in_pieces(job)
+    assert report.failure == "" and report.counts == whole.counts
+    assert [bool(task.piece) for task in done] == [True, True, True, False]
+    assert [path.name for path in job.out.iterdir()] == [job.name]
+
+
+def test_what_goes_wrong_between_pieces_costs_that_bag_only(drive, tmp_path, monkeypatch, capfd):
+    """A disk that loses what was written, and a record of wrong types."""
+    jobs = [BagJob(drive, tmp_path / name, PARAMETERS) for name in ("lost", "odd", "sound")]
+    real = tasks.process_piece
+
+    def spoil(job, piece, folder, progress):
+        real(job, piece, folder, progress)
+        record = json.loads((folder / PIECE).read_text())
+        record["after"]["depth"] = "deep"
+        if job is not jobs[2]:
+            (folder / PIECE).write_text("" if job is jobs[0] else json.dumps(record))
+
+    monkeypatch.setattr(tasks, "process_piece", spoil)
+    pool = OwnProcess(lambda images: None)
+    lost, odd, sound = Fleet(jobs, Splitting(9.0)).work(pool, lambda images: None)
+    assert re.search("cannot be read although that piece was processed: the folder", lost.failure)
+    assert odd.failure.startswith("internal error, see above: TypeError")
+    assert "Traceback" in capfd.readouterr().err
+    assert sound.failure == "" and sound.counts.published
 
 
 def test_without_poses_a_bag_is_not_split(drive, tmp_path):

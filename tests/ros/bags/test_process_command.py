@@ -44,6 +44,19 @@ def test_corrupt_bags_among_good_ones(room, tmp_path):
     assert {path.name for path in out.iterdir()} == {"first", "last", "cut"}
 
 
+def test_modules_beside_the_bags_are_not_run(room, tmp_path, monkeypatch):
+    """Nor by the process that loads torch for all others; paths mean what they meant."""
+    copy(room, tmp_path / "bag")
+    for name in ("safetensors", "multiprocessing", "signal", "torch"):
+        (tmp_path / f"{name}.py").write_text("open('run', 'w')")
+    write_parameters(tmp_path / "params.yaml", SMALL)
+    monkeypatch.chdir(tmp_path)
+    how = ("--out", "out", "--params", "params.yaml", "--split", "1", "--jobs", "2")
+    run = Process("da3_ros.commands.process", "bag", *how)
+    assert run.wait(200) == 0
+    assert (tmp_path / "out" / "bag").is_dir() and not (tmp_path / "run").exists()
+
+
 def test_the_processes_of_bags_end_with_a_command_that_is_killed(room, tmp_path):
     bags = [str(shutil.copytree(room, tmp_path / name)) for name in ("a", "b")]
     how = ("--out", str(tmp_path / "out"), "--model", "da3-demo", "--jobs", "2")
