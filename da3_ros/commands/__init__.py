@@ -1,14 +1,25 @@
 """The executables: the file is the command. Arguments and printing only."""
 
+import signal
 import sys
+import threading
+import time
 
 from da3_ros.core.broken_library import BrokenLibrary
 from da3_ros.net.plain_text import LONGEST_PATH, first_line, plain
 
+INTERRUPTED = 130
+"""Exit code after SIGINT, as of a shell."""
+
+SOON = 0.05
+"""Seconds after which Ctrl-C comes again: by then the callback in which it was lost has ended."""
+
 
 def _say(kind: type[BaseException], error: BaseException, trace) -> None:
     """A broken library, a name that is no text and a home that cannot be written are no faults
-    of the program: the sentence says all, without a traceback."""
+    of the program: the sentence says all, without a traceback. Ctrl-C needs no sentence."""
+    if _is_interrupt(error):
+        raise SystemExit(INTERRUPTED)
     if issubclass(kind, BrokenLibrary):
         print(f"da3_ros: {error}", file=sys.stderr)
     elif issubclass(kind, UnicodeEncodeError):
@@ -21,4 +32,25 @@ def _say(kind: type[BaseException], error: BaseException, trace) -> None:
         sys.__excepthook__(kind, error, trace)
 
 
-sys.excepthook = _say
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether it is Ctrl-C, or comes of it: a compiled module that is interrupted while it is
+    imported raises an `ImportError`."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _again(unraisable) -> None:
+    """Ctrl-C that came within a callback, which cannot raise it: it would be lost."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Thread(target=_interrupt_soon, daemon=True).start()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _interrupt_soon() -> None:
+    time.sleep(SOON)
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
+sys.excepthook, sys.unraisablehook = _say, _again

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import signal
 import socket
 import sys
 import threading
 from pathlib import Path
 
+from da3_ros.commands import INTERRUPTED
 from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.transport import use_large_message_profile
@@ -25,6 +27,8 @@ NO_VISER = (
 def main() -> int:
     """Entry point of da3_view. Returns the exit code."""
     options = parse_arguments(sys.argv[1:])
+    # trimesh, which is imported now, takes a KeyboardInterrupt for a library that is missing.
+    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     if importlib.util.find_spec("viser") is None:
         print(f"da3_view: {NO_VISER}", file=sys.stderr)
         return 1

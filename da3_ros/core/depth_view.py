@@ -9,6 +9,7 @@ import numpy as np
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import OutputConfig
 from da3_ros.core.mask_depth import flying_points, mask_depth
+from da3_ros.core.outlet import Log
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.resample import Resampler
 from da3_ros.core.scene.scene import Scene
@@ -81,16 +82,24 @@ class DepthView:
         return self._resample.nearest(mask) if self._at_camera_size else mask
 
 
-def fuse(result: WindowDepth, scene: Scene, output: OutputConfig) -> None:
+def fuse(result: WindowDepth, scene: Scene, output: OutputConfig, log: Log) -> None:
     """Add the published views to the map, as the network saw them and masked.
 
-    Depth that is not in metres, or of frames that nobody placed, stays out.
+    Depth that is not in metres, or of frames that nobody placed, stays out. log: told where the
+    map loses what is too far away from the camera.
     """
     if not result.is_metric or result.window.T_world_cam is None:
         return
     for i, (frame, camera) in enumerate(zip(result.frames, result.cameras)):
         depth, conf = _masked_view(result, i, output)
-        scene.integrate(depth, frame.T_world_cam, camera, result.image(i), conf)
+        lost = scene.integrate(depth, frame.T_world_cam, camera, result.image(i), conf)
+        if lost:
+            x, y, z = frame.T_world_cam[:3, 3]
+            log.warn(
+                "map",
+                f"the map lost {lost} blocks: they are too far away from the camera, which is at "
+                f"({x:.6g}, {y:.6g}, {z:.6g}) m now; see who publishes that pose",
+            )
 
 
 def _masked_view(

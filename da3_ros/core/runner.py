@@ -290,7 +290,7 @@ class Runner:
             self._log.warn("scale", jump)
         if self._config.scene.enabled:
             self._scene.configure(self._config.scene)
-            fuse(result, self._scene, self._config.output)
+            fuse(result, self._scene, self._config.output, self._log)
 
     def _fail(self, job: Job, error: Exception) -> None:
         self._counts.give_up(job.keys, Drop.INFERENCE_FAILED)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from runner_bench import Log
 from true_network import (
     CAMERA,
     MOTIONS,
@@ -124,7 +125,9 @@ def test_pixels_that_the_lens_never_saw_have_no_depth_and_stay_out_of_the_map(si
         np.testing.assert_array_equal(known, np.isfinite(result.depth[0]))
         assert 0.65 < known.mean() < seen.mean()
     scene = Scene(SceneConfig(voxel_size=0.1, max_range=20.0))
-    fuse(result, scene, from_dict({}).output)
+    log = Log()
+    fuse(result, scene, from_dict({}).output, log)
+    assert log == []
     points, _ = scene.cloud()
     # Every point of the map is one that some frame's lens saw.
     visible = np.zeros(len(points), bool)
@@ -135,3 +138,18 @@ def test_pixels_that_the_lens_never_saw_have_no_depth_and_stay_out_of_the_map(si
         visible[inside] |= seen[v[inside].astype(int), u[inside].astype(int)]
     assert len(points) > 1000 and visible.mean() > 0.99
     assert np.isfinite(result.to_prediction().depth).mean() == np.isfinite(result.depth).mean()
+
+
+def test_a_map_that_is_too_far_away_is_lost_and_the_log_says_so():
+    T_world_cam = path([(0, 0, 0), (0.5, 0, 0), (1, 0, 0.2)])
+    spine = pipeline(TrueNetwork(T_world_cam), **{"window.size": 3})
+    (result,) = results(spine, frames_of(T_world_cam))
+    scene, log = Scene(SceneConfig(voxel_size=0.1, max_range=20.0)), Log()
+    away = poses.compose(np.eye(3), np.array([1e6, 0, 0]))
+    scene.integrate(np.full((72, 96), 2.0, np.float32), away, CAMERA)
+    fuse(result, scene, from_dict({}).output, log)
+    ((cause, sentence),) = log
+    assert cause == "map" and sentence.startswith(f"the map lost {scene.dropped_blocks} blocks")
+    assert sentence.endswith("see who publishes that pose") and "\n" not in sentence
+    fuse(result, scene, from_dict({}).output, log)
+    assert len(log) == 1

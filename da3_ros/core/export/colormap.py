@@ -13,6 +13,9 @@ LEGEND_WIDTH = 72
 UNKNOWN = (40, 40, 40)
 """Color of pixels without a depth."""
 
+SMALLEST = float(np.finfo(np.float32).tiny)
+"""m: the inverse of anything smaller is infinite in float32."""
+
 _SPECTRAL_CLASSES = np.array(
     [
         [158, 1, 66],
@@ -43,21 +46,24 @@ SPECTRAL = _table(_SPECTRAL_CLASSES)
 def depth_range(depth: np.ndarray, percentile: float = 2.0) -> tuple[float, float]:
     """(near, far) between which colors are spread: percentiles of the inverse depth.
 
-    Unknown pixels (NaN, infinite, not positive) do not count; (1, 1) when all are unknown.
+    Unknown pixels (NaN, infinite, not positive) do not count; (1, 1) when all are unknown. Both
+    are at least `SMALLEST`.
     """
     known = depth[np.isfinite(depth) & (depth > 0)]
     if not known.size:
         return 1.0, 1.0
-    high, low = np.percentile(1 / known, [100 - percentile, percentile])
-    return float(1 / high), float(1 / low)
+    inverse = 1 / np.maximum(known, SMALLEST)
+    high, low = np.percentile(inverse, [100 - percentile, percentile]).astype(np.float64)
+    return max(float(1 / high), SMALLEST), max(float(1 / low), SMALLEST)
 
 
 def color_depth(depth: np.ndarray, near: float, far: float) -> np.ndarray:
     """(..., 3) uint8 of depth (...), linear in inverse depth; unknown pixels are grey."""
     known = np.isfinite(depth) & (depth > 0)
     spread = max(1 / near - 1 / far, 1e-6)
-    inverse = 1 / np.where(known, depth, np.float32(near))
-    index = np.clip((1 / near - inverse) * (256 / spread), 0, 255).astype(np.uint8)
+    inverse = 1 / np.maximum(np.where(known, depth, np.float32(near)), np.float32(SMALLEST))
+    with np.errstate(over="ignore"):  # infinite is as red as can be
+        index = np.clip((1 / near - inverse) * (256 / spread), 0, 255).astype(np.uint8)
     colors = SPECTRAL[index]
     colors[~known] = UNKNOWN
     return colors

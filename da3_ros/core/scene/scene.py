@@ -48,11 +48,12 @@ class Scene:
         camera: CameraModel,
         image: np.ndarray | None = None,
         conf: np.ndarray | None = None,
-    ) -> None:
+    ) -> int:
         """Fuse one depth image; see `TsdfVolume.integrate`."""
         with self._lock:
-            self._volume.integrate(depth, T_world_cam, camera, image, conf)
+            lost = self._volume.integrate(depth, T_world_cam, camera, image, conf)
             self._frames += 1
+        return lost
 
     def save_map(self, path: str | os.PathLike) -> None:
         """Write the map, as `add_map` reads it."""

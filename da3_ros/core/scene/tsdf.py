@@ -49,8 +49,9 @@ class TsdfVolume:
         camera: CameraModel,
         image: np.ndarray | None = None,
         conf: np.ndarray | None = None,
-    ) -> None:
+    ) -> int:
         """Fuse one depth image (H, W), metres along z; NaN unknown, +Inf beyond the sensor's range.
+        Returns how many blocks were lost, because this camera is too far away from them.
 
         camera: pinhole model of these pixels. T_world_cam: (4, 4). image: (H, W, 3) uint8
         RGB or None (grey). conf: (H, W) weights, NaN and negative count as 0; None means 1
@@ -58,7 +59,7 @@ class TsdfVolume:
         Raises ValueError when sizes differ or the camera has a lens.
         """
         with one_thread():
-            self._fuse(_View(depth, T_world_cam, camera, image, conf, self.blocks.device))
+            return self._fuse(_View(depth, T_world_cam, camera, image, conf, self.blocks.device))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All that is known, for `add`: blocks and the place that distances are measured from."""
@@ -93,17 +94,20 @@ class TsdfVolume:
             mine[rows] = (old + part * (new - old)).to(mine.dtype)
         self.blocks.weight[rows] = total.clamp(max=MAX_WEIGHT)
 
-    def _fuse(self, view: _View) -> None:
-        centre = self._centre = view.T_world_cam[:3, 3] / (SIDE * self.voxel_size)
-        self.blocks.recentre(centre)
-        self.blocks.allocate(self._touched(view), centre)
-        if self.blocks.count == 0:
-            return
-        for rows in torch.split(self._visible(view), _BLOCKS_AT_ONCE):
-            self._update(rows, view)
+    def _fuse(self, view: _View) -> int:
+        lost, touched = 0, self._touched(view)
+        # The map follows a camera that adds to it: a stray pose without depth moves nothing.
+        if len(touched) and view.shows_surface(self.max_range):
+            self._centre = view.T_world_cam[:3, 3] / (SIDE * self.voxel_size)
+            lost = self.blocks.recentre(self._centre)
+            self.blocks.allocate(self.blocks.unique(touched), self._centre)
+        if self.blocks.count:
+            for rows in torch.split(self._visible(view), _BLOCKS_AT_ONCE):
+                self._update(rows, view)
+        return lost
 
     def _touched(self, view: _View) -> torch.Tensor:
-        """Positions (m, 3) of the blocks that the surface band of this view passes through."""
+        """Positions (m, 3), in blocks, of samples of the surface band of this view."""
         edge = SIDE * self.voxel_size
         # Neighbouring samples must not be farther apart than half a block.
         step = max(1, int(0.5 * edge * view.focal / self.max_range))
@@ -119,7 +123,7 @@ class TsdfVolume:
         for offset in np.linspace(-self.truncation, self.truncation, samples):
             points = view.T_world_cam[:3, :3] @ (rays * (z + offset)) + view.T_world_cam[:3, 3:]
             touched.append(torch.floor(points.T / edge).to(torch.int64))
-        return self.blocks.unique(torch.cat(touched))
+        return torch.cat(touched)
 
     def _visible(self, view: _View) -> torch.Tensor:
         """Rows of the blocks that can project into the image, nearer than the range."""
@@ -212,6 +216,13 @@ class _View:
         v = (a[:, 1:2] + b[:, 1]).mul_(scale).add_(1.5).clamp_(0, self.height + 1)
         # int32 truncates towards zero, which is floor here; +0.5 rounds, +1 is the border.
         return z, v.int().mul_(self.width + 2).add_(u.int())
+
+    def shows_surface(self, max_range: float) -> bool:
+        """Whether any pixel has a depth below max_range (m) that counts for something."""
+        counts = (self.padded_depth > 0) & (self.padded_depth < max_range)
+        if self.padded_conf is not None:
+            counts &= self.padded_conf.flatten() > 0
+        return bool(counts.any())
 
     def conf(self, pixel: torch.Tensor) -> torch.Tensor | float:
         """Weights of padded flat pixels."""

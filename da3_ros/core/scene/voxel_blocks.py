@@ -79,18 +79,21 @@ class VoxelBlocks:
         parts = [keys >> (2 * _KEY_BITS), (keys >> _KEY_BITS) & mask, keys & mask]
         return torch.stack(parts, dim=-1) - _REACH + self.base
 
-    def recentre(self, centre: torch.Tensor) -> None:
-        """Keep the base near `centre` (3,), in block units; blocks then out of reach are lost."""
+    def recentre(self, centre: torch.Tensor) -> int:
+        """Keep the base near `centre` (3,), in block units. Returns how many blocks are then out
+        of reach, and lost."""
         centre = torch.floor(centre).to(torch.int64)
         if (centre - self.base).abs().max() < _REACH // 2:
-            return
+            return 0
         self.base = centre
         kept = torch.nonzero(self._in_reach(self.coords))[:, 0]
         for values in (self._coords, self._tsdf, self._weight, self._color):
             values[: len(kept)] = values[kept]
-        self.dropped += self.count - len(kept)
+        lost = self.count - len(kept)
+        self.dropped += lost
         self.count = len(kept)
         self._index()
+        return lost
 
     def _in_reach(self, coords: torch.Tensor) -> torch.Tensor:
         return ((coords - self.base).abs() < _REACH).all(dim=-1)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import rclpy
 from rclpy.context import Context
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -15,10 +16,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import Config
+from da3_ros.net.plain_text import first_line
 from da3_ros.ros.bags.bag import BagError, is_static
-from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
-from da3_ros.ros.bags.message_types import type_name
-from da3_ros.ros.doctor.findings import Finding, error, ok
 from da3_ros.ros.doctor.recording import Event, Recording
 from da3_ros.ros.parameter_file import NODE_NAME
 from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST, use_profile
@@ -27,6 +26,7 @@ DISCOVERY = 2.0
 """Seconds in which publishers and we find each other."""
 OURS = f"/{NODE_NAME}/"
 """Topics of our own node, which are none of a camera's."""
+KINDS = {type_name(cls): cls for cls in (Image, CompressedImage, CameraInfo)}
 BEST_EFFORT = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -67,7 +67,7 @@ class Heard:
 def observe_graph(
     seconds: float, config: Config, choice: Choice
 ) -> tuple[Recording, list[Finding]]:
-    """Listen; returns what was heard of one camera, and the finding about QoS.
+    """Listen; returns what was heard of one camera, and the findings about topics and QoS.
 
     choice: its topics; the first color camera if empty. Raises `BagError` when there is none.
     """
@@ -79,7 +79,7 @@ def observe_graph(
     try:
         _spin(executor, DISCOVERY)
         heard = Heard()
-        _subscribe(node, heard, choice)
+        findings = _subscribe(node, heard, choice)
         _spin(executor, seconds)
         heard.name_publishers(node)
         topics = _find_topics(node, heard, choice)
@@ -87,7 +87,7 @@ def observe_graph(
         events = [event for event in heard.events if event.topic in wanted]
         clock = node.count_publishers("/clock") > 0
         seen = Recording(topics, events, clock, is_live=True)
-        return seen, [check_qos(node, wanted, config)]
+        return seen, [*findings, check_qos(node, wanted, config)]
     finally:
         executor.shutdown()
         node.destroy_node()
@@ -103,7 +103,10 @@ def _find_topics(node: Node, heard: Heard, choice: Choice) -> BagTopics:
         silent = [
             topic
             for topic, types in node.get_topic_names_and_types()
-            if kinds & {*types} and not topic.startswith(OURS) and node.count_publishers(topic)
+            if kinds & {*types}
+            and not topic.startswith(OURS)
+            and node.count_publishers(topic)
+            and topic not in _transforms(choice)
         ]
         if not silent or heard.topics_of(Image) or heard.topics_of(CompressedImage):
             raise
@@ -117,25 +120,47 @@ def _spin(executor: SingleThreadedExecutor, seconds: float) -> None:
         executor.spin_once(timeout_sec=left)
 
 
-def _subscribe(node: Node, heard: Heard, choice: Choice) -> None:
-    kinds = {type_name(cls): cls for cls in (Image, CompressedImage, CameraInfo)}
+def _subscribe(node: Node, heard: Heard, choice: Choice) -> list[Finding]:
+    """Listen to cameras and transforms; returns what is odd about their topics."""
+    findings = []
     chosen = {choice.image, f"{choice.image}/compressed"} if choice.image else None
+    transforms = _transforms(choice)
     for topic, types in node.get_topic_names_and_types():
-        cls = kinds.get(types[0])
+        if topic in transforms:  # one subscriber takes one type
+            others = ", ".join(sorted({*types} - {type_name(TFMessage)}))
+            if others:
+                what = f"{topic} is published or taken as {others} by somebody"
+                findings.append(warn("topic types", what, "give that topic another name"))
+            continue
+        cls = next((KINDS[kind] for kind in KINDS if kind in types), None)
         is_other_image = chosen and topic not in chosen and cls is not CameraInfo
         if cls and not topic.startswith(OURS) and not is_other_image:
-            _listen(node, heard, cls, topic, BEST_EFFORT)
-    for topic in (*(choice.tf or ["/tf"]), *(f"{t}_static" for t in choice.tf or ["/tf"])):
+            findings += _listen(node, heard, cls, topic, BEST_EFFORT)
+    for topic in transforms:
         qos = LATCHED if is_static(topic) else QoSProfile(depth=100)
-        _listen(node, heard, TFMessage, topic, qos)
+        findings += _listen(node, heard, TFMessage, topic, qos)
+    return findings
 
 
-def _listen(node: Node, heard: Heard, cls: type, topic: str, qos: QoSProfile) -> None:
+def _transforms(choice: Choice) -> tuple[str, ...]:
+    """Topics of transforms, those of static ones last."""
+    moving = choice.tf or ("/tf",)
+    return (*moving, *(f"{topic}_static" for topic in moving))
+
+
+def _listen(node: Node, heard: Heard, cls: type, topic: str, qos: QoSProfile) -> list[Finding]:
+    """Listen; where the middleware does not let us, the finding that says so."""
+
     def keep(msg, info: dict) -> None:
         gid = info.get("publisher_gid") or {}  # older releases have none
         heard.events.append(Event(topic, time.time_ns(), msg, bytes(gid.get("data", b"")).hex()))
 
-    node.create_subscription(cls, topic, keep, qos)
+    try:
+        node.create_subscription(cls, topic, keep, qos)
+    except (RuntimeError, NameValidationException) as problem:  # rclpy exports no type for it
+        what = f"{topic} cannot be listened to as {type_name(cls)}: {first_line(problem)}"
+        return [warn("topic types", what, "give that topic another name")]
+    return []
 
 
 def check_qos(node: Node, topics: set[str], config: Config) -> Finding:
@@ -144,11 +169,16 @@ def check_qos(node: Node, topics: set[str], config: Config) -> Finding:
     for topic in sorted(topics):
         for publisher in node.get_publishers_info_by_topic(topic):
             qos, who = publisher.qos_profile, f"{publisher.node_name} publishes {topic}"
-            wants_all = reliable or publisher.topic_type == type_name(TFMessage)
+            is_transforms = publisher.topic_type == type_name(TFMessage)
+            wants_all = reliable or is_transforms
             if wants_all and qos.reliability == ReliabilityPolicy.BEST_EFFORT:
                 mend = "set input.reliability: best_effort, or make the publisher reliable"
                 return error("qos", f"{who} best effort, the node asks for reliable", mend)
-            if is_static(topic) and qos.durability != DurabilityPolicy.TRANSIENT_LOCAL:
+            if (
+                is_static(topic)
+                and is_transforms
+                and qos.durability != DurabilityPolicy.TRANSIENT_LOCAL
+            ):
                 what = f"{who} without transient_local: a node that starts later gets nothing"
                 mend = "for bags: ros2 bag play --qos-profile-overrides-path, or da3_play"
                 return error("qos", what, mend)

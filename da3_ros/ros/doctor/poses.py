@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from geometry_msgs.msg import TransformStamped
 
 from da3_ros.core import poses
 from da3_ros.core.config import Config
@@ -14,6 +15,7 @@ from da3_ros.ros.doctor.findings import Finding, Verdict, error, ok, warn
 from da3_ros.ros.doctor.metres import METRES, check_metres
 from da3_ros.ros.doctor.posed_frames import PosedFrames
 from da3_ros.ros.doctor.recording import Recording
+from da3_ros.ros.inputs.tf_buffer import BadTransform, check_transform
 
 ENOUGH = 0.95
 """Share of the images whose pose has to be known, and to come in time."""
@@ -59,9 +61,14 @@ def check_poses(seen: Recording, config: Config, given_world: str | None) -> lis
     if world is None:
         what = seen.topics.gap or f"no transforms lead to '{seen.topics.frame_id}'"
         mend = "publish or record /tf and /tf_static, or set pose.source: none"
-        return [*parents, error("tf", what, mend)]
+        return [*parents, *check_refused(seen), error("tf", what, mend)]
     seen.locate(world)
-    findings = [*parents, check_world(world, given_world), check_tf(seen, world, config)]
+    findings = [
+        *parents,
+        *check_refused(seen),
+        check_world(world, given_world),
+        check_tf(seen, world, config),
+    ]
     axes = check_axes(seen, config)
     if axes.verdict is Verdict.ERROR:  # its numbers would name a delay that there is not
         metres = warn(METRES, "not judged: the poses are misread", "see axes")
@@ -98,6 +105,24 @@ def check_parents(seen: Recording) -> list[Finding]:
     return findings
 
 
+def check_refused(seen: Recording) -> list[Finding]:
+    """Transforms that the node does not take."""
+    refused = [problem for t in seen.transforms if (problem := _problem(t))]
+    if not refused:
+        return []
+    what = f"{len(refused)} are refused by the node: {refused[0]}"
+    return [warn("tf transforms", what, "correct the program that publishes it")]
+
+
+def _problem(transform: TransformStamped) -> str:
+    """What the node refuses it for; empty when it takes it."""
+    try:
+        check_transform(transform)
+    except BadTransform as problem:
+        return str(problem)
+    return ""
+
+
 def check_world(world: str, given: str | None) -> Finding:
     """The parameter names a frame that exists."""
     if given or world == "odom":
@@ -124,7 +149,9 @@ def check_tf(seen: Recording, world: str, config: Config) -> Finding:
 def check_static(seen: Recording) -> Finding:
     """From a camera's body to its optical frame there is the one rotation of REP-103."""
     name, frame = "optical frame", seen.topics.frame_id.lstrip("/")
-    mounts = [t for t in seen.transforms if t.child_frame_id.lstrip("/") == frame]
+    mounts = [
+        t for t in seen.transforms if t.child_frame_id.lstrip("/") == frame and not _problem(t)
+    ]
     if "optical" not in frame:
         mend = "images belong to a frame of x right, y down, z forward, called ..._optical_frame"
         return warn(name, f"'{frame}' is not called optical", f"{mend} (REP-103)")

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import trimesh
 from scipy.spatial.transform import Rotation
+from scipy.special import expit
 
 from da3_ros.core.far_world import float32_origin
 from da3_ros.msg import CameraPoses
+from da3_ros.net.plain_text import first_line
 from da3_ros.net.spherical_harmonics import DEGREE_0
 from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.bags.bag_files import is_bag_file
@@ -21,6 +23,10 @@ from da3_ros.ros.view.view_frame import ViewFrame
 
 UPRIGHT = np.array([0.70710678, 0.70710678, 0.0, 0.0])
 """wxyz that takes glTF's y up to z up."""
+
+GAUSSIAN = ("x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity")
+GAUSSIAN += (*(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in range(4)))
+"""Properties of a 3D Gaussian; scales are logarithms of metres."""
 
 
 class ViewFileError(ValueError):
@@ -81,37 +87,59 @@ def _unit(bag: BagReader) -> str:
 def _show_ply(page: Page, path: Path) -> str:
     try:
         loaded = trimesh.load(path, process=False)
-        vertices = loaded.metadata["_ply_raw"]["vertex"]["data"]
+        vertices = loaded.metadata["_ply_raw"]["vertex"].get("data", {})
+        places = np.asarray(getattr(loaded, "vertices", ()), np.float64)
     except Exception as error:  # trimesh raises what it likes on damaged files
-        raise ViewFileError(f"{path.name} cannot be read as PLY: {error}") from error
-    if "f_dc_0" in (vertices.dtype.names or ()):
-        return _show_gaussians(page, vertices)
-    page.origin = float32_origin(np.asarray(loaded.vertices, np.float64))
+        raise ViewFileError(f"{path.name} cannot be read as PLY: {first_line(error)}") from error
+    if not len(places):
+        raise ViewFileError(f"{path.name} holds no vertices: there is nothing to show")
+    if "f_dc_0" in _names(vertices):
+        return _show_gaussians(page, path.name, vertices)
+    if not np.isfinite(places).all():
+        raise ViewFileError(f"{path.name} has vertices of NaN or infinity: leave them out")
+    page.origin = float32_origin(places)
     if isinstance(loaded, trimesh.Trimesh):
-        page.show_mesh(loaded)
-        return f"mesh of {len(loaded.faces)} triangles"
-    colors = getattr(loaded, "colors", None)
-    colors = np.full((len(loaded.vertices), 3), 160) if colors is None else colors[:, :3]
-    points = (loaded.vertices - page.origin).astype(np.float32)
+        return _show_mesh(page, path.name, loaded)
+    colors = getattr(loaded, "colors", ())
+    has_colors = len(colors) == len(places)
+    colors = colors[:, :3] if has_colors else np.full((len(places), 3), 160, np.uint8)
+    points = (places - page.origin).astype(np.float32)
     page.server.scene.add_point_cloud("/file", points, colors, point_size=0.01)
-    return f"{len(loaded.vertices)} points"
+    return f"{len(places)} points"
 
 
-def _show_gaussians(page: Page, vertices: np.ndarray) -> str:
-    def columns(*names: str) -> np.ndarray:
-        return np.stack([vertices[name] for name in names], axis=-1).astype(np.float64)
+def _names(vertices: np.ndarray | dict[str, np.ndarray]) -> tuple[str, ...]:
+    """Of the properties: trimesh makes a table of a binary file, and a dict of one in ASCII."""
+    return tuple(vertices) if isinstance(vertices, dict) else vertices.dtype.names or ()
 
-    centers = columns("x", "y", "z")
+
+def _show_mesh(page: Page, name: str, mesh: trimesh.Trimesh) -> str:
+    faces = np.asarray(mesh.faces)
+    if not 0 <= faces.min(initial=0) <= faces.max(initial=0) < len(mesh.vertices):
+        raise ViewFileError(f"{name} has triangles of vertices that it lacks: write it anew")
+    page.show_mesh(mesh)
+    return f"mesh of {len(faces)} triangles"
+
+
+def _show_gaussians(page: Page, name: str, vertices: np.ndarray | dict[str, np.ndarray]) -> str:
+    missing = [p for p in GAUSSIAN if p not in _names(vertices)]
+    if missing:
+        has = f"{name} has f_dc_0 like 3D Gaussians, but no {', '.join(missing)}"
+        raise ViewFileError(f"{has}: write all of them, or no f_dc_0 to have it shown as points")
+    values = np.stack([np.ravel(vertices[p]) for p in GAUSSIAN], axis=-1).astype(np.float64)
+    centers, grey, opacity, scales, wxyz = np.split(values, (3, 6, 7, 10), axis=1)
+    if not (np.isfinite(values).all() and wxyz.any(axis=1).all()):
+        odd = "NaN, infinity or a rotation of zeros"
+        raise ViewFileError(f"{name} has 3D Gaussians of {odd}: leave them out")
     page.origin = float32_origin(centers)
-    wxyz = columns(*(f"rot_{i}" for i in range(4)))
     R = Rotation.from_quat(np.roll(wxyz, -1, axis=1)).as_matrix()
-    axes = R * np.exp(columns(*(f"scale_{i}" for i in range(3))))[:, None, :]
+    axes = R * np.exp(scales)[:, None, :]
     page.server.scene.add_gaussian_splats(
         "/file",
         centers=centers - page.origin,
         covariances=axes @ np.swapaxes(axes, 1, 2),
         # Kerbl et al. 2023: the harmonic of degree 0 around grey.
-        rgbs=np.clip(0.5 + DEGREE_0 * columns(*(f"f_dc_{i}" for i in range(3))), 0, 1),
-        opacities=1 / (1 + np.exp(-columns("opacity"))),
+        rgbs=np.clip(0.5 + DEGREE_0 * grey, 0, 1),
+        opacities=expit(opacity),
     )
-    return f"{len(vertices)} 3D Gaussians"
+    return f"{len(values)} 3D Gaussians"

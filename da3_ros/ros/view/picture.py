@@ -75,7 +75,8 @@ def depth_grid(depth: np.ndarray) -> np.ndarray:
     small = cv2.resize(depth, (GRID, height), interpolation=cv2.INTER_NEAREST)
     grid = np.full(small.shape, UNKNOWN, np.uint16)
     known = np.isfinite(small)
-    grid[known] = np.clip(np.round(small[known] * 100), 1, FAR - 1).astype(np.uint16)
+    hundredths = np.minimum(small[known], FAR / 100) * 100  # float32 has an end
+    grid[known] = np.clip(np.round(hundredths), 1, FAR - 1).astype(np.uint16)
     grid[np.isposinf(small)] = FAR
     return grid
 

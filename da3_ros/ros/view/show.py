@@ -5,14 +5,22 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import cv2
+from rclpy.logging import get_logger
+
+from da3_ros.net.plain_text import first_line, plain
 from da3_ros.ros.view import files
 from da3_ros.ros.view.buttons import Buttons
 from da3_ros.ros.view.live import LiveView
 from da3_ros.ros.view.page import Page
+from da3_ros.ros.view.view_frame import ViewFrame
 from da3_ros.ros.view.words import status_words
 
 RATE = 15.0
 """Hz at most; a tab shows no more."""
+
+SAY_PERIOD = 5.0
+"""Seconds from one sentence about a frame that is left out to the next."""
 
 
 def show_node(
@@ -25,7 +33,7 @@ def show_node(
     try:
         while not stop.wait(1 / RATE):
             for frame in view.take():
-                page.show_frame(frame)
+                show_frame(page, frame)
             page.show_map()
             if window := view.take_window():
                 page.show_window(*window)
@@ -37,10 +45,24 @@ def show_node(
         view.close()
 
 
+def show_frame(page: Page, frame: ViewFrame) -> None:
+    """One frame; one of which no picture or cloud can be made is left out, and the log says so."""
+    try:
+        page.show_frame(frame)
+    except (ArithmeticError, ValueError, cv2.error) as error:
+        which = (
+            f"a frame of camera '{plain(frame.camera_name)}'" if frame.camera_name else "a frame"
+        )
+        get_logger("da3_view").warning(
+            f"left out {which}, of which no picture can be made: {first_line(error)}",
+            throttle_duration_sec=SAY_PERIOD,
+        )
+
+
 def show_bag(page: Page, path: Path, stop: threading.Event) -> None:
     """Every frame of a bag, then the whole map. Raises `BagError` and `ViewFileError`."""
     for count, frame in enumerate(files.bag_frames(path), 1):
-        page.show_frame(frame)
+        show_frame(page, frame)
         page.say(f"**{path.name}**: frame {count}")
         if stop.wait(1 / RATE):
             return

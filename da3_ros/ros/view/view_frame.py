@@ -12,6 +12,10 @@ from da3_ros.core.point_cloud import thin_rays
 MAX_POINTS = 40_000
 """Points of one frame's cloud; more add nothing to see and fill the tab's memory."""
 
+FARTHEST = 1000.0
+"""m from the camera: a point beyond it is a fault, and would make the voxels of the whole map
+larger."""
+
 
 @dataclass(frozen=True, eq=False)
 class ViewFrame:
@@ -31,11 +35,14 @@ class ViewFrame:
 
     def cloud(self) -> tuple[np.ndarray, np.ndarray]:
         """Points (N, 3) float64 m in the world, or in the optical frame of a camera without a
-        place, and their colors (N, 3) uint8; thinned to about `MAX_POINTS`."""
+        place, and their colors (N, 3) uint8; thinned to about `MAX_POINTS`, without those
+        that are not before the camera or beyond `FARTHEST`."""
         step = max(1, int(np.ceil(np.sqrt(self.depth.size / MAX_POINTS))))
         depth, rgb = self.depth[::step, ::step], self.rgb[::step, ::step]
-        known = np.isfinite(depth)
-        x, y = (ray[known] for ray in thin_rays(self.camera, step))
+        x, y = thin_rays(self.camera, step)
+        longest = FARTHEST / np.sqrt(1 + np.square(x, dtype=np.float64) + np.square(y))
+        known = (depth > 0) & (depth <= longest)
+        x, y = x[known], y[known]
         z = depth[known].astype(np.float64)
         points = np.stack([x * z, y * z, z], axis=-1)
         if self.T_world_cam is not None:

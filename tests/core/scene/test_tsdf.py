@@ -138,6 +138,33 @@ def test_exact_far_from_the_world_origin():
     assert (4 * inside - (4 * inside).round()).abs().max() < 5e-3
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"depth": wall(np.nan)},
+        {"depth": wall(np.inf)},
+        {"depth": wall(9.0)},  # beyond max_range
+        {"depth": wall(1.0), "conf": np.zeros((120, 160))},
+    ],
+)
+def test_a_stray_pose_without_depth_costs_no_map(odd):
+    volume = TsdfVolume(0.02)
+    assert volume.integrate(wall(1.0), at(), SMALL) == 0
+    points = surface_points(volume)[0]
+    for x in (1e6, 1e12):
+        assert volume.integrate(**(odd | {"T_world_cam": at(x), "camera": SMALL})) == 0
+    assert volume.blocks.dropped == 0
+    np.testing.assert_array_equal(surface_points(volume)[0], points)
+
+
+def test_what_a_far_camera_costs_is_said():
+    volume = TsdfVolume(0.02)
+    volume.integrate(wall(1.0), at(), SMALL)
+    there = volume.blocks.count
+    assert volume.integrate(wall(1.0), at(1e6), SMALL) == there == volume.blocks.dropped
+    assert volume.integrate(wall(1.0), at(1e6 + 0.1), SMALL) == 0
+
+
 def test_the_bound_drops_the_farthest_and_counts_them():
     volume = TsdfVolume(0.05, max_range=3.0, max_blocks=60)
     for x in np.arange(0.0, 12.0, 0.5):

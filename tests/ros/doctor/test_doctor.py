@@ -2,13 +2,16 @@
 
 import shutil
 import sys
+from copy import deepcopy
 
 import numpy as np
 import pytest
 import yaml
+from geometry_msgs.msg import Quaternion
 from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, Image
 from spoilt_bags import diagnose, edit_info, matrix, spoil, with_transform
+from tf2_msgs.msg import TFMessage
 from tiny import TINY
 
 from da3_ros.commands.doctor import examine, main, parse_arguments
@@ -283,6 +286,23 @@ def test_poses_from_odometry_are_judged_by_the_whole_bag(room, tmp_path):
     findings = diagnose(spoil(room, tmp_path / "spoilt", change), pose__source="odometry")
     assert findings["frames"].verdict is Verdict.OK
     assert "not judged" in findings["tf"].seen
+
+
+def test_transforms_that_are_none_are_named_and_passed_over(room, tmp_path):
+    """The last mount of the camera is a quaternion of zeros."""
+
+    def change(topic, time_ns, msg):
+        if topic == "/tf_static":
+            mount = msg.transforms[0]
+            zeros = deepcopy(mount)
+            zeros.transform.rotation = Quaternion(x=0.0, y=0.0, z=0.0, w=0.0)
+            msg = TFMessage(transforms=[mount, zeros])
+        return topic, time_ns, msg
+
+    findings = diagnose(spoil(room, tmp_path / "spoilt", change))
+    assert wrong(findings) == {("tf transforms", "WARN")}
+    assert "has a quaternion of length 0, must be 1" in findings["tf transforms"].seen
+    assert findings["optical frame"].verdict is Verdict.OK
 
 
 def test_a_camera_that_stands_still_is_not_judged(room, tmp_path):

@@ -10,7 +10,7 @@ import rclpy
 from graph import CAMERA, a_robot
 from rclpy.context import Context
 from rclpy.qos import QoSProfile
-from sensor_msgs.msg import CompressedImage
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.commands.doctor import examine, parse_arguments
@@ -21,9 +21,10 @@ robot = pytest.fixture(a_robot)
 
 
 def look_at_graph():
-    """What the doctor finds in 3 s, by the name of the check."""
+    """What the doctor finds in 3 s, by the name of the check; all of it is `all`."""
     options = parse_arguments(["--seconds", "3"])
-    return {f.check: f for f in examine(options, from_dict({}), None)}
+    findings = examine(options, from_dict({}), None)
+    return {f.check: f for f in findings} | {"all": findings}
 
 
 def look_while(send):
@@ -72,6 +73,24 @@ def test_a_graph_whose_static_transforms_are_not_latched(robot):
     rclpy.shutdown(context=context)
     assert finding.verdict is Verdict.ERROR
     assert "careless publishes /tf_static without transient_local" in finding.seen
+
+
+def test_names_of_transforms_that_somebody_takes_for_pictures(robot):
+    """Nor does a picture on /rosout, which the doctor's own node has, end anything."""
+    context = Context()
+    rclpy.init(context=context)
+    other = rclpy.create_node("mixed_up", context=context, enable_rosout=False)
+    for topic in ("/tf", "/tf_static", "/rosout", "/image"):
+        other.create_publisher(CameraInfo if topic == "/image" else Image, topic, 1)
+    findings = look_while(frame(robot))
+    other.destroy_node()
+    rclpy.shutdown(context=context)
+    for check in ("images", "tf", "qos"):
+        assert findings[check].verdict is Verdict.OK, findings[check]
+    assert findings["topic types"].verdict is Verdict.WARN
+    said = [f.seen for f in findings["all"] if f.check == "topic types"]
+    assert "/tf is published or taken as sensor_msgs/msg/Image by somebody" in said
+    assert [s for s in said if s.startswith("/rosout cannot be listened to as sensor_msgs")]
 
 
 def test_a_graph_with_large_images_that_are_lost_and_two_who_move_one_frame(robot):
