@@ -8,15 +8,20 @@ from contextlib import ExitStack
 from rclpy.action import ActionServer
 from rclpy.node import Node
 
+CLOSING = "the node is being cleaned up; ask again once it is configured"
+"""Why nothing new is begun while `Entities.is_closing`."""
+
 
 class Entities:
     """Creates all that is on the graph, and timers, on a node; `close` destroys them.
 
     Whatever goes wrong half way: what was created is known here, and nothing stays behind.
+    is_closing: set before `close`, by who lets callbacks in other threads end first.
     """
 
     def __init__(self, node: Node):
         self.node = node
+        self.is_closing = False
         self._undo = ExitStack()
 
     def close(self) -> None:

@@ -13,12 +13,21 @@ import time
 from collections.abc import Callable
 
 from rclpy.context import Context
+from rclpy.exceptions import InvalidHandle
 from rclpy.executors import (
     ExternalShutdownException,
     ShutdownException,
     SingleThreadedExecutor,
     TimeoutException,
 )
+from rclpy.service import Service
+
+IDLE_PERIOD = 0.02
+"""Seconds without work that count as idle in `NodeExecutor.run_until`."""
+
+
+class UnansweredError(RuntimeError):
+    """A service was taken off the graph while it was at work; says so in one sentence."""
 
 
 class NodeExecutor(SingleThreadedExecutor):
@@ -36,14 +45,27 @@ class NodeExecutor(SingleThreadedExecutor):
 
     def spin_once(self, timeout_sec: float | None = None) -> None:
         """Wait for one callback and run it, or start it."""
-        try:
-            callback, entity, node = self.wait_for_ready_callbacks(timeout_sec)
-        except (TimeoutException, ShutdownException, ExternalShutdownException):
-            return
-        if entity is None or entity.callback_group is node.default_callback_group:
-            self._run(callback)
-        else:
-            self._start(callback)
+        self._take(timeout_sec)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a slow callback is running."""
+        return any(thread.is_alive() for thread in self._slow)
+
+    def run_until(self, is_done: Callable[[], bool], timeout: float) -> bool:
+        """Run slow callbacks and tasks until nothing is left to run and `is_done()`.
+
+        To be called by a callback of the default group, whose others wait meanwhile. Whether that
+        came within `timeout` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        idle = 0
+        while time.monotonic() < deadline:
+            idle = 0 if self._take(IDLE_PERIOD) else idle + 1
+            # Once is not enough: a task may have left another while the period was over.
+            if idle > 1 and is_done():
+                return True
+        return False
 
     def finish(self, timeout: float) -> None:
         """Wait for slow callbacks, but no longer than `timeout` seconds, and let go of the node."""
@@ -52,12 +74,30 @@ class NodeExecutor(SingleThreadedExecutor):
             thread.join(max(0.0, deadline - time.monotonic()))
         self.shutdown(timeout_sec=0)
 
-    def _start(self, callback) -> None:
-        thread = threading.Thread(target=self._run, args=(callback,), daemon=True)
+    def _take(self, timeout: float | None) -> bool:
+        """Wait for one callback and run it, or start it; whether there was one."""
+        try:
+            callback, entity, node = self.wait_for_ready_callbacks(timeout)
+        except (TimeoutException, ShutdownException, ExternalShutdownException):
+            return False
+        if entity is None or entity.callback_group is node.default_callback_group:
+            self._run(callback)
+        else:
+            self._start(callback, entity)
+        return True
+
+    def _start(self, callback, entity) -> None:
+        thread = threading.Thread(target=self._run, args=(callback, entity), daemon=True)
         self._slow = [t for t in self._slow if t.is_alive()] + [thread]
         thread.start()
 
-    def _run(self, callback) -> None:
+    def _run(self, callback, entity=None) -> None:
         callback()
-        if error := callback.exception():
+        error = callback.exception()
+        if isinstance(error, InvalidHandle) and isinstance(entity, Service):
+            error = UnansweredError(
+                f"{entity.srv_name} was still at work when the node was cleaned up: whoever asked "
+                "gets no answer; ask again once it is configured"
+            )
+        if error:
             self._on_error(error)

@@ -27,6 +27,7 @@ from da3_ros.core.load_model import ModelError, free_memory
 from da3_ros.core.process_res import process_res, size_warning
 from da3_ros.core.scene.mesh import MeshError
 from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain, plain_lines
+from da3_ros.ros.executor import UnansweredError
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.clock_watch import ClockWatch
 from da3_ros.ros.health.namesakes import Namesakes
@@ -37,6 +38,7 @@ from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
 from da3_ros.ros.lifecycle import answer_impossible_transitions, current_state
 from da3_ros.ros.node_states import Active, Configured
 from da3_ros.ros.parameter_file import NODE_NAME
+from da3_ros.ros.parameter_requests import LISTS, bounded
 from da3_ros.ros.parameters import LiveParameters, declare_parameters, foreign_parameters
 from da3_ros.ros.run_node import Stopper
 from da3_ros.ros.status import StatusReport
@@ -140,6 +142,10 @@ class DepthNode(LifecycleNode):
         self._watchdog.beat()  # no message has kept the node so far
         try:
             self._active = Active.build(self, runner)
+        except ConfigError as error:  # the file of input.mask is gone
+            runner.stop(STOP_TIMEOUT)
+            self.get_logger().error(plain(str(error), LONGEST_SENTENCE))
+            return FAILURE
         except BaseException:
             runner.stop(STOP_TIMEOUT)
             raise
@@ -224,14 +230,22 @@ class DepthNode(LifecycleNode):
             )
 
     def note_error(self, error: Exception) -> None:
-        """An error came out of a callback or of publishing: say and count it."""
-        self._errors.note(error)
+        """An error came out of a callback or of publishing: say it, count our own faults."""
+        if isinstance(error, UnansweredError):
+            self.log.warn("unanswered", str(error))
+        else:
+            self._errors.note(error)
 
     def create_service(self, srv_type, srv_name, callback, **options):
         """As every node's; one that can say so answers even when its callback raises."""
         if hasattr(srv_type.Response, "success"):
             callback = self._errors.answered(callback)
+        if srv_type in LISTS:  # rclpy makes these while this node is made
+            callback = bounded(srv_type, callback, self._refuse_parameters)
         return super().create_service(srv_type, srv_name, callback, **options)
+
+    def _refuse_parameters(self, sentence: str) -> None:
+        self.log.warn("parameters", sentence)
 
     def _autostart(self) -> None:
         self.destroy_timer(self._start_timer)

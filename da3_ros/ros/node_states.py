@@ -54,7 +54,8 @@ class Configured:
             return Configured(device, scene, runner, outputs, services, statistics, entities)
 
     def close(self) -> None:
-        """Take topics and services off the graph."""
+        """Let what was asked for end, take topics and services off the graph."""
+        self.services.close()
         self.entities.close()
 
 

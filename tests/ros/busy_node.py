@@ -1,4 +1,4 @@
-"""The node with a network that is busy as long as the file $BUSY exists: run by the tests."""
+"""The node whose network, and whoever reads a mesh, is busy while the file $BUSY exists."""
 
 import os
 import time
@@ -13,16 +13,24 @@ BUSY = Path(os.environ["BUSY"])
 class BusyNode(DepthNode):
     def on_configure(self, state):
         result = super().on_configure(state)
-        network = self._configured.runner.network
-        decode = network.decode
-
-        def decode_slowly(*arguments, **options):
-            while BUSY.exists():
-                time.sleep(0.02)
-            return decode(*arguments, **options)
-
-        network.decode = decode_slowly
+        network, scene = self._configured.runner.network, self._configured.scene
+        say = self.get_logger().info
+        network.decode = slowly(network.decode, say)
+        scene.load_mesh = slowly(scene.load_mesh, say)
         return result
+
+
+def slowly(work, say):
+    """It begins when $BUSY is gone; the log says that it waits."""
+
+    def wait_and_work(*arguments, **options):
+        if BUSY.exists():
+            say(f"{work.__name__} waits")
+        while BUSY.exists():
+            time.sleep(0.02)
+        return work(*arguments, **options)
+
+    return wait_and_work
 
 
 if __name__ == "__main__":

@@ -107,3 +107,26 @@ def test_a_task_of_the_users_runs_where_it_spins(executor):
     executor.create_task(lambda: where.append(threading.get_ident()))
     spin_until(executor, lambda: where)
     assert where == [threading.get_ident()]
+
+
+@pytest.mark.parametrize("patience, is_waited_for", [(0.2, False), (20.0, True)])
+def test_a_quick_callback_may_wait_for_the_slow_ones(node, executor, patience, is_waited_for):
+    began, go_on, waited, others = threading.Event(), threading.Event(), [], []
+
+    def slow():
+        began.set()
+        assert go_on.wait(20)
+
+    def wait():
+        node.create_timer(0.01, lambda: others.append(not waited))
+        if is_waited_for:
+            executor.create_task(go_on.set)
+        waited.append(executor.run_until(lambda: not executor.is_busy, patience))
+
+    once(node, slow, ReentrantCallbackGroup())
+    spin_until(executor, began.is_set)
+    assert executor.is_busy
+    once(node, wait)
+    spin_until(executor, lambda: others)
+    assert waited == [is_waited_for] and not any(others)
+    go_on.set()

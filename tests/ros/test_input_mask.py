@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from graph import CAMERA, a_robot, start_node
+from lifecycle_msgs.msg import Transition
 from sensor_msgs.msg import Image, PointCloud2
 from sensor_msgs_py import point_cloud2
 
@@ -57,3 +58,15 @@ def test_a_mask_of_another_size_is_named(robot, node):
     for _ in range(3):
         robot.send(larger)
     node.wait_for("input.mask is 56x42, but the images are 112x84")
+
+
+def test_a_mask_that_is_gone_leaves_the_node_inactive(robot, node, tmp_path):
+    mask = tmp_path / "mask.png"
+    picture = mask.read_bytes()
+    assert robot.change_state(Transition.TRANSITION_DEACTIVATE)
+    mask.unlink()
+    assert not robot.change_state(Transition.TRANSITION_ACTIVATE) and robot.state() == "inactive"
+    node.wait_for("input.mask: cannot read .*there is no such file; give a PNG")
+    assert not node.matching("Traceback")
+    mask.write_bytes(picture)
+    assert robot.change_state(Transition.TRANSITION_ACTIVATE) and robot.state() == "active"

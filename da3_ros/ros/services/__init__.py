@@ -22,18 +22,36 @@ from da3_ros.ros.services.export import ExportServices
 from da3_ros.ros.services.export_action import ExportAction
 from da3_ros.ros.services.scene import SceneServices
 
+CLOSE_TIMEOUT = 2.0
+"""Seconds for requests that still run when the node is cleaned up."""
+
+ABORT_TIMEOUT = 0.5
+"""Seconds to send the results of exports that took longer."""
+
 
 class Services:
     """All services while the node is configured. node: the `DepthNode`."""
 
     def __init__(self, entities: Entities, node, runner: Runner, scene: Scene):
-        self._node = node
+        self._node, self._entities = node, entities
         self._reset_at = -math.inf
         exports = ExportServices(entities, node.live, runner, scene)
-        ExportAction(entities, exports)
-        self._scene = SceneServices(entities, node.live, scene, node.find_pose)
+        self._action = ExportAction(entities, exports)
+        SceneServices(entities, node.live, scene, node.find_pose)
         # In the node's own group: never in the middle of an image.
         entities.create_service(Trigger, "~/reset", self._on_reset)
+
+    def close(self) -> None:
+        """Refuse what comes, call exports off, and wait for what runs: at most `CLOSE_TIMEOUT`.
+
+        To be called in the node's own group, before its entities are closed.
+        """
+        self._entities.is_closing = True
+        executor, action = self._node.executor, self._action
+        executor.run_until(lambda: not (executor.is_busy or action.is_open), CLOSE_TIMEOUT)
+        if action.is_open:
+            action.give_up()
+            executor.run_until(lambda: not action.is_open, ABORT_TIMEOUT)
 
     def _on_reset(self, _, response: Trigger.Response) -> Trigger.Response:
         response.success, response.message = self._reset()

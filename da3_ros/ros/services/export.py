@@ -30,13 +30,16 @@ from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
 from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain
-from da3_ros.ros.entities import Entities
+from da3_ros.ros.entities import CLOSING, Entities
 from da3_ros.ros.health.throttled_log import PERIOD
+from da3_ros.ros.inputs.bounds import LONGEST_EXPORT_REQUEST
 from da3_ros.srv import Export
+
+CALLED_OFF = "the node was cleaned up during the export; nothing was written"
 
 
 class ExportCancelled(RuntimeError):
-    """Whoever asked for an export does not want it any more."""
+    """Whoever asked for an export does not want it any more, or the node is cleaned up."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class ExportServices:
     """The export services while the node is configured; they show the runner's newest result."""
 
     def __init__(self, entities: Entities, live: LiveConfig, runner: Runner, scene: Scene):
-        self._logger = entities.node.get_logger()
+        self._entities, self._logger = entities, entities.node.get_logger()
         self._live, self._runner, self._scene = live, runner, scene
         self._running = threading.Lock()
         self._job = ""  # what is being written, for the one who asks meanwhile
@@ -81,11 +84,13 @@ class ExportServices:
         options: str = "",
         tell: Callable[[str], None] = lambda name: None,
     ) -> Written:
-        """Write files; refuses while another export runs.
+        """Write files; refuses while another export runs, and what `refusal` says.
 
         tell: called with each format before it is written; nothing stays of what was written when
         it raises `ExportCancelled`.
         """
+        if refusal := self.refusal(formats, name, options):
+            return Written(False, refusal)
         if not self._running.acquire(blocking=False):
             sentence = f"another export is running ({self._job}); try again when it is done"
             return Written(False, sentence)
@@ -103,6 +108,18 @@ class ExportServices:
             self._job = ""
             self._running.release()
 
+    def refusal(self, formats: str, name: str, options: str) -> str:
+        """Why such an export is not begun, before any of it is read; empty if it may be."""
+        if self._entities.is_closing:
+            return CLOSING
+        length = len(formats) + len(name) + len(options)
+        if length <= LONGEST_EXPORT_REQUEST:
+            return ""
+        return (
+            f"formats, name and options have {length:,} characters, an export takes at most "
+            f"{LONGEST_EXPORT_REQUEST:,}"
+        )
+
     @property
     def default_formats(self) -> str:
         """Those of a request that names none."""
@@ -116,13 +133,23 @@ class ExportServices:
         self._job = f"{plain(formats)} to {plain(str(folder), LONGEST_PATH)}"
         self._logger.info(f"exporting {self._job}", throttle_duration_sec=1.0)
         start = time.monotonic()
+
+        def tell_unless_closing(name: str) -> None:
+            self._go_on()
+            tell(name)
+
         with new_folder(folder) as stage:
             source = Source(newest, self._scene, self._runner, config.pose.world_frame)
-            export_running(formats, stage.path, parsed, source, tell)
+            export_running(formats, stage.path, parsed, source, tell_unless_closing)
+            self._go_on()
         count = f"{len(stage.files)} file" + "s" * (len(stage.files) != 1)
         message = f"{count} in {stage.path}, {time.monotonic() - start:.1f} s"
         self._logger.info(f"exported {message}")
         return Written(True, message, tuple(map(str, stage.files)))
+
+    def _go_on(self) -> None:
+        if self._entities.is_closing:
+            raise ExportCancelled(CALLED_OFF)
 
 
 def _answer(response, written: Written):

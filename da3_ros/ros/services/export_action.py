@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 
-from rclpy.action import CancelResponse
+from rclpy.action import CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 
 from da3_ros.action import Export
 from da3_ros.ros.entities import Entities
-from da3_ros.ros.services.export import ExportCancelled, ExportServices, Written
+from da3_ros.ros.health.throttled_log import PERIOD
+from da3_ros.ros.services.export import CALLED_OFF, ExportCancelled, ExportServices, Written
+
+RESULT_TIMEOUT = 30
+"""Seconds (whole ones) for which results and their goals are kept; rclpy's default is 900."""
 
 
 class ExportAction:
@@ -19,19 +23,45 @@ class ExportAction:
 
     def __init__(self, entities: Entities, exports: ExportServices):
         self._node, self._exports = entities.node, exports
+        self._open: set[Future] = set()  # known only where the node spins
         entities.create_action_server(
             Export,
             "~/export",
             self._execute,
+            goal_callback=self._on_goal,
             cancel_callback=lambda goal: CancelResponse.ACCEPT,
             callback_group=ReentrantCallbackGroup(),
+            result_timeout=RESULT_TIMEOUT,
         )
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a goal has no result yet."""
+        return bool(self._open)
+
+    def give_up(self) -> None:
+        """Abort all goals without waiting for their exports, which then leave no files."""
+        for done in self._open:
+            _end(done, Written(False, CALLED_OFF))
+
+    def _on_goal(self, goal: Export.Goal) -> GoalResponse:
+        """A goal that is accepted is kept until `RESULT_TIMEOUT`: not one of megabytes."""
+        refusal = self._exports.refusal(goal.formats, goal.name, goal.options)
+        if not refusal:
+            return GoalResponse.ACCEPT
+        # The client is told no reason: there is no place for it in the answer.
+        self._node.get_logger().warning(
+            f"export goal rejected: {refusal}", throttle_duration_sec=PERIOD
+        )
+        return GoalResponse.REJECT
 
     async def _execute(self, goal: ServerGoalHandle) -> Export.Result:
         # rclpy runs this where the node spins: files are written in a thread of their own.
         done = Future(executor=self._node.executor)
+        self._open.add(done)
         threading.Thread(target=self._export, args=(goal, done), daemon=True).start()
         written: Written = await done
+        self._open.discard(done)
         if written.success:
             goal.succeed()
         elif goal.is_cancel_requested:
@@ -55,7 +85,13 @@ class ExportAction:
             feedback.done += 1
 
         try:
-            done.set_result(self._exports.export(formats, request.name, request.options, tell))
+            _end(done, self._exports.export(formats, request.name, request.options, tell))
         except Exception as error:
             self._node.note_error(error)
-            done.set_result(Written(False, f"{type(error).__name__}: {error}"))
+            _end(done, Written(False, f"{type(error).__name__}: {error}"))
+
+
+def _end(done: Future, written: Written) -> None:
+    """Unless it has ended: an export may take longer than it is waited for."""
+    if not done.done():
+        done.set_result(written)

@@ -32,7 +32,7 @@ from da3_ros.core.scene.mesh import Mesh, MeshError
 from da3_ros.core.scene.mesh_folder import allowed_mesh
 from da3_ros.core.scene.scene import Scene
 from da3_ros.ros import messages
-from da3_ros.ros.entities import Entities
+from da3_ros.ros.entities import CLOSING, Entities
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.outputs.publishing import create_publisher
 from da3_ros.srv import LoadMesh, RenderDepth
@@ -56,7 +56,7 @@ class SceneServices:
     """Services and topics of the scene while the node is configured."""
 
     def __init__(self, entities: Entities, live: LiveConfig, scene: Scene, find_pose: FindPose):
-        self._node = entities.node
+        self._entities, self._node = entities, entities.node
         self._live, self._scene, self._find_pose = live, scene, find_pose
         self._shown = 0, live.config.scene.cloud_step
         self._cloud = create_publisher(entities, PointCloud2, "~/cloud_map", MAPS)
@@ -88,6 +88,9 @@ class SceneServices:
 
     def _answer(self, response, make_mesh: Callable[[], Mesh]):
         """Show the mesh and say its size, or why there is none."""
+        if self._entities.is_closing:
+            response.success, response.message = False, CLOSING
+            return response
         try:
             mesh = make_mesh()
         except REFUSALS as error:
@@ -105,6 +108,8 @@ class SceneServices:
         return response
 
     def _render(self, request: RenderDepth.Request, response: RenderDepth.Response) -> None:
+        if self._entities.is_closing:
+            raise ValueError(CLOSING)
         head = request.camera_pose.header
         if not head.frame_id.strip("/"):
             raise ValueError(
@@ -139,19 +144,26 @@ class SceneServices:
         """At a low rate, only when the map has grown and somebody listens."""
         step = self._live.config.scene.cloud_step
         newest = self._scene.frames, step
-        if newest == self._shown or self._cloud.get_subscription_count() == 0:
+        if self._entities.is_closing or newest == self._shown:
+            return
+        if self._cloud.get_subscription_count() == 0:
             return
         self._shown = newest
         points, colors = self._scene.cloud(step)
-        self._cloud.publish(messages.map_message(points, colors, self._world_header()))
+        self._publish(self._cloud, messages.map_message(points, colors, self._world_header()))
 
     def _world_header(self):
         now_ns = self._node.get_clock().now().nanoseconds
         return messages.header(self._live.config.pose.world_frame, now_ns)
 
     def _show_mesh(self, mesh: Mesh) -> None:
-        if self._marker.get_subscription_count():
-            self._marker.publish(mesh_marker(mesh, self._world_header()))
+        if not self._entities.is_closing and self._marker.get_subscription_count():
+            self._publish(self._marker, mesh_marker(mesh, self._world_header()))
+
+    def _publish(self, publisher, message) -> None:
+        # Making the message may have taken longer than callbacks are waited for.
+        if not self._entities.is_closing:
+            publisher.publish(message)
 
 
 def mesh_marker(mesh: Mesh, head) -> Marker:

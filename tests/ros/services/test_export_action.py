@@ -99,3 +99,11 @@ def test_what_is_called_off_leaves_no_files(robot, client, folder, node):
     assert not list(folder.glob(".unfinished*"))
     assert not node.matching("internal error")
     assert Goal(robot, client, formats="mini_npz").result.success
+
+
+@pytest.mark.parametrize("part", ["formats", "name", "options"])
+def test_a_goal_of_megabytes_is_rejected(robot, client, node, part):
+    goal = client.send_goal_async(Export.Goal(**{part: " " * 5_000_000}))
+    robot.wait_until(goal.done, what="the answer")
+    assert not goal.result().accepted
+    node.wait_for("export goal rejected: .* an export takes at most 16,384")

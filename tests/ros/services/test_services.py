@@ -110,6 +110,9 @@ def test_trigger_exports_the_newest_window(robot, node, folder):
         ("glb", "", '{"num_max_points": -1}', "num_max_points is -1, must be at least 0"),
         ("feat_vis", "", '{"fps": 0, "export_feat_layers": [2]}', "fps is 0, must be at least 0.1"),
         ("glb", "x" * 300, "", "plain folder name"),
+        ("glb", "", "[" * 20_000, "20,003 characters, an export takes at most 16,384"),
+        ("glb", "x" * 20_000, "", "20,003 characters, an export takes at most 16,384"),
+        ("glb-" * 5_000, "", "", "20,000 characters, an export takes at most 16,384"),
     ],
 )
 def test_refusals_say_why(robot, node, folder, formats, name, options, sentence):
