@@ -18,6 +18,9 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.core.config import Config
 from da3_ros.net.plain_text import first_line
 from da3_ros.ros.bags.bag import BagError, is_static
+from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
+from da3_ros.ros.bags.message_types import type_name
+from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.doctor.recording import Event, Recording
 from da3_ros.ros.parameter_file import NODE_NAME
 from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST, use_profile
