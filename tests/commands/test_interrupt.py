@@ -26,7 +26,7 @@ sys.meta_path.insert(0, Interrupt())
 COMMANDS = ("da3", "demo", "doctor", "node", "play", "process", "view")
 
 
-@pytest.mark.parametrize("left", [5, 60])
+@pytest.mark.parametrize("left", [20, 60])
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_import_that_is_interrupted_ends_without_a_traceback(
     command, left, tmp_path, monkeypatch
