@@ -64,7 +64,6 @@ class Player(Node):
         self._clock = self.create_publisher(Clock, "/clock", 10) if clock else None
         self._publishers_of: dict[int, Publisher] = {}
         self._said = 0
-        self._names_gap = True
         self.say_notes()
         for connection in bag.connections:
             self._advertise(connection)
@@ -136,12 +135,11 @@ class Player(Node):
     def _skip(self, gap_ns: int) -> None:
         """Let that much recorded time pass at once."""
         self._skipped_ns += gap_ns
-        if self._names_gap:
-            self.get_logger().warning(
-                f"nothing was recorded for {gap_ns / 1e9:,.0f} s, perhaps because the clock was "
-                f"set: this gap, like every one above {LONGEST_GAP} s, is not waited for"
-            )
-        self._names_gap = False
+        self.get_logger().warning(
+            f"nothing was recorded for {gap_ns / 1e9:,.0f} s, perhaps because the clock was "
+            f"set: this gap, like every one above {LONGEST_GAP} s, is not waited for",
+            once=True,
+        )
 
     def _wait_until(self, time_ns: int) -> None:
         recorded_ns = time_ns - self._bag.start_ns - self._skipped_ns

@@ -38,9 +38,18 @@ class Entities:
             self.node.create_subscription(*args, **options), self.node.destroy_subscription
         )
 
-    def create_service(self, *args, **options):
-        """See `rclpy.node.Node.create_service`."""
-        return self._keep(self.node.create_service(*args, **options), self.node.destroy_service)
+    def create_service(self, srv_type, srv_name, callback: Callable, **options):
+        """See `rclpy.node.Node.create_service`; while `is_closing`, `success` and `message` of the
+        answer say so, and `callback` is not called."""
+
+        def answer(request, response):
+            if not self.is_closing:
+                return callback(request, response)
+            response.success, response.message = False, CLOSING
+            return response
+
+        service = self.node.create_service(srv_type, srv_name, answer, **options)
+        return self._keep(service, self.node.destroy_service)
 
     def create_action_server(self, *args, **options) -> ActionServer:
         """See `rclpy.action.ActionServer`; without the node."""

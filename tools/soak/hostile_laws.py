@@ -41,7 +41,7 @@ def late(run: Run) -> list[Sample]:
 def longest_silence(run: Run) -> float:
     """Seconds between two status messages, by the node's own clock."""
     stamps = [m.stamp.sec + m.stamp.nanosec / 1e9 for m in run.listener.statuses]
-    stamps = stamps[run.statuses_before :]  # of a node that nobody halts
+    stamps = stamps[run.statuses_before :]  # while it waited, its queues were being filled
     return float(np.diff(stamps).max())
 
 

@@ -32,7 +32,7 @@ from da3_ros.core.scene.mesh import Mesh, MeshError
 from da3_ros.core.scene.mesh_folder import allowed_mesh
 from da3_ros.core.scene.scene import Scene
 from da3_ros.ros import messages
-from da3_ros.ros.entities import CLOSING, Entities
+from da3_ros.ros.entities import Entities
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.outputs.publishing import create_publisher
 from da3_ros.srv import LoadMesh, RenderDepth
@@ -88,9 +88,6 @@ class SceneServices:
 
     def _answer(self, response, make_mesh: Callable[[], Mesh]):
         """Show the mesh and say its size, or why there is none."""
-        if self._entities.is_closing:
-            response.success, response.message = False, CLOSING
-            return response
         try:
             mesh = make_mesh()
         except REFUSALS as error:
@@ -108,8 +105,6 @@ class SceneServices:
         return response
 
     def _render(self, request: RenderDepth.Request, response: RenderDepth.Response) -> None:
-        if self._entities.is_closing:
-            raise ValueError(CLOSING)
         head = request.camera_pose.header
         if not head.frame_id.strip("/"):
             raise ValueError(
