@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from da3_ros.net import presets
 from da3_ros.net.dpt import DPT, NECK, add_refinement, enlarge, output_layers
-from da3_ros.net.precision import Conv2d, FinalConv
+from da3_ros.net.precision import Conv2d, FinalConv, LayerNorm
 
 RAY_LEVELS = 4
 """Ray outputs in the published weights; only the finest is read, the others served training."""
@@ -35,7 +35,7 @@ class DualDPT(DPT):
         add_refinement(scratch, features, "_aux")
         scratch.output_conv1_aux = nn.ModuleList(_ray_neck(features) for _ in range(RAY_LEVELS))
         # One normalisation, shared by the levels: the published weights store it once.
-        norm = nn.LayerNorm(NECK)
+        norm = LayerNorm(NECK)
         scratch.output_conv2_aux = nn.ModuleList(
             nn.Sequential(
                 Conv2d(features // 2, NECK, 3, padding=1),

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from da3_ros.net.attention import attend
-from da3_ros.net.precision import Linear, LinearGelu
+from da3_ros.net.precision import LayerNorm, Linear, LinearGelu
 from da3_ros.net.rope import Rotation
 
 
@@ -58,8 +58,8 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.qkv = Linear(dim, 3 * dim)
-        self.q_norm = nn.LayerNorm(dim // heads) if qk_norm else nn.Identity()
-        self.k_norm = nn.LayerNorm(dim // heads) if qk_norm else nn.Identity()
+        self.q_norm = LayerNorm(dim // heads) if qk_norm else nn.Identity()
+        self.k_norm = LayerNorm(dim // heads) if qk_norm else nn.Identity()
         self.proj = Linear(dim, dim)
 
     def forward(self, x: Tensor, rotation: Rotation | None, queries: Tensor | None) -> Tensor:

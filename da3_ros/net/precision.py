@@ -60,6 +60,16 @@ class ConvTranspose2d(nn.ConvTranspose2d):
         return super().forward(x.to(self.weight.dtype))
 
 
+class LayerNorm(nn.LayerNorm):
+    """Of numbers in any type, by fp32 weights; only the processor has kernels that mix the two."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.device.type == "cpu" or x.dtype == self.weight.dtype:
+            return super().forward(x)
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
+
+
 class FinalConv(nn.Conv2d):
     """1x1 convolution before an exponential, always fp32: there bf16 would cost a percent."""
 

@@ -60,6 +60,19 @@ def nothing_waited_for():
         yield
 
 
+class OneType(TorchDispatchMode):
+    """While active, `AssertionError` for operations whose tensors a GPU wants in one type."""
+
+    WANT_IT = ("layer_norm", "convolution", "mm", "attention")
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        if any(name in str(operation) for name in self.WANT_IT):
+            floats = [x for x in tree_leaves((args, kwargs)) if torch.is_tensor(x)]
+            found = {x.dtype for x in floats if x.is_floating_point()}
+            assert len(found) == 1, f"{operation} is given {found}"
+        return operation(*args, **(kwargs or {}))
+
+
 @functools.cache
 def network(name, precision):
     found = random_network(shallow(reduced(name, 64, HEAD)))
@@ -86,6 +99,19 @@ def test_nothing_is_waited_for(name, views, posed, precision):
     with nothing_waited_for():
         out = in_stages(net, images, cameras, views)
     assert out.depth.shape == (1, len(views), *SIZE)
+
+
+@pytest.mark.parametrize(
+    "name", ["da3-small", "da3-giant", "da3metric-large", "da3nested-giant-large"]
+)
+def test_bf16_meets_no_other_type(name):
+    """The processor mixes types in its normalisations, a GPU raises."""
+    net = network(name, "bf16")
+    images = torch.empty(1, VIEWS, 3, *SIZE, device="meta")
+    with torch.inference_mode(), OneType():
+        features = net.aggregate(net.encode(images), None, reference="middle")
+        net.decode(features, rays=net.preset.any_view)
+        net(images, gaussians=name == "da3-giant")
 
 
 @pytest.mark.parametrize("strategy", ["middle", "saddle_balanced", "saddle_sim_range"])
