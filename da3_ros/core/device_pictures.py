@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,8 +22,8 @@ from torch import Tensor
 
 from da3_ros.core.device_resize import prepare_on_device
 from da3_ros.core.frame import Frame
-from da3_ros.core.memory_limit import is_out_of_memory
 from da3_ros.core.network_input import WindowInput
+from da3_ros.net.out_of_memory import is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class DevicePictures:
 
     def __init__(self, device: torch.device):
         self._device = device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = _stream_of(device) if device.type == "cuda" else None
         self._begun: WeakKeyDictionary[Frame, _OnTheWay] = WeakKeyDictionary()
 
     @torch.inference_mode()
@@ -79,6 +80,12 @@ class DevicePictures:
         staged = torch.empty(image.shape, dtype=torch.uint8, pin_memory=self._stream is not None)
         staged.numpy()[...] = image
         return staged.to(self._device, non_blocking=True)
+
+
+@cache
+def _stream_of(device: torch.device) -> torch.cuda.Stream:
+    """One for all pipelines: torch keeps memory for each stream that was ever used."""
+    return torch.cuda.Stream(device)
 
 
 def _fits(sent: _OnTheWay | None, size: tuple[int, int]) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
-
 from da3_ros.core.sliding_window import Window
 from da3_ros.net.presets import PATCH
 
@@ -61,8 +59,3 @@ class MemoryLimit:
         resolution = int(self.process_res * SHRINK) // PATCH * PATCH
         return replace(self, process_res=resolution) if resolution >= LEAST_RES else None
 
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch ran out of the memory of a GPU, or of the computer, pinned memory included."""
-    said = ("can't allocate memory", "CUDA error: out of memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(s in str(error) for s in said)

@@ -27,7 +27,7 @@ from da3_ros.core.device_pictures import pictures_for
 from da3_ros.core.export.gaussians import moved, of_views, with_gaussians_at_depth
 from da3_ros.core.frame import Frame
 from da3_ros.core.mask_depth import mask_unseen
-from da3_ros.core.memory_limit import MemoryLimit, is_out_of_memory
+from da3_ros.core.memory_limit import MemoryLimit
 from da3_ros.core.network_input import WindowInput
 from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.preprocess import centre_crop, relative_to_reference
@@ -44,6 +44,7 @@ from da3_ros.core.sliding_window import SlidingWindow, Step, Window
 from da3_ros.net.gaussians import Gaussians
 from da3_ros.net.nested import METRIC_FOCAL, NestedNetwork, NestedViews
 from da3_ros.net.network import Cameras, EncodedViews, NetOutput, Network
+from da3_ros.net.out_of_memory import is_out_of_memory
 
 
 class Pipeline:

@@ -17,6 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from da3_ros.net.camera import Cameras
+from da3_ros.net.out_of_memory import is_out_of_memory
 from da3_ros.net.stage_types import NetOutput, map_tensors
 
 MOST_RECORDINGS = 16
@@ -55,7 +56,7 @@ class GraphedNetwork(nn.Module):
         self.network = network
         self.preset, self.weights = network.preset, network.weights
         self._capture = capture or cuda_capture(next(network.parameters()).device)
-        self._recordings: dict[tuple, Recording] = {}
+        self._recordings: dict[tuple, Recording | None] = {}
 
     def encode(self, images: Tensor, feature_layers: Sequence[int] = ()):
         """See `Network.encode`."""
@@ -84,7 +85,9 @@ class GraphedNetwork(nn.Module):
             return self.network.decode(features)
 
         shapes = tuple(x.shape for x in tensors(encoded))
-        out = self._run(("window", shapes, kept, cameras is None), window, (encoded, cameras))
+        # Pictures upright and lying down have as many tokens.
+        key = ("window", encoded.size, shapes, kept, cameras is None)
+        out = self._run(key, window, (encoded, cameras))
         return DecodedWindow(out, encoded, cameras, kept)
 
     def decode(self, features, views: Sequence[int] | None = None, *, rays: bool = False):
@@ -106,9 +109,21 @@ class GraphedNetwork(nn.Module):
         if key not in self._recordings:
             if len(self._recordings) == MOST_RECORDINGS:
                 return function(*inputs)
-            _log.info("recording CUDA graph %d: %s", len(self._recordings) + 1, WORDS[key[0]])
-            self._recordings[key] = Recording(function, inputs, self._capture)
-        return self._recordings[key].replay(inputs)
+            self._recordings[key] = self._record(WORDS[key[0]], function, inputs)
+        recording = self._recordings[key]
+        return recording.replay(inputs) if recording else function(*inputs)
+
+    def _record(self, what: str, function: Callable, inputs: tuple) -> Recording | None:
+        """None without enough memory, of which a recording takes more than a run."""
+        _log.info("recording CUDA graph %d: %s", len(self._recordings) + 1, what)
+        try:
+            return Recording(function, inputs, self._capture)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        torch.cuda.empty_cache()
+        _log.warning("no memory to record %s: it runs without a CUDA graph", what)
+        return None
 
 
 class Recording:
@@ -138,24 +153,25 @@ class _Reads(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.found: list[Tensor] = []
+        # Addresses: what is made may be freed, and nothing made then lies where a table is.
         self._known: set[int] = set()
-        self._made: list[Tensor] = []
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
-        for x in tree_leaves((args, kwargs)):
-            if isinstance(x, Tensor) and id(x) not in self._known:
-                self._known.add(id(x))
+        for x in _tensors_of((args, kwargs)):
+            if _address(x) not in self._known:
+                self._known.add(_address(x))
                 self.found.append(x)
         made = operation(*args, **(kwargs or {}))
-        for x in tree_leaves(made):
-            if isinstance(x, Tensor):
-                self._known.add(id(x))
-                self._made.append(x)  # as long as we look, nothing else gets its id
+        self._known.update(map(_address, _tensors_of(made)))
         return made
 
-    def __exit__(self, *about):
-        self._made.clear()
-        return super().__exit__(*about)
+
+def _tensors_of(values: Any) -> list[Tensor]:
+    return [x for x in tree_leaves(values) if isinstance(x, Tensor)]
+
+
+def _address(x: Tensor) -> int:
+    return x.untyped_storage().data_ptr()
 
 
 def cuda_capture(device: torch.device) -> Capture:
@@ -163,7 +179,8 @@ def cuda_capture(device: torch.device) -> Capture:
     pool = torch.cuda.graph_pool_handle()
 
     def capture(function: Callable[[], Any]):
-        with torch.cuda.device(device):
+        # A recording that fails leaves its own stream as the current one.
+        with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
             torch.cuda.synchronize()
             graph = torch.cuda.CUDAGraph()
             # Other threads, as that of the map, go on using the device meanwhile.

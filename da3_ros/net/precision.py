@@ -105,6 +105,8 @@ def set_precision(network: nn.Module, precision: str) -> torch.dtype:
     fast = precision == "bf16" or precision == "auto" and _is_bf16_fast(device)
     dtype = torch.bfloat16 if fast else torch.float32
     lower(network, dtype)
+    # Torch computes convolutions in TF32 by default, matrix products not.
+    torch.backends.cudnn.allow_tf32 = False
     for module in network.modules():
         if isinstance(module, (Conv2d, ConvTranspose2d)):
             module.to(memory_format=torch.channels_last)

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from da3_ros.core import device_pictures
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import from_dict
 from da3_ros.core.device_pictures import DevicePictures, pictures_for
@@ -143,3 +144,14 @@ def test_depth_is_the_same_with_and_without_a_head_start():
             pipeline.begin(one)
         depth.append([pipeline.process(one).depth for one in windows])
     np.testing.assert_allclose(depth[0], depth[1], rtol=1e-5)
+
+
+def test_jumps_in_time_make_no_new_streams(monkeypatch):
+    """Each makes a new pipeline, and torch keeps memory for every stream."""
+    made = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: made.append(device) or object())
+    device_pictures._stream_of.cache_clear()
+    for _ in range(5):
+        DevicePictures(torch.device("cuda"))
+    device_pictures._stream_of.cache_clear()
+    assert len(made) == 1

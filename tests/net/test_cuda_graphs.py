@@ -1,6 +1,8 @@
 """Recorded stages say what the network says. Without a GPU the recording is a stand-in that runs
 the function again on the same tensors: buffers, keys and copies are the same."""
 
+import logging
+
 import pytest
 import torch
 from small_networks import HEAD, NARROW, in_stages, noise
@@ -101,3 +103,43 @@ def test_tables_that_are_forgotten_stay_where_the_graph_reads_them():
     recording = Recording(function, (torch.ones(3),), run_again)
     assert any(x is table for x in recording._kept)
     torch.testing.assert_close(recording.replay((torch.zeros(3),)), 2 * table)
+
+
+@torch.inference_mode()
+def test_pictures_upright_and_lying_down_are_told_apart(network):
+    graphed = GraphedNetwork(network, run_again)
+    for size in (SIZE, SIZE[::-1], SIZE):
+        pictures, cameras = noise(VIEWS, size), random_cameras(VIEWS, size)
+        out = in_stages(graphed, pictures, cameras, [0])
+        expected = in_stages(network, pictures, cameras, [0])
+        assert out.depth.shape == (1, 1, *size)
+        torch.testing.assert_close(out.depth, expected.depth, rtol=1e-4, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_without_memory_to_record_stages_run_as_they_are(network, caplog):
+    def too_much(function):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    graphed = GraphedNetwork(network, too_much)
+    with caplog.at_level(logging.WARNING):
+        for seed in range(2):
+            pictures = noise(VIEWS, SIZE, seed)
+            found, expected = (in_stages(n, pictures, None, [0]) for n in (graphed, network))
+            torch.testing.assert_close(found.depth, expected.depth)
+    warned = [r.getMessage() for r in caplog.records]
+    assert len(warned) == 2 and all("without a CUDA graph" in w for w in warned)  # once each
+
+
+def test_a_recording_does_not_hold_what_the_function_made_on_its_way():
+    places = set()
+
+    def function(x):
+        for _ in range(20):
+            x = x * 1.5
+            places.add(x.data_ptr())
+        return x
+
+    recording = Recording(function, (torch.ones(1000, 1000),), run_again)
+    assert len(recording._kept) == 1  # what is given
+    assert len(places) < 20  # of four runs; a place that is free again is taken again

@@ -82,3 +82,9 @@ def test_blocks_and_head_are_what_is_compiled():
     compiled = [name for name, m in network.named_modules() if m._compiled_call_impl is not None]
     blocks = [f"backbone.blocks.{i}" for i in range(network.preset.backbone.depth)]
     assert compiled == [*blocks, "head"]
+
+
+def test_convolutions_in_fp32_are_not_tf32(monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    set_precision(load_network("da3-demo"), "fp32")
+    assert not torch.backends.cudnn.allow_tf32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import torch
@@ -60,6 +61,8 @@ class Session:
         options = self._runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
+        if provider == "tensorrt" and precision == "fp32":
+            os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")  # the provider has no option for it
         wanted = _with_fallbacks(provider, path.parent, device.index or 0, precision)
         try:
             self._session = self._runtime.InferenceSession(str(path), options, providers=wanted)
