@@ -58,4 +58,3 @@ class MemoryLimit:
             return replace(self, views=max(fewest, int(held * SHRINK)))
         resolution = int(self.process_res * SHRINK) // PATCH * PATCH
         return replace(self, process_res=resolution) if resolution >= LEAST_RES else None
-

@@ -225,9 +225,9 @@ class Pipeline:
         T_world_cam = window.T_world_cam[prepared.order]
         K = np.stack([c.K for c in prepared.cameras])
         cameras, divisor = relative_to_reference(T_world_cam, K, self._scale.divisor(T_world_cam))
-        cameras = Cameras(cameras.T_cam_ref.to(self._device), cameras.K.to(self._device))
+        sent = (x.to(self._device, non_blocking=True) for x in (cameras.T_cam_ref, cameras.K))
         # The nested model's output is in metres whatever its input was divided by.
-        return cameras, 1.0 if self.network.preset.metric else divisor
+        return Cameras(*sent), 1.0 if self.network.preset.metric else divisor
 
     def _source_of_scale(self, window: Window) -> ScaleSource:
         """Who says where this window is and how long its unit is."""
