@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import cv2
 import numpy as np
 
@@ -32,12 +30,15 @@ FAR_POINT = np.dtype(
 
 
 class PointCloudWriter:
-    """Writes clouds into one buffer, which the next call overwrites."""
+    """Writes clouds into one buffer, which the next call overwrites; keeps the rays of the camera
+    it wrote last, for a camera with autofocus has another K in every image."""
 
     def __init__(self, step: int = 1):
         """step: every n-th pixel of every n-th row."""
         self.step = step
         self._points = np.zeros((0, 0), POINT)
+        self._seen_by: tuple[int, int, bytes] | None = None
+        self._rays: tuple[np.ndarray, np.ndarray] | None = None
 
     def __call__(
         self,
@@ -60,7 +61,7 @@ class PointCloudWriter:
                 f"depth {depth.shape} and image {image.shape} must have the camera's size {size}"
             )
         depth, image = (m[:: self.step, :: self.step] for m in (depth, image))
-        x, y = thin_rays(camera, self.step)
+        x, y = self._rays_of(camera)
         points = self._buffer(depth.shape)
         z = np.where(np.isfinite(depth), depth, np.float32(np.nan))
         points["z"] = z
@@ -75,6 +76,13 @@ class PointCloudWriter:
         thinned = slice(None, None, self.step)
         points["confidence"] = 0 if conf is None else bounded_confidence(conf[thinned, thinned])
         return points
+
+    def _rays_of(self, camera: CameraModel) -> tuple[np.ndarray, np.ndarray]:
+        """By value, not by the camera object, of which there is one per image."""
+        key = camera.width, camera.height, camera.K.tobytes()
+        if self._rays is None or self._seen_by != key:
+            self._rays, self._seen_by = thin_rays(camera, self.step), key
+        return self._rays
 
     def _buffer(self, shape: tuple[int, int]) -> np.ndarray:
         if self._points.shape != shape:
@@ -101,12 +109,5 @@ def one_per_cell(points: np.ndarray, edge: float) -> np.ndarray:
 
 def thin_rays(camera: CameraModel, step: int) -> tuple[np.ndarray, np.ndarray]:
     """x and y, (H, W) float32, at z = 1 of every n-th pixel and row of a pinhole camera."""
-    return _rays(camera.width, camera.height, camera.K.tobytes(), step)
-
-
-@lru_cache(maxsize=32)
-def _rays(width: int, height: int, K: bytes, step: int) -> tuple[np.ndarray, np.ndarray]:
-    """x and y at z = 1 of every n-th pixel; keyed by value, not by the camera object."""
-    camera = CameraModel(width, height, np.frombuffer(K).reshape(3, 3))
-    rays = camera.rays()[::step, ::step].astype(np.float32)
+    rays = camera.pinhole().rays()[::step, ::step].astype(np.float32)
     return np.ascontiguousarray(rays[..., 0]), np.ascontiguousarray(rays[..., 1])

@@ -1,10 +1,11 @@
-"""Cameras and the frame_ids of their images: each camera has one, and no other camera has it."""
+"""What is odd about the cameras of a rig: their frame_ids, sizes, clocks, and their silence."""
 
 from __future__ import annotations
 
 from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.outlet import Log
+from da3_ros.core.rig_sync import RigSynchroniser
 from da3_ros.net.plain_text import plain
 
 MOST_FRAME_IDS = 100
@@ -12,7 +13,10 @@ MOST_FRAME_IDS = 100
 
 
 class RigCameras:
-    """camera_of: the camera that has sent images of a frame_id first."""
+    """Each camera has one frame_id, and no other camera has it.
+
+    camera_of: the camera that has sent images of a frame_id first.
+    """
 
     def __init__(self, counts: FrameCounts, log: Log):
         self.camera_of: dict[str, str] = {}
@@ -44,6 +48,21 @@ class RigCameras:
         if now != last:
             sentence = "images changed from {}x{} to {}x{}".format(*last, *now)
             self._log.warn((name, "size"), sentence)
+
+    def watch_rig(self, rig: RigSynchroniser) -> None:
+        """Say which cameras are not waited for and why; count the frames that `rig` refuses."""
+        for frame in rig.take_refused():
+            self._counts.drop(frame.key, Drop.OUT_OF_ORDER)
+        for name, ahead in rig.apart().items():
+            where = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'}"
+            self._log.warn(
+                (name, "clock"),
+                f"camera {name} is dropped: its stamps are {where} those of the other cameras; "
+                "synchronise its clock",
+            )
+        for silent in rig.silent():
+            sentence = f"camera {silent} sends no usable images; the others go on without it"
+            self._log.warn((silent, "silent"), sentence)
 
     def _refuse(self, name: str, frame: Frame, cause: str, sentence: str) -> bool:
         self._counts.drop(frame.key, Drop.BAD_HEADER)

@@ -129,12 +129,9 @@ class Runner:
         plan_resize(frame.camera.height, frame.camera.width, size)  # raises where none is possible
         self._cameras.watch_size(name, frame)
         instants = self._rig.add(name, frame)
-        self._refuse_clocks_apart()
+        self._cameras.watch_rig(self._rig)
         for instant in instants:
             self._push(instant)
-        for silent in self._rig.silent():
-            sentence = f"camera {silent} sends no usable images; the others go on without it"
-            self._log.warn((silent, "silent"), sentence)
 
     def add_anchors(self, anchors: Anchors) -> None:
         """Points from outside, for the windows that come."""
@@ -175,15 +172,26 @@ class Runner:
 
         Raises whatever the network raises.
         """
-        job, newest = self._left_out, self._newest
-        if job is None or (newest and newest.window.stamp_ns >= job.window.stamp_ns):
-            return newest
+        if self._left_out_lately() is None:
+            return self._newest
         with self._in_network:
+            job = self._left_out_lately()
+            if job is None:  # a newer one went out while this waited
+                return self._newest
             result = job.pipeline.process(job.window)
         with self._going_out:
-            if not self._is_stale(job):
+            if not (self._is_stale(job) or self._is_outdated(job)):
                 self._newest = result
         return result
+
+    def _left_out_lately(self) -> Job | None:
+        """The window that nobody wanted, unless a newer one has gone out since."""
+        job = self._left_out
+        return None if job is None or self._is_outdated(job) else job
+
+    def _is_outdated(self, job: Job) -> bool:
+        newest = self._newest
+        return newest is not None and newest.window.stamp_ns >= job.window.stamp_ns
 
     def look_again(
         self, result: WindowDepth, *, gaussians: bool, layers: Sequence[int]
@@ -208,17 +216,6 @@ class Runner:
 
     def _is_stale(self, job: Job) -> bool:
         return job.pipeline is not self._pipeline
-
-    def _refuse_clocks_apart(self) -> None:
-        for frame in self._rig.take_refused():
-            self._counts.drop(frame.key, Drop.OUT_OF_ORDER)
-        for name, ahead in self._rig.apart().items():
-            where = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'}"
-            self._log.warn(
-                (name, "clock"),
-                f"camera {name} is dropped: its stamps are {where} those of the other cameras; "
-                "synchronise its clock",
-            )
 
     def _push(self, instant: tuple[Frame, ...]) -> None:
         self._pipeline.configure(self._config)
@@ -280,6 +277,8 @@ class Runner:
         self.failure = ""
         # Before it is published: who has seen it may export it.
         self._newest = result
+        if self._left_out_lately() is None:
+            self._left_out = None
         self._outlet.publish(result, self._cameras.camera_of)
         self._counts.publish(job.keys)
         if result.limit:

@@ -76,8 +76,9 @@ class _Kept(NamedTuple):
 class SlidingWindow:
     """The newest frames that differ enough, and when they are due.
 
-    A window is due once `size` instants are held, then after every `stride` new ones.
-    Frames without poses pass the gate of baseline and rotation.
+    A window is due once `size` instants are held, then after every `stride` new ones, and only
+    where it publishes something that no window before it has: instants of cameras that are out
+    of step may come late. Frames without poses pass the gate of baseline and rotation.
     """
 
     def __init__(self, config: WindowConfig):
@@ -89,7 +90,8 @@ class SlidingWindow:
         self._instants: list[Instant] = []
         self._last_stamp_ns: dict[str, int] = {}
         self._last_kept: dict[str, _Kept] = {}
-        self._new = 0
+        self._fresh: list[Instant] = []  # those held that no window has had
+        self._shown: tuple[tuple[str, int], ...] = ()  # what the last window publishes, by name
 
     @property
     def instants(self) -> list[Instant]:
@@ -110,7 +112,7 @@ class SlidingWindow:
         self._last_kept.update({f.camera_id: _Kept(f.stamp_ns, f.T_world_cam) for f in frames})
         # Cameras that are not synchronised may arrive a little out of step.
         self._instants = sorted([*self._instants, frames], key=_stamp_ns)
-        self._new += 1
+        self._fresh.append(frames)
         left = self._drop_old()
         return Step(window=self._due(), left=left)
 
@@ -144,28 +146,35 @@ class SlidingWindow:
         limit = newest - round(self.config.max_age * 1e9)
         held = self._instants
         self._instants = [i for i in held[-self.config.size :] if _stamp_ns(i) >= limit]
+        self._fresh = [i for i in self._fresh if _is_among(i, self._instants)]
         return tuple(f for i in held[: len(held) - len(self._instants)] for f in i)
 
     def _due(self) -> Window | None:
-        if len(self._instants) < self.config.size or self._new < self.config.stride:
+        if len(self._instants) < self.config.size or len(self._fresh) < self.config.stride:
             return None
-        new, self._new = min(self._new, len(self._instants)), 0
-        return make_window(self._instants, self.config, new)
+        window = make_window(self._instants, self.config, self._fresh)
+        shown = tuple(window.frames[i].key for i in window.views)
+        if shown == self._shown:  # an instant that came late has moved nothing
+            return None
+        self._fresh, self._shown = [], shown
+        return window
 
 
-def make_window(instants: list[Instant], config: WindowConfig, new: int | None = None) -> Window:
+def make_window(
+    instants: list[Instant], config: WindowConfig, fresh: list[Instant] | None = None
+) -> Window:
     """Window of instants (oldest first) by the policies `reference` and `publish`.
 
-    new: how many of them no window has held before; None means all. With `publish: all`
-    only those are views, so that no frame is published twice.
+    fresh: those of them that no window has held before; None means all. With `publish: all`
+    only these are views, so that no frame is published twice.
     """
-    first_new = 0 if new is None else len(instants) - new
+    fresh = instants if fresh is None else fresh
     owner = [k for k, frames in enumerate(instants) for _ in frames]
     chosen = _REFERENCE[config.reference](len(instants))
     wanted = {
         "reference": {chosen},
         "newest": {len(instants) - 1},
-        "all": set(owner[owner.index(first_new) :]),
+        "all": {k for k, frames in enumerate(instants) if _is_among(frames, fresh)},
     }
     return Window(
         frames=tuple(f for frames in instants for f in frames),
@@ -183,3 +192,7 @@ _REFERENCE: dict[str, Callable[[int], int]] = {
 
 def _stamp_ns(instant: Instant) -> int:
     return max(f.stamp_ns for f in instant)
+
+
+def _is_among(instant: Instant, instants: list[Instant]) -> bool:
+    return any(instant is one for one in instants)

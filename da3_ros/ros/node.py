@@ -210,7 +210,7 @@ class DepthNode(LifecycleNode):
             self._configured.runner.clear()
 
     def reset(self) -> None:
-        """Forget window, poses, scale and scene. Raises `MeshError` when scene.mesh is gone."""
+        """Forget window, poses, scale and scene."""
         self._forget()
         self._configured.runner.forget()
         # Last: a window from before may be going into the scene until here.

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,20 @@ def test_the_buffer_is_used_again_and_holds_only_the_new_cloud(picture):
     second = writer(depth + 1, image, CAMERA)
     assert np.shares_memory(first, second)
     np.testing.assert_array_equal(second, PointCloudWriter()(depth + 1, image, CAMERA))
+
+
+def test_a_camera_with_autofocus_does_not_fill_the_memory():
+    """It has another K in every image."""
+    depth, image = np.ones((300, 400), np.float32), np.zeros((300, 400, 3), np.uint8)
+    writer, held = PointCloudWriter(), []
+    tracemalloc.start()
+    for focus in range(6):
+        K = np.array([[300.0 + focus, 0, 199.5], [0, 300 + focus, 149.5], [0, 0, 1]])
+        points = writer(depth, image, CameraModel(400, 300, K))
+        assert points["x"][0, 0] == pytest.approx(-199.5 / (300 + focus))
+        held.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert held[-1] - held[0] < depth.nbytes
 
 
 def test_sizes_must_agree(picture):

@@ -1,6 +1,8 @@
 """From frames to results with the real network: across two threads, and in one."""
 
+import gc
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -143,6 +145,40 @@ def test_what_nobody_wanted_is_processed_when_asked_for(bench):
     bench.drive(2)
     bench.wait_for(lambda: bench.results)
     assert bench.log[1:] == [(None, BACK_TO_WORK)]
+
+
+def test_what_nobody_wanted_does_not_take_the_place_of_what_is_newer(bench):
+    """A newer window is in the network when somebody asks, and one is going out when it is done."""
+    bench = bench()
+    bench.results.wanted = False
+    bench.drive(2)
+    bench.results.wanted = True
+    bench.hold()
+    bench.drive(1)
+    assert bench.in_network.wait(20)
+    asked = []
+    asking = threading.Thread(target=lambda: asked.append(bench.runner.newest()))
+    asking.start()
+    asking.join(0.2)
+    bench.release()
+    asking.join(20)
+    bench.wait_for(lambda: bench.results)
+    assert bench.runner.newest() is bench.results[-1]
+    assert bench.runner.newest_published.window.stamp_ns == 3 * SECOND // 10
+
+
+def test_what_nobody_wanted_is_not_held_once_a_newer_one_is_out(bench):
+    bench = bench()
+    bench.results.wanted = False
+    bench.drive(2)
+    left_out = weakref.ref(bench.runner.newest().window)
+    assert left_out() is not None
+    bench.results.wanted = True
+    bench.drive(1)
+    bench.wait_for(lambda: bench.results)
+    assert bench.runner.stop(20)
+    gc.collect()
+    assert left_out() is None
 
 
 def test_an_error_of_the_network_reaches_who_asked(bench):

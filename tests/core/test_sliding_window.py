@@ -216,6 +216,49 @@ class TestRig:
         assert stamps(window) == [0.9, 1.0]
 
 
+def published(publish, arrivals, **parameters):
+    """Stamps that go out, window by window, of frames of two cameras (camera, seconds)."""
+    sliding = SlidingWindow(config(publish=publish, **parameters))
+    windows = [sliding.push(frame(t, t, camera_id=name)).window for name, t in arrivals]
+    return [[round(w.frames[i].stamp_ns / 1e9, 3) for i in w.views] for w in windows if w]
+
+
+class TestLateInstants:
+    """A camera that was taken for silent sends again: its instants come behind newer ones."""
+
+    IN_THE_MIDDLE = (("a", 1), ("a", 2), ("a", 4), ("b", 3), ("a", 5))
+    TOO_OLD = (("a", 1), ("a", 2), ("a", 4), ("b", 0.5), ("a", 5))
+
+    @pytest.mark.parametrize(
+        "publish, expected",
+        [
+            ("all", [[1, 2, 4], [3], [5]]),
+            ("reference", [[2], [3], [4]]),
+            ("newest", [[4], [5]]),
+        ],
+    )
+    def test_one_in_the_middle_goes_out_once_and_nothing_goes_out_again(self, publish, expected):
+        assert published(publish, self.IN_THE_MIDDLE) == expected
+
+    @pytest.mark.parametrize(
+        "publish, expected",
+        [("all", [[1, 2, 4], [5]]), ("reference", [[2], [4]]), ("newest", [[4], [5]])],
+    )
+    def test_one_older_than_the_window_makes_none(self, publish, expected):
+        assert published(publish, self.TOO_OLD) == expected
+
+    def test_one_that_was_not_to_be_kept_is_named(self):
+        sliding = SlidingWindow(config(size=2))
+        for t in (1, 2):
+            sliding.push(frame(t, t))
+        late = frame(0.5, 0.5, camera_id="late")
+        assert sliding.push(late).left == (late,)
+
+    def test_the_stride_counts_those_that_are_held(self):
+        arrivals = [("a", 1), ("a", 2), ("a", 4), ("b", 0.5), ("a", 5), ("b", 4.5)]
+        assert published("all", arrivals, stride=2) == [[1, 2, 4], [4.5, 5]]
+
+
 @pytest.mark.parametrize(
     "frames, reference, views",
     [((), 0, (0,)), ((0,), 1, (0,)), ((0,), 0, ()), ((0,), 0, (-1,))],
@@ -238,24 +281,29 @@ def test_whatever_arrives_windows_are_sound(arrivals, size, stride, max_age, ref
     sliding = SlidingWindow(
         config(size=size, stride=stride, max_age=max_age, reference=reference, publish=publish)
     )
-    held, new = [], 0
+    held, new, shown = [], [], []
     for t, x, camera_id in arrivals:
         pushed = frame(t, x, camera_id=camera_id)
         step = sliding.push(pushed)
         if step.refused:
             assert step.window is None and not step.left
             continue
-        held, new = [f for f in [*held, pushed] if f not in step.left], new + 1
+        held, new = ([f for f in [*fs, pushed] if f not in step.left] for fs in (held, new))
         assert len(held) <= size
         if step.window is None:
-            assert len(held) < size or new < stride
+            late = publish != "all" and held[-1] is not max(held, key=lambda f: f.stamp_ns)
+            assert len(held) < size or len(new) < stride or late
             continue
-        assert new >= stride and len(step.window.frames) == size
+        assert len(new) >= stride and len(step.window.frames) == size
         assert set(step.window.frames) == set(held)
         assert stamps(step.window) == sorted(stamps(step.window))
         assert stamps(step.window)[-1] - stamps(step.window)[0] <= max_age
         assert list(step.window.views) == sorted(set(step.window.views))
-        new = 0
+        shown += [step.window.frames[i] for i in step.window.views]
+        assert len(shown) == len(set(shown))  # nothing goes out twice
+        if publish == "all":
+            assert set(new) <= set(shown)
+        new = []
 
 
 def test_publishing_all_publishes_every_frame_once_and_in_order():

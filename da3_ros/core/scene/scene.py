@@ -17,7 +17,8 @@ from da3_ros.core.scene.tsdf import TsdfVolume
 
 
 class Scene:
-    """A fused map in the world frame, safe to read while another thread integrates.
+    """A fused map in the world frame, safe to read while another thread integrates. Raises
+    MeshError when there is no mesh at `config.mesh`.
 
     The map and the mesh are apart: a mesh is a picture of the map when `build_mesh` was
     called, or a file. A loaded mesh is shown until `build_mesh` or `reset`.
@@ -28,7 +29,9 @@ class Scene:
         self._device = device
         self._lock = threading.Lock()
         self._volume = self._empty()
-        self._mesh = Mesh.load(config.mesh) if config.mesh else None
+        # Read once: whoever resets does not wait for a file, which may be gone by then.
+        self._given_mesh = Mesh.load(config.mesh) if config.mesh else None
+        self._mesh = self._given_mesh
         self._frames = 0
 
     def _empty(self) -> TsdfVolume:
@@ -82,10 +85,13 @@ class Scene:
     def build_mesh(self) -> Mesh:
         """Make the map's surface the mesh that `render_depth` shows.
 
-        Raises MeshError when nothing has been fused yet.
+        Raises MeshError when nothing has been fused yet, and when the map is forgotten meanwhile.
         """
+        volume = self._volume
         mesh = extract_mesh(self._snapshot())
         with self._lock:
+            if self._volume is not volume:
+                raise MeshError("the scene was reset while its mesh was built: build it again")
             self._mesh = mesh
         return mesh
 
@@ -121,9 +127,8 @@ class Scene:
 
     def reset(self) -> None:
         """Forget the map and its mesh; a mesh named by the parameter is shown again."""
-        mesh = Mesh.load(self.config.mesh) if self.config.mesh else None
         with self._lock:
-            self._volume, self._mesh, self._frames = self._empty(), mesh, 0
+            self._volume, self._mesh, self._frames = self._empty(), self._given_mesh, 0
 
     @property
     def frames(self) -> int:

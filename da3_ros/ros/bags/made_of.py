@@ -17,7 +17,7 @@ from da3_ros.core.body_mask import mask_file
 from da3_ros.core.config import from_dict
 from da3_ros.core.frame_counts import Counts
 from da3_ros.net.checkpoint import weights_file
-from da3_ros.net.engine.manifest import file_hash
+from da3_ros.net.engine.manifest import MANIFEST, file_hash
 from da3_ros.net.model_folder import CheckpointError, find_local_folder
 from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.bags.bag_files import METADATA, find_files
@@ -61,8 +61,8 @@ def made_of(job: BagJob) -> dict:
 
 
 def weights_digest(name: str) -> str:
-    """SHA-256 of the weights of a model, or of all files of an engine; its name where they are
-    random.
+    """SHA-256 of the weights of a model, or of what an engine says of itself, which holds that of
+    its graphs; its name where the weights are random.
 
     Raises `BagError` where they are not there and cannot be had.
     """
@@ -72,7 +72,8 @@ def weights_digest(name: str) -> str:
         raise BagError(f"model.name is '{name}': {error}") from error
     if path is None:
         return name.lower()
-    files = [path] if path.is_file() else sorted(f for f in path.parent.rglob("*") if f.is_file())
+    # Not all files of an engine: TensorRT leaves there what it has built.
+    files = [path] if path.is_file() else sorted(path.parent.rglob(MANIFEST))
     return "-".join(map(_sha256, files))
 
 

@@ -14,7 +14,6 @@ import time
 from std_srvs.srv import Trigger
 
 from da3_ros.core.runner import Runner
-from da3_ros.core.scene.mesh import MeshError
 from da3_ros.core.scene.scene import Scene
 from da3_ros.ros.entities import Entities
 from da3_ros.ros.inputs.bounds import RESET_PERIOD
@@ -64,8 +63,5 @@ class Services:
             period = f"it is done at most once in {RESET_PERIOD:.0f} s"
             return False, f"the last reset was {since:.1f} s ago; {period}"
         self._reset_at = time.monotonic()
-        try:
-            self._node.reset()
-        except MeshError as error:  # the file of scene.mesh is gone
-            return False, str(error)
+        self._node.reset()
         return True, "window, poses, scale and scene are forgotten"

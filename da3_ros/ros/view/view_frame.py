@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class ViewFrame:
         that are not before the camera or beyond `FARTHEST`."""
         step = max(1, int(np.ceil(np.sqrt(self.depth.size / MAX_POINTS))))
         depth, rgb = self.depth[::step, ::step], self.rgb[::step, ::step]
-        x, y = thin_rays(self.camera, step)
+        x, y = _rays(self.camera.width, self.camera.height, self.camera.K.tobytes(), step)
         longest = FARTHEST / np.sqrt(1 + np.square(x, dtype=np.float64) + np.square(y))
         known = (depth > 0) & (depth <= longest)
         x, y = x[known], y[known]
@@ -48,3 +49,9 @@ class ViewFrame:
         if self.T_world_cam is not None:
             points = points @ self.T_world_cam[:3, :3].T + self.T_world_cam[:3, 3]
         return points, rgb[known]
+
+
+@lru_cache(maxsize=32)
+def _rays(width: int, height: int, K: bytes, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `thin_rays`, of about `MAX_POINTS`: 0.3 MB; by value, not by the camera object."""
+    return thin_rays(CameraModel(width, height, np.frombuffer(K).reshape(3, 3)), step)

@@ -12,6 +12,7 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import SceneConfig
 from da3_ros.core.scene.mesh import MeshError
 from da3_ros.core.scene.scene import Scene
+from da3_ros.core.scene.surface import extract_mesh
 
 CAMERA = CameraModel(80, 60, np.array([[60.0, 0, 39.5], [0, 60, 29.5], [0, 0, 1]]))
 WALL = np.full((60, 80), 2.0, np.float32)
@@ -73,6 +74,30 @@ def test_reset_forgets_all_but_the_mesh_of_the_parameter(box_file):
     scene.reset()
     assert scene.frames == scene.nbytes == 0 and len(scene.cloud()[0]) == 0
     assert len(scene.mesh().faces) == 12
+
+
+def test_reset_needs_no_file(box_file):
+    scene = Scene(dataclasses.replace(CONFIG, mesh=str(box_file)))
+    scene.integrate(WALL, np.eye(4), CAMERA)
+    scene.build_mesh()
+    box_file.unlink()
+    scene.reset()
+    assert len(scene.mesh().faces) == 12
+
+
+def test_a_mesh_whose_map_is_forgotten_meanwhile_is_not_shown(monkeypatch):
+    scene = Scene(CONFIG)
+    scene.integrate(WALL, np.eye(4), CAMERA)
+
+    def extract_slowly(volume):
+        scene.reset()
+        return extract_mesh(volume)
+
+    monkeypatch.setattr("da3_ros.core.scene.scene.extract_mesh", extract_slowly)
+    with pytest.raises(MeshError, match="reset while its mesh was built"):
+        scene.build_mesh()
+    with pytest.raises(MeshError, match="no mesh yet"):
+        scene.mesh()
 
 
 def test_reading_while_another_thread_integrates():

@@ -68,13 +68,27 @@ def test_a_record_that_is_none_of_ours_is_passed_by(job, text):
         check_result(job, made)
 
 
-def test_an_engine_is_known_by_all_its_files(job):
-    """It has no model.safetensors."""
+@pytest.mark.parametrize("part", ["engine.json", "metric/engine.json"])
+def test_an_engine_is_known_by_what_it_says_of_itself(job, part):
+    """It has no model.safetensors; of the nested model's it is two."""
+    folder = job.bag.parent / "model"
+    (folder / "model.safetensors").unlink()
+    (folder / "metric").mkdir()
+    for name in ("engine.json", "metric/engine.json"):
+        (folder / name).write_text('{"files": {"encode.onnx": "00"}}')
+    before = name_of(made_of(job))
+    (folder / part).write_text('{"files": {"encode.onnx": "ff"}}')
+    assert name_of(made_of(job)) != before
+
+
+def test_what_tensorrt_leaves_in_an_engine_does_not_make_it_another(job):
     folder = job.bag.parent / "model"
     (folder / "model.safetensors").rename(folder / "encode.onnx")
-    before = name_of(made_of(job))
-    (folder / "decode.onnx").write_bytes(b"another graph")
-    assert name_of(made_of(job)) != before
+    (folder / "engine.json").write_text("{}")
+    before = made_of(job)
+    (folder / "tensorrt").mkdir()
+    (folder / "tensorrt" / "encode_sm90.engine").write_bytes(b"built here")
+    assert made_of(job) == before
 
 
 def test_a_model_that_is_not_there_is_named(job):
