@@ -16,7 +16,7 @@ from da3_ros.core.frame import Frame
 from da3_ros.core.load_engine import load_engine
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.process_res import process_res
-from da3_ros.core.sliding_window import make_window
+from da3_ros.core.sliding_window import Instant, make_window
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.cuda_graphs import GraphedNetwork
 from da3_ros.net.engine.engine import Engine
@@ -24,6 +24,7 @@ from da3_ros.net.engine.manifest import is_engine
 from da3_ros.net.model_folder import CheckpointError, known_preset
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
+from da3_ros.net.out_of_memory import is_out_of_memory
 from da3_ros.net.precision import compile_stages, pack_weights, set_precision
 from da3_ros.net.presets import PATCH, Preset
 
@@ -36,6 +37,18 @@ class ModelError(RuntimeError):
 
 def load_model(config: Config) -> Network | NestedNetwork | Engine:
     """Load, place and warm up the network, or its engine. Raises `ModelError`."""
+    try:
+        return _load(config)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ModelError(
+            f"model.name is '{config.model.name}': it does not fit into the memory of the device, "
+            "not even with a small window; take a smaller model, or free memory"
+        ) from error
+
+
+def _load(config: Config) -> Network | NestedNetwork | Engine:
     device, name = find_device(config.model.device), config.model.name
     if config.model.cuda_graphs and device.type != "cuda":
         raise ModelError(
@@ -130,24 +143,29 @@ def _check_output(network: Network | NestedNetwork, name: str) -> None:
 
 
 def _warm_up(network: Network | NestedNetwork, config: Config) -> None:
-    """One window of the real size: what does not fit into memory fails here, not on the way.
+    """One window as they will come: what does not fit into memory is said here, not on the way.
 
-    Where graphs are recorded, a second one: then a single picture is encoded.
+    Where graphs are recorded, a second one: then only what is new is encoded.
     """
-    side = process_res(config, network)
+    side, size, stride = process_res(config, network), config.window.size, config.window.stride
+    windows = 1 + config.model.cuda_graphs
+    compiled = ", compiled: this takes minutes" if config.model.compile else ""
+    views = size * len(config.input.cameras)
+    _log.info("warming up with a window of %d views, %d px%s", views, side, compiled)
+    instants = _grey_instants(config, side, size + (windows - 1) * stride)
+    pipeline, fresh = Pipeline(network, config), size
+    for first in range(0, windows * stride, stride):
+        shown = instants[first : first + size]
+        result = pipeline.process(make_window(shown, config.window, shown[-fresh:]))
+        fresh = stride
+    if result.limit:
+        _log.warning("%s", result.limit)
+
+
+def _grey_instants(config: Config, side: int, count: int) -> list[Instant]:
+    """What every camera sees, with pictures of 4:3."""
     camera = CameraModel(side, side * 3 // 4, np.diag([side, side, 1.0]))
     image = np.zeros((camera.height, camera.width, 3), np.uint8)
     pose = None if config.pose.source == "none" else np.eye(4)
-    size, windows = config.window.size, 1 + config.model.cuda_graphs
-    compiled = ", compiled: this takes minutes" if config.model.compile else ""
-    _log.info("warming up with a window of %d views, %d px%s", size, side, compiled)
-    instants = [(Frame("warm_up", i + 1, image, camera, pose),) for i in range(size + windows - 1)]
-    try:
-        pipeline = Pipeline(network, config)
-        for first in range(windows):
-            pipeline.process(make_window(instants[first : first + size], config.window))
-    except torch.cuda.OutOfMemoryError as error:
-        raise ModelError(
-            f"{config.model.name} with {config.window.size} views at {side} px does not fit into "
-            "the memory of the device; lower model.process_res or window.size"
-        ) from error
+    names = config.input.cameras
+    return [tuple(Frame(n, i + 1, image, camera, pose) for n in names) for i in range(count)]
