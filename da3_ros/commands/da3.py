@@ -23,14 +23,12 @@ from da3_ros.core.user_input.options import Flag, Option, OptionError
 from da3_ros.core.user_input.video import VideoError, read_video
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.engine.export import DTYPES, EngineSize, export_engine
-from da3_ros.net.model_folder import CheckpointError, known_preset
+from da3_ros.net.model_folder import LARGEST_RES, LARGEST_WINDOW, CheckpointError, known_preset
 from da3_ros.net.plain_text import LONGEST_SENTENCE, first_line, plain
 from da3_ros.net.precision import PRECISIONS
-from da3_ros.net.presets import PRESETS
+from da3_ros.net.presets import PATCH, PRESETS
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-
-MOST_VIEWS = 64
 
 ARGUMENTS = (
     *("process_res", "process_res_method", "ref_view_strategy", "use_ray_pose", "infer_gs"),
@@ -224,8 +222,10 @@ def _export_onnx(options: argparse.Namespace) -> int:
     wanted = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", options.image_size)
     if not wanted:
         raise ValueError(f"--image-size is '{options.image_size}', must be like 640x480")
-    if not 1 <= options.views <= MOST_VIEWS:
-        raise ValueError(f"--views is {options.views}, must be 1 to {MOST_VIEWS}")
+    if not 1 <= options.views <= LARGEST_WINDOW:
+        raise ValueError(f"--views is {options.views}, must be 1 to {LARGEST_WINDOW}")
+    if options.res and not PATCH <= options.res <= LARGEST_RES:
+        raise ValueError(f"--res is {options.res}, must be {PATCH} to {LARGEST_RES} px, or 0")
     network = load_network(options.model)
     res = options.res or network.weights.size.process_res
     width, height = map(int, wanted.groups())

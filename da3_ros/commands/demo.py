@@ -201,7 +201,7 @@ def wait_until_quiet(listener: Listener) -> None:
 
 def window_seconds(listener: Listener) -> float:
     """How long the network takes for a window."""
-    return sum(np.median(times) for times in listener.stages.values()) / 1e3
+    return sum(np.median(times) for times in list(listener.stages.values())) / 1e3
 
 
 def show(listener: Listener, out: Path, peak_memory: int) -> None:
@@ -229,7 +229,8 @@ def print_table(listener: Listener, peak_memory: int) -> None:
     counts = zip(status.dropped_reasons, status.dropped_counts)
     rows += [(f"dropped: {reason}", count) for reason, count in counts if count]
     rows.append(("still in the window", status.frames_pending))
-    rows += [(f"{stage}, ms", f"{np.median(ms):.0f}") for stage, ms in listener.stages.items()]
+    stages = list(listener.stages.items())  # its thread may add one
+    rows += [(f"{stage}, ms", f"{np.median(ms):.0f}") for stage, ms in stages]
     rows.append(("peak memory, MB", peak_memory >> 20))
     print()
     for name, value in rows:

@@ -219,7 +219,7 @@ def _run(player: Player, options: argparse.Namespace) -> None:
         count = player.play()
         player.get_logger().info(f"played {count} messages")
         player.say_notes()
-        if not options.loop:
+        if not options.loop or not count:  # of nothing there is no end
             break
     player.flush()
 

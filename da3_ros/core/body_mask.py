@@ -38,18 +38,22 @@ def read_mask(path: str, camera: str) -> np.ndarray | None:
     return picture > 0
 
 
+def check_mask(mask: np.ndarray | None, size: tuple[int, int]) -> None:
+    """Raises `ConfigError` where a mask has another size than the images: (height, width) px."""
+    if mask is not None and mask.shape != size:
+        raise ConfigError(
+            f"input.mask is {mask.shape[1]}x{mask.shape[0]}, but the images are {size[1]}x{size[0]}"
+        )
+
+
 def usable_pixels(rectify: Rectifier, mask: np.ndarray | None) -> np.ndarray | None:
     """(H, W) bool of the rectified image: seen by the lens, and not masked; None: all.
 
     mask: (H, W) bool of the raw image. Raises `ConfigError` when it has another size.
     """
+    check_mask(mask, (rectify.camera.height, rectify.camera.width))
     if mask is None:
         return rectify.seen
-    size = (rectify.camera.height, rectify.camera.width)
-    if mask.shape != size:
-        raise ConfigError(
-            f"input.mask is {mask.shape[1]}x{mask.shape[0]}, but the images are {size[1]}x{size[0]}"
-        )
     # Grey is a pixel that is partly masked.
     usable = rectify(mask.astype(np.uint8) * 255) == 255
     return usable if rectify.seen is None else usable & rectify.seen

@@ -29,7 +29,7 @@ from da3_ros.core.parameter import (
     parameter_at_start,
 )
 from da3_ros.core.scale_config import ScaleConfig
-from da3_ros.net.model_folder import LARGEST_RES
+from da3_ros.net.model_folder import LARGEST_RES, LARGEST_WINDOW
 from da3_ros.net.plain_text import LONGEST_NAME, plain
 
 __all__ = [
@@ -144,8 +144,8 @@ class PoseConfig(Block, together=check_pose):
 class WindowConfig(Block, together=check_window):
     """Which frames are looked at together, and which of them are published."""
 
-    size: int = parameter(4, "frames of one window", low=1, high=64)
-    stride: int = parameter(1, "new frames from one window to the next", low=1, high=64)
+    size: int = parameter(4, "frames of one window", low=1, high=LARGEST_WINDOW)
+    stride: int = parameter(1, "new frames from one window to the next", low=1, high=LARGEST_WINDOW)
     min_baseline: float = parameter(
         0.03,
         "a frame nearer than this to the last kept one, and less rotated, is skipped",

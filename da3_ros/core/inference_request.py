@@ -47,8 +47,9 @@ from da3_ros.net.network import Network
 from da3_ros.net.presets import Preset
 from da3_ros.net.reference_view import STRATEGIES
 
-LARGEST_RES = 8192
-"""Longest side that the network may be asked to see, px: 340,000 patches."""
+LARGEST_API_RES = 8192
+"""Longest side that may be asked for by hand, px: 340,000 patches. More than `LARGEST_RES` of the
+node and of engines, for whoever asks has chosen the machine, and is told when it does not fit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ class InferenceOptions(Options):
     )
     process_res: int | None = option(
         None,
-        Maybe(Whole(1, LARGEST_RES, "px")),
+        Maybe(Whole(1, LARGEST_API_RES, "px")),
         "longest or shortest side inside the network; None: the size that the weights are for",
     )
     process_res_method: str = option(

@@ -19,7 +19,11 @@ OFFICIAL_RES = 504
 """Longest side in px of the pictures that the published weights were trained for."""
 
 LARGEST_RES = 4032
-"""Longest side in px of pictures in any network: beyond it one of them fills the memory."""
+"""Longest side in px of pictures in the node's network and in engines: beyond it one of them fills
+the memory of robots and most other machines."""
+
+LARGEST_WINDOW = 64
+"""Pictures that any network sees together."""
 
 LARGEST_CONFIG = 1_000_000
 """Bytes of a config.json; official ones have some hundred."""

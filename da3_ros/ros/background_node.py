@@ -8,9 +8,15 @@ import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 
+from da3_ros.ros.executor import spin_once
+from da3_ros.ros.health.callback_errors import CallbackErrors
+
 
 class BackgroundNode:
-    """Spins from the beginning until `close`. node: to subscribe, publish and call with."""
+    """Spins from the beginning until `close`; what callbacks raise is said and ends nothing.
+
+    node: to subscribe, publish and call with.
+    """
 
     def __init__(self, name: str):
         self.context = Context()
@@ -24,8 +30,9 @@ class BackgroundNode:
         self._thread.start()
 
     def _spin(self) -> None:
-        while not self._stopping:
-            self._executor.spin_once(timeout_sec=0.1)
+        errors = CallbackErrors(self.node.get_logger())
+        while not self._stopping and self.context.ok():
+            spin_once(self._executor, errors.note)
 
     def close(self) -> None:
         """Leave the graph."""

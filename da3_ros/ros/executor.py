@@ -15,6 +15,7 @@ from collections.abc import Callable
 from rclpy.context import Context
 from rclpy.exceptions import InvalidHandle
 from rclpy.executors import (
+    Executor,
     ExternalShutdownException,
     ShutdownException,
     SingleThreadedExecutor,
@@ -22,8 +23,20 @@ from rclpy.executors import (
 )
 from rclpy.service import Service
 
+SPIN_PERIOD = 0.1
+"""Seconds after which a spinning thread looks whether to stop; waking it does not end a wait."""
+
 IDLE_PERIOD = 0.02
 """Seconds without work that count as idle in `NodeExecutor.run_until`."""
+
+
+def spin_once(executor: Executor, note: Callable[[Exception], None]) -> None:
+    """Wait for a callback, at most `SPIN_PERIOD`, and run it; `note` is told what is raised, which
+    ends no thread."""
+    try:
+        executor.spin_once(timeout_sec=SPIN_PERIOD)
+    except Exception as error:
+        note(error)
 
 
 class UnansweredError(RuntimeError):

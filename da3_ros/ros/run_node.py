@@ -15,7 +15,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from da3_ros.core.config import ConfigError
-from da3_ros.ros.executor import NodeExecutor
+from da3_ros.ros.executor import NodeExecutor, spin_once
 
 STOP_TIMEOUT = 1.0
 """Seconds after the signal until nothing is waited for any more."""
@@ -28,9 +28,6 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 SAME_WISH = 2.0
 """Seconds within which more signals mean the first one: `timeout` and a launch send two."""
-
-SPIN_PERIOD = 0.1
-"""Seconds after which the spinning thread looks whether to stop; waking it does not end a wait."""
 
 
 class Stopper:
@@ -131,15 +128,8 @@ def _until(deadline: float) -> float:
 def _spin(executor: NodeExecutor, note: Callable[[Exception], None], stopper: Stopper) -> None:
     try:
         while not stopper.is_set():
-            _spin_once(executor, note)
+            spin_once(executor, note)
     finally:
         # Whatever ends this thread must not leave a process that does nothing.
         if not stopper.is_set():
             stopper.fail()
-
-
-def _spin_once(executor: NodeExecutor, note: Callable[[Exception], None]) -> None:
-    try:
-        executor.spin_once(timeout_sec=SPIN_PERIOD)
-    except Exception as error:
-        note(error)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -80,6 +81,22 @@ def test_video_takes_frames_at_the_rate_asked_for(tmp_path, capsys):
     arguments = ["video", film, "--fps", 2, "--max-frames", 4, *common(tmp_path / "out", "npz")]
     assert da3.main(list(map(str, arguments))) == 0
     assert np.load(tmp_path / "out/exports/npz/results.npz")["image"].shape == (4, 42, 56, 3)
+
+
+def test_a_video_that_paused_is_not_caught_up_with(tmp_path):
+    """As a screen is recorded, or by a phone: by the pictures' own time stamps."""
+    seconds = [0, 0.2, 5, 5.2, 5.4, 5.6, 5.8, 6, 6.2]
+    with av.open(str(tmp_path / "screen.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        for index, second in enumerate(seconds):
+            shade = np.full((64, 96, 3), 25 * index, np.uint8)
+            picture = av.VideoFrame.from_ndarray(shade, format="rgb24")
+            picture.pts, picture.time_base = round(second * 10), Fraction(1, 10)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    frames = read_video(tmp_path / "screen.mp4", fps=1)
+    assert [seconds[round(f.mean() / 25)] for f in frames] == [0, 5, 6]
 
 
 def test_presets_lists_every_network_and_its_license(capsys):
@@ -179,7 +196,9 @@ def test_a_video_of_endless_pictures_is_refused_by_its_header(tmp_path, monkeypa
         (("--image-size", "640"), "--image-size is '640', must be like 640x480"),
         (("--views", "0"), "--views is 0, must be 1 to 64"),
         (("--image-size", "99999x3"), "too narrow for patches of 14 px"),
-        (("--res", "-5"), "process_res is -5"),
+        (("--res", "-5"), "--res is -5, must be 14 to 4032 px, or 0"),
+        # Before anything is read, not after the export.
+        (("--res", "5000", "--model", "./no/such"), "--res is 5000, must be 14 to 4032 px, or 0"),
     ],
 )
 def test_sizes_of_engines_that_cannot_be(tmp_path, capsys, words, sentence):

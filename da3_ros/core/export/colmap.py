@@ -47,7 +47,8 @@ def source_images(image: Sequence, batch: ImageBatch) -> SourceImages | None:
     paths = [Path(source) for source in image]
     names = [path.name for path in paths]
     if len(set(names)) < len(names):
-        root = os.path.commonpath([path.parent for path in paths])
+        # Absolute and relative paths have nothing in common as they are.
+        root = os.path.commonpath([os.path.abspath(path.parent) for path in paths])
         names = [os.path.relpath(path, root) for path in paths]
     sizes = [plan.original for plan in batch.plans]
     matrices = np.stack([batch.network_from_image(i) for i in range(len(paths))])

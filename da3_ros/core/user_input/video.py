@@ -54,3 +54,5 @@ def _sample(container, fps: float) -> Iterator[np.ndarray]:
             # Anticlockwise degrees, as FFmpeg gives them; always quarters in practice.
             yield np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
             due += 1 / fps
+            if due <= time:  # after a pause, which is not caught up with
+                due = time + 1 / fps

@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from da3_ros.core.body_mask import read_mask, usable_pixels
+from da3_ros.core.body_mask import check_mask, read_mask, usable_pixels
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, FrameCounts
@@ -176,11 +176,13 @@ class CameraInput:
     def _rectifier_of(self, info: CameraInfo, size: tuple[int, int]) -> Rectifier:
         """The rectifier of the newest camera info; most are equal to the last one.
 
-        size: (height, width) of the image. Raises `CameraError`.
+        size: (height, width) of the image. Raises `CameraError`, and `ConfigError` for a mask of
+        another size.
         """
         if not (self._info and _same_camera(info, self._info)):
-            # First its size: the maps of a rectifier may be of gigabytes.
+            # First the sizes: the maps of a rectifier may be of gigabytes.
             _check_size(rectified_camera_model(info), size)
+            check_mask(self._mask, size)
             rectify = rectifier(info, is_raw=self._live.config.input.rectify)
             self._usable = usable_pixels(rectify, self._mask)
             self._rectifier, self._info = rectify, info

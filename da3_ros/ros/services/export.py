@@ -101,7 +101,7 @@ class ExportServices:
             return Written(False, str(error))
         except (ExportError, ValueError, OSError, RuntimeError, MemoryError) as error:
             reason = plain(in_words(error, "the files", "export.directory"), LONGEST_SENTENCE)
-            failed = f"export of {self._job or plain(formats)} failed: {reason}"
+            failed = f"export of {self._job} failed: {reason}"
             self._logger.error(failed, throttle_duration_sec=PERIOD)
             return Written(False, reason)
         finally:
@@ -126,10 +126,12 @@ class ExportServices:
         return self._live.config.export.formats
 
     def _write(self, formats: str, name: str, options: str, tell) -> Written:
+        self._job = plain(formats)
+        parsed = parse_options(options)
+        # It may have to go through the network first.
         config, newest = self._live.config, self._runner.newest()
         stamp_ns = newest.window.stamp_ns if newest else 0
         folder = export_folder(config.export.directory, name, stamp_ns)
-        parsed = parse_options(options)
         self._job = f"{plain(formats)} to {plain(str(folder), LONGEST_PATH)}"
         self._logger.info(f"exporting {self._job}", throttle_duration_sec=1.0)
         start = time.monotonic()

@@ -57,6 +57,17 @@ def test_colmap_refers_to_files_only_as_they_are_stored(tmp_path):
     ]
 
 
+def test_colmap_tells_files_of_one_name_apart_by_their_folders(tmp_path, monkeypatch):
+    """Also where one was given from the working folder on, and one from the root."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("left", "right"):
+        (tmp_path / folder).mkdir()
+        stored(tmp_path / folder / "a.jpg", 1)
+    names = ["left/a.jpg", str(tmp_path / "right/a.jpg")]
+    found = source_images(names, read_batch(names, 80, "upper_bound_resize"))
+    assert found.names == ["left/a.jpg", "right/a.jpg"]
+
+
 @pytest.mark.parametrize("name", ["my photo.jpg", "my\tphoto.jpg", "a b/c.jpg"])
 @pytest.mark.parametrize("model", ["text", "both"])
 def test_names_that_colmaps_text_cannot_hold_are_refused(name, model):

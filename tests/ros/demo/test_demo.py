@@ -1,17 +1,20 @@
 """The demo as a user runs it: three processes, pictures and a table."""
 
 import signal
+from types import SimpleNamespace
 
 import av
 import cv2
 import numpy as np
 import pytest
+from da3_ros.msg import Status
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from graph import Process
 from PIL import Image as Pillow
 from plyfile import PlyData
 from processes import children, command_line, is_running, wait_until
 
+from da3_ros.commands.demo import print_table, window_seconds
 from da3_ros.core.export.colormap import LEGEND_WIDTH, UNKNOWN
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.demo.film import write_animation, write_film
@@ -25,6 +28,26 @@ def run_demo(out, *arguments):
     demo = Process("da3_ros.commands.demo", *arguments, "--out", str(out), *FAST)
     code = demo.wait(240)
     return code, demo
+
+
+class _Times(list):
+    """The node sends diagnostics, with a stage more, whenever these are looked at."""
+
+    def __init__(self, listener, times):
+        super().__init__(times)
+        self._listener = listener
+
+    def __array__(self, *arguments, **options):
+        self._listener.stages[f"stage {len(self._listener.stages)}"] = [1.0]
+        return np.array(list(self))
+
+
+def test_a_stage_that_comes_while_the_times_are_summed_does_no_harm(capsys):
+    listener = SimpleNamespace(stages={}, status=Status())
+    listener.stages["encode"] = _Times(listener, [2.0, 4.0])
+    assert window_seconds(listener) == pytest.approx(0.003)
+    print_table(listener, 0)
+    assert "encode, ms                  3" in capsys.readouterr().out
 
 
 def table(demo):

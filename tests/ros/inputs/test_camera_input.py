@@ -2,17 +2,20 @@
 
 import tracemalloc
 
+import cv2
+import numpy as np
 import pytest
 from graph import mount_message, picture_messages, pose_message
 from picture_messages import huge_png
 from sensor_msgs.msg import CompressedImage
 
-from da3_ros.core.config import Config, PoseConfig
+from da3_ros.core.config import Config, PoseConfig, from_dict
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.inputs.cameras import Cameras
 from da3_ros.ros.inputs.pose_source import PoseSource
+from da3_ros.ros.messages import rectifier
 
 SECOND = 10**9
 
@@ -20,11 +23,11 @@ SECOND = 10**9
 class Here:
     """All that surrounds a camera: poses, counts, a log, and what it takes."""
 
-    def __init__(self):
+    def __init__(self, config=None):
         self.said, self.taken, self.jumps = [], [], []
         self.counts, self.poses = FrameCounts(), PoseSource(PoseConfig())
         self.cameras = Cameras(
-            LiveConfig(Config()),
+            LiveConfig(config or Config()),
             self.counts,
             ThrottledLog(self, clock=lambda: 0.0),
             self.poses,
@@ -79,6 +82,24 @@ def test_an_error_ends_one_frame_and_counts_it(monkeypatch):
     assert counts.dropped[Drop.INTERNAL_ERROR.value] == counts.pending == 1
     here.camera.locate()
     assert here.taken == ["a mistake", 2 * SECOND]
+
+
+def test_a_mask_of_another_size_costs_no_lens_maps(tmp_path, monkeypatch):
+    """They would be computed for every image: none is ever kept."""
+    cv2.imwrite(str(tmp_path / "mask.png"), np.full((7, 9), 255, np.uint8))
+    here, computed = Here(from_dict({"input.mask": str(tmp_path / "mask.png")})), []
+
+    def compute(info, *, is_raw):
+        computed.append(info)
+        return rectifier(info, is_raw=is_raw)
+
+    monkeypatch.setattr("da3_ros.ros.inputs.camera_input.rectifier", compute)
+    for second in (1, 2, 3):
+        here.send(second)
+        here.move(second)
+        here.camera.locate()
+    assert here.dropped() == {Drop.BAD_IMAGE.value: 3} and computed == []
+    assert any("input.mask is 9x7, but the images are" in sentence for sentence in here.said)
 
 
 def test_a_compressed_image_of_another_size_than_its_info_is_not_decoded():
