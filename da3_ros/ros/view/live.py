@@ -12,7 +12,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
 from visualization_msgs.msg import Marker
 
-from da3_ros.core.config_checks import MOST_CAMERAS
+from da3_ros.core.input_config import MOST_CAMERAS
 from da3_ros.core.poses import PoseError
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros.background_node import BackgroundNode
