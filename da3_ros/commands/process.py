@@ -33,8 +33,16 @@ from da3_ros.ros.bags.topic_options import (
 from da3_ros.ros.parameter_file import read_parameter_file
 from da3_ros.ros.parameters import foreign_parameters
 
-TOPICS = ("depth/image", "depth/camera_info", "confidence/image", "points", "image_rect")
-TOPICS += ("camera_pose", "camera_poses", "path")
+TOPICS = (
+    "depth/image",
+    "depth/camera_info",
+    "confidence/image",
+    "points",
+    "image_rect",
+    "camera_pose",
+    "camera_poses",
+    "path",
+)
 LONGEST_PIECE = 1e9
 """Seconds, 30 years."""
 

@@ -10,7 +10,18 @@ from rosbags.rosbag2.storage_mcap import zstd
 from rosbags.rosbag2.storage_sqlite3 import apsw
 
 DAMAGE = (
-    *(ReaderError, OSError, ValueError, TypeError, LookupError, OverflowError, MemoryError),
-    *(AssertionError, RuntimeError, EOFError, struct.error),
-    *(zstd.ZstdError, apsw.Error, sqlite3.Error),
+    ReaderError,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    MemoryError,
+    AssertionError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+    zstd.ZstdError,
+    apsw.Error,
+    sqlite3.Error,
 )

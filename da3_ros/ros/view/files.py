@@ -24,8 +24,15 @@ from da3_ros.ros.view.view_frame import ViewFrame
 UPRIGHT = np.array([0.70710678, 0.70710678, 0.0, 0.0])
 """wxyz that takes glTF's y up to z up."""
 
-GAUSSIAN = ("x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity")
-GAUSSIAN += (*(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in range(4)))
+GAUSSIAN = (
+    "x",
+    "y",
+    "z",
+    *(f"f_dc_{i}" for i in range(3)),
+    "opacity",
+    *(f"scale_{i}" for i in range(3)),
+    *(f"rot_{i}" for i in range(4)),
+)
 """Properties of a 3D Gaussian; scales are logarithms of metres."""
 
 
