@@ -25,13 +25,13 @@ from da3_ros.ros.bags.bag_job import BagJob, Report
 from da3_ros.ros.bags.fleet import Fleet, Splitting
 from da3_ros.ros.bags.pools import OwnProcess, Pool, Processes
 from da3_ros.ros.bags.ray_pool import RayOptions, RayPool
-from da3_ros.ros.bags.topic_options import (
+from da3_ros.ros.parameter_file import read_parameter_file
+from da3_ros.ros.parameters import foreign_parameters
+from da3_ros.ros.topics.topic_options import (
     add_anchor_options,
     add_topic_options,
     chosen_topics,
 )
-from da3_ros.ros.parameter_file import read_parameter_file
-from da3_ros.ros.parameters import foreign_parameters
 
 TOPICS = (
     "depth/image",

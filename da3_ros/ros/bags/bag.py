@@ -22,9 +22,10 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.msg import CameraPoses
 from da3_ros.ros.bags.bag_files import BagError, find_files
 from da3_ros.ros.bags.damage import DAMAGE
-from da3_ros.ros.bags.message_types import message_class, type_name
 from da3_ros.ros.bags.storage import Storage, mend, open_storage, unpack_message
 from da3_ros.ros.inputs.bounds import LARGEST_TF_MESSAGE, MOST_CLOUD_FIELDS, field_count
+from da3_ros.ros.topics.message_types import message_class, type_name
+from da3_ros.ros.topics.tf_tree import is_static
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
 CDR = "cdr"
@@ -41,11 +42,6 @@ class Span:
     stop_ns: int | None = None
 
 
-def is_static(topic: str) -> bool:
-    """Whether a topic of transforms holds those that never change: /tf_static, /robot/tf_static."""
-    return topic.endswith("tf_static")
-
-
 def is_latched(connection: Connection) -> bool:
     """Whether late subscribers are to get the topic's messages, as with /tf_static."""
     recorded = connection.ext.offered_qos_profiles
@@ -60,6 +56,8 @@ class BagReader:
     notes: what was odd about its files, in sentences; more may come while they are read. Raises
     `BagError` in one sentence.
     """
+
+    what = "the bag"
 
     def __init__(self, path: str | Path):
         self._path = Path(path)

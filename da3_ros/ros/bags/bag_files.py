@@ -9,6 +9,8 @@ from pathlib import Path, PurePath
 
 import yaml
 
+from da3_ros.ros.topics.topic_error import TopicError
+
 SUFFIXES = (".mcap", ".db3")
 COMPRESSED = ".zstd"
 """Second suffix of a file that was compressed as a whole."""
@@ -17,7 +19,7 @@ LARGEST_METADATA = 4 << 20
 """Bytes; those of a thousand files have some hundred thousand."""
 
 
-class BagError(RuntimeError):
+class BagError(TopicError):
     """A bag that is missing, broken, or holds nothing of use."""
 
 

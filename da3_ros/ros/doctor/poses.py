@@ -8,14 +8,13 @@ from geometry_msgs.msg import TransformStamped
 from da3_ros.core import poses
 from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
-from da3_ros.ros.bags.bag import is_static
-from da3_ros.ros.bags.tf_tree import TfTree
 from da3_ros.ros.doctor.epipolar import agreement
 from da3_ros.ros.doctor.findings import Finding, Verdict, error, ok, warn
 from da3_ros.ros.doctor.metres import METRES, check_metres
 from da3_ros.ros.doctor.posed_frames import PosedFrames
 from da3_ros.ros.doctor.recording import Recording
 from da3_ros.ros.inputs.tf_buffer import BadTransform, check_transform
+from da3_ros.ros.topics.tf_tree import TfTree, is_static
 
 ENOUGH = 0.95
 """Share of the images whose pose has to be known, and to come in time."""

@@ -108,6 +108,10 @@ class PoseSource:
         more = f" and {len(frames) - MOST_NAMED} more" if len(frames) > MOST_NAMED else ""
         return f"{error}; there are {', '.join(map(plain, frames[:MOST_NAMED]))}{more}"
 
+    def note_missed(self, cause: str) -> None:
+        """Count an image that was given up without a pose."""
+        self.missed[cause] += 1
+
     def known_until_ns(self) -> int | None:
         """Stamp up to which the located frames have poses: of the newest transform on their way
         to the world, of the oldest of these where several move. None where nothing moves.

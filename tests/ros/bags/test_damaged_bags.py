@@ -14,9 +14,9 @@ from da3_ros.commands.process import process_all
 from da3_ros.core.config import from_dict
 from da3_ros.ros.bags.bag import TYPES, BagReader, BagWriter, Span
 from da3_ros.ros.bags.bag_job import BagJob
-from da3_ros.ros.bags.find_camera import Choice
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.doctor.whole_bag import check_frames
+from da3_ros.ros.topics.find_camera import Choice
 
 COUNT = 400
 STEP_NS = 10_000_000
