@@ -33,16 +33,8 @@ from da3_ros.ros.topics.topic_options import (
     chosen_topics,
 )
 
-TOPICS = (
-    "depth/image",
-    "depth/camera_info",
-    "confidence/image",
-    "points",
-    "image_rect",
-    "camera_pose",
-    "camera_poses",
-    "path",
-)
+TOPICS = ("depth/image", "depth/camera_info", "confidence/image", "points", "image_rect")
+TOPICS += ("camera_pose", "camera_poses", "path")
 LONGEST_PIECE = 1e9
 """Seconds, 30 years."""
 

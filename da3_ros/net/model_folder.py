@@ -99,7 +99,10 @@ def read_config(path: Path) -> dict:
 
 
 def preset_named(name: object, path: Path) -> Preset:
-    """path: of the file that names it."""
+    """The preset of that name. path: of the file that names it.
+
+    Raises `CheckpointError` for a name that is no preset, or no text.
+    """
     if not isinstance(name, str):
         raise CheckpointError(f"{path}: model_name is {plain(repr(name))}, must be text")
     try:

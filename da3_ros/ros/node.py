@@ -26,7 +26,7 @@ from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.load_model import ModelError, free_memory
 from da3_ros.core.process_res import process_res, size_warning
 from da3_ros.core.scene.mesh import MeshError
-from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain, plain_lines
+from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain, plain_tail
 from da3_ros.ros.executor import UnansweredError
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.clock_watch import ClockWatch
@@ -61,7 +61,7 @@ def logged(transition: Callable) -> Callable:
             result = transition(self, state)
         finally:
             if result is None:
-                self.get_logger().error(plain_lines(traceback.format_exc(), LONGEST_DETAILS))
+                self.get_logger().error(plain_tail(traceback.format_exc(), LONGEST_DETAILS))
         return result
 
     return run

@@ -71,7 +71,7 @@ def export_folder(directory: str, name: str, stamp_ns: int) -> Path:
             f"name is {shown(name)}, must be a plain folder name: exports stay below the node's "
             "export.directory"
         )
-    return root(directory) / (name or _from_stamp(stamp_ns))
+    return export_root(directory) / (name or _from_stamp(stamp_ns))
 
 
 def check_directory(directory: str) -> None:
@@ -80,10 +80,10 @@ def check_directory(directory: str) -> None:
     Empty: nobody has asked for exports, so that nothing is checked.
     """
     if directory:
-        check_folder(root(directory), (), "export.directory")
+        check_folder(export_root(directory), (), "export.directory")
 
 
-def root(directory: str) -> Path:
+def export_root(directory: str) -> Path:
     """The folder that the parameter export.directory names."""
     return Path(directory).expanduser() if directory else DEFAULT_DIRECTORY
 

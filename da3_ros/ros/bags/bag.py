@@ -226,7 +226,7 @@ class BagWriter:
         """Append one message."""
         connection = self._connections.get(topic) or self._add(topic, type(msg))
         # Not rclpy's bytes: it leaves those between fields, and some at the end, as they were.
-        raw = TYPES.serialize_cdr(_plain(msg), connection.msgtype)
+        raw = TYPES.serialize_cdr(_to_rosbags(msg), connection.msgtype)
         self._writer.write(connection, time_ns, raw)
 
     def _add(self, topic: str, cls: type) -> Connection:
@@ -237,13 +237,14 @@ class BagWriter:
         return self._connections.setdefault(topic, connection)
 
 
-def _plain(value):
+def _to_rosbags(value):
     """A message, or a value in it, as rosbags writes it."""
     if hasattr(value, "get_fields_and_field_types"):
         fields = value.get_fields_and_field_types()
-        return TYPES.types[type_name(type(value))](*(_plain(getattr(value, f)) for f in fields))
+        cls = TYPES.types[type_name(type(value))]
+        return cls(*(_to_rosbags(getattr(value, f)) for f in fields))
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_to_rosbags(item) for item in value]
     return np.asarray(value) if isinstance(value, (array, np.ndarray)) else value
 
 

@@ -34,7 +34,7 @@ from da3_ros.ros.bags.find_anchors import AnchorTopics
 from da3_ros.ros.bags.pieces import Phase
 from da3_ros.ros.health.rates import Statistics
 from da3_ros.ros.inputs.anchor_input import AnchorInput
-from da3_ros.ros.inputs.cameras import Cameras
+from da3_ros.ros.inputs.cameras import CameraInputs
 from da3_ros.ros.outputs.publishers import Outputs
 from da3_ros.ros.topics.find_camera import BagTopics
 
@@ -134,7 +134,7 @@ class BagRun:
             network, self._live, self.scene, self._outlet, self._all_counts, self.log
         )
         take = self._runner.take
-        self._cameras = Cameras(
+        self._cameras = CameraInputs(
             self._live, self._all_counts, self.log, poses, take, self._start_over, lambda: 0
         )
         self._anchors = AnchorInput(
@@ -203,7 +203,7 @@ class BagRun:
 
     def handover(self) -> Handover:
         """What is remembered now."""
-        newest = self._runner.newest_published
+        newest = self._runner.newest_result
         others = self._cameras.memory, self.poses.memory, self._anchors.memory
         return Handover.of(self._runner.memory, newest, newest and newest.window.stamp_ns, others)
 

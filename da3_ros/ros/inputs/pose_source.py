@@ -22,7 +22,7 @@ from da3_ros.ros.inputs.tf_buffer import (
     TransformUnavailable,
     check_transform,
 )
-from da3_ros.ros.inputs.time_jump import StreamClock, Verdict
+from da3_ros.ros.inputs.time_jump import StampVerdict, StreamClock
 from da3_ros.ros.messages import stamp_to_ns
 
 MOST_NAMED = 20
@@ -170,10 +170,10 @@ class PoseSource:
         stamp_ns = stamp_to_ns(transform.header.stamp)
         clock = self._clocks.setdefault(child, StreamClock(lambda: self._image_ns, self._now_ns))
         verdict, ahead = clock.judge(stamp_ns)
-        if verdict is Verdict.OTHER_CLOCK:
+        if verdict is StampVerdict.OTHER_CLOCK:
             raise BadTransform(BadTransform.OTHER_CLOCK, _two_clocks(child, ahead))
         clock.follow(stamp_ns)
-        if verdict is Verdict.IN_TIME:
+        if verdict is StampVerdict.IN_TIME:
             self._buffer.insert(transform, static=False)
             return []
         # A buffer takes nothing that is much older than what it has: it would stay blind until

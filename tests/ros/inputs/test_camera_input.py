@@ -11,7 +11,7 @@ from da3_ros.core.config import Config, PoseConfig
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.ros.health.throttled_log import ThrottledLog
-from da3_ros.ros.inputs.cameras import Cameras
+from da3_ros.ros.inputs.cameras import CameraInputs
 from da3_ros.ros.inputs.pose_source import PoseSource
 
 SECOND = 10**9
@@ -23,7 +23,7 @@ class Here:
     def __init__(self):
         self.said, self.taken, self.jumps = [], [], []
         self.counts, self.poses = FrameCounts(), PoseSource(PoseConfig())
-        self.cameras = Cameras(
+        self.cameras = CameraInputs(
             LiveConfig(Config()),
             self.counts,
             ThrottledLog(self, clock=lambda: 0.0),
