@@ -84,7 +84,7 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], Options]:
     ways = _ways(parser, options)
     for bag in options.bags:
         if ":=" in str(bag) and not bag.exists():
-            parser.error(f"{bag} is no bag; parameters are read from a file: --params FILE")
+            parser.error(f"{bag} is not a bag; parameters are read from a file: --params FILE")
     parameters = read_parameters(options.params) if options.params else {}
     if options.model:
         parameters["model.name"] = options.model
@@ -135,7 +135,7 @@ def _ways(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Optio
         if options.jobs > 1:
             parser.error("--jobs is for one machine without --ray; Ray counts CPUs and GPUs")
         if options.ray and (Path(options.ray).suffix in SUFFIXES or Path(options.ray).exists()):
-            parser.error(f"--ray {options.ray} is no address: name bags before --ray")
+            parser.error(f"--ray {options.ray} is not an address: name bags before --ray")
         ray = RayOptions(options.ray, options.cpus_per_task, options.gpus_per_task)
     splitting = Splitting(options.split or 0.0, options.deterministic)
     return Options(options.jobs, splitting, ray)

@@ -73,7 +73,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not is_engine(folder):
         raise EngineError(
-            f"'{plain(str(folder))}' is no folder of an engine (it has no {MANIFEST}); make one "
+            f"'{plain(str(folder))}' is not the folder of an engine (it has no {MANIFEST}); make one "
             "with: da3 export-onnx --model MODEL --out FOLDER"
         )
     try:

@@ -138,8 +138,8 @@ class BagReader:
                 msg = deserialize_message(raw, classes[connection.id])
             except RuntimeError:  # RMWError
                 self._note(
-                    f"bag {self._path} is damaged: {connection.topic} holds bytes that are no "
-                    "messages; they are left out"
+                    f"bag {self._path} is damaged: {connection.topic} holds bytes that are "
+                    "not messages; they are left out"
                 )
                 continue
             yield connection.topic, time_ns, msg
@@ -185,12 +185,12 @@ def _excess(cls: type, raw: bytes) -> str:
     if cls is PointCloud2 and field_count(raw) > MOST_CLOUD_FIELDS:
         return f"clouds whose points have more than {MOST_CLOUD_FIELDS} fields"
     if cls in LARGEST and len(raw) > LARGEST[cls]:
-        return f"messages of more than {LARGEST[cls] >> 10} kB, which are none of a robot"
+        return f"messages of more than {LARGEST[cls] >> 10} kB (no robot sends these)"
     return ""
 
 
 METADATA_VERSION = 8
-"""Of metadata.yaml: the newest that Humble reads; from 9 on QoS is no text any more."""
+"""Of metadata.yaml: the newest that Humble reads; from 9 on QoS is not text any more."""
 
 
 class BagWriter:

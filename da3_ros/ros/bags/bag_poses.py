@@ -38,7 +38,7 @@ CACHE_NS = 10_000_000_000
 """How far apart tf2 interpolates: as long as it keeps transforms, by default."""
 
 MOST_REFUSED = 20
-"""Sentences on transforms that are none: whoever makes them up has a new name for each."""
+"""Sentences on invalid transforms: whoever makes them up has a new name for each."""
 
 SAME_CLOCK_NS = 1_000_000_000
 """Stamps whose distance from the recording time differs by less are of one clock."""
@@ -106,8 +106,8 @@ class BagPoses:
 
     topics: of transforms, those of static ones included. odometry: topic, or the only one there.
     ahead_ns: how late after its image, in recording time, a transform may have come. start_ns: of
-    the first image that will be asked for; None: the bag's first. refused: sentences on transforms
-    that are none, as keys, not many.
+    the first image that will be asked for; None: the bag's first. refused: sentences on invalid
+    transforms, as keys, not many.
 
     Raises `TopicError` when the parameters want odometry and the bag has none, or several.
     """
@@ -186,7 +186,7 @@ class BagPoses:
         return buffer.lookup(target, source, stamp_ns)
 
     def explain(self, error: TransformUnavailable) -> str:
-        """Why there is no pose. Which frames there are, the search for the camera has said."""
+        """Why there is no pose. The search for the camera has already said which frames there are."""
         return str(error)
 
     def note_missed(self, cause: str) -> None:

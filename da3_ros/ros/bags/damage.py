@@ -1,4 +1,4 @@
-"""What the libraries raise for bytes that are no bag, or a damaged one."""
+"""What the libraries raise for bytes that are not a bag, or a damaged one."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST, use_profile
 DISCOVERY = 2.0
 """Seconds in which publishers and we find each other."""
 OURS = f"/{NODE_NAME}/"
-"""Topics of our own node, which are none of a camera's."""
+"""Topics of our own node: none of them is a camera's."""
 KINDS = {type_name(cls): cls for cls in (Image, CompressedImage, CameraInfo)}
 BEST_EFFORT = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -178,14 +178,14 @@ def check_qos(node: Node, topics: set[str], config: Config) -> Finding:
             is_transforms = publisher.topic_type == type_name(TFMessage)
             wants_all = reliable or is_transforms
             if wants_all and qos.reliability == ReliabilityPolicy.BEST_EFFORT:
-                mend = "set input.reliability: best_effort, or make the publisher reliable"
-                return error("qos", f"{who} best effort, the node asks for reliable", mend)
+                fix = "set input.reliability: best_effort, or make the publisher reliable"
+                return error("qos", f"{who} best effort, the node asks for reliable", fix)
             if (
                 is_static(topic)
                 and is_transforms
                 and qos.durability != DurabilityPolicy.TRANSIENT_LOCAL
             ):
                 what = f"{who} without transient_local: a node that starts later gets nothing"
-                mend = "for bags: ros2 bag play --qos-profile-overrides-path, or da3_play"
-                return error("qos", what, mend)
+                fix = "for bags: ros2 bag play --qos-profile-overrides-path, or da3_play"
+                return error("qos", what, fix)
     return ok("qos", "every publisher offers what the node asks for")

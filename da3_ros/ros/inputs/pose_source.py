@@ -68,7 +68,7 @@ class PoseSource:
         try:
             msg = deserialize_message(raw, TFMessage)
         except RuntimeError as error:  # RMWError
-            return self._refuse(BadTransform.NO_MESSAGE, f"what came is no TFMessage: {error}")
+            return self._refuse(BadTransform.NO_MESSAGE, f"what came is not a TFMessage: {error}")
         return self.take_transforms(msg, static=static)
 
     def take_transforms(self, msg: TFMessage, *, static: bool) -> list[Refused]:

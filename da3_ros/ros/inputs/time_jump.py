@@ -10,7 +10,7 @@ from collections.abc import Callable
 from enum import Enum
 
 JUMP_NS = 1_000_000_000
-"""A message older than the newest of its stream by more than this is no straggler."""
+"""A message older than the newest of its stream by more than this is not a straggler."""
 
 QUIET_NS = 2_000_000_000
 """When the other clock has gone on for longer than this, the one that was followed has ended."""

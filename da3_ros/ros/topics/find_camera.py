@@ -153,7 +153,7 @@ def _find_camera(source: MessageSource, chosen: str, infos: list[str]) -> tuple[
 
 
 def _look_at(source: MessageSource, topic: str, infos: list[str]) -> _Camera:
-    """The camera of an image topic. Raises `NoPictureError` when it says that it is none."""
+    """The camera of an image topic. Raises `NoPictureError` when it says that it is not one."""
     messages = [msg for _, _, msg in islice(source.messages(topic), FIRST)]
     if not messages:
         raise TopicError("no message of it can be read")
@@ -163,7 +163,7 @@ def _look_at(source: MessageSource, topic: str, infos: list[str]) -> _Camera:
 
 
 def _kind(msg: Image | CompressedImage) -> tuple[int, tuple[int, int]]:
-    """Kind and (height, width). Raises `NoPictureError` for what is no camera picture."""
+    """Kind and (height, width). Raises `NoPictureError` for what is not a camera picture."""
     name = msg.format if _is_compressed(msg) else msg.encoding
     try:
         rgb = decode(msg)

@@ -48,7 +48,7 @@ def is_bag(path: Path) -> bool:
 def check(path: Path) -> None:
     """Before a page is served: raises `ViewFileError` for what it could never show."""
     if not path.exists():
-        raise ViewFileError(f"there is no {path}")
+        raise ViewFileError(f"{path} does not exist")
     if not is_bag(path) and path.suffix.lower() not in (".glb", ".ply"):
         raise ViewFileError(f"{path.name} is neither .glb nor .ply nor a rosbag2")
 

@@ -137,9 +137,9 @@ class LiveView(BackgroundNode):
 
 def marker_mesh(msg: Marker) -> trimesh.Trimesh:
     """The triangles of a visualization_msgs/Marker of kind TRIANGLE_LIST. Raises `PoseError`, and
-    `ValueError` for what is none."""
+    `ValueError` for anything else."""
     if msg.type != Marker.TRIANGLE_LIST or len(msg.points) % 3:
-        raise ValueError(f"a marker of type {msg.type} with {len(msg.points)} points is no mesh")
+        raise ValueError(f"a marker of type {msg.type} with {len(msg.points)} points is not a mesh")
     corners = np.array([(p.x, p.y, p.z) for p in msg.points]).reshape(-1, 3)
     T = pose_matrix(msg.pose)
     faces = np.arange(len(corners)).reshape(-1, 3)

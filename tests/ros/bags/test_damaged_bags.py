@@ -98,7 +98,7 @@ def test_bytes_that_are_no_messages_are_left_out(tmp_path):
         out.write("/text", 7 * STEP_NS, String(data="006"))
     found, (note,) = numbers(tmp_path / "run")
     assert found == [0, 1, 2, 3, 4, 6]
-    assert "/text holds bytes that are no messages; they are left out" in note
+    assert "/text holds bytes that are not messages; they are left out" in note
 
 
 @pytest.mark.parametrize("summary", [True, False])
