@@ -16,8 +16,8 @@ SOON = 0.05
 
 
 def _say(kind: type[BaseException], error: BaseException, trace) -> None:
-    """A broken library, a name that is not valid UTF-8 and a home that cannot be written are no faults
-    of the program: the sentence says all, without a traceback. Ctrl-C needs no sentence."""
+    """A broken library, a name that is not valid UTF-8 and a home that cannot be written are not
+    faults of the program: one sentence says all, without a traceback. Ctrl-C needs no sentence."""
     if _is_interrupt(error):
         raise SystemExit(INTERRUPTED)
     if issubclass(kind, BrokenLibrary):

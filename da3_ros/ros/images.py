@@ -161,7 +161,8 @@ def decoded(picture: np.ndarray) -> np.ndarray | None:
 def compressed_size(msg: CompressedImage) -> tuple[int, int]:
     """(height, width) of a compressed image by its header: a few bytes may unpack to gigabytes.
 
-    Raises `ImageError` for bytes that are not a picture, and for more pixels or parts than the bound.
+    Raises `ImageError` for bytes that are not a picture, and for more pixels or parts than the
+    bound.
     """
     data = memoryview(msg.data)
     if too_many := too_many_parts(data):

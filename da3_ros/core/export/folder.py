@@ -13,7 +13,7 @@ DEFAULT_DIRECTORY = Path.home() / ".ros" / "da3_ros"
 
 
 class ExportError(ValueError):
-    """What cannot be exported, or not to that place: a format, an option, a folder; one sentence."""
+    """What cannot be exported, or not to that place (format, option, folder); one sentence."""
 
 
 def check_folder(folder: str | os.PathLike, below: Iterable[str], name: str = "export_dir") -> None:

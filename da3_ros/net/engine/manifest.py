@@ -73,8 +73,8 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not is_engine(folder):
         raise EngineError(
-            f"'{plain(str(folder))}' is not the folder of an engine (it has no {MANIFEST}); make one "
-            "with: da3 export-onnx --model MODEL --out FOLDER"
+            f"'{plain(str(folder))}' is not the folder of an engine (it has no {MANIFEST}); make "
+            "one with: da3 export-onnx --model MODEL --out FOLDER"
         )
     try:
         values = read_config(path)

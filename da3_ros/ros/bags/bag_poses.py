@@ -186,7 +186,7 @@ class BagPoses:
         return buffer.lookup(target, source, stamp_ns)
 
     def explain(self, error: TransformUnavailable) -> str:
-        """Why there is no pose. The search for the camera has already said which frames there are."""
+        """Why there is no pose. The search for the camera has said which frames there are."""
         return str(error)
 
     def note_missed(self, cause: str) -> None:
