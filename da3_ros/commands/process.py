@@ -129,7 +129,7 @@ def _ways(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Optio
         parser.error(f"--gpus-per-task is {options.gpus_per_task:g}, must be 0 or more")
     if options.ray is None:
         if options.cpus_per_task != 1 or options.gpus_per_task is not None:
-            parser.error("--cpus-per-task and --gpus-per-task are of --ray")
+            parser.error("--cpus-per-task and --gpus-per-task belong to --ray")
         ray = None
     else:
         if options.jobs > 1:

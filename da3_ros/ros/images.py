@@ -141,7 +141,7 @@ def compressed_to_rgb(
     if pixels.ndim == 2 and pixels.dtype != np.uint8 and encoding != "mono16":
         raise NoPictureError(
             f"compressed image, format '{plain(msg.format)}', has one channel of {pixels.dtype}, "
-            "which is depth, mostly; a camera of 16 bits says so: 'mono16; png compressed '"
+            "which usually is depth; a camera of 16 bits says so: 'mono16; png compressed '"
         )
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     return cv2.cvtColor(_to_8_bits(pixels), TO_RGB[channels])

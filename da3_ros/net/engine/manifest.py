@@ -123,7 +123,7 @@ def _check_sound(manifest: Manifest, folder: Path) -> None:
         "license": plain(manifest.license) != manifest.license,
     }
     if named := [name for name, is_wrong in wrong.items() if is_wrong]:
-        raise EngineError(f"{folder}: what engine.json says of {', '.join(named)} cannot be")
+        raise EngineError(f"{folder}: what engine.json says of {', '.join(named)} is impossible")
 
 
 def file_hash(path: Path) -> str:

@@ -86,7 +86,7 @@ def _listed(metadata: Path) -> list[str] | None:
     try:
         if not metadata.is_file() or metadata.stat().st_size > LARGEST_METADATA:
             return None
-        # Texts only: no dates that cannot be, and no merges, of which 300 bytes are a billion.
+        # Texts only: no invalid dates, and no merges, of which 300 bytes are a billion.
         content = yaml.load(metadata.read_text(), yaml.BaseLoader)
         names = content["rosbag2_bagfile_information"]["relative_file_paths"]
         return [PurePath(name).name for name in names]

@@ -110,7 +110,7 @@ def _without_windows(frames: PosedFrames, config: Config) -> Finding:
             f"camera distances need {least} m (scale.min_baseline)"
         )
         return warn(METRES, what, f"move it sideways, or {ANCHORS}")
-    what = f"unknown: in no window of {size} views the camera moves {least} m (scale.min_baseline)"
+    what = f"unknown: the camera moves {least} m in no window of {size} views (scale.min_baseline)"
     fix = f"move faster, see window.min_baseline and window.max_age, or {ANCHORS}"
     return warn(METRES, what, fix)
 

@@ -123,7 +123,7 @@ def _names(vertices: np.ndarray | dict[str, np.ndarray]) -> tuple[str, ...]:
 def _show_mesh(page: Page, name: str, mesh: trimesh.Trimesh) -> str:
     faces = np.asarray(mesh.faces)
     if not 0 <= faces.min(initial=0) <= faces.max(initial=0) < len(mesh.vertices):
-        raise ViewFileError(f"{name} has triangles of vertices that it lacks: write it anew")
+        raise ViewFileError(f"{name} has triangles with vertices that it lacks: write it again")
     page.show_mesh(mesh)
     return f"mesh of {len(faces)} triangles"
 

@@ -257,7 +257,7 @@ def test_command_lines(tmp_path, capsys):
         (["--ray", "--jobs", "2"], "--jobs is for one machine"),
         (["--ray", "--cpus-per-task", "0"], "--cpus-per-task is 0"),
         (["--ray", "--gpus-per-task", "-1"], "--gpus-per-task is -1"),
-        (["--gpus-per-task", "1"], "are of --ray"),
+        (["--gpus-per-task", "1"], "belong to --ray"),
     ):
         with pytest.raises(SystemExit):
             parse_arguments(["a", "--out", "x", *arguments])

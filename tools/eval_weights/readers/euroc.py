@@ -3,8 +3,8 @@
 cam*/data.csv: `stamp ns, file`; cam*/sensor.yaml: resolution, intrinsics (fx fy cx cy),
 radial-tangential coefficients, T_BS (camera to body). state_groundtruth_estimate0/data.csv: stamp
 ns, position, quaternion wxyz of the body. The pair is rectified; there is no depth sensor, so depth
-is that of semi-global matching where left and right agree within a pixel. That is not ground truth: it
-is wrong at edges and on bare walls.
+is that of semi-global matching where left and right agree within a pixel. It is not ground truth:
+wrong at edges and on bare walls.
 """
 
 from __future__ import annotations
