@@ -320,7 +320,7 @@ def test_a_camera_that_stands_still_is_not_judged(room, tmp_path):
     [
         ({"model.device": "cuda:63"}, "device", "ERROR", "cuda:63"),
         ({"model.name": "da3-small"}, "model", "WARN", "random weights"),
-        ({"model.name": "nonsense"}, "model", "ERROR", "no folder, preset or repository"),
+        ({"model.name": "nonsense"}, "model", "ERROR", "not a folder, preset or repository"),
         ({"model.name": "{folder}"}, "model", "ERROR", "has no config.json and no model"),
         ({"model.name": "nobody/nothing"}, "model", "WARN", "would be downloaded"),
     ],
