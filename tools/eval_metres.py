@@ -21,6 +21,7 @@ from da3_ros.core.config import from_dict
 from da3_ros.core.frame import Frame
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.scale.parallax import Parallax
 from da3_ros.core.sliding_window import Window
 from da3_ros.net.checkpoint import load_network
 from da3_ros.ros.demo.bag import DEMO_CAMERA
@@ -120,24 +121,26 @@ def measure(network, shots: list[Shot], values: dict) -> dict:
     """`errors` of one window; points: |ln| of the factor that a median fit of the points' own depth
     would still apply; held_out: the error that the node states."""
     middle = len(shots) // 2
-    pipeline = Pipeline(network, from_dict({"model.process_res": 168, **values}))
-    result = pipeline.process(Window(tuple(s.frame for s in shots), middle, (middle,)))
+    config = from_dict({"model.process_res": 168, **values})
+    result = Pipeline(network, config).process(
+        Window(tuple(s.frame for s in shots), middle, (middle,))
+    )
     compared = compare(result.depth[0], shots[middle].depth)
     if not len(compared.said):
         return {"way": "none"}
     evidence = result.evidence
     return errors(compared, metric=True) | {
         "way": evidence.correction if evidence.source == "parallax" else evidence.source,
-        "points": _scale_of_points(pipeline, result, shots[middle]),
+        "points": _scale_of_points(result, shots[middle], config.scale.min_baseline),
         "held_out": evidence.depth_error,
     }
 
 
-def _scale_of_points(pipeline: Pipeline, result: WindowDepth, shot: Shot) -> float:
+def _scale_of_points(result: WindowDepth, shot: Shot, min_baseline: float) -> float:
     """|ln| of true over triangulated depth, median over the points; NaN without."""
     if result.evidence.source != "parallax":
         return np.nan
-    points, _ = pipeline.tracked_points(result.window, result.window.views[0])
+    points, _ = Parallax().look(result.window, result.window.views[0], min_baseline)
     columns, rows = np.rint(points.pixels).astype(int).T
     true = shot.depth[rows, columns]
     known = (true > 0) & (true < FARTHEST)

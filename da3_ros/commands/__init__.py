@@ -16,15 +16,15 @@ SOON = 0.05
 
 
 def _say(kind: type[BaseException], error: BaseException, trace) -> None:
-    """A broken library, a name that is no text and a home that cannot be written are no faults
-    of the program: the sentence says all, without a traceback. Ctrl-C needs no sentence."""
+    """A broken library, a name that is not valid UTF-8 and a home that cannot be written are not
+    faults of the program: one sentence says all, without a traceback. Ctrl-C needs no sentence."""
     if _is_interrupt(error):
         raise SystemExit(INTERRUPTED)
     if issubclass(kind, BrokenLibrary):
         print(f"da3_ros: {error}", file=sys.stderr)
     elif issubclass(kind, UnicodeEncodeError):
         name = plain(error.object, LONGEST_PATH)
-        print(f"da3_ros: '{name}' is no UTF-8 text: give it another name", file=sys.stderr)
+        print(f"da3_ros: '{name}' is not valid UTF-8: give it another name", file=sys.stderr)
     elif kind.__name__ == "RCLError" and "initialize logging" in str(error):
         said = first_line(error).partition(", at ")[0]
         print(f"da3_ros: {said}; set ROS_LOG_DIR to a folder that can be made", file=sys.stderr)

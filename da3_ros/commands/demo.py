@@ -20,13 +20,14 @@ import numpy as np
 
 from da3_ros.core.child_process import end_with
 from da3_ros.net.model_folder import MODELS_FOLDER, WEIGHTS
-from da3_ros.ros.bags.bag import BagError, BagReader
-from da3_ros.ros.bags.find_camera import BagTopics, find_topics
+from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.demo.listener import Listener
 from da3_ros.ros.demo.processes import DemoError, last_line, running, wait_for
 from da3_ros.ros.demo.results import write_results
 from da3_ros.ros.health.process_memory import peak_resident_bytes
+from da3_ros.ros.topics.find_camera import BagTopics, find_topics
+from da3_ros.ros.topics.topic_error import TopicError
 from da3_ros.ros.transport import keep_to_this_machine, use_large_message_profile
 
 QUIET = 3.0
@@ -47,7 +48,7 @@ def main() -> int:
     keep_to_this_machine()
     try:
         run(options)
-    except (BagError, DemoError) as error:
+    except (TopicError, DemoError) as error:
         print(f"da3_demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -86,7 +87,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Replay, listen, show. Raises `BagError`, and `DemoError` when nothing was published."""
+    """Replay, listen, show. Raises `TopicError`, and `DemoError` when nothing was published."""
     options.out.mkdir(parents=True, exist_ok=True)
     path = Path(options.bag) if options.bag else default_bag(options.out, options.frames)
     with BagReader(path) as bag:

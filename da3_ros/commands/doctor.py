@@ -10,8 +10,6 @@ from pathlib import Path
 from da3_ros.core.config import Config, ConfigError, from_dict
 from da3_ros.core.process_res import with_process_res
 from da3_ros.net.model_folder import CheckpointError, picture_size
-from da3_ros.ros.bags.bag import BagError
-from da3_ros.ros.bags.topic_options import add_topic_options, chosen_topics
 from da3_ros.ros.doctor.camera import check_camera, check_choice
 from da3_ros.ros.doctor.findings import Finding, Verdict, error, format_table
 from da3_ros.ros.doctor.graph import observe_graph
@@ -20,6 +18,8 @@ from da3_ros.ros.doctor.poses import check_poses
 from da3_ros.ros.doctor.recording import observe_bag
 from da3_ros.ros.doctor.whole_bag import check_files, check_frames
 from da3_ros.ros.parameter_file import read_parameter_file
+from da3_ros.ros.topics.topic_error import TopicError
+from da3_ros.ros.topics.topic_options import add_topic_options, chosen_topics
 from da3_ros.ros.transport import use_large_message_profile
 
 
@@ -70,12 +70,12 @@ def examine(options: argparse.Namespace, config: Config, world: str | None) -> l
         else:
             use_large_message_profile()
             seen, findings = observe_graph(options.seconds, config, choice)
-    except BagError as problem:
-        sentence, mend = str(problem), "the bag must be whole and hold images with camera_info"
-        if not options.bag:
-            sentence = sentence.replace("the bag", "the graph")
-            mend = "start the camera with its camera_info; see ROS_DOMAIN_ID and the network"
-        return [error("topics", sentence, mend), *machine]
+    except TopicError as problem:
+        if options.bag:
+            fix = "the bag must be whole and hold images with camera_info"
+        else:
+            fix = "start the camera with its camera_info; see ROS_DOMAIN_ID and the network"
+        return [error("topics", str(problem), fix), *machine]
     camera = [*check_choice(seen), *check_camera(seen, config)]
     return [*findings, *camera, *check_poses(seen, config, world), *machine]
 

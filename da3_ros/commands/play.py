@@ -24,8 +24,8 @@ from rosgraph_msgs.msg import Clock
 
 from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 from da3_ros.ros.bags.bag import BagError, BagReader, is_latched
-from da3_ros.ros.bags.message_types import message_class
 from da3_ros.ros.messages import LATEST_STAMP_NS, ns_to_stamp
+from da3_ros.ros.topics.message_types import message_class
 from da3_ros.ros.transport import use_large_message_profile
 
 CLOCK_PERIOD = 0.025

@@ -25,13 +25,13 @@ from da3_ros.ros.bags.bag_job import BagJob, Report
 from da3_ros.ros.bags.fleet import Fleet, Splitting
 from da3_ros.ros.bags.pools import OwnProcess, Pool, Processes
 from da3_ros.ros.bags.ray_pool import RayOptions, RayPool
-from da3_ros.ros.bags.topic_options import (
+from da3_ros.ros.parameter_file import read_parameter_file
+from da3_ros.ros.parameters import foreign_parameters
+from da3_ros.ros.topics.topic_options import (
     add_anchor_options,
     add_topic_options,
     chosen_topics,
 )
-from da3_ros.ros.parameter_file import read_parameter_file
-from da3_ros.ros.parameters import foreign_parameters
 
 TOPICS = ("depth/image", "depth/camera_info", "confidence/image", "points", "image_rect")
 TOPICS += ("camera_pose", "camera_poses", "path")
@@ -84,7 +84,7 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], Options]:
     ways = _ways(parser, options)
     for bag in options.bags:
         if ":=" in str(bag) and not bag.exists():
-            parser.error(f"{bag} is no bag; parameters are read from a file: --params FILE")
+            parser.error(f"{bag} is not a bag; parameters are read from a file: --params FILE")
     parameters = read_parameters(options.params) if options.params else {}
     if options.model:
         parameters["model.name"] = options.model
@@ -129,13 +129,13 @@ def _ways(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Optio
         parser.error(f"--gpus-per-task is {options.gpus_per_task:g}, must be 0 or more")
     if options.ray is None:
         if options.cpus_per_task != 1 or options.gpus_per_task is not None:
-            parser.error("--cpus-per-task and --gpus-per-task are of --ray")
+            parser.error("--cpus-per-task and --gpus-per-task belong to --ray")
         ray = None
     else:
         if options.jobs > 1:
             parser.error("--jobs is for one machine without --ray; Ray counts CPUs and GPUs")
         if options.ray and (Path(options.ray).suffix in SUFFIXES or Path(options.ray).exists()):
-            parser.error(f"--ray {options.ray} is no address: name bags before --ray")
+            parser.error(f"--ray {options.ray} is not an address: name bags before --ray")
         ray = RayOptions(options.ray, options.cpus_per_task, options.gpus_per_task)
     splitting = Splitting(options.split or 0.0, options.deterministic)
     return Options(options.jobs, splitting, ray)

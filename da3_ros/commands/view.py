@@ -67,7 +67,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     try:
         _try_host(options.host)
     except (OSError, ValueError) as error:  # viser would try one port after the other, for ever
-        parser.error(f"--host is {plain(options.host)}, which is none of this computer: {error}")
+        parser.error(
+            f"--host is {plain(options.host)}, which is not an address of this computer: {error}"
+        )
     return options
 
 

@@ -23,7 +23,7 @@ def mask_file(path: str, camera: str) -> Path:
 def read_mask(path: str, camera: str) -> np.ndarray | None:
     """(H, W) bool of `input.mask`, false where it is black; None where none is set.
 
-    camera: its name. Raises `ConfigError` when the file is no picture.
+    camera: its name. Raises `ConfigError` when the file is not a picture.
     """
     if not path:
         return None

@@ -46,7 +46,7 @@ class CameraModel:
     `distortion_model` (`none`, `plumb_bob`, `rational_polynomial`, `equidistant` in OpenCV's
     order; `metashape`: see `from_metashape`). Zeros beyond the coefficients of a model are
     taken, and a `plumb_bob` of 8, 12 or 14 is what OpenCV reads in it, a rational polynomial.
-    Raises `CameraError` with one sentence when a value cannot be.
+    Raises `CameraError` with one sentence when a value is impossible.
     """
 
     width: int

@@ -12,12 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from da3_ros.core.config_checks import (
-    check_input,
-    check_model,
-    check_pose,
-    check_window,
-)
+from da3_ros.core.input_config import InputConfig
 from da3_ros.core.output_config import OutputConfig
 from da3_ros.core.parameter import (
     Block,
@@ -31,15 +26,22 @@ from da3_ros.core.parameter import (
 from da3_ros.core.scale_config import ScaleConfig
 from da3_ros.net.model_folder import LARGEST_RES, LARGEST_WINDOW
 from da3_ros.net.plain_text import LONGEST_NAME, plain
+from da3_ros.net.presets import PATCH
 
 __all__ = [
-    *("Config", "ConfigError", "OutputConfig", "Parameter", "ScaleConfig"),
-    *("from_dict", "parameters"),
+    "Config",
+    "ConfigError",
+    "InputConfig",
+    "OutputConfig",
+    "Parameter",
+    "ScaleConfig",
+    "from_dict",
+    "parameters",
 ]
 
 
 @dataclass(frozen=True)
-class ModelConfig(Block, together=check_model):
+class ModelConfig(Block):
     """The network, and what runs it."""
 
     name: str = parameter(
@@ -83,47 +85,27 @@ class ModelConfig(Block, together=check_model):
         choices=("auto", "cpu", "cuda", "tensorrt", "openvino"),
     )
 
-
-@dataclass(frozen=True)
-class InputConfig(Block, together=check_input):
-    """Images and camera infos."""
-
-    cameras: tuple[str, ...] = parameter(
-        ("",),
-        "names of the cameras of a rig; one camera with an empty name uses `image` and "
-        "`camera_info`, the others `<name>/image` and `<name>/camera_info`",
-    )
-    compressed: bool = parameter(
-        False, "subscribe to `<image>/compressed` (sensor_msgs/CompressedImage)"
-    )
-    reliability: str = parameter(
-        "best_effort", "QoS of the subscriptions", choices=("best_effort", "reliable")
-    )
-    queue_size: int = parameter(
-        10, "images that may wait for their camera info, and for their pose", low=1, high=1000
-    )
-    sync_tolerance: float = parameter(
-        0.0,
-        "largest stamp difference within one rig instant; 0 demands equal stamps",
-        unit="s",
-        low=0.0,
-        high=1.0,
-    )
-    rectify: bool = parameter(
-        True,
-        "images come straight from the lens and are rectified with their camera info; false: they "
-        "are rectified already (`image_rect`) and its P describes them",
-    )
-    mask: str = parameter(
-        "",
-        "picture (PNG) of what the camera sees of its own robot, black: those pixels get no depth "
-        "and no points; as the image comes, before it is rectified; `{camera}` in it stands for "
-        "the name of a rig's camera",
-    )
+    def check_together(self) -> None:
+        """`process_res` is 0, or at least one patch; torch's own switches are for torch."""
+        if 0 < self.process_res < PATCH:
+            raise ConfigError(
+                f"model.process_res is {self.process_res}, must be at least {PATCH} px, or 0 "
+                "for the model's own size"
+            )
+        for switch in ("compile", "cuda_graphs"):
+            if self.backend == "onnxruntime" and getattr(self, switch):
+                raise ConfigError(
+                    f"model.{switch} is true, which is for model.backend torch: leave it out"
+                )
+        if self.backend == "torch" and self.provider != "auto":
+            raise ConfigError(
+                f"model.provider is '{self.provider}', which is for model.backend onnxruntime: "
+                "leave it at auto, or set the backend"
+            )
 
 
 @dataclass(frozen=True)
-class PoseConfig(Block, together=check_pose):
+class PoseConfig(Block):
     """Where cameras are."""
 
     source: str = parameter(
@@ -139,9 +121,14 @@ class PoseConfig(Block, together=check_pose):
     )
     publish_tf: bool = parameter(False, "with source `none`: broadcast world -> camera")
 
+    def check_together(self) -> None:
+        """The world has a name."""
+        if not self.world_frame.strip("/"):
+            raise ConfigError("pose.world_frame is empty, must name a frame, for example odom")
+
 
 @dataclass(frozen=True)
-class WindowConfig(Block, together=check_window):
+class WindowConfig(Block):
     """Which frames are looked at together, and which of them are published."""
 
     size: int = parameter(4, "frames of one window", low=1, high=LARGEST_WINDOW)
@@ -193,6 +180,14 @@ class WindowConfig(Block, together=check_window):
     drop_when_busy: bool = parameter(
         True, "newest window wins while the network is busy; false processes every window (offline)"
     )
+
+    def check_together(self) -> None:
+        """No frame is left out between two windows."""
+        if self.stride > self.size:
+            raise ConfigError(
+                f"window.stride is {self.stride}, must be at most window.size ({self.size}): "
+                "frames in between would never be seen"
+            )
 
 
 @dataclass(frozen=True)

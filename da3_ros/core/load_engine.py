@@ -28,7 +28,7 @@ def load_engine(config: Config, device: torch.device) -> Engine | NestedNetwork:
         return _compared(config, folder, device)
     except CheckpointError:
         raise
-    except Exception as error:  # whatever a graph that is none of ours makes the runtime raise
+    except Exception as error:  # whatever a graph that is not ours makes the runtime raise
         raise EngineError(
             f"the engine does not run: {first_line(error)}; was it changed? Export it again"
         ) from error

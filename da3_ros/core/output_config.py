@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from da3_ros.core.config_checks import check_output
-from da3_ros.core.parameter import Block, parameter
+from da3_ros.core.parameter import Block, ConfigError, parameter
 
 
 @dataclass(frozen=True)
-class OutputConfig(Block, together=check_output):
+class OutputConfig(Block):
     """What is published, and how."""
 
     size: str = parameter("camera", "size of depth and cloud", choices=("camera", "network"))
@@ -66,3 +65,11 @@ class OutputConfig(Block, together=check_output):
         high=150.0,
         live=True,
     )
+
+    def check_together(self) -> None:
+        """There is a range of depth."""
+        if self.min_depth >= self.max_depth:
+            raise ConfigError(
+                f"output.min_depth is {self.min_depth}, must be below output.max_depth "
+                f"({self.max_depth})"
+            )

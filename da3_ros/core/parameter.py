@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from da3_ros.net.plain_text import LONGEST_PATH, plain
 
@@ -104,15 +104,7 @@ def _shown(value: Any) -> str:
 class Block:
     """Base of the dataclasses of parameters: every value is checked at birth, in the default's
     type afterwards. `size` of WindowConfig is the parameter `window.size`.
-
-    together: called with the new block; raises `ConfigError` when values contradict each other.
     """
-
-    _together: ClassVar[Callable[[Block], None]] = staticmethod(lambda block: None)
-
-    def __init_subclass__(cls, together: Callable[[Block], None] | None = None):
-        if together:
-            cls._together = staticmethod(together)
 
     def __post_init__(self):
         name = type(self).__name__.removesuffix("Config").lower()
@@ -120,7 +112,13 @@ class Block:
             if about := f.metadata.get("about"):
                 about = dataclasses.replace(about, name=f"{name}.{f.name}".lstrip("."))
                 object.__setattr__(self, f.name, about.check(getattr(self, f.name)))
-        type(self)._together(self)
+        self.check_together()
+
+    def check_together(self) -> None:
+        """What the bounds of single values cannot say; a block overrides this beside its fields.
+
+        Raises `ConfigError` in one sentence when values contradict each other.
+        """
 
 
 def declared(config: type, prefix: str = "") -> Iterator[Parameter]:

@@ -37,7 +37,6 @@ from da3_ros.core.scale.anchors import AnchorStore
 from da3_ros.core.scale.metric_scale import MetricScale
 from da3_ros.core.scale.network_scale import NetworkScale
 from da3_ros.core.scale.placement import DepthMaps, NetworkPoses, Placement, ScaleSource
-from da3_ros.core.scale.points import Residuals, ScenePoints
 from da3_ros.core.scale.scene_scale import SceneScale
 from da3_ros.core.scale.window_chain import WindowChain
 from da3_ros.core.sliding_window import SlidingWindow, Step, Window
@@ -104,10 +103,6 @@ class Pipeline:
         seconds = self.config.window.max_age + self.config.scale.anchor_age
         anchors = self.anchors.since(newest - round(seconds * 1e9))
         return (self._window,), (self._scene, self._scale, self._chain, self._limit, anchors)
-
-    def tracked_points(self, window: Window, view: int) -> tuple[ScenePoints, Residuals]:
-        """Points of one view of a posed window, as triangulated."""
-        return self._scene.tracked(window, view)
 
     def begin(self, window: Window) -> None:
         """Send the new pictures of a window ahead, to a GPU that computes another one meanwhile.

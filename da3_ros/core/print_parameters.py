@@ -46,7 +46,7 @@ def as_yaml(value: object) -> str:
 
 
 def allowed(parameter: Parameter) -> str:
-    """`px, 14 to 4032, live`, or the choices."""
+    """`px, 0 to 4032, live`, or the choices."""
     facts = [parameter.unit] if parameter.unit else []
     if parameter.low is not None and parameter.high is not None:
         facts.append(f"{number(parameter.low)} to {number(parameter.high)}")

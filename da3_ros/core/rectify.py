@@ -25,7 +25,7 @@ class Rectifier:
     camera. A camera without a lens, rotation or new K leaves its images untouched.
 
     seen: (H, W) bool, the rectified pixels that the raw image shows; None where it shows all.
-    Raises `CameraError` when R is no rotation or no pixel is left.
+    Raises `CameraError` when R is not a rotation or no pixel is left.
     """
 
     def __init__(

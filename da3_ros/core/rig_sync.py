@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 from da3_ros.core.frame import Frame
 
@@ -23,7 +24,7 @@ class RigSynchroniser:
     nobody waits any more when too much does.
     """
 
-    def __init__(self, cameras: list[str], tolerance_ns: int):
+    def __init__(self, cameras: Sequence[str], tolerance_ns: int):
         self._tolerance_ns = tolerance_ns
         self._waiting: dict[str, deque[Frame]] = {name: deque() for name in cameras}
         self._refused: list[Frame] = []

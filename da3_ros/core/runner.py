@@ -10,7 +10,7 @@ pipeline; the network may still be busy with the old one, and what comes of that
     network     (own) _work
     outgoing    (own, or the network's) _go_out
     services    newest, look_again
-    any         failure, newest_published
+    any         failure, newest_result
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class Runner:
         self._newest = None
 
     @property
-    def newest_published(self) -> WindowDepth | None:
+    def newest_result(self) -> WindowDepth | None:
         """The newest window's depth that went out, or was asked for."""
         return self._newest
 

@@ -131,7 +131,7 @@ def save_checkpoint(
     """Write config.json and model.safetensors in the official layout, and the size in ours.
 
     dtype: of all weights; `torch.int8` is `eight_bit`, with the cameras, on which metres rest,
-    and all that is no matrix in fp16.
+    and all that is not a matrix in fp16.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -173,7 +173,7 @@ def find_folder(name: str) -> Path | None:
             f"{CONFIG} and {WEIGHTS}"
         )
     if name.startswith(("/", ".", "~")):
-        raise CheckpointError(f"'{plain(name)}' is no folder")
+        raise CheckpointError(f"'{plain(name)}' is not a folder")
     if "/" not in name:
         return None
     try:

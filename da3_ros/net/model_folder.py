@@ -98,12 +98,15 @@ def read_config(path: Path) -> dict:
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(config, dict):
-        raise CheckpointError(f"{path} is no JSON object, but {plain(repr(config))}")
+        raise CheckpointError(f"{path} is not a JSON object, but {plain(repr(config))}")
     return config
 
 
 def preset_named(name: object, path: Path) -> Preset:
-    """path: of the file that names it."""
+    """The preset of that name. path: of the file that names it.
+
+    Raises `CheckpointError` for a name that is not a preset, or not text.
+    """
     if not isinstance(name, str):
         raise CheckpointError(f"{path}: model_name is {plain(repr(name))}, must be text")
     try:

@@ -31,8 +31,8 @@ def plain(text: str, longest: int = LONGEST_NAME) -> str:
     return text if len(text) <= longest else text[: longest - 3] + "..."
 
 
-def plain_lines(text: str, longest: int) -> str:
-    """The same for text of several lines, such as a traceback; its end is what counts.
+def plain_tail(text: str, longest: int) -> str:
+    """The end of a text of several lines, such as a traceback, each as `plain` shows it.
 
     longest: characters of all of it.
     """

@@ -58,7 +58,7 @@ def compressed_depth_metres(msg: CompressedImage) -> np.ndarray:
     """(H, W) float32 m of compressed depth; NaN unknown, +Inf too far. Raises `ImageError`."""
     encoding, _, how = (part.strip() for part in msg.format.partition(";"))
     if encoding not in ("16UC1", "32FC1") or how not in ("compressedDepth png", "compressedDepth"):
-        raise ImageError(f"compressed image of format '{plain(msg.format)}' is no depth in PNG")
+        raise ImageError(f"compressed image of format '{plain(msg.format)}' is not depth in PNG")
     data = np.frombuffer(msg.data, np.uint8)
     numbers = _decoded(data[PARAMETERS.size :], msg.format)
     if encoding == "16UC1":

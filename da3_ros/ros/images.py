@@ -120,7 +120,7 @@ def compressed_to_rgb(
     """(H, W, 3) uint8 RGB of a sensor_msgs/CompressedImage (JPEG, PNG, WebP).
 
     Its format begins with the encoding that was compressed, where a driver says it: a mosaic is
-    made RGB, as the raw image would be. Raises `ImageError` when the bytes are no such picture,
+    made RGB, as the raw image would be. Raises `ImageError` when the bytes are not such a picture,
     or hold depth. check_size: as of `decode`.
     """
     encoding = msg.format.partition(";")[0].strip()
@@ -141,7 +141,7 @@ def compressed_to_rgb(
     if pixels.ndim == 2 and pixels.dtype != np.uint8 and encoding != "mono16":
         raise NoPictureError(
             f"compressed image, format '{plain(msg.format)}', has one channel of {pixels.dtype}, "
-            "which is depth, mostly; a camera of 16 bits says so: 'mono16; png compressed '"
+            "which usually is depth; a camera of 16 bits says so: 'mono16; png compressed '"
         )
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     return cv2.cvtColor(_to_8_bits(pixels), TO_RGB[channels])
@@ -161,7 +161,8 @@ def decoded(picture: np.ndarray) -> np.ndarray | None:
 def compressed_size(msg: CompressedImage) -> tuple[int, int]:
     """(height, width) of a compressed image by its header: a few bytes may unpack to gigabytes.
 
-    Raises `ImageError` for bytes that are no picture, and for more pixels or parts than the bound.
+    Raises `ImageError` for bytes that are not a picture, and for more pixels or parts than the
+    bound.
     """
     data = memoryview(msg.data)
     if too_many := too_many_parts(data):

@@ -206,7 +206,7 @@ def depth_metres(msg: Image) -> np.ndarray:
     """(H, W) float32 m of a 32FC1 or 16UC1 depth image, NaN where unknown. Raises `ImageError`."""
     kind = {"32FC1": np.float32, "16UC1": np.uint16}.get(msg.encoding)
     if kind is None or len(msg.data) != msg.height * msg.width * np.dtype(kind).itemsize:
-        raise ImageError(f"{msg.encoding} of {len(msg.data)} bytes is no depth image")
+        raise ImageError(f"{msg.encoding} of {len(msg.data)} bytes is not a depth image")
     values = np.frombuffer(msg.data, kind).reshape(msg.height, msg.width)
     return values if kind is np.float32 else millimetres_to_metres(values)
 

@@ -26,7 +26,7 @@ from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.load_model import ModelError, free_memory
 from da3_ros.core.process_res import process_res, size_warning
 from da3_ros.core.scene.mesh import MeshError
-from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain, plain_lines
+from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain, plain_tail
 from da3_ros.ros.executor import UnansweredError
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.clock_watch import ClockWatch
@@ -61,7 +61,7 @@ def logged(transition: Callable) -> Callable:
             result = transition(self, state)
         finally:
             if result is None:
-                self.get_logger().error(plain_lines(traceback.format_exc(), LONGEST_DETAILS))
+                self.get_logger().error(plain_tail(traceback.format_exc(), LONGEST_DETAILS))
         return result
 
     return run
@@ -258,7 +258,7 @@ class DepthNode(LifecycleNode):
         super().destroy_node()
 
     def _report_status(self) -> None:
-        # Who was busy has not heard what came.
+        # While the node was busy it heard no images: that says nothing about their topics.
         if self._watchdog.beat() <= LONGEST_CALLBACK:
             self._silent = self._active.inputs.silent() if self._active else []
         bad_size = [self._bad_size] if self._bad_size else []
@@ -270,8 +270,8 @@ class DepthNode(LifecycleNode):
     def _report_while_busy(self, seconds: float) -> None:
         if self._active and seconds > LONGEST_CALLBACK:
             sentence = (
-                f"what came in has kept the node for {seconds:.0f} s, and images wait meanwhile: "
-                "large pictures, lenses that are new, or a machine that is overloaded"
+                f"what came in has kept the node busy for {seconds:.0f} s, and images wait "
+                "meanwhile: large pictures, lenses that are new, or a machine that is overloaded"
             )
             self.log.warn("busy", sentence)
         self._report.publish_while_busy(self.state, self._configured)

@@ -15,7 +15,7 @@ from da3_ros.core.scene.scene import Scene
 from da3_ros.ros.entities import Entities
 from da3_ros.ros.health.rates import Statistics
 from da3_ros.ros.inputs.anchor_input import AnchorInput
-from da3_ros.ros.inputs.cameras import Cameras
+from da3_ros.ros.inputs.cameras import CameraInputs
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.subscriptions import Inputs
 from da3_ros.ros.outputs.publishers import Outputs
@@ -71,7 +71,7 @@ class Active:
         """For a `DepthNode`; frames go to the runner."""
         with _whole(Entities(node)) as entities:
             poses = PoseSource(node.config.pose, node.now_ns)
-            cameras = Cameras(
+            cameras = CameraInputs(
                 node.live, node.counts, node.log, poses, runner.take, node.start_over, node.now_ns
             )
             anchors = AnchorInput(node.live, node.log, poses, runner.add_anchors, node.now_ns)

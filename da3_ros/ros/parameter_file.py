@@ -17,7 +17,7 @@ import yaml
 from da3_ros.core.config import ConfigError
 
 OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
-"""Parameters of every node; none of ours."""
+"""Parameters that every node has, whatever it does."""
 
 NODE_NAME = "da3"
 """Of our node unless it is remapped, and of its block in a parameter file."""

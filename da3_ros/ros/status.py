@@ -20,7 +20,7 @@ from da3_ros.net.plain_text import plain
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.process_memory import resident_bytes
 from da3_ros.ros.health.throttled_log import ThrottledLog
-from da3_ros.ros.inputs.cameras import Cameras
+from da3_ros.ros.inputs.cameras import CameraInputs
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.node_states import Configured
 from da3_ros.ros.outputs.publishers import add_evidence
@@ -52,13 +52,13 @@ class StatusReport:
     def __init__(self, node: Node, counts: FrameCounts, log: ThrottledLog, errors: CallbackErrors):
         self._node = node
         self._counts, self._log, self._errors = counts, log, errors
-        self._cameras: Cameras | None = None
+        self._cameras: CameraInputs | None = None
         self._poses = _PosesSeen()
         self._going_out = threading.Lock()  # two threads publish
         self._status = create_publisher(node, Status, "~/status")
         self._diagnostics = create_publisher(node, DiagnosticArray, "/diagnostics")
 
-    def watch(self, cameras: Cameras) -> None:
+    def watch(self, cameras: CameraInputs) -> None:
         """The node was activated: report of these cameras and poses, also after it stops."""
         self._cameras, self._poses = cameras, _PosesSeen()
 
@@ -88,7 +88,7 @@ class StatusReport:
     def status(self, configured: Configured | None) -> Status:
         """The status message of now."""
         counts = self._counts.counts()
-        newest = configured.runner.newest_published if configured else None
+        newest = configured.runner.newest_result if configured else None
         msg = Status(stamp=self._node.get_clock().now().to_msg())
         msg.level, msg.reason = self._level(configured, newest)
         msg.frames_received, msg.frames_published = counts.received, counts.published
@@ -208,7 +208,7 @@ def diagnostics_message(
 
     name: of the node with its namespace, by which monitors tell the nodes of a team apart.
     """
-    newest = configured.runner.newest_published if configured else None
+    newest = configured.runner.newest_result if configured else None
     entry = DiagnosticStatus(
         level=bytes([msg.level]),
         name=f"{name}: depth",

@@ -38,7 +38,7 @@ PICTURES = range(9, 17)
 
 @dataclass(frozen=True)
 class RoomView:
-    """image: (480, 640, 3) uint8 RGB. depth: (480, 640) float32 along z, m.
+    """image: (H, W, 3) uint8 RGB. depth: (H, W) float32 along z, m.
     T_world_cam: (4, 4) float64, optical axes."""
 
     image: np.ndarray

@@ -181,9 +181,9 @@ def test_large_weights_whose_sum_overflows_are_sound(folder):
 
 
 CONFIGS = {
-    "null": "is no JSON object, but None",
-    "3": "is no JSON object, but 3",
-    '["da3-small"]': "is no JSON object, but ",
+    "null": "is not a JSON object, but None",
+    "3": "is not a JSON object, but 3",
+    '["da3-small"]': "is not a JSON object, but ",
     "": "cannot be read",
     "[" * 100_000: "cannot be read",
     '{"a":' * 100_000 + "1" + "}" * 100_000: "cannot be read",

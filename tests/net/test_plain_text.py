@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from da3_ros.net.plain_text import LONGEST_NAME, first_line, plain, plain_lines
+from da3_ros.net.plain_text import LONGEST_NAME, first_line, plain, plain_tail
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
 
@@ -36,7 +36,7 @@ def test_what_cannot_be_printed_is_escaped_and_what_is_long_is_cut(text, said):
 
 @given(ANY_TEXT)
 def test_details_keep_their_lines_and_their_end(text):
-    lines = plain_lines(text, 50).split("\n")
+    lines = plain_tail(text, 50).split("\n")
     assert all(line.isprintable() for line in lines)
     assert len(lines) == text[-50:].count("\n") + 1
 

@@ -132,8 +132,8 @@ def test_depth_of_other_publishers():
     "kind, data, words",
     [
         ("32FC1; compressedDepth rvl", b"\0" * 30, "format '32FC1; compressedDepth rvl'"),
-        ("rgb8; jpeg compressed bgr8", b"\0" * 30, "is no depth"),
-        ("8UC1; compressedDepth png", b"\0" * 30, "is no depth"),
+        ("rgb8; jpeg compressed bgr8", b"\0" * 30, "is not depth"),
+        ("8UC1; compressedDepth png", b"\0" * 30, "is not depth"),
         ("32FC1; compressedDepth png", b"", "0 bytes, format"),
         ("32FC1; compressedDepth png", b"\0" * 12, "0 bytes, format"),
         ("16UC1; compressedDepth png", b"\0" * 99, "87 bytes, format"),

@@ -158,7 +158,7 @@ def spoilt(folder, tmp_path, change=lambda copy: None, **changes):
 def test_a_manifest_that_cannot_be(folder, tmp_path, changes):
     (name,) = changes
     said = "size" if name in ("height", "width", "process_res") else name
-    with pytest.raises(ModelError, match=f"says of {said} cannot be") as caught:
+    with pytest.raises(ModelError, match=f"says of {said} is impossible") as caught:
         load_model(parameters(spoilt(folder, tmp_path, **changes)))
     assert str(caught.value).isprintable()
 
@@ -236,5 +236,5 @@ def test_an_engine_whose_scale_wandered_is_refused(folder, tmp_path):
 
 @pytest.mark.parametrize("name", ["da3-demo", "./no_such_folder"])
 def test_a_name_that_is_no_engine(name):
-    with pytest.raises(ModelError, match="no folder of an engine|no such folder"):
+    with pytest.raises(ModelError, match="not the folder of an engine|no such folder"):
         load_model(parameters(name))

@@ -172,7 +172,7 @@ def test_what_nohup_has_begun_does_not_end_with_the_terminal():
     "name, home, said",
     [
         ("nowhere", "/dev/null", "log directory '/dev/null/.ros/log': 20; set ROS_LOG_DIR to a"),
-        ("a\udcff", "", "'a\\\\udcff' is no UTF-8 text: give it another name"),
+        ("a\udcff", "", "'a\\\\udcff' is not valid UTF-8: give it another name"),
     ],
 )
 def test_an_environment_that_ros_does_not_take_is_one_sentence(name, home, said):

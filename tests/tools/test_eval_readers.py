@@ -263,7 +263,7 @@ def test_a_stamp_listed_twice_is_read_once(tmp_path):
 def test_folders_that_are_no_recording_are_refused_in_a_sentence(tmp_path):
     with pytest.raises(DataError, match="has none of the layouts"):
         read_dataset(tmp_path)
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         read_dataset(tmp_path / "none")
     with pytest.raises(DataError, match="depth must be registered"):
         view = seen(0)

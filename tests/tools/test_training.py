@@ -292,7 +292,7 @@ def test_trained_weights_are_a_start(arguments, tmp_path):
     trained = load_network("da3-demo").state_dict()
     assert all(torch.equal(v, trained[k]) for k, v in run.network.state_dict().items())
     assert all(torch.equal(v, trained[k]) for k, v in run.average.items())
-    with pytest.raises(SystemExit, match="no trained network of size large"):
+    with pytest.raises(SystemExit, match="not a trained network of size large"):
         Run(train._arguments([*arguments, "--size", "large"])).resume()
 
 

@@ -3,7 +3,7 @@
     python -m tools.bench.scene SEQUENCE [--frames 200] [--repeats 7]
 
 SEQUENCE holds depth/NAME.png (uint16 mm), pose/NAME*.txt (camera to world), rgb/NAME* and
-intrinsics.txt. Open3D (0.20) is no dependency of this project: install `open3d-cpu` into a
+intrinsics.txt. Open3D (0.20) is not a dependency of this project: install `open3d-cpu` into a
 throw-away environment beside the project's own dependencies. What is not installed is left out.
 
 Engines take turns, so that other load on the machine meets all of them; times are the

@@ -53,7 +53,7 @@ WORDS = {
     BadTransform.TOO_FAR: "m long, must be within .*; it is ignored",
     BadTransform.OTHER_CLOCK: "two programs publish it, with clocks apart",
 }
-"""What the log says for each reason; frames that are merely not needed are no refusals."""
+"""What the log says for each reason; frames that are merely not needed are not refusals."""
 
 
 class FuzzSender:

@@ -269,7 +269,9 @@ def _weights_of(name: str, size: str) -> dict[str, torch.Tensor]:
     """Of a trained network of that size. name: as in `load_network`."""
     trained = load_network(name)
     if trained.weights.random or trained.preset != SIZES[size]:
-        raise SystemExit(f"{name} is no trained network of size {size}; --start takes only those")
+        raise SystemExit(
+            f"{name} is not a trained network of size {size}; --start takes only those"
+        )
     return trained.state_dict()
 
 

@@ -154,8 +154,13 @@ def _views(prediction: Prediction, mask: np.ndarray, images: SourceImages) -> li
 _POINT2D = np.dtype([("xy", "<f8", 2), ("point", "<u8")])
 _POINT3D = np.dtype(
     [
-        *(("id", "<u8"), ("xyz", "<f8", 3), ("rgb", "u1", 3), ("error", "<f8")),
-        *(("track_length", "<u8"), ("image", "<u4"), ("point2d", "<u4")),
+        ("id", "<u8"),
+        ("xyz", "<f8", 3),
+        ("rgb", "u1", 3),
+        ("error", "<f8"),
+        ("track_length", "<u8"),
+        ("image", "<u4"),
+        ("point2d", "<u4"),
     ]
 )
 

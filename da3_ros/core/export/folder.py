@@ -13,7 +13,7 @@ DEFAULT_DIRECTORY = Path.home() / ".ros" / "da3_ros"
 
 
 class ExportError(ValueError):
-    """What cannot be exported, or not there: a format, an option, a folder; one sentence."""
+    """What cannot be exported, or not to that place (format, option, folder); one sentence."""
 
 
 def check_folder(folder: str | os.PathLike, below: Iterable[str], name: str = "export_dir") -> None:
@@ -31,7 +31,9 @@ def check_folder(folder: str | os.PathLike, below: Iterable[str], name: str = "e
         if isinstance(error, ExportError):
             raise
         reason = getattr(error, "strerror", None) or error
-        raise ExportError(f"{name} is {shown(str(folder))}, which cannot be: {reason}") from error
+        raise ExportError(
+            f"{name} is {shown(str(folder))}, which is not possible: {reason}"
+        ) from error
 
 
 def _check_made(folder: Path, name: str) -> None:
@@ -44,7 +46,7 @@ def _check_made(folder: Path, name: str) -> None:
 
 
 def _is_there(path: Path) -> bool:
-    """Also for a link that leads nowhere; names that cannot be raise `OSError`."""
+    """Also for a link that leads nowhere; invalid names raise `OSError`."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -71,7 +73,7 @@ def export_folder(directory: str, name: str, stamp_ns: int) -> Path:
             f"name is {shown(name)}, must be a plain folder name: exports stay below the node's "
             "export.directory"
         )
-    return root(directory) / (name or _from_stamp(stamp_ns))
+    return export_root(directory) / (name or _from_stamp(stamp_ns))
 
 
 def check_directory(directory: str) -> None:
@@ -80,10 +82,10 @@ def check_directory(directory: str) -> None:
     Empty: nobody has asked for exports, so that nothing is checked.
     """
     if directory:
-        check_folder(root(directory), (), "export.directory")
+        check_folder(export_root(directory), (), "export.directory")
 
 
-def root(directory: str) -> Path:
+def export_root(directory: str) -> Path:
     """The folder that the parameter export.directory names."""
     return Path(directory).expanduser() if directory else DEFAULT_DIRECTORY
 

@@ -83,7 +83,12 @@ def _pixels(prediction: Prediction, options: GsPlyOptions) -> np.ndarray:
 
 def _names(rest: int) -> list[str]:
     return [
-        *("x", "y", "z", "nx", "ny", "nz"),
+        "x",
+        "y",
+        "z",
+        "nx",
+        "ny",
+        "nz",
         *(f"f_dc_{i}" for i in range(3)),
         *(f"f_rest_{i}" for i in range(3 * rest)),
         "opacity",

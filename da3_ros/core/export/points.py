@@ -43,7 +43,7 @@ def chosen_pixels(prediction: Prediction, options: CloudOptions) -> np.ndarray:
 
 
 def confident_pixels(prediction: Prediction, options: CloudOptions) -> np.ndarray:
-    """(N, H, W) bool: pixels with a depth that are no background and confident enough.
+    """(N, H, W) bool: pixels with a depth that are not background and confident enough.
 
     The confidence threshold is `conf_thresh`, raised to the percentile
     `conf_thresh_percentile` and lowered to `ensure_thresh_percentile` of the pixels that

@@ -20,7 +20,7 @@ def triangles_of(points: np.ndarray, counts: np.ndarray, corners: np.ndarray) ->
     if counts.max(initial=0) > LARGEST_POLYGON:
         raise ValueError(
             f"a polygon has {counts.max():,} corners, at most {LARGEST_POLYGON:,} are split; "
-            "triangulate the mesh before"
+            "triangulate the mesh first"
         )
     if (counts == 3).all():
         return corners.reshape(-1, 3)
@@ -59,5 +59,5 @@ def _fans(points: np.ndarray, polygons: np.ndarray) -> np.ndarray:
         if len(open_ones) == 0:
             return fans
     raise ValueError(
-        f"a polygon of {count} corners is too hollow to be split; triangulate the mesh before"
+        f"a polygon of {count} corners is too hollow to be split; triangulate the mesh first"
     )

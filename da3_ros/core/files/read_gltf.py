@@ -46,13 +46,13 @@ def read_glb(path: Path, bounds: MeshBounds) -> tuple[np.ndarray, np.ndarray, np
 def _chunks(data: bytes) -> tuple[dict, bytes]:
     """The JSON tree and the binary chunk."""
     if data[:4] != b"glTF" or len(data) < 20 or int.from_bytes(data[4:8], "little") != 2:
-        raise ValueError("it is no binary glTF 2.0 file")
+        raise ValueError("it is not a binary glTF 2.0 file")
     length = int.from_bytes(data[12:16], "little")
     if length > LARGEST_JSON:
         raise ValueError(f"its description has {length >> 20} MB, at most {LARGEST_JSON >> 20}")
     tree = json.loads(data[20 : 20 + length])
     if not isinstance(tree, dict):
-        raise ValueError("its JSON is no object")
+        raise ValueError("its JSON is not an object")
     return tree, data[20 + length + 8 :]
 
 

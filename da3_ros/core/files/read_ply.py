@@ -40,7 +40,7 @@ def read_ply(path: Path, bounds: MeshBounds) -> tuple[np.ndarray, np.ndarray, np
     """Vertices (V, 3) float64, faces (F, 3) int64, vertex colors (V, 3) uint8 sRGB or None.
 
     Polygons become triangles; per-face values (texture coordinates, colors) are left out.
-    Raises ValueError for what is no PLY, holds no faces, ends early, or is beyond the bounds.
+    Raises ValueError for what is not PLY, holds no faces, ends early, or is beyond the bounds.
     """
     data = path.read_bytes()
     encoding, elements, start = _header(data)

@@ -43,7 +43,7 @@ class Anchors:
     def of(stamp_ns: int, points: np.ndarray, T_world_source: np.ndarray) -> Anchors:
         """Of points (..., 3) in the frame of their source; those that are not finite are left out.
 
-        Raises `ValueError` when points are no array of x, y, z.
+        Raises `ValueError` when points are not an array of x, y, z.
         """
         points = np.asarray(points)
         if points.ndim < 2 or points.shape[-1] != 3:

@@ -25,14 +25,14 @@ FEWEST = 60
 """Sightings below which nothing is said."""
 
 SHORTEST = 1e-3
-"""s between frames below which stamps are no times of a moving camera."""
+"""s between frames below which stamps are not times of a moving camera."""
 
 EXPLAINED = 0.75
 """Of the residuals at most this much may remain, or something else is wrong: poses that jump from
 frame to frame, a rolling shutter. One delay and one focal length then mean nothing."""
 
 SURE = 5.0
-"""Standard deviations that are no chance."""
+"""Standard deviations that are not chance."""
 
 MOST_BIAS = 0.07
 """Change of depth beyond which points say nothing that can be used."""

@@ -45,7 +45,7 @@ class Parallax:
         self._tracker.clear()
 
     def look(self, window: Window, view: int, min_baseline: float) -> tuple[ScenePoints, Residuals]:
-        """Points of one view of a posed window that were followed, and what fits them not.
+        """Points of one view of a posed window that were followed, and what is left unexplained.
 
         min_baseline: m; no points when no other view is as far away.
         """

@@ -53,7 +53,7 @@ UNKNOWN = ScaleEstimate(scale=np.nan, spread=np.nan, age=np.nan, measured=False)
 
 @dataclass(frozen=True)
 class ChainLink:
-    """How a window without given poses hangs on the ones before.
+    """How a window without given poses is chained to the ones before.
 
     segment: counts from 0; another segment is another world and another unit.
     shared: views that earlier windows of the segment had placed; 0 when it begins.

@@ -122,12 +122,11 @@ class Residuals:
     sightings: int
 
 
-def triangulate(sightings: Sightings, w: np.ndarray | None = None) -> tuple[ScenePoints, Residuals]:
+def triangulate(sightings: Sightings, w: np.ndarray) -> tuple[ScenePoints, Residuals]:
     """Points that pass the gates, and what is left between poses and pictures.
 
-    w: (P,) inverse depths, if they are fitted already.
+    w: (P,) inverse depths, 1/m, as `refine` finds them.
     """
-    w = refine(sightings) if w is None else w
     residual, slope = residuals_of(sightings, w)
     along, across = split(residual, slope)
     error = np.linalg.norm(residual, axis=-1)

@@ -61,17 +61,14 @@ class _Measurement:
 class _Points:
     """The points of all published views. samples: one per view, in the maps' unit.
 
-    fault: why they cannot be used; empty when they can.
+    together: those of all views. fault: why they cannot be used; empty when they can.
     """
 
     source: str
     samples: tuple[Samples, ...]
+    together: Samples
     residuals: Residuals
     fault: str
-
-    @property
-    def count(self) -> int:
-        return sum(map(len, self.samples))
 
 
 class SceneScale:
@@ -107,8 +104,8 @@ class SceneScale:
         if self.config.source == "cameras":
             return self._unaided(base, window, output.divisor, None)
         points = self._points(window, maps.of(window.views))
-        only_measured = self.config.correction == "none" and np.isnan(base.scale.scale)
-        if points.fault or only_measured:
+        nothing_to_correct = self.config.correction == "none" and np.isnan(base.scale.scale)
+        if points.fault or nothing_to_correct:
             return self._unaided(base, window, output.divisor, points)
         return self._corrected(base, window, output.divisor, points, maps.of(window.views))
 
@@ -124,7 +121,7 @@ class SceneScale:
 
     def _points_of(self, source: str, window: Window, maps: DepthMaps) -> _Points:
         seen = [
-            self._anchors(window.frames[i]) if source == "anchors" else self.tracked(window, i)
+            self._anchors(window.frames[i]) if source == "anchors" else self._tracked(window, i)
             for i in maps.views
         ]
         frames = [window.frames[i] for i in maps.views]
@@ -132,42 +129,50 @@ class SceneScale:
             sample_depth(points, frame.camera, maps.cameras[m], maps.depth[m])
             for m, (frame, (points, _)) in enumerate(zip(frames, seen))
         )
+        together = pooled(samples)
         residuals = _median_of([r for _, r in seen])
-        return _Points(source, samples, residuals, self._fault(samples, residuals))
+        fault = self._fault(together, max(s.cells for s in samples), residuals)
+        return _Points(source, samples, together, residuals, fault)
 
     def _anchors(self, frame: Frame) -> tuple[ScenePoints, Residuals]:
         return self.anchors.seen_by(frame, self.config.anchor_age), Residuals(np.nan, np.nan, 0)
 
-    def tracked(self, window: Window, view: int) -> tuple[ScenePoints, Residuals]:
-        """Points of one view of a posed window that were followed, and what fits them not."""
+    def _tracked(self, window: Window, view: int) -> tuple[ScenePoints, Residuals]:
         return self._parallax.look(window, view, self.config.min_baseline)
 
-    def _fault(self, samples: tuple[Samples, ...], residuals: Residuals) -> str:
-        """Why the points cannot be used; empty when they can."""
+    def _fault(self, together: Samples, cells: int, residuals: Residuals) -> str:
+        """Why the points cannot be used; empty when they can. cells: most of one view."""
         if self._parallax.is_misfit(residuals, self.config.max_residual):
             return MISFIT
-        if are_too_few(len(pooled(samples)), max(s.cells for s in samples)):
+        if are_too_few(len(together), cells):
             return TOO_FEW
-        if pooled(samples).spread > self.config.max_spread:
+        if together.spread > self.config.max_spread:
             return CONTRADICTION
         return ""
 
     def _corrected(
         self, base: Placement, window: Window, divisor: float, points: _Points, maps: DepthMaps
     ) -> Placement:
-        together = pooled(points.samples)
-        log_scale, spread = together.median, together.spread
+        log_scale, spread = points.together.median, points.together.spread
         start = base.scale.scale if np.isfinite(base.scale.scale) else None
         choices = [self._choose(s, maps.depth[0].shape, start, log_scale) for s in points.samples]
-        doubt = MEDIAN_SIGMA * spread / np.sqrt(together.cells)
+        doubt = MEDIAN_SIGMA * spread / np.sqrt(points.together.cells)
         now = _Measurement(
             log_scale - np.log(divisor), doubt, spread, window.stamp_ns, points.source
         )
-        evidence = self._evidence(points, choices, now)
+        corrects = self.config.correction != "none"
+        evidence = self._evidence(
+            points.source if corrects else _source_of(base.scale),
+            now,
+            points,
+            correction=max((c.kind for c in choices), key=KINDS.index),
+            spread=spread,
+            depth_error=_mean_error(choices),
+        )
         self._remember(now)
         self._held = now if self._keeps_unit else None
-        if self.config.correction == "none":
-            return replace(base, evidence=replace(evidence, source=_source_of(base.scale)))
+        if not corrects:
+            return replace(base, evidence=evidence)
         factors = [factor_map(c.correction, d, start or 1.0) for c, d in zip(choices, maps.depth)]
         scale = ScaleEstimate(float(np.exp(log_scale)), spread, 0.0, True, spread)
         return replace(
@@ -182,21 +187,18 @@ class SceneScale:
         height = size[0] / size[1]
         return choose(samples.times(start), height, kinds, log_scale - np.log(start))
 
-    def _evidence(self, points: _Points, choices: list[Choice], now: _Measurement) -> Evidence:
-        errors = [c.error for c in choices if np.isfinite(c.error)]
-        return Evidence(
-            points.source,
-            max((c.kind for c in choices), key=KINDS.index),
-            points.count,
-            now.spread,
-            float(np.mean(errors)) if errors else np.nan,
-            points.residuals.across,
-            points.residuals.along,
-            points.residuals.sightings,
-            self._parallax.misfit.delay,
-            self._parallax.misfit.focal,
-            **self._change(now),
-        )
+    def _evidence(self, source: str, now: _Measurement, points: _Points | None, **more) -> Evidence:
+        """more: the fields of `Evidence` that the points and the last window do not say."""
+        if points:
+            more |= {
+                "points": len(points.together),
+                "across": points.residuals.across,
+                "along": points.residuals.along,
+                "sightings": points.residuals.sightings,
+                "delay": self._parallax.misfit.delay,
+                "focal": self._parallax.misfit.focal,
+            }
+        return Evidence(source, **more, **self._change(now))
 
     def _unaided(
         self, base: Placement, window: Window, divisor: float, points: _Points | None
@@ -211,20 +213,12 @@ class SceneScale:
             source = "held"
         else:
             source = _source_of(base.scale)
-        now = _Measurement(
-            np.log(base.scale.scale) - np.log(divisor), base.scale.spread,
-            base.scale.spread, window.stamp_ns, source,
-        )  # fmt: skip
-        found = Evidence(source, fault=points.fault if points else "")
-        if points:
-            r = points.residuals
-            found = replace(
-                found, points=points.count, across=r.across, along=r.along, sightings=r.sightings,
-                delay=self._parallax.misfit.delay, focal=self._parallax.misfit.focal,
-            )  # fmt: skip
-        found = replace(found, **self._change(now))
+        spread = base.scale.spread
+        log_ratio = np.log(base.scale.scale) - np.log(divisor)
+        now = _Measurement(log_ratio, spread, spread, window.stamp_ns, source)
+        evidence = self._evidence(source, now, points, fault=points.fault if points else "")
         self._remember(now)
-        return replace(base, evidence=found)
+        return replace(base, evidence=evidence)
 
     def _hold(self, window: Window, divisor: float) -> ScaleEstimate | None:
         if self._held is None:
@@ -256,6 +250,11 @@ def _median_of(residuals: list[Residuals]) -> Residuals:
         float(np.median([r.along for r in known])),
         sum(r.sightings for r in residuals),
     )
+
+
+def _mean_error(choices: list[Choice]) -> float:
+    errors = [c.error for c in choices if np.isfinite(c.error)]
+    return float(np.mean(errors)) if errors else np.nan
 
 
 def _is_younger(base: ScaleEstimate, held: ScaleEstimate) -> bool:

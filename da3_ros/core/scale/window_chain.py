@@ -108,7 +108,7 @@ class WindowChain:
     def _extend(
         self, window: Window, T_cam_ref: np.ndarray, depths: dict[int, ThinDepth]
     ) -> tuple[np.ndarray, ChainLink]:
-        """(N, 4, 4) poses in the world, and how the window hangs on those before."""
+        """(N, 4, 4) poses in the world, and how the window is chained to those before."""
         shared = [i for i, frame in enumerate(window.frames) if frame in self._known]
         scale = self._measure(window, T_cam_ref, shared, depths)
         broken = self._reason_to_break(shared, scale)

@@ -7,7 +7,6 @@ depth is float32 (H, W), metres along z, NaN where nothing is seen; or (H, W, 2)
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -218,11 +217,3 @@ def nadir_camera(mesh: Mesh, cell: float, height: float) -> tuple[np.ndarray, Ca
     down = np.diag([1.0, -1.0, -1.0])
     centre = np.array([middle[0], middle[1], high[2] + height])
     return poses.compose(down, centre), CameraModel(width, depth, K)
-
-
-def render_sequence(
-    mesh: Mesh, views: Iterable[tuple[np.ndarray, CameraModel]], cull_faces: bool = True
-) -> Iterator[np.ndarray]:
-    """Depth (H, W) for every (transform, calibration), one at a time: a bag may be long."""
-    for transform, calibration in views:
-        yield mesh.render_depth(transform, calibration, cull_faces, add_alpha=False)

@@ -29,7 +29,7 @@ _PARSER_ERRORS = (
 
 
 class MeshError(ValueError):
-    """A mesh that cannot be read, or that cannot be."""
+    """A mesh that is unreadable or invalid."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -257,10 +257,8 @@ def _pad(image: torch.Tensor, border: float) -> torch.Tensor:
 
 def _side_planes(camera: CameraModel) -> np.ndarray:
     """(4, 3) unit normals, pointing inwards, of the planes through the image's edges."""
-    corners = np.array([[-0.5, -0.5], [1, -0.5], [1, 1], [-0.5, 1]])
-    corners = np.maximum(corners, -0.5)
-    corners[corners[:, 0] > 0, 0] = camera.width - 0.5
-    corners[corners[:, 1] > 0, 1] = camera.height - 0.5
-    rays = np.linalg.solve(camera.K, np.c_[corners, np.ones(4)].T).T
+    left, top, right, bottom = -0.5, -0.5, camera.width - 0.5, camera.height - 0.5
+    corners = [[left, top, 1], [right, top, 1], [right, bottom, 1], [left, bottom, 1]]
+    rays = np.linalg.solve(camera.K, np.transpose(corners)).T
     normals = np.cross(rays, np.roll(rays, -1, axis=0))
     return normals / np.linalg.norm(normals, axis=1, keepdims=True)

@@ -73,8 +73,8 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     if not is_engine(folder):
         raise EngineError(
-            f"'{plain(str(folder))}' is no folder of an engine (it has no {MANIFEST}); make one "
-            "with: da3 export-onnx --model MODEL --out FOLDER"
+            f"'{plain(str(folder))}' is not the folder of an engine (it has no {MANIFEST}); make "
+            "one with: da3 export-onnx --model MODEL --out FOLDER"
         )
     try:
         values = read_config(path)
@@ -123,7 +123,7 @@ def _check_sound(manifest: Manifest, folder: Path) -> None:
         "license": plain(manifest.license) != manifest.license,
     }
     if named := [name for name, is_wrong in wrong.items() if is_wrong]:
-        raise EngineError(f"{folder}: what engine.json says of {', '.join(named)} cannot be")
+        raise EngineError(f"{folder}: what engine.json says of {', '.join(named)} is impossible")
 
 
 def file_hash(path: Path) -> str:

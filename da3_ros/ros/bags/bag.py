@@ -22,9 +22,10 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.msg import CameraPoses
 from da3_ros.ros.bags.bag_files import BagError, find_files
 from da3_ros.ros.bags.damage import DAMAGE
-from da3_ros.ros.bags.message_types import message_class, type_name
 from da3_ros.ros.bags.storage import Storage, mend, open_storage, unpack_message
 from da3_ros.ros.inputs.bounds import LARGEST_TF_MESSAGE, MOST_CLOUD_FIELDS, field_count
+from da3_ros.ros.topics.message_types import message_class, type_name
+from da3_ros.ros.topics.tf_tree import is_static
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
 CDR = "cdr"
@@ -41,11 +42,6 @@ class Span:
     stop_ns: int | None = None
 
 
-def is_static(topic: str) -> bool:
-    """Whether a topic of transforms holds those that never change: /tf_static, /robot/tf_static."""
-    return topic.endswith("tf_static")
-
-
 def is_latched(connection: Connection) -> bool:
     """Whether late subscribers are to get the topic's messages, as with /tf_static."""
     recorded = connection.ext.offered_qos_profiles
@@ -60,6 +56,8 @@ class BagReader:
     notes: what was odd about its files, in sentences; more may come while they are read. Raises
     `BagError` in one sentence.
     """
+
+    what = "the bag"
 
     def __init__(self, path: str | Path):
         self._path = Path(path)
@@ -140,8 +138,8 @@ class BagReader:
                 msg = deserialize_message(raw, classes[connection.id])
             except RuntimeError:  # RMWError
                 self._note(
-                    f"bag {self._path} is damaged: {connection.topic} holds bytes that are no "
-                    "messages; they are left out"
+                    f"bag {self._path} is damaged: {connection.topic} holds bytes that are "
+                    "not messages; they are left out"
                 )
                 continue
             yield connection.topic, time_ns, msg
@@ -187,12 +185,12 @@ def _excess(cls: type, raw: bytes) -> str:
     if cls is PointCloud2 and field_count(raw) > MOST_CLOUD_FIELDS:
         return f"clouds whose points have more than {MOST_CLOUD_FIELDS} fields"
     if cls in LARGEST and len(raw) > LARGEST[cls]:
-        return f"messages of more than {LARGEST[cls] >> 10} kB, which are none of a robot"
+        return f"messages of more than {LARGEST[cls] >> 10} kB (no robot sends these)"
     return ""
 
 
 METADATA_VERSION = 8
-"""Of metadata.yaml: the newest that Humble reads; from 9 on QoS is no text any more."""
+"""Of metadata.yaml: the newest that Humble reads; from 9 on QoS is not text any more."""
 
 
 class BagWriter:
@@ -228,7 +226,7 @@ class BagWriter:
         """Append one message."""
         connection = self._connections.get(topic) or self._add(topic, type(msg))
         # Not rclpy's bytes: it leaves those between fields, and some at the end, as they were.
-        raw = TYPES.serialize_cdr(_plain(msg), connection.msgtype)
+        raw = TYPES.serialize_cdr(_to_rosbags(msg), connection.msgtype)
         self._writer.write(connection, time_ns, raw)
 
     def _add(self, topic: str, cls: type) -> Connection:
@@ -239,13 +237,14 @@ class BagWriter:
         return self._connections.setdefault(topic, connection)
 
 
-def _plain(value):
+def _to_rosbags(value):
     """A message, or a value in it, as rosbags writes it."""
     if hasattr(value, "get_fields_and_field_types"):
         fields = value.get_fields_and_field_types()
-        return TYPES.types[type_name(type(value))](*(_plain(getattr(value, f)) for f in fields))
+        cls = TYPES.types[type_name(type(value))]
+        return cls(*(_to_rosbags(getattr(value, f)) for f in fields))
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_to_rosbags(item) for item in value]
     return np.asarray(value) if isinstance(value, (array, np.ndarray)) else value
 
 

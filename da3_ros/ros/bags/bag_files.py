@@ -9,6 +9,8 @@ from pathlib import Path, PurePath
 
 import yaml
 
+from da3_ros.ros.topics.topic_error import TopicError
+
 SUFFIXES = (".mcap", ".db3")
 COMPRESSED = ".zstd"
 """Second suffix of a file that was compressed as a whole."""
@@ -17,7 +19,7 @@ LARGEST_METADATA = 4 << 20
 """Bytes; those of a thousand files have some hundred thousand."""
 
 
-class BagError(RuntimeError):
+class BagError(TopicError):
     """A bag that is missing, broken, or holds nothing of use."""
 
 
@@ -53,13 +55,13 @@ def find_files(path: Path) -> BagFiles:
 
 def is_bag_file(path: Path) -> bool:
     """Whether it has the name of a file of a bag: .mcap or .db3, perhaps with .zstd behind it."""
-    return Path(_plain(path.name)).suffix in SUFFIXES
+    return Path(_without_zstd(path.name)).suffix in SUFFIXES
 
 
 def _compare(folder: Path, listed: list[str], present: list[Path]) -> BagFiles:
     """The files that metadata.yaml lists, as far as they are there."""
-    by_name = {_plain(p.name): p for p in present}
-    found = {name: by_name[_plain(name)] for name in listed if _plain(name) in by_name}
+    by_name = {_without_zstd(p.name): p for p in present}
+    found = {n: by_name[_without_zstd(n)] for n in listed if _without_zstd(n) in by_name}
     if not found:
         raise BagError(
             f"cannot open bag {folder}: none of the files in its {METADATA} is there "
@@ -84,7 +86,7 @@ def _listed(metadata: Path) -> list[str] | None:
     try:
         if not metadata.is_file() or metadata.stat().st_size > LARGEST_METADATA:
             return None
-        # Texts only: no dates that cannot be, and no merges, of which 300 bytes are a billion.
+        # Texts only: no invalid dates, and no merges, of which 300 bytes are a billion.
         content = yaml.load(metadata.read_text(), yaml.BaseLoader)
         names = content["rosbag2_bagfile_information"]["relative_file_paths"]
         return [PurePath(name).name for name in names]
@@ -100,7 +102,7 @@ def _no_metadata(folder: Path, count: int) -> str:
     )
 
 
-def _plain(name: str) -> str:
+def _without_zstd(name: str) -> str:
     return name.removesuffix(COMPRESSED)
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from da3_ros.core.config import from_dict
 from da3_ros.core.frame_counts import Counts
 from da3_ros.ros.bags.bag_files import COMPRESSED, SUFFIXES
-from da3_ros.ros.bags.find_camera import Choice
+from da3_ros.ros.topics.find_camera import Choice
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_left, bisect_right, insort
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
@@ -19,8 +19,7 @@ from nav_msgs.msg import Odometry
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
-from da3_ros.ros.bags.bag import BagError, BagReader, Span, is_static
-from da3_ros.ros.bags.find_camera import chosen_topic
+from da3_ros.ros.bags.bag import BagError, BagReader, Span
 from da3_ros.ros.inputs.pose_source import odometry_transform
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
@@ -29,6 +28,8 @@ from da3_ros.ros.inputs.tf_buffer import (
     check_transform,
 )
 from da3_ros.ros.messages import stamp_to_ns
+from da3_ros.ros.topics.find_camera import chosen_topic
+from da3_ros.ros.topics.tf_tree import is_static
 
 AHEAD_NS = 4_000_000_000
 """How far transforms are read ahead, in recording time: more than most are late."""
@@ -37,7 +38,7 @@ CACHE_NS = 10_000_000_000
 """How far apart tf2 interpolates: as long as it keeps transforms, by default."""
 
 MOST_REFUSED = 20
-"""Sentences on transforms that are none: whoever makes them up has a new name for each."""
+"""Sentences on invalid transforms: whoever makes them up has a new name for each."""
 
 SAME_CLOCK_NS = 1_000_000_000
 """Stamps whose distance from the recording time differs by less are of one clock."""
@@ -105,10 +106,10 @@ class BagPoses:
 
     topics: of transforms, those of static ones included. odometry: topic, or the only one there.
     ahead_ns: how late after its image, in recording time, a transform may have come. start_ns: of
-    the first image that will be asked for; None: the bag's first. refused: sentences on transforms
-    that are none, as keys, not many. missed: images without a pose, by cause.
+    the first image that will be asked for; None: the bag's first. refused: sentences on invalid
+    transforms, as keys, not many.
 
-    Raises `BagError` when the parameters want odometry and the bag has none, or several.
+    Raises `TopicError` when the parameters want odometry and the bag has none, or several.
     """
 
     def __init__(
@@ -122,7 +123,6 @@ class BagPoses:
         start_ns: int | None = None,
     ):
         self.refused: dict[str, None] = {}
-        self.missed: Counter[str] = Counter()
         self._bag = bag
         self._config = config
         self._ahead_ns = max(ahead_ns, AHEAD_NS)
@@ -186,8 +186,11 @@ class BagPoses:
         return buffer.lookup(target, source, stamp_ns)
 
     def explain(self, error: TransformUnavailable) -> str:
-        """Why there is no pose. Which frames there are, the search for the camera has said."""
+        """Why there is no pose. The search for the camera has said which frames there are."""
         return str(error)
+
+    def note_missed(self, cause: str) -> None:
+        """Nothing to count: what the report says of images without a pose comes from the log."""
 
     def _way_up(self, *frames: str) -> set[str]:
         """The frames and all that were ever above them: a robot has many that matter to nobody."""

@@ -22,6 +22,7 @@ from da3_ros.core.frame_counts import Counts, Drop, FrameCounts
 from da3_ros.core.handover import Handover
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.process_res import size_warning
 from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
 from da3_ros.net.nested import NestedNetwork
@@ -30,12 +31,12 @@ from da3_ros.ros.bags.bag import BagReader, Span
 from da3_ros.ros.bags.bag_node import BagNode
 from da3_ros.ros.bags.bag_poses import BagPoses
 from da3_ros.ros.bags.find_anchors import AnchorTopics
-from da3_ros.ros.bags.find_camera import BagTopics
 from da3_ros.ros.bags.pieces import Phase
 from da3_ros.ros.health.rates import Statistics
 from da3_ros.ros.inputs.anchor_input import AnchorInput
-from da3_ros.ros.inputs.cameras import Cameras
+from da3_ros.ros.inputs.cameras import CameraInputs
 from da3_ros.ros.outputs.publishers import Outputs
+from da3_ros.ros.topics.find_camera import BagTopics
 
 ANCHORS_AHEAD_NS = 500_000_000
 """How long before its recording time an anchor is taken: clouds come later than the pictures
@@ -111,6 +112,7 @@ class BagRun:
     """The state of one run through a bag.
 
     before: what was remembered where writing began; None at the beginning of the bag.
+    size_warning: what to expect of a picture size that the network is not good at; mostly empty.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class BagRun:
         node: BagNode,
     ):
         self.poses = poses
+        self.size_warning = size_warning(network.weights, config.model.process_res)
         self._config, self._node = config, node
         self._live = LiveConfig(replace(config, scene=replace(config.scene, enabled=False)))
         self._all_counts, self.log = FrameCounts(), OnceLog()
@@ -131,7 +134,7 @@ class BagRun:
             network, self._live, self.scene, self._outlet, self._all_counts, self.log
         )
         take = self._runner.take
-        self._cameras = Cameras(
+        self._cameras = CameraInputs(
             self._live, self._all_counts, self.log, poses, take, self._start_over, lambda: 0
         )
         self._anchors = AnchorInput(
@@ -200,7 +203,7 @@ class BagRun:
 
     def handover(self) -> Handover:
         """What is remembered now."""
-        newest = self._runner.newest_published
+        newest = self._runner.newest_result
         others = self._cameras.memory, self.poses.memory, self._anchors.memory
         return Handover.of(self._runner.memory, newest, newest and newest.window.stamp_ns, others)
 

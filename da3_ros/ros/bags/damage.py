@@ -1,4 +1,4 @@
-"""What the libraries raise for bytes that are no bag, or a damaged one."""
+"""What the libraries raise for bytes that are not a bag, or a damaged one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from rosbags.rosbag2.storage_mcap import zstd
 from rosbags.rosbag2.storage_sqlite3 import apsw
 
 DAMAGE = (
-    *(ReaderError, OSError, ValueError, TypeError, LookupError, OverflowError, MemoryError),
-    *(AssertionError, RuntimeError, EOFError, struct.error),
-    *(zstd.ZstdError, apsw.Error, sqlite3.Error),
+    ReaderError,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    OverflowError,
+    MemoryError,
+    AssertionError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+    zstd.ZstdError,
+    apsw.Error,
+    sqlite3.Error,
 )

@@ -8,7 +8,7 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from da3_ros.core.config import Config
 from da3_ros.ros.bags.bag import BagError, BagReader
-from da3_ros.ros.bags.find_camera import Choice, chosen_topic
+from da3_ros.ros.topics.find_camera import Choice, chosen_topic
 
 KINDS = {"points": PointCloud2, "depth": Image, "camera_info": CameraInfo}
 
@@ -31,7 +31,7 @@ def find_anchors(bag: BagReader, config: Config, choice: Choice = Choice()) -> A
     """The chosen topics, else those named .../anchor/points, .../anchor/depth with its
     .../anchor/camera_info; nothing where the parameters have no use for them.
 
-    Raises `BagError` for a topic that was chosen and cannot be used.
+    Raises `TopicError` for a topic that was chosen and cannot be used.
     """
     chosen = {kind: getattr(choice, f"anchor_{kind}") for kind in KINDS}
     wanted = next((kind for kind, topic in chosen.items() if topic), "")

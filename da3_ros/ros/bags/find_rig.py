@@ -8,7 +8,8 @@ from dataclasses import replace
 from sensor_msgs.msg import CompressedImage, Image
 
 from da3_ros.ros.bags.bag import BagError
-from da3_ros.ros.bags.find_camera import BagTopics, Choice, MessageSource, find_topics
+from da3_ros.ros.topics.find_camera import BagTopics, Choice, MessageSource, find_topics
+from da3_ros.ros.topics.topic_error import TopicError
 
 
 class NamedCamera:
@@ -17,6 +18,7 @@ class NamedCamera:
     """
 
     def __init__(self, bag: MessageSource, name: str):
+        self.what = bag.what
         self._bag = bag
         self._part = f"/{name.strip('/')}/"
 
@@ -40,7 +42,7 @@ def find_cameras(
     """Topics by the name of the camera; a single camera may have any topic.
 
     choice: of the user; image and camera info of a rig are `front=/topic left=/topic`, and cameras
-    that it does not name are found. Raises `BagError` saying what is missing.
+    that it does not name are found. Raises `TopicError` saying what is missing.
     """
     if len(names) == 1:
         return {names[0]: find_topics(bag, choice)}
@@ -51,7 +53,7 @@ def find_cameras(
         own = replace(choice, image=images.get(name, ""), camera_info=infos.get(name, ""))
         try:
             found[name] = find_topics(bag if own.image else NamedCamera(bag, name), own)
-        except BagError as error:
+        except TopicError as error:
             raise BagError(f"input.cameras names a rig; camera '{name}': {error}") from error
     return found
 

@@ -51,9 +51,9 @@ def made_of(job: BagJob) -> dict:
         "version": da3_ros.__version__,
         "bag": sorted([f.name, (s := f.stat()).st_size, s.st_mtime_ns] for f in files),
         "weights": weights_digest(config.model.name),
-        "parameters": _plain(job.parameters),
+        "parameters": _through_json(job.parameters),
         "files": {str(path): _sha256(path) for path in paths if path.is_file()},
-        "topics": _plain(asdict(job.choice)),
+        "topics": _through_json(asdict(job.choice)),
         "formats": job.formats,
         "leave_out": sorted(job.leave_out),
         "zstd": job.zstd,
@@ -132,7 +132,7 @@ def _read(folder: Path) -> dict | None:
     return record if isinstance(record, dict) else None
 
 
-def _plain(values: dict) -> dict:
+def _through_json(values: dict) -> dict:
     """As it comes back from JSON."""
     return json.loads(json.dumps(values, sort_keys=True))
 

@@ -88,7 +88,7 @@ class McapScan:
     """One file with the attributes of a `rosbags.rosbag2.Reader`.
 
     cut_at: byte where the file ends or first makes no sense; None where it is whole.
-    Raises `BagError` for a file that is no MCAP.
+    Raises `BagError` for a file that is not MCAP.
     """
 
     def __init__(self, path: Path):

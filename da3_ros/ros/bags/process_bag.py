@@ -13,7 +13,7 @@ import torch
 from da3_ros.core.config import Config, from_dict
 from da3_ros.core.export.running import split_all_formats
 from da3_ros.core.load_model import load_model
-from da3_ros.core.process_res import size_warning, with_process_res
+from da3_ros.core.process_res import with_process_res
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter, Span
@@ -29,11 +29,11 @@ from da3_ros.ros.bags.bag_run import (
 )
 from da3_ros.ros.bags.check_job import check_before_loading
 from da3_ros.ros.bags.find_anchors import AnchorTopics, find_anchors
-from da3_ros.ros.bags.find_camera import BagTopics
 from da3_ros.ros.bags.find_rig import find_cameras
 from da3_ros.ros.bags.made_of import check_result, made_of, write_record
 from da3_ros.ros.bags.partial import partial_folder
 from da3_ros.ros.bags.pieces import WHOLE, Piece
+from da3_ros.ros.topics.find_camera import BagTopics
 
 EXPORTS = "exports"
 """Folder of the exports inside the new bag's folder; readers of bags ignore it."""
@@ -44,7 +44,7 @@ Progress = Callable[[int], None]
 def process_bag(job: BagJob, progress: Progress) -> Report:
     """Write the result of one bag; whole, or nothing. progress: called with images done.
 
-    Raises `BagError`, `ConfigError`, `ModelError` and `OSError` in one sentence. An export
+    Raises `TopicError`, `ConfigError`, `ModelError` and `OSError` in one sentence. An export
     that fails costs the export only; the report names it.
     """
     made = made_of(job)
@@ -64,7 +64,7 @@ def process_bag(job: BagJob, progress: Progress) -> Report:
 
 @dataclass(eq=False)
 class OpenBag:
-    """A bag whose cameras are found, as a context manager. Raises `BagError`."""
+    """A bag whose cameras are found, as a context manager. Raises `TopicError`."""
 
     job: BagJob
 
@@ -106,7 +106,6 @@ class OpenBag:
         if self._anchors.are_there:
             takers = run.anchor_takers(self._anchors)
             streams.append(read_recorded(self._anchor_bag, takers, span, ANCHORS_AHEAD_NS))
-        self._size_warning = size_warning(network.weights, config.model.process_res)
         run.process(in_order(*streams), phases, progress)
         if piece.stop_ns is None:
             run.finish()
@@ -116,7 +115,7 @@ class OpenBag:
         """All there is to say of the run."""
         topics = [note for t in self._cameras.values() for note in t.notes]
         files = [*self._bag.notes, *self._pose_bag.notes, *self._anchor_bag.notes]
-        of_bag = [*files, *topics, _words(self._anchors), self._size_warning]
+        of_bag = [*files, *topics, _words(self._anchors), run.size_warning]
         return [
             *(Warned(0, sentence, sentence) for sentence in run.poses.refused),
             *(Warned(1, sentence, sentence) for sentence in of_bag if sentence),

@@ -27,11 +27,11 @@ from da3_ros.ros.bags.bag_node import PATH
 from da3_ros.ros.bags.bag_run import BagRun, PathEnds, write_exports
 from da3_ros.ros.bags.check_job import check_before_loading
 from da3_ros.ros.bags.made_of import check_result, write_record
-from da3_ros.ros.bags.message_types import message_class
 from da3_ros.ros.bags.partial import partial_folder
 from da3_ros.ros.bags.pieces import Piece
 from da3_ros.ros.bags.process_bag import EXPORTS, OpenBag, Progress
 from da3_ros.ros.outputs.publishers import PATH_LENGTH
+from da3_ros.ros.topics.message_types import message_class
 
 RECORD = "piece.json"
 MAP = "map.npz"

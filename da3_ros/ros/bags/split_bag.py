@@ -16,7 +16,7 @@ FOLDER = ".pieces-"
 """Begins the name of the hidden folder of pieces, below the folder of results."""
 
 NO_POSES = (
-    "--split needs poses: without them each window hangs on the one before it; process the bag "
+    "--split needs poses: without them each window depends on the one before it; process the bag "
     "without --split"
 )
 

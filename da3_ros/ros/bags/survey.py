@@ -24,7 +24,7 @@ class Survey:
 
 
 def survey(job: BagJob) -> Survey:
-    """Look at a bag before it is processed. Raises `BagError` for one that cannot be."""
+    """Look at a bag before it is processed. Raises `TopicError` where that is impossible."""
     output, images, size = from_dict(job.parameters).output, 0, 0
     with BagReader(job.bag) as bag:
         for camera in find_cameras(bag, job.cameras, job.wanted).values():

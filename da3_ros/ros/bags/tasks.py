@@ -10,14 +10,14 @@ from da3_ros.core.config import ConfigError
 from da3_ros.core.files.disk import in_words
 from da3_ros.core.load_model import ModelError
 from da3_ros.core.scene.mesh import MeshError
-from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.bags.bag_job import BagJob, Report
 from da3_ros.ros.bags.made_of import made_of
 from da3_ros.ros.bags.pieces import Piece
 from da3_ros.ros.bags.process_bag import OpenBag, Progress, process_bag
 from da3_ros.ros.bags.process_piece import PieceRecord, join, process_piece
+from da3_ros.ros.topics.topic_error import TopicError
 
-EXPECTED = (BagError, ConfigError, ModelError, MeshError, OSError)
+EXPECTED = (TopicError, ConfigError, ModelError, MeshError, OSError)
 """Reasons for which one bag fails; anything else is a bug, with its traceback."""
 
 

@@ -1,1 +1,1 @@
-"""Checks of a running graph or a bag, and how to mend what they find."""
+"""Checks of a running graph or a bag, and how to fix what they find."""

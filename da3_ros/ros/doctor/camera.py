@@ -58,8 +58,8 @@ def check_images(seen: Recording, config: Config) -> Finding:
     what = f"{len(seen.images)} on {seen.topics.image}, {width}x{height}, {_rate(seen)}"
     if seen.is_live and seen.topics.compressed != config.input.compressed:
         kind = "compressed" if seen.topics.compressed else "raw"
-        mend = f"set input.compressed: {str(seen.topics.compressed).lower()}"
-        return error("images", f"{what}; only these {kind} ones come", mend)
+        fix = f"set input.compressed: {str(seen.topics.compressed).lower()}"
+        return error("images", f"{what}; only these {kind} ones come", fix)
     return ok("images", what)
 
 
@@ -130,8 +130,8 @@ def check_info(seen: Recording, config: Config) -> Finding:
         return error(name, f"cannot be compared: {problem}", "see images")
     if (camera.width, camera.height) != (width, height):
         what = f"it is for {camera.width}x{camera.height}, the images are {width}x{height}"
-        mend = "publish the camera_info of the resized image (image_proc resizes both)"
-        return error(name, what, mend)
+        fix = "publish the camera_info of the resized image (image_proc resizes both)"
+        return error(name, what, fix)
     frames = info.header.frame_id, seen.images[0].msg.header.frame_id
     if frames[0] != frames[1]:
         what = f"its frame_id is '{frames[0]}', that of the images '{frames[1]}'"
@@ -161,10 +161,10 @@ def check_pairs(seen: Recording) -> Finding:
     pairs = sum(stamp_to_ns(event.msg.header.stamp) in stamps for event in seen.images)
     share = pairs / len(seen.images)
     what = f"{pairs} of {len(seen.images)} images have a camera_info of their stamp"
-    mend = "the driver must give both the same stamp; record both topics without loss"
+    fix = "the driver must give both the same stamp; record both topics without loss"
     if share >= ENOUGH:
         return ok(name, what)
-    return warn(name, what, mend) if share > 0.5 else error(name, what, mend)
+    return warn(name, what, fix) if share > 0.5 else error(name, what, fix)
 
 
 def check_rectification(seen: Recording, config: Config) -> Finding:
@@ -193,8 +193,8 @@ def check_clock(seen: Recording) -> Finding:
     delay_ns = int(np.median(delays))
     if abs(delay_ns) > FAR_NS:
         what = f"image stamps are {abs(delay_ns) / 1e9:.0f} s off the clock of their arrival"
-        mend = "with a simulation or a replayed bag start the node with use_sim_time:=true"
-        return warn(name, what, mend + "; else synchronise the clocks (chrony)")
+        fix = "with a simulation or a replayed bag start the node with use_sim_time:=true"
+        return warn(name, what, fix + "; else synchronise the clocks (chrony)")
     if delay_ns < -50_000_000:
         what = f"image stamps are {-delay_ns / 1e9:.2f} s in the future"
         return warn(name, what, "synchronise the clocks of camera and computer (chrony, PTP)")

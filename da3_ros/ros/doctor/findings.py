@@ -21,12 +21,12 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of a check: what was seen, and how to mend it where something is wrong."""
+    """The result of a check: what was seen, and how to fix it where something is wrong."""
 
     check: str
     verdict: Verdict
     seen: str
-    mend: str = ""
+    fix: str = ""
 
 
 def ok(check: str, seen: str) -> Finding:
@@ -34,18 +34,18 @@ def ok(check: str, seen: str) -> Finding:
     return Finding(check, Verdict.OK, seen)
 
 
-def warn(check: str, seen: str, mend: str) -> Finding:
+def warn(check: str, seen: str, fix: str) -> Finding:
     """It may work, or not well."""
-    return Finding(check, Verdict.WARN, seen, mend)
+    return Finding(check, Verdict.WARN, seen, fix)
 
 
-def error(check: str, seen: str, mend: str) -> Finding:
+def error(check: str, seen: str, fix: str) -> Finding:
     """It will not work, or with wrong results."""
-    return Finding(check, Verdict.ERROR, seen, mend)
+    return Finding(check, Verdict.ERROR, seen, fix)
 
 
 def format_table(findings: list[Finding]) -> str:
-    """Check, verdict, what was seen; below it, after an arrow, how to mend it.
+    """Check, verdict, what was seen; below it, after an arrow, how to fix it.
 
     What was seen may be of strangers: names of topics and frames, errors about their files.
     """
@@ -54,9 +54,9 @@ def format_table(findings: list[Finding]) -> str:
     for finding in findings:
         head = f"{finding.check:<{width}}  {finding.verdict.value:<5}  "
         indent = " " * len(head)
-        seen, mend = (plain(text, LONGEST_SENTENCE) for text in (finding.seen, finding.mend))
+        seen, fix = (plain(text, LONGEST_SENTENCE) for text in (finding.seen, finding.fix))
         text = textwrap.wrap(seen, WIDTH - len(indent))
-        if mend:
-            text += textwrap.wrap(f"-> {mend}", WIDTH - len(indent), subsequent_indent="   ")
+        if fix:
+            text += textwrap.wrap(f"-> {fix}", WIDTH - len(indent), subsequent_indent="   ")
         lines += [head + text[0], *(indent + line for line in text[1:])]
     return "\n".join(lines)

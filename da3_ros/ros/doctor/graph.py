@@ -17,18 +17,19 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import Config
 from da3_ros.net.plain_text import first_line
-from da3_ros.ros.bags.bag import BagError, is_static
-from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
-from da3_ros.ros.bags.message_types import type_name
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.doctor.recording import Event, Recording
 from da3_ros.ros.parameter_file import NODE_NAME
+from da3_ros.ros.topics.find_camera import BagTopics, Choice, find_topics
+from da3_ros.ros.topics.message_types import type_name
+from da3_ros.ros.topics.tf_tree import is_static
+from da3_ros.ros.topics.topic_error import TopicError
 from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST, use_profile
 
 DISCOVERY = 2.0
 """Seconds in which publishers and we find each other."""
 OURS = f"/{NODE_NAME}/"
-"""Topics of our own node, which are none of a camera's."""
+"""Topics of our own node: none of them is a camera's."""
 KINDS = {type_name(cls): cls for cls in (Image, CompressedImage, CameraInfo)}
 BEST_EFFORT = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
 LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
@@ -36,6 +37,8 @@ LATCHED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 class Heard:
     """What was heard: a `MessageSource`, as a bag is."""
+
+    what = "the graph"
 
     def __init__(self):
         self.events: list[Event] = []
@@ -72,7 +75,7 @@ def observe_graph(
 ) -> tuple[Recording, list[Finding]]:
     """Listen; returns what was heard of one camera, and the findings about topics and QoS.
 
-    choice: its topics; the first color camera if empty. Raises `BagError` when there is none.
+    choice: its topics; the first color camera if empty. Raises `TopicError` when there is none.
     """
     context = Context()
     rclpy.init(context=context)
@@ -98,10 +101,10 @@ def observe_graph(
 
 
 def _find_topics(node: Node, heard: Heard, choice: Choice) -> BagTopics:
-    """Raises `BagError`, naming the topics that somebody publishes although nothing came."""
+    """Raises `TopicError`, naming the topics that somebody publishes although nothing came."""
     try:
         return find_topics(heard, choice)
-    except BagError as problem:
+    except TopicError as problem:
         kinds = {type_name(Image), type_name(CompressedImage)}
         silent = [
             topic
@@ -114,7 +117,7 @@ def _find_topics(node: Node, heard: Heard, choice: Choice) -> BagTopics:
         if not silent or heard.topics_of(Image) or heard.topics_of(CompressedImage):
             raise
         what = f"{problem}, but a publisher of {', '.join(silent)}, of which nothing arrives"
-        raise BagError(f"{what}: {LARGE_IMAGES_ARE_LOST}; {use_profile()}") from problem
+        raise TopicError(f"{what}: {LARGE_IMAGES_ARE_LOST}; {use_profile()}") from problem
 
 
 def _spin(executor: SingleThreadedExecutor, seconds: float) -> None:
@@ -175,14 +178,14 @@ def check_qos(node: Node, topics: set[str], config: Config) -> Finding:
             is_transforms = publisher.topic_type == type_name(TFMessage)
             wants_all = reliable or is_transforms
             if wants_all and qos.reliability == ReliabilityPolicy.BEST_EFFORT:
-                mend = "set input.reliability: best_effort, or make the publisher reliable"
-                return error("qos", f"{who} best effort, the node asks for reliable", mend)
+                fix = "set input.reliability: best_effort, or make the publisher reliable"
+                return error("qos", f"{who} best effort, the node asks for reliable", fix)
             if (
                 is_static(topic)
                 and is_transforms
                 and qos.durability != DurabilityPolicy.TRANSIENT_LOCAL
             ):
                 what = f"{who} without transient_local: a node that starts later gets nothing"
-                mend = "for bags: ros2 bag play --qos-profile-overrides-path, or da3_play"
-                return error("qos", what, mend)
+                fix = "for bags: ros2 bag play --qos-profile-overrides-path, or da3_play"
+                return error("qos", what, fix)
     return ok("qos", "every publisher offers what the node asks for")

@@ -38,11 +38,11 @@ def check_device(config: Config) -> Finding:
         return error("device", str(problem), "set model.device: auto, or install torch with CUDA")
     if device.type == "cpu":
         what = f"no GPU is used; the CPU has {os.cpu_count()} cores"
-        mend = "expect seconds per window: lower model.process_res or window.size, or use a GPU"
+        fix = "expect seconds per window: lower model.process_res or window.size, or use a GPU"
         if has_bf16_products() and not has_bf16_tiles() and kernel() is None:
             what += "; da3_ros was built without its own attention for them"
-            mend = f"build it with g++ 10 or newer; {mend}"
-        return warn("device", what, mend)
+            fix = f"build it with g++ 10 or newer; {fix}"
+        return warn("device", what, fix)
     name, memory = torch.cuda.get_device_name(device), torch.cuda.mem_get_info(device)
     return ok("device", f"{name}, {memory[0] >> 20} of {memory[1] >> 20} MB free")
 
@@ -79,7 +79,7 @@ def _check_preset(name: str) -> Finding:
     try:
         find_preset(name)
     except ValueError:
-        what = f"{name} is no folder, preset or repository"
+        what = f"{name} is not a folder, preset or repository"
         return error("model", what, f"use one of {', '.join(PRESETS)}, a folder, or owner/name")
     what = f"{name} is a preset with random weights: its depth means nothing"
     return warn("model", what, "name a repository or a checkpoint folder in model.name")
@@ -93,8 +93,8 @@ def _check_repository(name: str) -> Finding:
     if isinstance(cached, str):
         return ok("model", f"{name}, in the cache of the Hugging Face hub")
     what = f"{name} is not on this machine and would be downloaded when the node starts"
-    mend = f"hf download {name}, while there is a network; to try things out: model.name da3-demo"
-    return warn("model", what, mend)
+    fix = f"hf download {name}, while there is a network; to try things out: model.name da3-demo"
+    return warn("model", what, fix)
 
 
 def check_transport() -> Finding:

@@ -110,9 +110,9 @@ def _without_windows(frames: PosedFrames, config: Config) -> Finding:
             f"camera distances need {least} m (scale.min_baseline)"
         )
         return warn(METRES, what, f"move it sideways, or {ANCHORS}")
-    what = f"unknown: in no window of {size} views the camera moves {least} m (scale.min_baseline)"
-    mend = f"move faster, see window.min_baseline and window.max_age, or {ANCHORS}"
-    return warn(METRES, what, mend)
+    what = f"unknown: the camera moves {least} m in no window of {size} views (scale.min_baseline)"
+    fix = f"move faster, see window.min_baseline and window.max_age, or {ANCHORS}"
+    return warn(METRES, what, fix)
 
 
 def _judge(looks: list[_Look], config: Config) -> Finding:
@@ -159,8 +159,8 @@ def _too_few(looks: list[_Look]) -> Finding:
         f"from distances between cameras alone: {_count(looks)} points a window could be followed "
         f"(median of {len(looks)})"
     )
-    mend = f"look at something textured, record more images a second, or {ANCHORS}"
-    return warn(METRES, what, mend)
+    fix = f"look at something textured, record more images a second, or {ANCHORS}"
+    return warn(METRES, what, fix)
 
 
 def _count(looks: list[_Look]) -> int:

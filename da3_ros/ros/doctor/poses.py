@@ -8,14 +8,13 @@ from geometry_msgs.msg import TransformStamped
 from da3_ros.core import poses
 from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
-from da3_ros.ros.bags.bag import is_static
-from da3_ros.ros.bags.tf_tree import TfTree
 from da3_ros.ros.doctor.epipolar import agreement
 from da3_ros.ros.doctor.findings import Finding, Verdict, error, ok, warn
 from da3_ros.ros.doctor.metres import METRES, check_metres
 from da3_ros.ros.doctor.posed_frames import PosedFrames
 from da3_ros.ros.doctor.recording import Recording
 from da3_ros.ros.inputs.tf_buffer import BadTransform, check_transform
+from da3_ros.ros.topics.tf_tree import TfTree, is_static
 
 ENOUGH = 0.95
 """Share of the images whose pose has to be known, and to come in time."""
@@ -60,8 +59,8 @@ def check_poses(seen: Recording, config: Config, given_world: str | None) -> lis
     world = seen.topics.world_frame
     if world is None:
         what = seen.topics.gap or f"no transforms lead to '{seen.topics.frame_id}'"
-        mend = "publish or record /tf and /tf_static, or set pose.source: none"
-        return [*parents, *check_refused(seen), error("tf", what, mend)]
+        fix = "publish or record /tf and /tf_static, or set pose.source: none"
+        return [*parents, *check_refused(seen), error("tf", what, fix)]
     seen.locate(world)
     findings = [
         *parents,
@@ -96,8 +95,8 @@ def check_parents(seen: Recording) -> list[Finding]:
             what = (
                 f"'{child}' has more than one parent, {names} (from {who}): it jumps between them"
             )
-            mend = "let one of the nodes not publish its transform"
-            findings.append(say("tf parents", what, mend))
+            fix = "let one of the nodes not publish its transform"
+            findings.append(say("tf parents", what, fix))
         elif len(publishers[parents[0], child]) > 1:
             who = " and ".join(sorted(publishers[parents[0], child]))
             what = f"'{parents[0]}' -> '{child}' comes from {who}"
@@ -141,8 +140,8 @@ def check_tf(seen: Recording, world: str, config: Config) -> Finding:
         return say("tf", f"{what}; else {reason}", "publish this transform at the images' stamps")
     late = float(np.quantile([pose.late for pose in seen.poses.values()], ENOUGH))
     if late > config.pose.timeout:
-        mend = f"set pose.timeout: {late * 1.5:.1f}, or publish the transform earlier"
-        return warn("tf", f"{what}, but 95 % come within {late:.2f} s only", mend)
+        fix = f"set pose.timeout: {late * 1.5:.1f}, or publish the transform earlier"
+        return warn("tf", f"{what}, but 95 % come within {late:.2f} s only", fix)
     return ok("tf", f"{what}, 95 % within {late:.2f} s")
 
 
@@ -153,17 +152,17 @@ def check_static(seen: Recording) -> Finding:
         t for t in seen.transforms if t.child_frame_id.lstrip("/") == frame and not _problem(t)
     ]
     if "optical" not in frame:
-        mend = "images belong to a frame of x right, y down, z forward, called ..._optical_frame"
-        return warn(name, f"'{frame}' is not called optical", f"{mend} (REP-103)")
+        fix = "images belong to a frame of x right, y down, z forward, called ..._optical_frame"
+        return warn(name, f"'{frame}' is not called optical", f"{fix} (REP-103)")
     if not mounts or not mounts[-1].header.frame_id.endswith("_link"):
         return ok(name, f"'{frame}'")
     q = mounts[-1].transform.rotation
     R = poses.from_quat_xyzw((q.x, q.y, q.z, q.w), np.zeros(3))[:3, :3]
     parent = mounts[-1].header.frame_id
     if poses.rotation_angle(R) < 0.02:
-        what = f"'{parent}' -> '{frame}' is no rotation: one of them is misnamed"
-        mend = "see axes; usually roll -90, yaw -90 degrees are missing (REP-103)"
-        return warn(name, what, mend)
+        what = f"'{parent}' -> '{frame}' is not a rotation: one of them is misnamed"
+        fix = "see axes; usually roll -90, yaw -90 degrees are missing (REP-103)"
+        return warn(name, what, fix)
     angle = np.degrees(poses.rotation_angle(R.T @ poses.T_BODY_OPTICAL[:3, :3]))
     return ok(name, f"'{frame}', {angle:.0f} degrees from straight ahead in '{parent}'")
 
@@ -180,13 +179,13 @@ def check_axes(seen: Recording, config: Config) -> Finding:
     best = max(shares, key=shares.get)
     percent = {reading: f"{100 * share:.0f} %" for reading, share in shares.items()}
     if best != "given" and shares[best] > shares["given"] + CLEARLY:
-        what, mend = MIX_UPS[best]
+        what, fix = MIX_UPS[best]
         matches = f"{percent[best]} of the matches, {percent['given']} as given"
-        return error(name, f"{what} ({matches})", mend)
+        return error(name, f"{what} ({matches})", fix)
     if shares["given"] < 0.5:
         what = f"pictures and poses disagree: {percent['given']} of the matches fit"
-        mend = "check extrinsics, time synchronisation and calibration of the camera"
-        return warn(name, what, mend)
+        fix = "check extrinsics, time synchronisation and calibration of the camera"
+        return warn(name, what, fix)
     return ok(name, f"pictures move as the poses say: {percent['given']} of the matches fit")
 
 

@@ -11,11 +11,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
-from da3_ros.ros.bags.bag import BagReader, is_static
-from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
+from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.messages import stamp_to_ns
+from da3_ros.ros.topics.find_camera import BagTopics, Choice, find_topics
+from da3_ros.ros.topics.tf_tree import is_static
 
 MOST_IMAGES = 300
 """Looked at of a bag, from its beginning on."""
@@ -114,7 +115,7 @@ class Recording:
 
 
 def observe_bag(path: str | Path, choice: Choice) -> Recording:
-    """The first images of a bag and all that belongs to them. Raises `BagError`."""
+    """The first images of a bag and all that belongs to them. Raises `TopicError`."""
     with BagReader(path) as bag:
         topics = find_topics(bag, choice)
         names = {topics.image, topics.camera_info, *topics.tf}

@@ -9,13 +9,13 @@ from pathlib import Path
 from da3_ros.core.config import Config
 from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.bags.bag_poses import BagPoses
-from da3_ros.ros.bags.find_camera import BagTopics, Choice, find_topics
 from da3_ros.ros.doctor.findings import Finding, ok, warn
 from da3_ros.ros.doctor.recording import Recording
 from da3_ros.ros.inputs.camera_input import header_fault
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
-from da3_ros.ros.inputs.time_jump import StreamClock, Verdict
+from da3_ros.ros.inputs.time_jump import StampVerdict, StreamClock
 from da3_ros.ros.messages import read_header
+from da3_ros.ros.topics.find_camera import BagTopics, Choice, find_topics
 
 
 def check_files(seen: Recording) -> list[Finding]:
@@ -24,7 +24,7 @@ def check_files(seen: Recording) -> list[Finding]:
 
 
 def check_frames(path: str | Path, choice: Choice, config: Config) -> Finding:
-    """Images without a camera info or a pose, in the whole bag. Raises `BagError`."""
+    """Images without a camera info or a pose, in the whole bag. Raises `TopicError`."""
     with BagReader(path) as bag, BagReader(path) as pose_bag:
         known = len(bag.notes)
         topics = find_topics(bag, choice)
@@ -59,10 +59,10 @@ def _count_lost(bag: BagReader, topics: BagTopics, poses: BagPoses) -> tuple[Cou
             lost[f"are {fault}"] += 1
             continue
         verdict, _ = clock.judge(stamp_ns)
-        if verdict is Verdict.OTHER_CLOCK:
+        if verdict is StampVerdict.OTHER_CLOCK:
             lost["have stamps of another clock"] += 1
             continue
-        if verdict is Verdict.JUMP:
+        if verdict is StampVerdict.JUMP:
             poses.start_over()
         clock.follow(stamp_ns)
         images.add(stamp_ns)

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from da3_ros.net.plain_text import LONGEST_SENTENCE, plain, plain_lines
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain, plain_tail
 from da3_ros.ros.health.throttled_log import LONGEST_DETAILS
 
 PERIOD = 5.0
@@ -34,7 +34,7 @@ class CallbackErrors:
         words = plain(str(error), LONGEST_SENTENCE // 2)
         sentence = f"internal error, please report it: {type(error).__name__}: {words} ({place})"
         if self._is_new((type(error), at.filename, at.lineno), sentence):
-            details = plain_lines("".join(traceback.format_exception(error)), LONGEST_DETAILS)
+            details = plain_tail("".join(traceback.format_exception(error)), LONGEST_DETAILS)
             self._logger.error(f"{sentence}; the node goes on\n{details}")
         return sentence
 

@@ -9,7 +9,7 @@ from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.node import Node
 
-from da3_ros.ros.inputs.time_jump import JUMP_NS, StreamClock, Verdict
+from da3_ros.ros.inputs.time_jump import JUMP_NS, StampVerdict, StreamClock
 
 PATIENCE = 5.0
 """Seconds of wall time to wait for the first /clock message."""
@@ -86,9 +86,9 @@ class ClockWatch:
         now_ns, ahead_ns = self._clock.now().nanoseconds, jump.delta.nanoseconds
         self._stream.follow(now_ns - ahead_ns)
         verdict, _ = self._stream.judge(now_ns)
-        if verdict is Verdict.OTHER_CLOCK:
+        if verdict is StampVerdict.OTHER_CLOCK:
             self._warn("two clocks", f"two programs publish /clock, {_by(ahead_ns)} apart: end one")
-        elif verdict is Verdict.JUMP and ahead_ns > 0:
+        elif verdict is StampVerdict.JUMP and ahead_ns > 0:
             self._start_over("time jumped ahead to where it was", ahead_ns / 1e9)
         elif ahead_ns < -SMALL * 1e9:
             self._start_over("time jumped back", -ahead_ns / 1e9)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 LONGEST_LATENCY = 3600.0
-"""Seconds; what is longer is no latency, but stamps and a clock that are not of one time."""
+"""Seconds; what is longer is not a latency, but stamps and a clock that are not of one time."""
 
 
 class Rate:

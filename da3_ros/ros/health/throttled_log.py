@@ -10,7 +10,7 @@ import time
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from da3_ros.net.plain_text import LONGEST_SENTENCE, plain, plain_lines
+from da3_ros.net.plain_text import LONGEST_SENTENCE, plain, plain_tail
 
 PERIOD = 5.0
 """Seconds for which a cause is not logged again."""
@@ -53,7 +53,7 @@ class ThrottledLog:
 
     def fail(self, cause: Hashable, sentence: str, details: str) -> None:
         """The same for an error, with its traceback."""
-        sentence, details = plain(sentence, LONGEST_SENTENCE), plain_lines(details, LONGEST_DETAILS)
+        sentence, details = plain(sentence, LONGEST_SENTENCE), plain_tail(details, LONGEST_DETAILS)
         if (held_back := self._meet(cause, sentence)) is not None:
             self._logger.error(f"{sentence}{_more(held_back)}\n{details}")
 

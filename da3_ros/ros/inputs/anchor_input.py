@@ -88,7 +88,7 @@ class AnchorInput:
         try:
             msg = deserialize_message(raw, PointCloud2)
         except RuntimeError as error:  # RMWError
-            sentence = f"anchor/points is dropped: it is no PointCloud2: {error}"
+            sentence = f"anchor/points is dropped: it is not a PointCloud2: {error}"
             self._warn(("anchor/points", "bytes"), sentence)
             return
         self.on_points(msg)
@@ -199,14 +199,14 @@ def depth_xyz(msg: Image, info: CameraInfo) -> np.ndarray:
     """
     if msg.encoding not in METRES:
         raise AnchorError(
-            f"encoding '{plain(msg.encoding)}' is no depth; use {' or '.join(METRES)}"
+            f"encoding '{plain(msg.encoding)}' is not depth; use {' or '.join(METRES)}"
         )
     if (info.width, info.height) != (msg.width, msg.height):
         raise AnchorError(
             f"it is {msg.width}x{msg.height}, its camera info says {info.width}x{info.height}"
         )
     if not msg.width or not msg.height or len(msg.data) < msg.height * msg.step:
-        raise AnchorError(f"{len(msg.data)} bytes are no image of {msg.width}x{msg.height}")
+        raise AnchorError(f"{len(msg.data)} bytes are not an image of {msg.width}x{msg.height}")
     if msg.step < (needed := msg.width * DEPTH_BYTES[msg.encoding]):
         raise AnchorError(f"its step is {msg.step}, {msg.encoding} of that width needs {needed}")
     try:

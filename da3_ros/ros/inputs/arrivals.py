@@ -167,7 +167,7 @@ class ArrivalQueue:
             # A clock that was set back would never reach the timeout.
             if error.may_come and 0 <= waited_ns < self._timeout_ns:
                 return None
-            self._poses.missed[error.cause] += 1
+            self._poses.note_missed(error.cause)
             return Lost(image, Drop.NO_POSE, f"no pose: {self._poses.explain(error)}", error.cause)
         except PoseError as error:
             return Lost(image, Drop.NO_POSE, f"no pose: {error}")

@@ -25,7 +25,7 @@ from da3_ros.ros.images import ImageError, decode
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
 from da3_ros.ros.inputs.bounds import LONGEST_FRAME
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.inputs.time_jump import StreamClock, Verdict
+from da3_ros.ros.inputs.time_jump import StampVerdict, StreamClock
 from da3_ros.ros.messages import rectified_camera_model, rectifier, stamp_to_ns
 
 FAULTS = (
@@ -72,11 +72,11 @@ class CameraInput:
         """Where camera infos come from, as remapped."""
         self._queue.info_topic = topic
 
-    def judge(self, msg: Image | CompressedImage) -> tuple[Verdict, float]:
+    def judge(self, msg: Image | CompressedImage) -> tuple[StampVerdict, float]:
         """What the image says about time, and how many seconds it is ahead of those before."""
         frame_id, stamp_ns = _key(msg)
         if header_fault(frame_id, stamp_ns):
-            return Verdict.IN_TIME, 0.0
+            return StampVerdict.IN_TIME, 0.0
         return self._clock.judge(stamp_ns)
 
     def refuse(self, msg: Image | CompressedImage, ahead: float) -> None:

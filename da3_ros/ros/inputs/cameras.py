@@ -12,10 +12,10 @@ from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.outlet import Log
 from da3_ros.ros.inputs.camera_input import CameraInput
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.inputs.time_jump import Verdict
+from da3_ros.ros.inputs.time_jump import StampVerdict
 
 
-class Cameras:
+class CameraInputs:
     """Messages in, frames to `take(name, frame)`.
 
     start_over: called with what jumped, and by how many seconds, before the first image from
@@ -43,10 +43,10 @@ class Cameras:
     def on_image(self, camera: CameraInput, msg: Image | CompressedImage) -> None:
         """Step receive, for one of `inputs`."""
         verdict, ahead = camera.judge(msg)
-        if verdict is Verdict.OTHER_CLOCK:
+        if verdict is StampVerdict.OTHER_CLOCK:
             camera.refuse(msg, ahead)
             return
-        if verdict is Verdict.JUMP:
+        if verdict is StampVerdict.JUMP:
             what = "back" if ahead < 0 else "ahead"
             self._start_over(f"image stamps jumped {what}", abs(ahead))
         camera.on_image(msg)

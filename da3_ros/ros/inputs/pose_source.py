@@ -22,7 +22,7 @@ from da3_ros.ros.inputs.tf_buffer import (
     TransformUnavailable,
     check_transform,
 )
-from da3_ros.ros.inputs.time_jump import StreamClock, Verdict
+from da3_ros.ros.inputs.time_jump import StampVerdict, StreamClock
 from da3_ros.ros.messages import stamp_to_ns
 
 MOST_NAMED = 20
@@ -68,7 +68,7 @@ class PoseSource:
         try:
             msg = deserialize_message(raw, TFMessage)
         except RuntimeError as error:  # RMWError
-            return self._refuse(BadTransform.NO_MESSAGE, f"what came is no TFMessage: {error}")
+            return self._refuse(BadTransform.NO_MESSAGE, f"what came is not a TFMessage: {error}")
         return self.take_transforms(msg, static=static)
 
     def take_transforms(self, msg: TFMessage, *, static: bool) -> list[Refused]:
@@ -107,6 +107,10 @@ class PoseSource:
             return f"{error}: no transform has come yet"
         more = f" and {len(frames) - MOST_NAMED} more" if len(frames) > MOST_NAMED else ""
         return f"{error}; there are {', '.join(map(plain, frames[:MOST_NAMED]))}{more}"
+
+    def note_missed(self, cause: str) -> None:
+        """Count an image that was given up without a pose."""
+        self.missed[cause] += 1
 
     def known_until_ns(self) -> int | None:
         """Stamp up to which the located frames have poses: of the newest transform on their way
@@ -166,10 +170,10 @@ class PoseSource:
         stamp_ns = stamp_to_ns(transform.header.stamp)
         clock = self._clocks.setdefault(child, StreamClock(lambda: self._image_ns, self._now_ns))
         verdict, ahead = clock.judge(stamp_ns)
-        if verdict is Verdict.OTHER_CLOCK:
+        if verdict is StampVerdict.OTHER_CLOCK:
             raise BadTransform(BadTransform.OTHER_CLOCK, _two_clocks(child, ahead))
         clock.follow(stamp_ns)
-        if verdict is Verdict.IN_TIME:
+        if verdict is StampVerdict.IN_TIME:
             self._buffer.insert(transform, static=False)
             return []
         # A buffer takes nothing that is much older than what it has: it would stay blind until

@@ -31,7 +31,7 @@ from da3_ros.core.outlet import Log
 from da3_ros.ros.entities import Entities
 from da3_ros.ros.inputs.anchor_input import AnchorInput
 from da3_ros.ros.inputs.camera_input import CameraInput
-from da3_ros.ros.inputs.cameras import Cameras
+from da3_ros.ros.inputs.cameras import CameraInputs
 from da3_ros.ros.inputs.pose_source import Refused
 from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST
 
@@ -50,7 +50,7 @@ class Inputs:
         entities: Entities,
         live: LiveConfig,
         log: Log,
-        cameras: Cameras,
+        cameras: CameraInputs,
         anchors: AnchorInput,
     ):
         self.cameras, self.anchors = cameras, anchors

@@ -10,13 +10,13 @@ from collections.abc import Callable
 from enum import Enum
 
 JUMP_NS = 1_000_000_000
-"""A message older than the newest of its stream by more than this is no straggler."""
+"""A message older than the newest of its stream by more than this is not a straggler."""
 
 QUIET_NS = 2_000_000_000
 """When the other clock has gone on for longer than this, the one that was followed has ended."""
 
 
-class Verdict(Enum):
+class StampVerdict(Enum):
     """What a stamp says about the time of its stream."""
 
     IN_TIME = 0
@@ -62,15 +62,15 @@ class StreamClock:
         if self._other_ns is not None:
             self._other_since_ns = self._other_ns
 
-    def judge(self, stamp_ns: int) -> tuple[Verdict, float]:
+    def judge(self, stamp_ns: int) -> tuple[StampVerdict, float]:
         """What the stamp says, and how many seconds it is ahead of the stream."""
         if self.newest_ns is None:
-            return Verdict.IN_TIME, 0.0
+            return StampVerdict.IN_TIME, 0.0
         step_ns = stamp_ns - self.newest_ns
         if abs(step_ns) <= JUMP_NS:
-            return Verdict.IN_TIME, 0.0
+            return StampVerdict.IN_TIME, 0.0
         if self._keeps_to_clock and self._is_now(stamp_ns):  # after a pause
-            return Verdict.IN_TIME, 0.0
+            return StampVerdict.IN_TIME, 0.0
         is_near_other = self._other_ns is not None and (
             abs(stamp_ns - self._other_ns) < abs(step_ns)
         )
@@ -87,29 +87,29 @@ class StreamClock:
         now_ns = self._now()
         return now_ns > 0 and abs(stamp_ns - now_ns) <= JUMP_NS
 
-    def _go_on_elsewhere(self, stamp_ns: int) -> Verdict:
+    def _go_on_elsewhere(self, stamp_ns: int) -> StampVerdict:
         if self._other_ns is None or abs(stamp_ns - self._other_ns) > JUMP_NS:
             self._other_ns = self._other_since_ns = stamp_ns
         if stamp_ns - self._other_since_ns > QUIET_NS:
             return self._jump()
         self._other_ns = max(self._other_ns, stamp_ns)
-        return Verdict.OTHER_CLOCK
+        return StampVerdict.OTHER_CLOCK
 
-    def _go_forward(self, stamp_ns: int) -> Verdict:
+    def _go_forward(self, stamp_ns: int) -> StampVerdict:
         """A pause, unless it goes back to where the stream would be without its last jump back."""
         newest_ns = self.newest_ns
         gone_ns = newest_ns - self._since_ns
         if gone_ns > QUIET_NS or abs(stamp_ns - self._left_ns - gone_ns) > JUMP_NS:
-            return Verdict.IN_TIME
+            return StampVerdict.IN_TIME
         self._left_ns = self._since_ns = 0
         near_ns = self._near()
         if near_ns is not None and abs(newest_ns - near_ns) < abs(stamp_ns - near_ns):
             self._other_ns = self._other_since_ns = stamp_ns
-            return Verdict.OTHER_CLOCK
+            return StampVerdict.OTHER_CLOCK
         verdict = self._jump()
         self._other_ns = self._other_since_ns = newest_ns
         return verdict
 
-    def _jump(self) -> Verdict:
+    def _jump(self) -> StampVerdict:
         self.newest_ns = self._other_ns = None
-        return Verdict.JUMP
+        return StampVerdict.JUMP

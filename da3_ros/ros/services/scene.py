@@ -24,7 +24,7 @@ from std_srvs.srv import Trigger
 from visualization_msgs.msg import Marker
 
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.core.export.folder import root
+from da3_ros.core.export.folder import export_root
 from da3_ros.core.far_world import float32_origin
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.poses import PoseError
@@ -83,7 +83,7 @@ class SceneServices:
 
     def _load_mesh(self, path: str) -> Mesh:
         config = self._live.config
-        folder = Path(config.scene.mesh_directory or root(config.export.directory))
+        folder = Path(config.scene.mesh_directory or export_root(config.export.directory))
         return self._scene.load_mesh(allowed_mesh(path, folder))
 
     def _answer(self, response, make_mesh: Callable[[], Mesh]):

@@ -24,8 +24,15 @@ from da3_ros.ros.view.view_frame import ViewFrame
 UPRIGHT = np.array([0.70710678, 0.70710678, 0.0, 0.0])
 """wxyz that takes glTF's y up to z up."""
 
-GAUSSIAN = ("x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity")
-GAUSSIAN += (*(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in range(4)))
+GAUSSIAN = (
+    "x",
+    "y",
+    "z",
+    *(f"f_dc_{i}" for i in range(3)),
+    "opacity",
+    *(f"scale_{i}" for i in range(3)),
+    *(f"rot_{i}" for i in range(4)),
+)
 """Properties of a 3D Gaussian; scales are logarithms of metres."""
 
 
@@ -41,7 +48,7 @@ def is_bag(path: Path) -> bool:
 def check(path: Path) -> None:
     """Before a page is served: raises `ViewFileError` for what it could never show."""
     if not path.exists():
-        raise ViewFileError(f"there is no {path}")
+        raise ViewFileError(f"{path} does not exist")
     if not is_bag(path) and path.suffix.lower() not in (".glb", ".ply"):
         raise ViewFileError(f"{path.name} is neither .glb nor .ply nor a rosbag2")
 
@@ -116,7 +123,7 @@ def _names(vertices: np.ndarray | dict[str, np.ndarray]) -> tuple[str, ...]:
 def _show_mesh(page: Page, name: str, mesh: trimesh.Trimesh) -> str:
     faces = np.asarray(mesh.faces)
     if not 0 <= faces.min(initial=0) <= faces.max(initial=0) < len(mesh.vertices):
-        raise ViewFileError(f"{name} has triangles of vertices that it lacks: write it anew")
+        raise ViewFileError(f"{name} has triangles with vertices that it lacks: write it again")
     page.show_mesh(mesh)
     return f"mesh of {len(faces)} triangles"
 

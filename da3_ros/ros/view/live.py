@@ -12,7 +12,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
 from visualization_msgs.msg import Marker
 
-from da3_ros.core.config_checks import MOST_CAMERAS
+from da3_ros.core.input_config import MOST_CAMERAS
 from da3_ros.core.poses import PoseError
 from da3_ros.msg import CameraPoses, Status
 from da3_ros.ros.background_node import BackgroundNode
@@ -137,9 +137,9 @@ class LiveView(BackgroundNode):
 
 def marker_mesh(msg: Marker) -> trimesh.Trimesh:
     """The triangles of a visualization_msgs/Marker of kind TRIANGLE_LIST. Raises `PoseError`, and
-    `ValueError` for what is none."""
+    `ValueError` for anything else."""
     if msg.type != Marker.TRIANGLE_LIST or len(msg.points) % 3:
-        raise ValueError(f"a marker of type {msg.type} with {len(msg.points)} points is no mesh")
+        raise ValueError(f"a marker of type {msg.type} with {len(msg.points)} points is not a mesh")
     corners = np.array([(p.x, p.y, p.z) for p in msg.points]).reshape(-1, 3)
     T = pose_matrix(msg.pose)
     faces = np.arange(len(corners)).reshape(-1, 3)

@@ -70,7 +70,7 @@ def depth_picture(depth: np.ndarray, unit: str) -> np.ndarray:
 
 
 def depth_grid(depth: np.ndarray) -> np.ndarray:
-    """(h, `GRID`) uint16, hundredths of depth (H, W); `UNKNOWN` and `FAR` where it is no number."""
+    """(h, `GRID`) uint16, hundredths of depth (H, W); `UNKNOWN` and `FAR` without a number."""
     height = max(1, round(GRID * depth.shape[0] / depth.shape[1]))
     small = cv2.resize(depth, (GRID, height), interpolation=cv2.INTER_NEAREST)
     grid = np.full(small.shape, UNKNOWN, np.uint16)

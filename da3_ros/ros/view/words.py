@@ -25,7 +25,7 @@ def status_words(status: Status | None) -> str:
         ("images", f"{status.frames_received} in, {status.frames_published} published"),
         *_drops(status),
         ("metres", _scale(status)),
-        ("model", f"{_plain(status.model)} ({_plain(status.license) or 'license unknown'})"),
+        ("model", f"{_markdown(status.model)} ({_markdown(status.license) or 'license unknown'})"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return f"{_state(status)}\n\n| | |\n|---|---|\n{table}"
@@ -36,12 +36,12 @@ def _state(status: Status) -> str:
         return "**All is well.**"
     kind = "Error" if status.level == Status.ERROR else "Warning"
     color = "#c92a2a" if status.level == Status.ERROR else "#e8590c"
-    return f'<span style="color:{color}">**{kind}:** {_plain(status.reason)}</span>'
+    return f'<span style="color:{color}">**{kind}:** {_markdown(status.reason)}</span>'
 
 
 def _drops(status: Status) -> list[tuple[str, str]]:
     counts = zip(status.dropped_reasons, status.dropped_counts)
-    return [(f"dropped: {_plain(reason)}", str(n)) for reason, n in counts if n][:MOST_ROWS]
+    return [(f"dropped: {_markdown(reason)}", str(n)) for reason, n in counts if n][:MOST_ROWS]
 
 
 def _milliseconds(seconds: float) -> str:
@@ -51,7 +51,7 @@ def _milliseconds(seconds: float) -> str:
 def _scale(status: Status) -> str:
     if not math.isfinite(status.scale):
         return "unknown: depth is not in metres yet"
-    parts = [f"from {_plain(status.scale_source)}"]
+    parts = [f"from {_markdown(status.scale_source)}"]
     if status.scale_points:
         parts.append(f"{status.scale_points} points")
     if math.isfinite(status.depth_error):
@@ -61,7 +61,7 @@ def _scale(status: Status) -> str:
     return ", ".join(parts)
 
 
-def _plain(text: str) -> str:
+def _markdown(text: str) -> str:
     """Text of others inside Markdown: no tags, links, pictures of elsewhere, or table cells."""
     text = plain(text, LONGEST_SENTENCE).replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*\[\]{}()#!|~:])", r"\\\1", text)

@@ -10,7 +10,7 @@ from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.scale.metric_scale import weighted_median
-from da3_ros.core.scale.points import ScenePoints, Sightings, disagreement, triangulate
+from da3_ros.core.scale.points import ScenePoints, Sightings, disagreement, refine, triangulate
 from da3_ros.core.scale.samples import MODEL_SIGMA
 from da3_ros.core.scale.tracks import MOST_POINTS, Tracker
 from da3_ros.core.sliding_window import Window
@@ -19,7 +19,11 @@ from da3_ros.core.sliding_window import Window
 def points_of(seen: Window, index: int | None = None):
     tracker = Tracker()
     tracker.follow(seen.frames)
-    return triangulate(Sightings.of(seen, seen.reference if index is None else index, tracker))
+    return triangulated(Sightings.of(seen, seen.reference if index is None else index, tracker))
+
+
+def triangulated(sightings: Sightings):
+    return triangulate(sightings, refine(sightings))
 
 
 @pytest.mark.parametrize("start, count, bound", [(17, 2, 0.015), (17, 4, 0.01), (40, 4, 0.01)])
@@ -73,7 +77,7 @@ def test_cameras_of_a_rig_share_no_points():
     tracker.follow((left, right))
     assert not np.intersect1d(tracker[left].ids, tracker[right].ids).size
     rig = Window((left, right), 0, (0,))
-    assert triangulate(Sightings.of(rig, 0, tracker))[1].sightings == 0
+    assert triangulated(Sightings.of(rig, 0, tracker))[1].sightings == 0
 
 
 def test_pixels_that_are_not_seen_get_no_points():
@@ -142,7 +146,7 @@ def test_exact_sightings_give_exact_depth(depths, others, baseline, seed):
     )
     seen_at = np.stack([camera.project(world @ T[:3, :3].T + T[:3, 3]) for T in T_cam_ref])
     K = np.repeat(camera.K[None], others, axis=0)
-    points, residuals = triangulate(Sightings(pixels, seen_at, camera.K, K, T_cam_ref))
+    points, residuals = triangulated(Sightings(pixels, seen_at, camera.K, K, T_cam_ref))
     assert residuals.across < 1e-6
     expected = dict(zip(map(tuple, pixels), depths, strict=True))
     for pixel, depth in zip(points.pixels, points.depth, strict=True):

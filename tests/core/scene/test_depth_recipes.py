@@ -12,7 +12,6 @@ from da3_ros.core.scene.depth_recipes import (
     Visibility,
     nadir_camera,
     nadir_height_field,
-    render_sequence,
     save_float_tiff,
     save_grey_png,
     stereo_pair,
@@ -236,13 +235,3 @@ def test_height_field_and_its_world_file(tmp_path):
 def test_an_area_must_have_a_size(area, cell):
     with pytest.raises(ValueError, match="positive"):
         nadir_height_field(room(), area, cell)
-
-
-def test_depth_for_every_camera():
-    steps = [poses.compose(np.eye(3), [0.0, 0, 0.1 * i]) for i in range(5)]
-    lens = CameraModel(80, 60, CAMERA.K, "equidistant", np.zeros(4))
-    depths = list(render_sequence(two_walls(), ((T, c) for T in steps for c in (CAMERA, lens))))
-    assert len(depths) == 10
-    np.testing.assert_allclose(
-        [d[30, 40] for d in depths], np.repeat(2.0 - 0.1 * np.arange(5), 2), rtol=1e-5
-    )

@@ -141,7 +141,7 @@ def test_files_that_were_changed_are_refused(folder, tmp_path, spoiler):
 
 
 def test_a_folder_of_something_else(tmp_path):
-    with pytest.raises(EngineError, match="no folder of an engine.*da3 export-onnx"):
+    with pytest.raises(EngineError, match="not the folder of an engine.*da3 export-onnx"):
         read_manifest(tmp_path)
 
 

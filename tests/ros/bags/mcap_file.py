@@ -9,7 +9,7 @@ import zlib
 import lz4.frame
 from rclpy.serialization import serialize_message
 
-from da3_ros.ros.bags.message_types import type_name
+from da3_ros.ros.topics.message_types import type_name
 
 if sys.version_info >= (3, 14):
     from compression import zstd

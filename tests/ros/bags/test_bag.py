@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from da3_ros.msg import Status
 from geometry_msgs.msg import TransformStamped
 from graph import Process, a_robot
 from rclpy.qos import DurabilityPolicy, QoSProfile
@@ -14,13 +13,14 @@ from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Float32MultiArray, Header, String
+from std_msgs.msg import Header, String
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.ros.bags.bag import TYPES, BagError, BagReader, BagWriter
-from da3_ros.ros.bags.find_camera import find_topics
-from da3_ros.ros.bags.message_types import message_class, type_name
 from da3_ros.ros.demo.bag import DEMO_CAMERA, write_demo_bag
+from da3_ros.ros.topics.find_camera import find_topics
+from da3_ros.ros.topics.message_types import message_class
+from da3_ros.ros.topics.topic_error import TopicError
 
 START_NS = 1_700_000_000_000_000_000
 STEP_NS = 50_000_000
@@ -97,15 +97,6 @@ def test_humble_reads_the_metadata(bag_path):
         assert isinstance(topic["topic_metadata"]["offered_qos_profiles"], str)
 
 
-def test_message_classes():
-    assert message_class("sensor_msgs/msg/Image") is Image
-    assert message_class("acme_msgs/msg/Rocket") is None
-    assert message_class("sensor_msgs/msg/Rocket") is None
-    assert message_class("std_msgs/msg/Float32MultiArray") is Float32MultiArray
-    assert message_class("da3_ros/msg/Status") is Status
-    assert type_name(TFMessage) == "tf2_msgs/msg/TFMessage"
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -152,11 +143,11 @@ def test_finds_the_camera(bag_path):
 
 
 def test_finds_no_camera(sqlite_path, tmp_path):
-    with BagReader(sqlite_path) as bag, pytest.raises(BagError, match="no color images"):
+    with BagReader(sqlite_path) as bag, pytest.raises(TopicError, match="no color images"):
         find_topics(bag)
     with BagWriter(tmp_path / "blind") as bag:
         bag.write("/image", 1, Image(encoding="rgb8", header=head(0)))
-    with BagReader(tmp_path / "blind") as bag, pytest.raises(BagError, match="no .*CameraInfo"):
+    with BagReader(tmp_path / "blind") as bag, pytest.raises(TopicError, match="no .*CameraInfo"):
         find_topics(bag)
 
 

@@ -11,8 +11,8 @@ from xyz_cloud import xyz_cloud
 from da3_ros.commands.process import Options, process_all
 from da3_ros.ros.bags.bag import BagReader, BagWriter
 from da3_ros.ros.bags.bag_job import BagJob
-from da3_ros.ros.bags.find_camera import Choice
 from da3_ros.ros.demo.bag import DEMO_CAMERA
+from da3_ros.ros.topics.find_camera import Choice
 
 FRAMES = 8
 LATE_NS = 80_000_000

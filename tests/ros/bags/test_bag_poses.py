@@ -18,6 +18,7 @@ from da3_ros.ros.bags.bag_poses import MOST_REFUSED, BagPoses
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.messages import stamp_to_ns
+from da3_ros.ros.topics.topic_error import TopicError
 
 START = 1_700_000_000.0
 TIMEOUT = 0.5
@@ -246,7 +247,7 @@ def test_which_odometry_is_not_guessed(tmp_path):
     with BagReader(path) as bag:
         with pytest.raises(BagError, match="several odometries: --odometry with /visual, /wheel"):
             BagPoses(bag, config)
-        with pytest.raises(BagError, match="--odometry /gps: there are /visual, /wheel"):
+        with pytest.raises(TopicError, match="--odometry /gps: there are /visual, /wheel"):
             BagPoses(bag, config, odometry="/gps")
         assert BagPoses(bag, config, odometry="/wheel").refused == {}
 

@@ -14,9 +14,9 @@ from da3_ros.commands.process import process_all
 from da3_ros.core.config import from_dict
 from da3_ros.ros.bags.bag import TYPES, BagReader, BagWriter, Span
 from da3_ros.ros.bags.bag_job import BagJob
-from da3_ros.ros.bags.find_camera import Choice
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.doctor.whole_bag import check_frames
+from da3_ros.ros.topics.find_camera import Choice
 
 COUNT = 400
 STEP_NS = 10_000_000
@@ -98,7 +98,7 @@ def test_bytes_that_are_no_messages_are_left_out(tmp_path):
         out.write("/text", 7 * STEP_NS, String(data="006"))
     found, (note,) = numbers(tmp_path / "run")
     assert found == [0, 1, 2, 3, 4, 6]
-    assert "/text holds bytes that are no messages; they are left out" in note
+    assert "/text holds bytes that are not messages; they are left out" in note
 
 
 @pytest.mark.parametrize("summary", [True, False])

@@ -21,9 +21,9 @@ from da3_ros.ros.bags import mcap_scan, storage
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.mcap_scan import MOST_BYTES, UNPACKERS
-from da3_ros.ros.bags.tf_tree import TfTree
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.health.process_memory import peak_resident_bytes
+from da3_ros.ros.topics.tf_tree import TfTree
 
 FRAME = bytes(64 << 20)
 

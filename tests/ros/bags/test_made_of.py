@@ -9,9 +9,9 @@ import pytest
 from da3_ros.net.model_folder import MODELS_FOLDER
 from da3_ros.ros.bags.bag import BagError, BagWriter
 from da3_ros.ros.bags.bag_job import BagJob
-from da3_ros.ros.bags.find_camera import Choice
 from da3_ros.ros.bags.made_of import RECORD, check_result, finished, made_of, name_of
 from da3_ros.ros.bags.partial import partial_folder, remove_abandoned
+from da3_ros.ros.topics.find_camera import Choice
 
 
 @pytest.fixture

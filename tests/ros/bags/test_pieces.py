@@ -253,11 +253,11 @@ def test_command_lines(tmp_path, capsys):
         (["--split", "0.5"], "--split is 0.5, must be at least 1 second"),
         (["--split", "1e308"], "--split is 1e+308, must be at least 1 second, at most 1e+09"),
         (["--split", "nan"], "--split is nan"),
-        (["--ray", str(bag)], "is no address: name bags before --ray"),
+        (["--ray", str(bag)], "is not an address: name bags before --ray"),
         (["--ray", "--jobs", "2"], "--jobs is for one machine"),
         (["--ray", "--cpus-per-task", "0"], "--cpus-per-task is 0"),
         (["--ray", "--gpus-per-task", "-1"], "--gpus-per-task is -1"),
-        (["--gpus-per-task", "1"], "are of --ray"),
+        (["--gpus-per-task", "1"], "belong to --ray"),
     ):
         with pytest.raises(SystemExit):
             parse_arguments(["a", "--out", "x", *arguments])

@@ -162,7 +162,7 @@ def test_a_healthy_bag(room):
 def test_the_kitchen_is_healthy_but_has_no_odom(shared_data):
     findings = diagnose(shared_data / "7scenes_redkitchen_compressed_mcap")
     assert wrong(findings) == {("world frame", "WARN")}
-    assert "pose.world_frame: map" in findings["world frame"].mend
+    assert "pose.world_frame: map" in findings["world frame"].fix
 
 
 @pytest.mark.parametrize("name", SPOILT)
@@ -179,7 +179,7 @@ def test_finds_what_is_wrong(room, tmp_path, name):
     findings = diagnose(spoil(room, tmp_path / "spoilt", both), **parameters)
     assert (check, verdict) in wrong(findings), format_table(list(findings.values()))
     assert sentence in findings[check].seen
-    assert findings[check].mend
+    assert findings[check].fix
 
 
 def test_a_body_frame_is_also_seen_by_its_rotation(room, tmp_path):
@@ -320,7 +320,7 @@ def test_a_camera_that_stands_still_is_not_judged(room, tmp_path):
     [
         ({"model.device": "cuda:63"}, "device", "ERROR", "cuda:63"),
         ({"model.name": "da3-small"}, "model", "WARN", "random weights"),
-        ({"model.name": "nonsense"}, "model", "ERROR", "no folder, preset or repository"),
+        ({"model.name": "nonsense"}, "model", "ERROR", "not a folder, preset or repository"),
         ({"model.name": "{folder}"}, "model", "ERROR", "has no config.json and no model"),
         ({"model.name": "nobody/nothing"}, "model", "WARN", "would be downloaded"),
     ],
@@ -337,11 +337,11 @@ def test_the_machine(room, tmp_path, parameters, check, verdict, sentence):
     [
         ("DA3-Demo", "torch", "OK", "DA3-Demo, ships with da3_ros"),
         ("{folder}/model", "torch", "OK", "folder {folder}/model"),
-        ("{folder}/gone", "torch", "ERROR", "is no folder, preset or repository"),
+        ("{folder}/gone", "torch", "ERROR", "is not a folder, preset or repository"),
         ("da3-large-1.1", "torch", "WARN", "is a preset with random weights"),
         ("{folder}/engine", "torch", "ERROR", "is an engine"),
         ("{folder}/engine", "onnxruntime", "ERROR", "engine.json has format None, must be 1"),
-        ("{folder}/model", "onnxruntime", "ERROR", "is no folder of an engine"),
+        ("{folder}/model", "onnxruntime", "ERROR", "is not the folder of an engine"),
     ],
 )
 def test_where_the_model_comes_from(tmp_path, name, backend, verdict, sentence):
@@ -351,7 +351,7 @@ def test_where_the_model_comes_from(tmp_path, name, backend, verdict, sentence):
     name, sentence = name.format(folder=tmp_path), sentence.format(folder=tmp_path)
     finding = check_model(from_dict({"model.name": name, "model.backend": backend}))
     assert finding.verdict.value == verdict and sentence in finding.seen
-    assert verdict == "OK" or finding.mend
+    assert verdict == "OK" or finding.fix
 
 
 def test_exit_codes_and_table(room, tmp_path, monkeypatch, capsys):
@@ -375,10 +375,10 @@ def test_how_long_it_listens(seconds, capsys):
 
 
 def test_the_table_keeps_its_columns():
-    table = format_table([ok("images", "fine"), warn("camera info", "word " * 40, "mend it")])
+    table = format_table([ok("images", "fine"), warn("camera info", "word " * 40, "fix it")])
     lines = table.splitlines()
     assert lines[0] == "images       OK     fine"
-    assert lines[-1].strip() == "-> mend it" and max(map(len, lines)) <= 100
+    assert lines[-1].strip() == "-> fix it" and max(map(len, lines)) <= 100
 
 
 def test_the_table_shows_names_of_strangers_as_text():
@@ -393,4 +393,4 @@ def test_attention_that_was_not_built_is_missed(monkeypatch):
     monkeypatch.setattr(machine, "kernel", lambda: None)
     finding = check_device(parameters)
     assert "built without its own attention" in finding.seen
-    assert "g++ 10 or newer" in finding.mend
+    assert "g++ 10 or newer" in finding.fix

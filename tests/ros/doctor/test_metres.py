@@ -97,7 +97,7 @@ def test_what_does_not_fit_the_pictures_is_named(
     assert finding.verdict is Verdict.WARN, finding
     assert "poses, calibration or time stamps do not fit the pictures" in finding.seen
     assert low < number(pattern, finding.seen) < high, finding
-    assert "camera_info" in finding.mend
+    assert "camera_info" in finding.fix
 
 
 def test_poses_of_later_than_the_pictures_raise_the_alarm(drive_around, tmp_path):
@@ -107,7 +107,7 @@ def test_poses_of_later_than_the_pictures_raise_the_alarm(drive_around, tmp_path
 
 
 @pytest.mark.parametrize(
-    "change, sentence, mend",
+    "change, sentence, fix",
     [
         (stand_still, "stands still, or only turns; it moved 0.00 m", "move it sideways"),
         (turn_on_the_spot, "stands still, or only turns; it moved 0.02 m", "anchor/points"),
@@ -115,10 +115,10 @@ def test_poses_of_later_than_the_pictures_raise_the_alarm(drive_around, tmp_path
         (few_images, "3 images have a pose, a window needs 4", "record longer"),
     ],
 )
-def test_where_points_say_nothing(drive_around, tmp_path, change, sentence, mend):
+def test_where_points_say_nothing(drive_around, tmp_path, change, sentence, fix):
     finding = metres_of(spoil(drive_around, tmp_path / "spoilt", change))
     assert finding.verdict is Verdict.WARN
-    assert sentence in finding.seen and mend in finding.mend
+    assert sentence in finding.seen and fix in finding.fix
 
 
 def test_windows_that_disagree_about_points_are_said(drive_around):

@@ -115,7 +115,7 @@ def test_a_graph_with_large_images_that_are_lost_and_two_who_move_one_frame(robo
     rclpy.shutdown(context=context)
     assert findings["images"].verdict is Verdict.ERROR
     assert "loses best-effort messages over 512 kB" in findings["images"].seen
-    assert "fastdds_large_messages.xml" in findings["images"].mend
+    assert "fastdds_large_messages.xml" in findings["images"].fix
     parents = findings["tf parents"]
     assert parents.verdict is Verdict.ERROR and "more than one parent" in parents.seen
     assert "robot" in parents.seen and "second_odometry" in parents.seen
@@ -134,7 +134,7 @@ def test_a_graph_with_compressed_images_only(robot):
 
     finding = look_while(send)["images"]
     assert finding.verdict is Verdict.ERROR and "only these compressed ones come" in finding.seen
-    assert finding.mend == "set input.compressed: true"
+    assert finding.fix == "set input.compressed: true"
 
 
 def test_a_graph_of_which_nothing_arrives(robot):

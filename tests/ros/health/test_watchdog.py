@@ -43,12 +43,12 @@ def test_status_while_a_callback_takes_long(robot, start, blocked):
     node.wait_for("active: waiting for images")
     robot.wait_for_node()
     blocked.touch()
-    robot.wait_until(lambda: "has kept the node for" in statuses[-1].reason, 60, "the reason")
+    robot.wait_until(lambda: "has kept the node busy for" in statuses[-1].reason, 60, "the reason")
     for status in wait_for_more(robot, statuses, 3):
-        assert status.level == Status.WARN and "has kept the node for" in status.reason
+        assert status.level == Status.WARN and "has kept the node busy for" in status.reason
         dropped = sum(status.dropped_counts)
         assert status.frames_received == status.frames_published + dropped + status.frames_pending
-    assert node.matching(r"what came in has kept the node for \d s")
+    assert node.matching(r"what came in has kept the node busy for \d s")
 
     blocked.unlink()
     robot.wait_until(lambda: "has kept" not in statuses[-1].reason, 60, "the end of it")

@@ -109,6 +109,6 @@ def test_a_cloud_of_many_fields_is_dropped_and_named():
     anchors.on_raw_points(serialize_message(cloud(*1000 * [field("f", 0)])))
     assert not taken and f"1,003 fields, must have at most {MOST_CLOUD_FIELDS}" in said[0]
     anchors.on_raw_points(b"\0\1\0\0garbage")
-    assert not taken and "it is no PointCloud2" in said[1]
+    assert not taken and "it is not a PointCloud2" in said[1]
     anchors.on_raw_points(serialize_message(cloud()))
     np.testing.assert_array_equal(taken[0].points, POINTS)

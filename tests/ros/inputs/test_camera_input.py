@@ -13,7 +13,7 @@ from da3_ros.core.config import Config, PoseConfig, from_dict
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.ros.health.throttled_log import ThrottledLog
-from da3_ros.ros.inputs.cameras import Cameras
+from da3_ros.ros.inputs.cameras import CameraInputs
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.messages import rectifier
 
@@ -26,7 +26,7 @@ class Here:
     def __init__(self, config=None):
         self.said, self.taken, self.jumps = [], [], []
         self.counts, self.poses = FrameCounts(), PoseSource(PoseConfig())
-        self.cameras = Cameras(
+        self.cameras = CameraInputs(
             LiveConfig(config or Config()),
             self.counts,
             ThrottledLog(self, clock=lambda: 0.0),

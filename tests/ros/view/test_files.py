@@ -59,7 +59,7 @@ ONLY_COLOR = CORNERS | {"f_dc_0": [0, 0, 0]}
         (NO_TURN, None, "a rotation of zeros: leave them out"),
         (SPLATS | {"opacity": [0, np.nan, 0]}, None, "3D Gaussians of NaN"),
         (CORNERS | {"x": [0, np.inf, 0]}, None, "has vertices of NaN or infinity"),
-        (CORNERS, [(0, 1, 7)], "triangles of vertices that it lacks"),
+        (CORNERS, [(0, 1, 7)], "triangles with vertices that it lacks"),
         ({"x": [], "y": [], "z": []}, None, "holds no vertices"),
     ],
 )

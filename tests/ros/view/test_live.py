@@ -88,7 +88,7 @@ def test_the_mesh_of_the_marker_is_the_mesh(origin):
 def test_markers_of_others_are_no_mesh(kind, points):
     marker = Marker(type=kind, points=[Point()] * points)
     marker.pose.orientation.w = 1.0
-    with pytest.raises(ValueError, match="is no mesh"):
+    with pytest.raises(ValueError, match="is not a mesh"):
         marker_mesh(marker)
 
 

@@ -28,7 +28,7 @@ LAYOUTS = {
 def read_dataset(folder: Path) -> Dataset:
     """The recordings of a folder, whatever its layout. Raises `DataError`."""
     if not folder.is_dir():
-        raise DataError(f"{folder} is no folder")
+        raise DataError(f"{folder} is not a folder")
     folder = folder.absolute()  # layouts look at its name
     for layout in LAYOUTS.values():
         if layout.fits(folder):

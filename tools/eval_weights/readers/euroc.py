@@ -3,7 +3,7 @@
 cam*/data.csv: `stamp ns, file`; cam*/sensor.yaml: resolution, intrinsics (fx fy cx cy),
 radial-tangential coefficients, T_BS (camera to body). state_groundtruth_estimate0/data.csv: stamp
 ns, position, quaternion wxyz of the body. The pair is rectified; there is no depth sensor, so depth
-is that of semi-global matching where left and right agree within a pixel. That is no truth: it is
+is that of semi-global matching where left and right agree within a pixel. It is not ground truth:
 wrong at edges and on bare walls.
 """
 
@@ -118,7 +118,7 @@ def _sensor(path: Path) -> tuple[CameraModel, np.ndarray]:
         K = np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], float)
         return CameraModel(width, height, K, "plumb_bob", D), T_body_cam
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is no sensor.yaml of a camera: {error}") from error
+        raise DataError(f"{path} is not the sensor.yaml of a camera: {error}") from error
 
 
 def _rectification(left: tuple, right: tuple) -> Stereo:

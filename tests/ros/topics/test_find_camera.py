@@ -9,8 +9,9 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros import messages
 from da3_ros.ros.bags.bag import BagError, BagReader, BagWriter
-from da3_ros.ros.bags.find_camera import Choice, find_topics
 from da3_ros.ros.bags.process_bag import BagJob, offline_config
+from da3_ros.ros.topics.find_camera import Choice, find_topics
+from da3_ros.ros.topics.topic_error import TopicError
 
 CAMERA = CameraModel(16, 12, np.array([[20.0, 0, 7.5], [0, 20.0, 5.5], [0, 0, 1]]))
 COLOR = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8)
@@ -114,7 +115,7 @@ def test_other_cameras_are_named(tmp_path):
 )
 def test_a_choice_that_is_not_there(tmp_path, choice, sentence):
     recorded = [*PLAIN, ("/depth", raw("16UC1", GREY16)), ("/tf", tf("odom camera"))]
-    with pytest.raises(BagError, match=sentence):
+    with pytest.raises(TopicError, match=sentence):
         find(tmp_path, recorded, **choice)
 
 
@@ -207,5 +208,5 @@ def test_a_topic_that_cannot_be_read_does_not_matter(tmp_path):
 
 def test_images_of_nothing_but_depth(tmp_path):
     recorded = [("/depth", raw("16UC1", GREY16)), ("/camera_info", CameraInfo())]
-    with pytest.raises(BagError, match="no color images .*/depth: encoding '16UC1'"):
+    with pytest.raises(TopicError, match="no color images .*/depth: encoding '16UC1'"):
         find(tmp_path, recorded)

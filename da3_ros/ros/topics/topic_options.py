@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from da3_ros.ros.bags.find_camera import Choice
+from da3_ros.ros.topics.find_camera import Choice
 
 
 def add_topic_options(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,11 @@ MOST_NAMED = 8
 """Frames listed in a sentence."""
 
 
+def is_static(topic: str) -> bool:
+    """Whether a topic of transforms holds those that never change: /tf_static, /robot/tf_static."""
+    return topic.endswith("tf_static")
+
+
 @dataclass
 class TfTree:
     """Frame names without the leading slash of ROS 1. A sound tree has one parent per frame.

@@ -1,4 +1,4 @@
-"""Finds the camera of a bag: which topics and frames the node needs to be told."""
+"""Finds the camera of a bag or a graph: which topics and frames the node needs to be told."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Protocol
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.ros.bags.bag import BagError, is_static
-from da3_ros.ros.bags.tf_tree import TfTree
 from da3_ros.ros.images import ImageError, NoPictureError, decode
+from da3_ros.ros.topics.tf_tree import TfTree, is_static
+from da3_ros.ros.topics.topic_error import TopicError
 
 USUAL_WORLDS = ("odom", "map", "world")
 FIRST = 3
@@ -27,7 +27,12 @@ NO_TRANSFORMS = (
 
 
 class MessageSource(Protocol):
-    """What a camera is looked for in: a bag, or what was heard on a graph."""
+    """What a camera is looked for in: a bag, or what was heard on a graph.
+
+    what: itself in words, `the bag`.
+    """
+
+    what: str
 
     def topics_of(self, cls: type) -> list[str]:
         """Names of the topics of a message class, in order."""
@@ -40,7 +45,7 @@ class MessageSource(Protocol):
 class Choice:
     """Topics and fixed frame that the user has chosen; what is empty is found.
 
-    anchor_...: of points known in metres (find_anchors.py).
+    anchor_...: of points known in metres (bags/find_anchors.py).
     """
 
     image: str = ""
@@ -55,7 +60,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class BagTopics:
-    """One camera of a bag.
+    """One camera of a bag or a graph.
 
     tf: topics of transforms, those of static ones last. world_frame: None where no transforms
     lead to the camera, and `gap` says why, or is empty where there are no transforms at all.
@@ -75,7 +80,7 @@ class BagTopics:
 
     @property
     def remappings(self) -> list[str]:
-        """ROS arguments that connect the node's topics to the bag's."""
+        """ROS arguments that connect the node's topics to these."""
         image = "image/compressed" if self.compressed else "image"
         pairs = ((image, self.image), ("camera_info", self.camera_info))
         return [word for old, new in pairs for word in ("-r", f"{old}:={new}")]
@@ -91,18 +96,20 @@ class _Camera:
     size: tuple[int, int]
 
 
-def find_topics(bag: MessageSource, choice: Choice = Choice()) -> BagTopics:
+def find_topics(source: MessageSource, choice: Choice = Choice()) -> BagTopics:
     """The chosen camera, or the first one in color that has a camera info.
 
-    Raises `BagError` saying what is missing.
+    Raises `TopicError` saying what is missing.
     """
-    infos = bag.topics_of(CameraInfo)
-    camera, notes = _find_camera(bag, choice.image, infos)
+    infos = source.topics_of(CameraInfo)
+    camera, notes = _find_camera(source, choice.image, infos)
     info = chosen_topic("--camera-info", choice.camera_info, infos) or camera.info
     if info is None:
-        raise BagError(f"the bag has images on {camera.topic} but no sensor_msgs/CameraInfo")
-    tf = _find_tf(bag, choice.tf)
-    world, gap = _find_world(bag, tf, camera.frame_id, choice.world_frame)
+        raise TopicError(
+            f"{source.what} has images on {camera.topic} but no sensor_msgs/CameraInfo"
+        )
+    tf = _find_tf(source, choice.tf)
+    world, gap = _find_world(source, tf, camera.frame_id, choice.world_frame)
     if not (world or gap):
         notes.append(NO_TRANSFORMS)
     return BagTopics(
@@ -119,14 +126,14 @@ def find_topics(bag: MessageSource, choice: Choice = Choice()) -> BagTopics:
 
 
 def chosen_topic(option: str, topic: str, topics: list[str]) -> str:
-    """The topic that an option names. Raises `BagError` when it is not among those there."""
+    """The topic that an option names. Raises `TopicError` when it is not among those there."""
     if topic and topic not in topics:
-        raise BagError(f"{option} {topic}: there are {', '.join(topics) or 'none of this kind'}")
+        raise TopicError(f"{option} {topic}: there are {', '.join(topics) or 'none of this kind'}")
     return topic
 
 
-def _find_camera(bag: MessageSource, chosen: str, infos: list[str]) -> tuple[_Camera, list[str]]:
-    topics = [*bag.topics_of(Image), *bag.topics_of(CompressedImage)]
+def _find_camera(source: MessageSource, chosen: str, infos: list[str]) -> tuple[_Camera, list[str]]:
+    topics = [*source.topics_of(Image), *source.topics_of(CompressedImage)]
     if chosen and chosen not in topics and f"{chosen}/compressed" in topics:
         chosen = f"{chosen}/compressed"
     if chosen:
@@ -134,29 +141,29 @@ def _find_camera(bag: MessageSource, chosen: str, infos: list[str]) -> tuple[_Ca
     cameras, no_pictures = [], []
     for topic in topics:
         try:
-            cameras.append(_look_at(bag, topic, infos))
-        except (NoPictureError, BagError) as error:
+            cameras.append(_look_at(source, topic, infos))
+        except (NoPictureError, TopicError) as error:
             no_pictures.append(f"{topic}: {error}")
     if not cameras:
         why = f"; {'; '.join(no_pictures)}" if no_pictures else ""
-        what = "no color images" if not chosen else "no camera pictures there"
-        raise BagError(f"the bag has {what} (sensor_msgs/Image or CompressedImage){why}")
+        missing = "no color images" if not chosen else "no camera pictures there"
+        raise TopicError(f"{source.what} has {missing} (sensor_msgs/Image or CompressedImage){why}")
     cameras.sort(key=lambda c: (c.kind, not _is_beside(c), c.compressed, c.topic))
     return cameras[0], _notes(cameras)
 
 
-def _look_at(bag: MessageSource, topic: str, infos: list[str]) -> _Camera:
-    """The camera of an image topic. Raises `NoPictureError` when it says that it is none."""
-    messages = [msg for _, _, msg in islice(bag.messages(topic), FIRST)]
+def _look_at(source: MessageSource, topic: str, infos: list[str]) -> _Camera:
+    """The camera of an image topic. Raises `NoPictureError` when it says that it is not one."""
+    messages = [msg for _, _, msg in islice(source.messages(topic), FIRST)]
     if not messages:
-        raise BagError("no message of it can be read")
+        raise TopicError("no message of it can be read")
     kind, size = min(map(_kind, messages), key=lambda k: k[0])
     is_compressed, frame_id = _is_compressed(messages[0]), messages[0].header.frame_id
     return _Camera(topic, kind, frame_id, is_compressed, _nearest(topic, infos), size)
 
 
 def _kind(msg: Image | CompressedImage) -> tuple[int, tuple[int, int]]:
-    """Kind and (height, width). Raises `NoPictureError` for what is no camera picture."""
+    """Kind and (height, width). Raises `NoPictureError` for what is not a camera picture."""
     name = msg.format if _is_compressed(msg) else msg.encoding
     try:
         rgb = decode(msg)
@@ -204,9 +211,9 @@ def _nearest(image: str, infos: list[str]) -> str | None:
     return max(infos, key=shared, default=None)
 
 
-def _find_tf(bag: MessageSource, chosen: tuple[str, ...]) -> tuple[str, ...]:
+def _find_tf(source: MessageSource, chosen: tuple[str, ...]) -> tuple[str, ...]:
     """Topics of transforms; a chosen .../tf brings its .../tf_static along."""
-    there = bag.topics_of(TFMessage)
+    there = source.topics_of(TFMessage)
     for topic in chosen:
         chosen_topic("--tf", topic, there)
     wanted = chosen or ("/tf", "/tf_static")
@@ -215,18 +222,18 @@ def _find_tf(bag: MessageSource, chosen: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _find_world(
-    bag: MessageSource, topics: tuple[str, ...], frame_id: str, wanted: str
+    source: MessageSource, topics: tuple[str, ...], frame_id: str, wanted: str
 ) -> tuple[str | None, str]:
     """A fixed frame above the camera: the wanted one, a usual name, or the root of the tree;
     and where there is none, why.
     """
     frame, wanted = frame_id.lstrip("/"), wanted.lstrip("/")
     tree = TfTree()
-    for topic, _, msg in bag.messages(*topics):
+    for topic, _, msg in source.messages(*topics):
         if tree.add(msg, static=is_static(topic)) and _is_found(tree, frame, wanted):
             break
     if not tree.parents:
-        others = [t for t in bag.topics_of(TFMessage) if t not in topics]
+        others = [t for t in source.topics_of(TFMessage) if t not in topics]
         listed = f"there are no transforms on /tf, but on {', '.join(others)}: choose with --tf"
         return None, listed if others else ""
     gap = tree.why_not(frame, USUAL_WORLDS, wanted)
