@@ -178,7 +178,7 @@ def test_a_compressed_picture_of_a_mosaic_camera_stays_as_it_is():
     [
         ("16UC1; png compressed ", np.uint16, "holds depth"),
         ("32FC1; png compressed ", np.uint16, "holds depth"),
-        ("png", np.uint16, "one channel of uint16, which is depth"),
+        ("png", np.uint16, "one channel of uint16, which usually is depth"),
         ("bayer_purple8; png compressed ", np.uint8, "'bayer_purple8' is not supported"),
     ],
 )
