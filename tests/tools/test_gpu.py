@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tools.gpu import correct, fast, train
+from tools.gpu import cases, correct, fast, train
 from tools.gpu.__main__ import open_results, run_part
 from tools.gpu.cases import Case, count_flops
 from tools.gpu.command import GRACE, run_until
@@ -156,6 +156,20 @@ def test_one_row_that_cannot_be_measured_costs_no_other(tmp_path, monkeypatch):
     rows[broken.key] = {"failed": "out of memory"}
     assert fast.to_do(True, rows) == [new]
     assert fast.state({"rows": rows, "left_out": []}) == "done"
+
+
+def test_every_picture_is_rendered_once(monkeypatch):
+    """For all rows; smaller here, so that it takes no minutes."""
+    monkeypatch.setattr(cases, "CAMERA", cases.CAMERA.scaled(width=16, height=12))
+    cases.room_view.cache_clear()
+    shown = {shape: set() for shape in cases.SHAPES}
+    for case in fast.wanted(tiny=False):
+        frames = case.frames(case.views + 2)
+        shown[case.shape] |= {f.image.tobytes() for f in frames}
+    count = max(fast.VIEWS) + 2
+    assert [len(pictures) for pictures in shown.values()] == [count] * len(cases.SHAPES)
+    assert cases.room_view.cache_info().misses == count * len(cases.SHAPES)
+    cases.room_view.cache_clear()
 
 
 def test_results_of_another_device_are_not_gone_on_with(tmp_path):
