@@ -1,6 +1,8 @@
 """The one command for a GPU, rehearsed on the CPU."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 import time
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from bare_imports import canonical, with_needs
 
 from tools.gpu import cases, correct, fast, train
 from tools.gpu.__main__ import open_results, run_part
@@ -170,6 +173,39 @@ def test_every_picture_is_rendered_once(monkeypatch):
     assert [len(pictures) for pictures in shown.values()] == [count] * len(cases.SHAPES)
     assert cases.room_view.cache_info().misses == count * len(cases.SHAPES)
     cases.room_view.cache_clear()
+
+
+def test_nothing_is_needed_that_is_not_listed():
+    """tools/gpu/wheels.txt: what a machine has, with all that it needs, and what is brought."""
+    text = (ROOT / "tools" / "gpu" / "wheels.txt").read_text()
+    named = re.search(r"needs besides (.*?) and what these need", text, re.DOTALL).group(1)
+    there = with_needs(re.findall(r"[\w-]+", named))
+    brought = {canonical(r) for r in re.findall(r"^([\w-]+)==", text, re.MULTILINE)}
+    code = f"""
+import sys
+import bare_imports
+bare_imports.forget_all_but({there | brought | {"da3-ros"}!r})
+import tools.gpu.__main__, tools.training.train
+from tools import upstream
+upstream.import_upstream()
+import depth_anything_3.api
+import pytest
+files = map(str, tools.gpu.correct.files())
+sys.exit(pytest.main(["-q", "--collect-only", "-p", "no:cacheprovider", "-m", "gpu", *files]))
+"""
+    path = os.pathsep.join(
+        [str(ROOT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "test_on_device.py" in done.stdout
 
 
 def test_results_of_another_device_are_not_gone_on_with(tmp_path):
