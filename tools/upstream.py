@@ -59,9 +59,19 @@ class _Crop:
         return x[..., top : top + h, left : left + w]
 
 
+def stub_exporters() -> None:
+    """Stand in, where they are not installed, for packages that only upstream's exporters use."""
+    for module in ("moviepy.editor", "pycolmap"):
+        package = module.partition(".")[0]
+        if package not in sys.modules and importlib.util.find_spec(package) is None:
+            sys.modules[package] = types.ModuleType(package)
+            sys.modules[module] = types.ModuleType(module)
+
+
 def import_upstream():
     """The `depth_anything_3` package, quiet."""
     stub_torchvision()
+    stub_exporters()
     import depth_anything_3.cfg as cfg
     from depth_anything_3.utils.logger import logger
 

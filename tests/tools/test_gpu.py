@@ -1,16 +1,23 @@
 """The one command for a GPU, rehearsed on the CPU."""
 
 import json
+import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
+from bare_imports import canonical, with_needs
 
-from tools.gpu import correct, fast, train
+from tools.gpu import cases, correct, fast, train
+from tools.gpu.__main__ import open_results, run_part
 from tools.gpu.cases import Case, count_flops
-from tools.gpu.job import share_of
+from tools.gpu.command import GRACE, run_until
+from tools.gpu.job import Job, share_of
+from tools.gpu.results import Results
 from tools.training.train import _arguments as training_arguments
 
 ROOT = Path(__file__).parents[2]
@@ -26,24 +33,185 @@ def command(out, *words):
     )
 
 
+def job(out, seconds=1800.0):
+    return Job(open_results(out, "cpu"), "cpu", True, time.monotonic() + seconds)
+
+
+def parts(out):
+    return json.loads((out / "results.json").read_text())["parts"]
+
+
 def test_it_measures_writes_and_goes_on_where_it_was(tmp_path):
-    done = command(tmp_path)
+    first, second = tmp_path / "first", tmp_path / "second"
+    done = command(first, "--only", "correct", "fast", "train")
     assert done.returncode == 0, done.stderr
-    tests = json.loads((tmp_path / "correct.json").read_text())
+    tests = parts(first)["correct"]["result"]
     assert tests["ended"] and set(tests["tests"].values()) <= {"passed", "left out"}
-    trained = json.loads((tmp_path / "train.json").read_text())
-    assert trained["ended"] and trained["curve"] and (tmp_path / "best_fp16.pt").is_file()
-    rows = json.loads((tmp_path / "fast.json").read_text())["rows"]
+    trained = parts(first)["train"]["result"]
+    assert trained["ended"] and trained["curve"] and (first / "best_fp16.pt").is_file()
+    rows = parts(first)["fast"]["result"]["rows"]
     assert set(rows) == {c.key for c in fast.wanted(tiny=True)}
     for row in rows.values():
         assert min(row["ms"].values()) > 0 and row["gflop"] > 0
-    stages = json.loads((tmp_path / "where.json").read_text())
-    assert all(set(s) == {"encode", "aggregate", "decode"} for s in stages.values())
-    report = (tmp_path / "report.md").read_text()
-    assert "A rehearsal: its numbers mean nothing" in report and "| da3-small | 3 |" in report
 
-    again = command(tmp_path, "--only", "fast", "where")
-    assert "fast: done before" in again.stderr and "where: done before" in again.stderr
+    again = command(second, "--resume", str(first), "--only", "fast", "where")
+    assert again.returncode == 0 and "fast: done before" in again.stderr
+    assert "where: done, " in again.stderr
+    stages = parts(second)["where"]["result"]["stages"]
+    assert all(set(s) == {"encode", "aggregate", "decode"} for s in stages.values())
+    report = (second / "report.md").read_text()
+    assert "A rehearsal: its numbers mean nothing" in report and "| da3-small | 3 |" in report
+    for part in ("correct", "fast", "where", "train"):
+        assert f"## {part}" in report
+    # No more come home from a machine that is lent, and none from deeper folders.
+    assert len(list(second.iterdir())) <= 8 and all(f.is_file() for f in second.iterdir())
+
+
+def test_what_time_cut_short_is_done_again(tmp_path, capsys):
+    for _ in range(2):
+        late = job(tmp_path, seconds=-1)
+        assert run_part("correct", late)
+        assert parts(tmp_path)["correct"]["state"] == "unfinished"
+        assert "stopped by time" in (tmp_path / "report.md").read_text()
+    assert "done before" not in capsys.readouterr().err
+
+
+def test_training_that_ended_badly_is_done_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train, "words", lambda *_: ["--no-such-word"])
+    for _ in range(2):
+        assert not run_part("train", job(tmp_path))
+    assert "done before" not in capsys.readouterr().err
+    assert parts(tmp_path)["train"]["state"] == "failed"
+
+
+def test_a_failed_test_is_run_again_and_counts_as_a_failure():
+    passed = {"ended": True, "tests": {"a": "passed", "b": "left out"}}
+    assert correct.state(passed) == "done"
+    assert correct.state({"ended": True, "tests": {"a": "passed", "b": "failed"}}) == "failed"
+    assert correct.state({"ended": True, "tests": {}}) == "failed"
+
+
+def test_an_interrupted_run_of_tests_says_what_it_had_found(tmp_path):
+    file, report = tmp_path / "test_long.py", tmp_path / "report.xml"
+    file.write_text(
+        "import time\nfrom pathlib import Path\ndef test_a(): pass\n"
+        f"def test_b(): Path({str(tmp_path / 'begun')!r}).touch(); time.sleep(1800)\n"
+    )
+    words = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", str(file)]
+    found, seconds = {}, GRACE
+    while not found:  # as long as this machine needs
+        seconds += 5
+        assert run_until(words, tmp_path / "log", seconds) is None
+        found = correct._outcomes(report) if (tmp_path / "begun").exists() else {}
+    assert {k.split("::")[-1]: v for k, v in found.items()}["test_a"] == "passed"
+
+
+def test_nothing_that_a_command_started_outlives_it(tmp_path):
+    """Not even what does not listen."""
+    start = f"trap '' INT; sleep 1800 & echo $! > {tmp_path / 'child'}; "
+    assert run_until(["bash", "-c", start + "exit 3"], tmp_path / "log", 1800) == 3
+    wait_for_the_end_of(tmp_path / "child")
+    seconds = GRACE
+    while not (tmp_path / "child").exists():  # as long as this machine needs
+        assert run_until(["bash", "-c", start + "sleep 1800"], tmp_path / "log", seconds) is None
+        seconds += 5
+    wait_for_the_end_of(tmp_path / "child")
+
+
+def wait_for_the_end_of(file):
+    state = Path(f"/proc/{int(file.read_text())}/stat")
+    file.unlink()
+    end = time.monotonic() + 600
+    while state.exists() and state.read_text().split(") ")[1][0] != "Z":
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_a_result_before_does_not_hide_a_failure(tmp_path, monkeypatch):
+    result = {"peak_tflops": 1.0, "rows": {}, "left_out": ["da3-small 3"]}
+    open_results(tmp_path, "cpu").put("fast", result, "unfinished")
+    monkeypatch.setattr(fast, "attempt", lambda *_: {}["no such row"])
+    assert not run_part("fast", job(tmp_path))
+    report = (tmp_path / "report.md").read_text()
+    assert "Failed: KeyError: 'no such row'" in report and "Not measured, time was over" in report
+
+
+def test_one_row_that_cannot_be_measured_costs_no_other(tmp_path, monkeypatch):
+    """It is tried again, after those that were not tried."""
+    measure, broken = fast.measure, fast.wanted(tiny=True)[0]
+
+    def fails_once(case, networks, job):
+        if case == broken and not results.of("fast"):
+            raise RuntimeError("no kernel for this\nand more lines")
+        return measure(case, networks, job)
+
+    results = job(tmp_path).results
+    monkeypatch.setattr(fast, "measure", fails_once)
+    assert not run_part("fast", job(tmp_path))
+    rows = parts(tmp_path)["fast"]["result"]["rows"]
+    assert rows[broken.key]["failed"] == "RuntimeError: no kernel for this"
+    assert [k for k, row in rows.items() if "ms" in row] == list(rows)[1:]
+    assert "RuntimeError: no kernel for this" in (tmp_path / "report.md").read_text()
+
+    new = Case("da3-small", 2, process_res=56)
+    monkeypatch.setattr(fast, "wanted", lambda tiny: [broken, new])
+    assert fast.to_do(True, rows) == [new, broken]
+    rows[broken.key] = {"failed": "out of memory"}
+    assert fast.to_do(True, rows) == [new]
+    assert fast.state({"rows": rows, "left_out": []}) == "done"
+
+
+def test_every_picture_is_rendered_once(monkeypatch):
+    """For all rows; smaller here, so that it takes no minutes."""
+    monkeypatch.setattr(cases, "CAMERA", cases.CAMERA.scaled(width=16, height=12))
+    cases.room_view.cache_clear()
+    shown = {shape: set() for shape in cases.SHAPES}
+    for case in fast.wanted(tiny=False):
+        frames = case.frames(case.views + 2)
+        shown[case.shape] |= {f.image.tobytes() for f in frames}
+    count = max(fast.VIEWS) + 2
+    assert [len(pictures) for pictures in shown.values()] == [count] * len(cases.SHAPES)
+    assert cases.room_view.cache_info().misses == count * len(cases.SHAPES)
+    cases.room_view.cache_clear()
+
+
+def test_nothing_is_needed_that_is_not_listed():
+    """tools/gpu/wheels.txt: what a machine has, with all that it needs, and what is brought."""
+    text = (ROOT / "tools" / "gpu" / "wheels.txt").read_text()
+    named = re.search(r"needs besides (.*?) and what these need", text, re.DOTALL).group(1)
+    there = with_needs(re.findall(r"[\w-]+", named))
+    brought = {canonical(r) for r in re.findall(r"^([\w-]+)==", text, re.MULTILINE)}
+    code = f"""
+import sys
+import bare_imports
+bare_imports.forget_all_but({there | brought | {"da3-ros"}!r})
+import tools.gpu.__main__, tools.training.train
+from tools import upstream
+upstream.import_upstream()
+import depth_anything_3.api
+import pytest
+files = map(str, tools.gpu.correct.files())
+sys.exit(pytest.main(["-q", "--collect-only", "-p", "no:cacheprovider", "-m", "gpu", *files]))
+"""
+    path = os.pathsep.join(
+        [str(ROOT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        timeout=1800,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert "test_on_device.py" in done.stdout
+
+
+def test_results_of_another_device_are_not_gone_on_with(tmp_path):
+    one, other = (Results(tmp_path, device, {}) for device in ("one", "other"))
+    one.put("fast", {}, "done")
+    assert Results(tmp_path, "one", {}).is_done("fast") and not other.is_done("fast")
 
 
 def test_without_a_gpu_it_says_so(tmp_path):
@@ -85,7 +253,7 @@ def test_weights_come_home_small_or_not_at_all(tmp_path):
     assert train.bring_home(tmp_path / "training", tmp_path) == "none: nothing was saved"
     for count, kept in ((1000, True), (9 * 2**20, False)):
         folder = tmp_path / "training"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         torch.save({"w": torch.ones(count)}, folder / "best.pt")
         said = train.bring_home(folder, tmp_path)
         assert (tmp_path / "best_fp16.pt").is_file() == kept and ("too large" in said) != kept

@@ -2,18 +2,22 @@
 
     python -m tools.gpu                           # all of it, 9 minutes, into $OUT or out/gpu
     python -m tools.gpu --only fast where --minutes 4
+    python -m tools.gpu --resume earlier          # goes on with what that folder holds
     python -m tools.gpu --rehearse                # every line of it on a CPU, with tiny settings
 
 Nothing is fetched: tools/gpu/wheels.txt lists what to bring. A part that is done is not done
-again in the same folder; `fast` goes on row by row. report.md holds all tables, and a part that
-fails says so there and does not stop the others.
+again in the same folder; what failed or was cut short is, and `fast` goes on row by row.
+report.md and results.json hold all that was found so far, after every part; at most four files
+lie beside them. A part that fails says so there and does not stop the others.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import platform
+import signal
 import sys
 import time
 import traceback
@@ -22,7 +26,8 @@ from pathlib import Path
 import torch
 
 from tools.gpu import correct, fast, train, where
-from tools.gpu.job import Job, read_json, share_of, write_json
+from tools.gpu.job import Job, share_of
+from tools.gpu.results import FAILED, Results, take_over
 
 PARTS = {"correct": correct, "fast": fast, "where": where, "train": train}
 
@@ -34,17 +39,19 @@ def main() -> int:
     if device == "cuda" and not torch.cuda.is_available():
         print("torch sees no CUDA device here; --rehearse runs all of it on the CPU")
         return 1
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    _heed_signals()
+    if arguments.resume:
+        take_over(arguments.resume, arguments.out)
+    results = open_results(arguments.out, device)
     end = time.monotonic() + 60 * arguments.minutes
     names = arguments.only or list(PARTS)
     failed = 0
     for i, name in enumerate(names):
         to_come = sum(PARTS[n].WEIGHT for n in names[i:])
         seconds = share_of(end - time.monotonic(), PARTS[name].WEIGHT, to_come)
-        job = Job(arguments.out, device, arguments.rehearse, time.monotonic() + seconds)
-        failed += not _run(name, job)
-    write_report(arguments.out, device)
-    print((arguments.out / "report.md").read_text())
+        job = Job(results, device, arguments.rehearse, time.monotonic() + seconds)
+        failed += not run_part(name, job)
+    print(results.report())
     return failed
 
 
@@ -55,45 +62,55 @@ def _arguments() -> argparse.Namespace:
     default = Path(os.environ.get("OUT", "out/gpu"))
     parser.add_argument("--only", nargs="+", choices=tuple(PARTS), metavar="PART")
     parser.add_argument("--out", type=Path, default=default, help="folder (%(default)s)")
+    parser.add_argument("--resume", type=Path, help="folder with the files of an earlier run")
     parser.add_argument("--minutes", type=float, default=9.0, help="for all parts (%(default)s)")
     parser.add_argument("--rehearse", action="store_true", help="on the CPU, tiny")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.resume and not (arguments.resume / "results.json").is_file():
+        parser.error(f"--resume {arguments.resume}: there is no results.json")
+    return arguments
 
 
-def _run(name: str, job: Job) -> bool:
-    """Run a part unless its result is there; whether it did what it should."""
-    path = job.out / f"{name}.json"
-    if read_json(path) is not None:
+def _heed_signals() -> None:
+    """Ctrl-C works, here and in what is started, also where a shell in the background has had it
+    ignored; and a polite end from outside leaves nothing running."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
+def open_results(out: Path, device: str) -> Results:
+    """The results of this machine's cuda or cpu in a folder."""
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
+    if device == "cpu":
+        name = f"A rehearsal: its numbers mean nothing. {name}"
+    return Results(out, name, {name: part.table for name, part in PARTS.items()})
+
+
+def run_part(name: str, job: Job) -> bool:
+    """Run a part unless it is done; whether it did what it should."""
+    if job.results.is_done(name):
         print(f"{name}: done before", file=sys.stderr)
         return True
     print(f"{name}: at most {job.seconds_left:.0f} s", file=sys.stderr)
     start = time.monotonic()
     try:
+        free(job.device)
         result = PARTS[name].run(job)
     except Exception as error:  # one part's fault must not cost the others their time
         traceback.print_exc()
-        (job.out / f"{name}.failed").write_text("".join(traceback.format_exception(error)))
+        job.results.put_failure(name, "".join(traceback.format_exception(error)))
         return False
-    if name != "fast" or not result["left_out"]:
-        write_json(path, result)
-    (job.out / f"{name}.md").write_text(PARTS[name].table(result) + "\n")
-    print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr)
-    return True
+    state = PARTS[name].state(result)
+    job.results.put(name, result, state)
+    print(f"{name}: {state}, {time.monotonic() - start:.0f} s", file=sys.stderr)
+    return state != FAILED
 
 
-def write_report(out: Path, device: str) -> None:
-    """report.md, of all parts that have run in this folder."""
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.machine()
-    lines = [f"# {name}, torch {torch.__version__}"]
-    if device == "cpu":
-        lines.append("\nA rehearsal: its numbers mean nothing.")
-    for part in PARTS:
-        table, failure = out / f"{part}.md", out / f"{part}.failed"
-        if table.is_file():
-            lines += [f"\n## {part}\n", table.read_text().strip()]
-        elif failure.is_file():
-            lines += [f"\n## {part}\n", "Failed: " + failure.read_text().strip().splitlines()[-1]]
-    (out / "report.md").write_text("\n".join(lines) + "\n")
+def free(device: str) -> None:
+    """Give back what the part before held: other processes need the device's memory, too."""
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":

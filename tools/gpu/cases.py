@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -14,13 +15,16 @@ from da3_ros.core.preprocess import plan_resize
 from da3_ros.net.camera import Cameras
 from da3_ros.net.checkpoint import network_from, random_network
 from da3_ros.net.presets import PRESETS
-from da3_ros.synthetic.room import CAMERA, demo_path, render_room
+from da3_ros.synthetic.room import CAMERA, RoomView, demo_path, render_room
 from tools import upstream
 from tools.bench.streaming import Stream
 
 RES = 504
 SHAPES = {"504x378": (4, 3), "504x280": (9, 5)}
 """Pictures in the network, and the sides of a camera that make them."""
+
+WAY = 60
+"""Views on the way through the demo room."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +45,28 @@ class Case:
 
     @property
     def camera(self) -> CameraModel:
-        """As wide as the room's, of that shape."""
-        x, y = SHAPES[self.shape]
-        height = CAMERA.width * y // x
-        K = CAMERA.K.copy()
-        K[1, 2] = (height - 1) / 2
-        return CameraModel(CAMERA.width, height, K)
+        """See `camera`."""
+        return camera(self.shape)
 
     def frames(self, count: int) -> list[Frame]:
         """Frames of the demo room, well apart."""
-        path = demo_path(60)
-        views = [render_room(path[i % 60], self.camera) for i in range(count)]
+        views = [room_view(self.shape, i % WAY) for i in range(count)]
         return [Frame("camera", i, v.image, v.camera, v.T_world_cam) for i, v in enumerate(views)]
+
+
+def camera(shape: str) -> CameraModel:
+    """As wide as the room's, of one of the `SHAPES`."""
+    x, y = SHAPES[shape]
+    height = CAMERA.width * y // x
+    K = CAMERA.K.copy()
+    K[1, 2] = (height - 1) / 2
+    return CameraModel(CAMERA.width, height, K)
+
+
+@cache
+def room_view(shape: str, i: int) -> RoomView:
+    """View i of the demo room; a picture takes seconds of the CPU, and many rows show it."""
+    return render_room(demo_path(WAY)[i], camera(shape))
 
 
 def stream(network, case: Case, frames: list[Frame]) -> Stream:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tools.gpu.command import ROOT, run_until
 from tools.gpu.job import Job
+from tools.gpu.results import DONE, FAILED, UNFINISHED
 
 WEIGHT = 2.0
-TESTS = Path(__file__).parents[2] / "tests"
+TESTS = ROOT / "tests"
 MARK = "pytest.mark.gpu"
 
 
@@ -22,27 +23,27 @@ def files() -> list[Path]:
 def run(job: Job) -> dict:
     """How each test ended; those that time did not allow are not in it."""
     report = job.out / "correct.xml"
-    log = job.out / "correct.log"
+    report.unlink(missing_ok=True)  # an earlier run's says nothing of this one
     command = [sys.executable, "-m", "pytest", "-q", "-m", "gpu", f"--junitxml={report}"]
-    with log.open("w") as file:
-        try:
-            subprocess.run(
-                [*command, *map(str, files())],
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                timeout=job.seconds_left,
-                cwd=TESTS.parent,
-            )
-            ended = True
-        except subprocess.TimeoutExpired:
-            ended = False
-    return {"ended": ended, "tests": _outcomes(report) if report.is_file() else {}}
+    status = run_until([*command, *map(str, files())], job.out / "correct.log", job.seconds_left)
+    tests = _outcomes(report) if report.is_file() else {}
+    return {"ended": status is not None, "tests": tests}
+
+
+def state(result: dict) -> str:
+    """Failed as soon as one test has."""
+    tests = result["tests"].values()
+    if "failed" in tests or (result["ended"] and not tests):
+        return FAILED
+    return DONE if result["ended"] else UNFINISHED
 
 
 def _outcomes(report: Path) -> dict[str, str]:
     kinds = {"failure": "failed", "error": "failed", "skipped": "left out"}
     found = {}
     for case in ElementTree.parse(report).iter("testcase"):
+        if case.get("name") is None:  # the one that was interrupted
+            continue
         tags = [kinds[child.tag] for child in case if child.tag in kinds]
         name = f"{case.get('classname').removeprefix('tests.')}::{case.get('name')}"
         found[name] = tags[0] if tags else "passed"

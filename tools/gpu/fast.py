@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from statistics import median
 
 import torch
@@ -11,7 +12,8 @@ from tools.bench import upstream_peer
 from tools.bench.streaming import matmul_peak
 from tools.gpu import cases
 from tools.gpu.cases import Case
-from tools.gpu.job import Job, read_json, write_json
+from tools.gpu.job import Job
+from tools.gpu.results import DONE, FAILED, UNFINISHED
 from tools.stopwatch import timed
 
 WEIGHT = 4.0
@@ -19,6 +21,7 @@ PRESETS = ("da3-large", "da3-small", "da3-base", "da3-giant", "da3nested-giant-l
 """The goals first: time may end the list."""
 
 VIEWS = (8, 4, 16)
+NO_MEMORY = "out of memory"
 RUNS = 10
 ROW_SECONDS = 8.0
 """A row is not begun with less time than that."""
@@ -33,48 +36,75 @@ def wanted(tiny: bool) -> list[Case]:
 
 def run(job: Job) -> dict:
     """Rows measured before are kept: the part goes on where it was stopped."""
-    path = job.out / "fast_rows.json"
-    result = read_json(path) or {
+    result = job.results.of("fast") or {
         "peak_tflops": matmul_peak(job.device, 256 if job.tiny else None),
         "rows": {},
+        "left_out": [c.key for c in wanted(job.tiny)],
     }
-    networks = (None, None)
-    preset = ""
-    for case in wanted(job.tiny):
-        if case.key in result["rows"]:
-            continue
+    networks: dict[str, tuple] = {}
+    for case in to_do(job.tiny, result["rows"]):
         if not job.tiny and not job.has(ROW_SECONDS):
             break
-        if case.preset != preset:
-            networks = None  # freed before the next ones are made
-            networks, preset = cases.same_weights(case.preset, job.device), case.preset
-            set_precision(networks[1], "auto")
-            pack_weights(networks[1])
-        result["rows"][case.key] = measure(case, networks, job)
-        write_json(path, result)
-    return result | {"left_out": [c.key for c in wanted(job.tiny) if c.key not in result["rows"]]}
+        result["rows"][case.key] = attempt(case, networks, job)
+        result["left_out"] = [c.key for c in wanted(job.tiny) if c.key not in result["rows"]]
+        job.results.put("fast", result, UNFINISHED)
+    return result
+
+
+def to_do(tiny: bool, rows: dict) -> list[Case]:
+    """What was not measured; then what failed, unless more memory is what it needs."""
+    new = [c for c in wanted(tiny) if c.key not in rows]
+    failed = [c for c in wanted(tiny) if rows.get(c.key, {}).get("failed", NO_MEMORY) != NO_MEMORY]
+    return new + failed
+
+
+def state(result: dict) -> str:
+    """A row that does not fit into the device's memory is measured as well as it can be."""
+    if any(row.get("failed", NO_MEMORY) != NO_MEMORY for row in result["rows"].values()):
+        return FAILED
+    return UNFINISHED if result["left_out"] else DONE
+
+
+def attempt(case: Case, networks: dict[str, tuple], job: Job) -> dict:
+    """One row, or why there is none: the others are measured whatever happens.
+
+    networks: those of the preset measured last, the published one and ours; of this one after.
+    """
+    row = {"preset": case.preset, "views": case.views, "shape": case.shape}
+    try:
+        if case.preset not in networks:
+            networks.clear()  # freed before the next ones are made
+            networks[case.preset] = make_networks(case.preset, job.device)
+        return row | measure(case, networks[case.preset], job)
+    except torch.OutOfMemoryError:
+        row["failed"] = NO_MEMORY
+    except Exception as error:
+        traceback.print_exc()
+        row["failed"] = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    if row["failed"] == NO_MEMORY:
+        torch.cuda.empty_cache()  # now that nothing holds on to what the attempt had
+    return row
+
+
+def make_networks(preset: str, device: str) -> tuple:
+    """The published network and ours, as fast as the node runs it."""
+    theirs, ours = cases.same_weights(preset, device)
+    set_precision(ours, "auto")
+    pack_weights(ours)
+    return theirs, ours
 
 
 def measure(case: Case, networks: tuple, job: Job) -> dict:
     """One row: medians of interleaved runs in ms, FLOP, and memory in MiB."""
     theirs, ours = networks
     frames = case.frames(case.views + 2)
-    try:
-        stream = cases.stream(ours, case, frames)
-        steps = {
-            "ours": stream.step,
-            "published": lambda: upstream_peer.infer(
-                theirs, frames[: case.views], case.process_res
-            ),
-        }
-        times, memory = interleaved(steps, job)
-    except torch.OutOfMemoryError:
-        torch.cuda.empty_cache()
-        return {"preset": case.preset, "views": case.views, "shape": case.shape, "failed": "memory"}
+    window = frames[: case.views]
+    steps = {
+        "ours": cases.stream(ours, case, frames).step,
+        "published": lambda: upstream_peer.infer(theirs, window, case.process_res),
+    }
+    times, memory = interleaved(steps, job)
     return {
-        "preset": case.preset,
-        "views": case.views,
-        "shape": case.shape,
         "ms": {name: round(1000 * median(t), 2) for name, t in times.items()},
         "spread_ms": {n: [round(1000 * x, 2) for x in (min(t), max(t))] for n, t in times.items()},
         "gflop": round(cases.count_flops(case) / 1e9, 1),
@@ -112,7 +142,7 @@ def table(result: dict) -> str:
     for row in result["rows"].values():
         head = f"| {row['preset']} | {row['views']} | {row['shape']} |"
         if "failed" in row:
-            lines.append(f"{head} out of {row['failed']} | | | | |")
+            lines.append(f"{head} {row['failed'].replace('|', '/')} | | | | |")
             continue
         ours, theirs = row["ms"]["ours"], row["ms"]["published"]
         share = row["gflop"] / ours / peak

@@ -3,53 +3,44 @@
 from __future__ import annotations
 
 import csv
-import shutil
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from tools.gpu.command import GRACE, run_until
 from tools.gpu.job import Job
+from tools.gpu.results import DONE, FAILED
 
 WEIGHT = 5.0
 LARGEST_CHECKPOINT = 16 * 2**20
 """Bytes of the file that is brought home."""
 
-TO_SAVE = 20.0
+TO_SAVE = 20.0 + GRACE
 """Seconds kept for the last evaluation."""
-
-ROOT = Path(__file__).parents[2]
 
 
 def run(job: Job) -> dict:
     """tools.training.train on the device; the best weights in fp16, and the curve."""
-    folder = job.out / "training"
     minutes = 0.02 if job.tiny else max(0.01, (job.seconds_left - TO_SAVE) / 60)
-    ended = _train(folder, minutes, job)
-    rows = list(csv.DictReader((folder / "curves.csv").open())) if _has_curve(folder) else []
-    weights = bring_home(folder, job.out)
-    return {"ended": ended, "minutes": round(minutes, 2), "curve": rows, "weights": weights}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        command = [sys.executable, "-m", "tools.training.train"]
+        command += words(folder, minutes, job.device, job.tiny)
+        status = run_until(command, job.out / "training.log", job.seconds_left)
+        curve = folder / "curves.csv"
+        rows = list(csv.DictReader(curve.open())) if curve.is_file() else []
+        weights = bring_home(folder, job.out)
+    return {
+        "ended": status == 0,
+        "minutes": round(minutes, 2),
+        "curve": rows,
+        "weights": weights,
+    }
 
 
-def _has_curve(folder: Path) -> bool:
-    return (folder / "curves.csv").is_file()
-
-
-def _train(folder: Path, minutes: float, job: Job) -> bool:
-    """Whether it ended by itself, and well."""
-    command = [sys.executable, "-m", "tools.training.train"]
-    command += words(folder, minutes, job.device, job.tiny)
-    with (job.out / "training.log").open("w") as log:
-        try:
-            done = subprocess.run(
-                command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                timeout=job.seconds_left,
-                cwd=ROOT,
-            )
-        except subprocess.TimeoutExpired:
-            return False
-    return done.returncode == 0
+def state(result: dict) -> str:
+    """Done when it ended by itself, and well."""
+    return DONE if result["ended"] else FAILED
 
 
 def words(folder: Path, minutes: float, device: str, tiny: bool) -> list[str]:
@@ -72,7 +63,6 @@ def bring_home(folder: Path, out: Path) -> str:
     state = torch.load(best, weights_only=True, map_location="cpu")
     small = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     torch.save(small, out / "best_fp16.pt")
-    shutil.rmtree(folder)
     size = (out / "best_fp16.pt").stat().st_size
     if size > LARGEST_CHECKPOINT:
         (out / "best_fp16.pt").unlink()

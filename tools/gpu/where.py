@@ -11,6 +11,7 @@ from da3_ros.net.precision import pack_weights, set_precision
 from da3_ros.net.presets import PRESETS
 from tools.gpu.cases import Case
 from tools.gpu.job import Job
+from tools.gpu.results import DONE, UNFINISHED
 from tools.stopwatch import synchronise, timed
 
 WEIGHT = 1.0
@@ -33,7 +34,12 @@ def run(job: Job) -> dict:
     for case in wanted(job.tiny):
         if job.tiny or job.has(15.0):
             found[case.key] = _stages(case, job)
-    return found
+    return {"stages": found, "left_out": [c.key for c in wanted(job.tiny) if c.key not in found]}
+
+
+def state(result: dict) -> str:
+    """Done when there was time for every case."""
+    return UNFINISHED if result["left_out"] else DONE
 
 
 def _stages(case: Case, job: Job) -> dict:
@@ -81,7 +87,7 @@ def _profile(stage, job: Job) -> dict:
 def table(result: dict) -> str:
     """Markdown, stage after stage."""
     lines = []
-    for case, stages in result.items():
+    for case, stages in result["stages"].items():
         for stage, found in stages.items():
             lines += ["", f"**{case}, {stage}: {found['ms']} ms**", ""]
             lines += ["| operation | ms | calls |", "|---|---:|---:|"]
@@ -89,4 +95,6 @@ def table(result: dict) -> str:
                 f"| `{name.replace('|', '/')}` | {ms} | {calls} |"
                 for name, (ms, calls) in found["operations"].items()
             ]
-    return "\n".join(lines) if lines else "Not measured, time was over."
+    if result["left_out"]:
+        lines += ["", "Not measured, time was over: " + ", ".join(result["left_out"]) + "."]
+    return "\n".join(lines)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -133,8 +132,9 @@ def _render(gaussians, path: CameraPath, size, chunk_size: int) -> Iterator[spla
     device = gaussians.means.device
     T_cam_world = torch.from_numpy(poses.inverse(path.T_world_cam)).float().to(device)
     K = torch.from_numpy(path.K).float().to(device)
+    through_gsplat = device.type == "cuda" and splat.has_gsplat()
     for T_chunk, K_chunk in zip(T_cam_world.split(chunk_size), K.split(chunk_size)):
-        if device.type == "cuda" and find_spec("gsplat"):
+        if through_gsplat:
             yield from splat.render_gsplat(gaussians, T_chunk, K_chunk, *size)
         else:
             yield from (splat.render(gaussians, T, K, *size) for T, K in zip(T_chunk, K_chunk))

@@ -7,6 +7,7 @@ Pixel centres are at half-integers here, as everywhere in that field.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import torch
 
@@ -73,6 +74,16 @@ def render(
     image = image.view(rows, columns, TILE, TILE, 5).permute(0, 2, 1, 3, 4)
     image = image.reshape(rows * TILE, columns * TILE, 5)[:height, :width]
     return Picture(image[..., :3], image[..., 3], image[..., 4])
+
+
+def has_gsplat() -> bool:
+    """Whether gsplat can render: it compiles its kernels when it is first imported, and where it
+    finds no CUDA compiler it is there without them."""
+    if find_spec("gsplat") is None:
+        return False
+    from gsplat.cuda._backend import _C
+
+    return _C is not None
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """The picture that Gaussian splats make."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -100,9 +102,25 @@ def test_a_moved_scene_looks_the_same_from_the_moved_camera():
     np.testing.assert_allclose(after.depth, 2.5 * before.depth, atol=2e-2)
 
 
+@pytest.mark.parametrize("compiled", [None, 1])
+def test_gsplat_without_its_kernels_is_not_used(tmp_path, monkeypatch, compiled):
+    """As gsplat 1.5 is where there is no CUDA compiler: it can be imported, `_C` is None."""
+    for module in [m for m in sys.modules if m.partition(".")[0] == "gsplat"]:
+        monkeypatch.delitem(sys.modules, module)
+    for package in ("gsplat", "gsplat/cuda"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").touch()
+    (tmp_path / "gsplat/cuda/_backend.py").write_text(f"_C = {compiled}")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert splat.has_gsplat() == (compiled is not None)
+    for module in ("gsplat.cuda._backend", "gsplat.cuda", "gsplat"):
+        del sys.modules[module]
+
+
 @pytest.mark.gpu
 def test_gsplat_draws_the_same_picture():
-    pytest.importorskip("gsplat", reason="an extra: pip install .[gs]")
+    if not splat.has_gsplat():
+        pytest.skip("an extra that a CUDA compiler has to build: pip install .[gs]")
     gaussians = Gaussians(**{k: v.cuda() for k, v in vars(random_gaussians(2000)).items()})
     T, K = (x.cuda() for x in camera(270, 480))
     K[:2, :2] *= 10
