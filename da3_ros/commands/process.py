@@ -30,11 +30,10 @@ from da3_ros.ros.bags.topic_options import (
     add_topic_options,
     chosen_topics,
 )
+from da3_ros.ros.outputs.topics import WRITTEN
 from da3_ros.ros.parameter_file import read_parameter_file
 from da3_ros.ros.parameters import foreign_parameters
 
-TOPICS = ("depth/image", "depth/camera_info", "confidence/image", "points", "image_rect")
-TOPICS += ("camera_pose", "camera_poses", "path")
 LONGEST_PIECE = 1e9
 """Seconds, 30 years."""
 
@@ -75,7 +74,7 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], Options]:
     add("--params", type=Path, metavar="FILE", help="parameter file of the node")
     add("--model", help="parameter model.name")
     add("--export", default="", metavar="FORMATS", help="files of the end: glb-mesh_ply")
-    add("--leave-out", nargs="+", default=[], choices=TOPICS, help="topics that are not written")
+    add("--leave-out", nargs="+", default=[], choices=WRITTEN, help="topics that are not written")
     add("--zstd", action="store_true", help="compress the results: smaller, slower to write")
     add_topic_options(parser)
     add_anchor_options(parser)

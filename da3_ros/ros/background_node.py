@@ -7,6 +7,10 @@ import threading
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""Of a subscription that wants what was published before it, too: maps."""
 
 
 class BackgroundNode:

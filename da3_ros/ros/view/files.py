@@ -17,7 +17,8 @@ from da3_ros.net.plain_text import first_line
 from da3_ros.net.spherical_harmonics import DEGREE_0
 from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.bags.bag_files import is_bag_file
-from da3_ros.ros.view.frame_parts import DEPTH, KINDS, FrameParts, unit_of
+from da3_ros.ros.outputs.topics import DEPTH
+from da3_ros.ros.view.frame_parts import KINDS, FrameParts, unit_of
 from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.view_frame import ViewFrame
 
