@@ -13,8 +13,9 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from da3_ros.msg import Status
 from da3_ros.ros.background_node import LATCHED, BackgroundNode
+from da3_ros.ros.depth_images import depth_metres
 from da3_ros.ros.images import to_rgb
-from da3_ros.ros.messages import cloud_points, depth_metres, pose_matrix, stamp_to_ns
+from da3_ros.ros.messages import cloud_points, pose_matrix, stamp_to_ns
 from da3_ros.ros.outputs import topics
 from da3_ros.ros.parameter_file import NODE_NAME
 

@@ -13,8 +13,9 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from da3_ros.core.camera_model import CameraError
 from da3_ros.core.poses import PoseError
 from da3_ros.ros.compressed import compressed_depth_metres
+from da3_ros.ros.depth_images import depth_metres
 from da3_ros.ros.images import ImageError, decode
-from da3_ros.ros.messages import depth_metres, pose_matrix, rectified_camera_model, stamp_to_ns
+from da3_ros.ros.messages import pose_matrix, rectified_camera_model, stamp_to_ns
 from da3_ros.ros.outputs.topics import CAMERA_POSE, DEPTH, DEPTH_INFO, IMAGE
 from da3_ros.ros.view.view_frame import ViewFrame
 
