@@ -19,6 +19,7 @@ from subprocess import Popen
 import numpy as np
 
 from da3_ros.core.child_process import end_with
+from da3_ros.core.exit_codes import INTERRUPTED
 from da3_ros.net.model_folder import MODELS_FOLDER, WEIGHTS
 from da3_ros.ros.bags.bag import BagError, BagReader
 from da3_ros.ros.bags.find_camera import BagTopics, find_topics
@@ -52,7 +53,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         print("\nstopped")
-        return 130
+        return INTERRUPTED
     return 0
 
 

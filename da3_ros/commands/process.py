@@ -17,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from da3_ros.core.config import ConfigError, from_dict
+from da3_ros.core.exit_codes import INTERRUPTED
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
 from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain
@@ -60,7 +61,7 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         print("\nstopped: bags that were not finished left nothing behind", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     print_table(reports)
     return int(any(report.failure for report in reports))
 
