@@ -23,7 +23,7 @@ from torch import nn
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.export import write
-from da3_ros.core.export.gaussians import moved, with_gaussians_at_depth
+from da3_ros.core.gaussians import moved, with_gaussians_at_depth
 from da3_ros.core.inference_request import GivenCameras, InferenceRequest, check_request
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale import align

@@ -24,8 +24,8 @@ import torch
 from da3_ros.core import poses
 from da3_ros.core.config import Config
 from da3_ros.core.device_pictures import pictures_for
-from da3_ros.core.export.gaussians import moved, of_views, with_gaussians_at_depth
 from da3_ros.core.frame import Frame
+from da3_ros.core.gaussians import moved, of_views, with_gaussians_at_depth
 from da3_ros.core.mask_depth import mask_unseen
 from da3_ros.core.memory_limit import MemoryLimit, is_out_of_memory
 from da3_ros.core.network_input import WindowInput

@@ -15,7 +15,7 @@ import numpy as np
 from cv_bridge import CvBridge, CvBridgeError
 from sensor_msgs.msg import CompressedImage, Image
 
-from da3_ros.core.user_input.images import (
+from da3_ros.core.user_input.pictures import (
     ImageInputError,
     PictureTooLargeError,
     picture_size,

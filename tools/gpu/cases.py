@@ -16,7 +16,6 @@ from da3_ros.net.checkpoint import network_from, random_network
 from da3_ros.net.presets import PRESETS
 from da3_ros.synthetic.room import CAMERA, demo_path, render_room
 from tools import upstream
-from tools.bench.streaming import Stream
 
 RES = 504
 SHAPES = {"504x378": (4, 3), "504x280": (9, 5)}
@@ -53,11 +52,6 @@ class Case:
         path = demo_path(60)
         views = [render_room(path[i % 60], self.camera) for i in range(count)]
         return [Frame("camera", i, v.image, v.camera, v.T_world_cam) for i, v in enumerate(views)]
-
-
-def stream(network, case: Case, frames: list[Frame]) -> Stream:
-    """The node's pipeline; metres from the cameras alone, so that no points are followed."""
-    return Stream(network, case, frames, **{"scale.source": "cameras"})
 
 
 def same_weights(preset: str, device: str):

@@ -8,7 +8,7 @@ import torch
 
 from da3_ros.net.precision import pack_weights, set_precision
 from tools.bench import upstream_peer
-from tools.bench.streaming import matmul_peak
+from tools.bench.streaming import Stream, matmul_peak
 from tools.gpu import cases
 from tools.gpu.cases import Case
 from tools.gpu.job import Job, read_json, write_json
@@ -60,7 +60,7 @@ def measure(case: Case, networks: tuple, job: Job) -> dict:
     theirs, ours = networks
     frames = case.frames(case.views + 2)
     try:
-        stream = cases.stream(ours, case, frames)
+        stream = Stream(ours, case, frames)
         steps = {
             "ours": stream.step,
             "published": lambda: upstream_peer.infer(

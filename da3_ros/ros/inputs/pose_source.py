@@ -16,13 +16,13 @@ from da3_ros.core.config import PoseConfig
 from da3_ros.core.rig_cameras import MOST_FRAME_IDS
 from da3_ros.net.plain_text import plain
 from da3_ros.ros.bounds import LARGEST_TF_MESSAGE, MOST_FRAMES, MOST_TRANSFORMS, excess
+from da3_ros.ros.health.time_jump import StreamClock, Verdict
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
     TransformBuffer,
     TransformUnavailable,
     check_transform,
 )
-from da3_ros.ros.inputs.time_jump import StreamClock, Verdict
 from da3_ros.ros.messages import stamp_to_ns
 
 MOST_NAMED = 20
