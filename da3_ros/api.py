@@ -23,7 +23,7 @@ from torch import nn
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.export import write
-from da3_ros.core.export.gaussians import moved, with_gaussians_at_depth
+from da3_ros.core.gaussians import moved, with_gaussians_at_depth
 from da3_ros.core.inference_request import GivenCameras, InferenceRequest, check_request
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale import align
@@ -31,10 +31,11 @@ from da3_ros.core.scale.anchor_depth import anchor_depth
 from da3_ros.core.scene.mesh import Mesh
 from da3_ros.core.scene.render_depth import render_depth
 from da3_ros.net.checkpoint import load_network
-from da3_ros.net.nested import METRIC_FOCAL, NestedNetwork
+from da3_ros.net.nested import NestedNetwork, metres_per_unit
 from da3_ros.net.network import Cameras, NetOutput, Network
 from da3_ros.net.precision import check_precision, set_precision
 from da3_ros.net.presets import PRESETS
+from da3_ros.net.stage_types import first_scene
 
 __all__ = [
     "CameraModel",
@@ -160,15 +161,15 @@ class DepthAnything3(nn.Module):
     def _to_prediction(self, out: NetOutput, request: InferenceRequest) -> Prediction:
         given, K = request.cameras, request.K
         prediction = Prediction(
-            depth=_numpy(out.depth),
-            conf=_numpy(out.conf),
-            extrinsics=_numpy(out.T_cam_ref),
-            intrinsics=_numpy(out.K) if K is None else K.astype(np.float32),
+            depth=first_scene(out.depth),
+            conf=first_scene(out.conf),
+            extrinsics=first_scene(out.T_cam_ref),
+            intrinsics=first_scene(out.K) if K is None else K.astype(np.float32),
             processed_images=request.batch.images,
-            aux={name: _numpy(values) for name, values in out.aux.items()},
+            aux={name: first_scene(values) for name, values in out.aux.items()},
             gaussians=out.gaussians,
             is_metric=self.model.preset.metric_branch is not None,
-            sky=_numpy(out.sky),
+            sky=first_scene(out.sky),
             scale_factor=_known_scale(out),
         )
         if given is not None:
@@ -198,9 +199,8 @@ def _align(prediction: Prediction, given: GivenCameras) -> Prediction:
 
 
 def _to_metres(prediction: Prediction) -> Prediction:
-    """Depth of the metric one-view network: its output is for a focal length of 300 px."""
-    K = prediction.intrinsics
-    metres = (K[:, 0, 0] + K[:, 1, 1]) / 2 / METRIC_FOCAL
+    """Depth of the metric one-view network, whose unit is a question of the focal length."""
+    metres = metres_per_unit(prediction.intrinsics)
     return replace(prediction, depth=prediction.depth * metres[:, None, None], is_metric=True)
 
 
@@ -213,7 +213,3 @@ def _backbone_precision(device: torch.device, *, exact: bool):
 def _known_scale(out: NetOutput) -> float | None:
     scale = None if out.scale_factor is None else float(out.scale_factor[0])
     return None if scale is None or math.isnan(scale) else scale
-
-
-def _numpy(values: torch.Tensor | None) -> np.ndarray | None:
-    return None if values is None else values[0].float().cpu().numpy()

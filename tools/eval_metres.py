@@ -28,9 +28,8 @@ from da3_ros.ros.demo.bag import DEMO_CAMERA
 from da3_ros.synthetic.room import demo_path, render_room
 from tools.eval_weights.measure import FARTHEST, compare, errors
 from tools.eval_weights.recording import Shot
-from tools.training.eval_demo import SEED
+from tools.eval_weights.synthetic import held_out_scenes
 from tools.training.kitchen import FOLDER, read_view
-from tools.training.windows import random_windows, training_atlas
 
 VIEWS = (2, 4, 6)
 WAYS = {
@@ -73,24 +72,9 @@ def demo_room(count: int) -> list[list[Shot]]:
 
 
 def held_out(count: int) -> list[list[Shot]]:
-    """Scenes, textures and paths of seeds that training never draws."""
-    rng = np.random.default_rng(SEED)
-    atlas = training_atlas(rng, 160)
-    groups = []
-    for _ in range(count):
-        windows = random_windows(rng, atlas, 1, max(VIEWS), *SIZE)
-        groups.append([_shot(windows, k) for k in range(max(VIEWS))])
-    return groups
-
-
-def _shot(windows, k: int) -> Shot:
-    camera = CameraModel(SIZE[1], SIZE[0], windows.K[0, k].double().numpy())
-    T_world_cam = windows.T_world_cam[0, k].numpy()
-    image = windows.images[0, k].numpy()
-    return Shot(
-        Frame("scene", k * PERIOD_NS, image, camera, T_world_cam),
-        windows.depth[0, k].float().numpy(),
-    )
+    """Six views along a path in each of the scenes that training never draws."""
+    scenes = held_out_scenes(count)
+    return [take.shots() for take in scenes.takes(count, max(VIEWS))]
 
 
 def kitchen(count: int) -> list[list[Shot]]:

@@ -6,10 +6,8 @@ import threading
 import time
 
 from da3_ros.core.broken_library import BrokenLibrary
+from da3_ros.core.exit_codes import INTERRUPTED
 from da3_ros.net.plain_text import LONGEST_PATH, first_line, plain
-
-INTERRUPTED = 130
-"""Exit code after SIGINT, as of a shell."""
 
 SOON = 0.05
 """Seconds after which Ctrl-C comes again: by then the callback in which it was lost has ended."""

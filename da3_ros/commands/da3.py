@@ -18,8 +18,8 @@ from da3_ros.core.inference_request import InferenceOptions, check_options
 from da3_ros.core.load_model import ModelError, find_device
 from da3_ros.core.preprocess import plan_resize
 from da3_ros.core.print_options import plain_lines
-from da3_ros.core.user_input.images import check_file
 from da3_ros.core.user_input.options import Flag, Option, OptionError
+from da3_ros.core.user_input.pictures import check_file
 from da3_ros.core.user_input.video import VideoError, read_video
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.engine.export import DTYPES, EngineSize, export_engine

@@ -19,9 +19,9 @@ from subprocess import Popen
 import numpy as np
 
 from da3_ros.core.child_process import end_with
+from da3_ros.core.exit_codes import INTERRUPTED
 from da3_ros.net.model_folder import MODELS_FOLDER, WEIGHTS
 from da3_ros.ros.bags.bag import BagReader
-from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.demo.listener import Listener
 from da3_ros.ros.demo.processes import DemoError, last_line, running, wait_for
 from da3_ros.ros.demo.results import write_results
@@ -53,7 +53,7 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         print("\nstopped")
-        return 130
+        return INTERRUPTED
     return 0
 
 
@@ -112,6 +112,8 @@ def default_bag(out: Path, frames: int) -> Path:
     """The synthetic room, rendered at the first run."""
     path = out / f"demo_room_{frames}"
     if not path.exists():
+        from da3_ros.ros.demo.bag import write_demo_bag  # torch takes its time
+
         say("room", f"renders {frames} pictures of a synthetic room and a robot's way, once")
         progress = Progress()
         write_demo_bag(

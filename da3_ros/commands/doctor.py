@@ -38,7 +38,7 @@ def main() -> int:
     except CheckpointError as problem:
         findings = [error("model", str(problem), "correct the config.json of the checkpoint")]
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     print(format_table(findings))
     return int(any(finding.verdict is Verdict.ERROR for finding in findings))
 

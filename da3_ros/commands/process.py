@@ -17,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from da3_ros.core.config import ConfigError, from_dict
+from da3_ros.core.exit_codes import INTERRUPTED
 from da3_ros.core.export import ExportError
 from da3_ros.core.export.running import split_all_formats
 from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain
@@ -25,6 +26,7 @@ from da3_ros.ros.bags.bag_job import BagJob, Report
 from da3_ros.ros.bags.fleet import Fleet, Splitting
 from da3_ros.ros.bags.pools import OwnProcess, Pool, Processes
 from da3_ros.ros.bags.ray_pool import RayOptions, RayPool
+from da3_ros.ros.outputs.topics import WRITTEN
 from da3_ros.ros.parameter_file import read_parameter_file
 from da3_ros.ros.parameters import foreign_parameters
 from da3_ros.ros.topics.topic_options import (
@@ -33,8 +35,6 @@ from da3_ros.ros.topics.topic_options import (
     chosen_topics,
 )
 
-TOPICS = ("depth/image", "depth/camera_info", "confidence/image", "points", "image_rect")
-TOPICS += ("camera_pose", "camera_poses", "path")
 LONGEST_PIECE = 1e9
 """Seconds, 30 years."""
 
@@ -61,7 +61,7 @@ def main() -> int:
         return 2
     except KeyboardInterrupt:
         print("\nstopped: bags that were not finished left nothing behind", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     print_table(reports)
     return int(any(report.failure for report in reports))
 
@@ -75,7 +75,7 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], Options]:
     add("--params", type=Path, metavar="FILE", help="parameter file of the node")
     add("--model", help="parameter model.name")
     add("--export", default="", metavar="FORMATS", help="files of the end: glb-mesh_ply")
-    add("--leave-out", nargs="+", default=[], choices=TOPICS, help="topics that are not written")
+    add("--leave-out", nargs="+", default=[], choices=WRITTEN, help="topics that are not written")
     add("--zstd", action="store_true", help="compress the results: smaller, slower to write")
     add_topic_options(parser)
     add_anchor_options(parser)

@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from da3_ros.commands import INTERRUPTED
+from da3_ros.core.exit_codes import INTERRUPTED
 from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.transport import use_large_message_profile

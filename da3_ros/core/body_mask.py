@@ -9,7 +9,7 @@ import numpy as np
 
 from da3_ros.core.parameter import ConfigError
 from da3_ros.core.rectify import Rectifier
-from da3_ros.core.user_input.images import ImageInputError, check_file
+from da3_ros.core.user_input.pictures import ImageInputError, check_file
 
 CAMERA = "{camera}"
 """Stands in `input.mask` for the name of a rig's camera."""

@@ -24,8 +24,8 @@ import torch
 from da3_ros.core import poses
 from da3_ros.core.config import Config
 from da3_ros.core.device_pictures import pictures_for
-from da3_ros.core.export.gaussians import moved, of_views, with_gaussians_at_depth
 from da3_ros.core.frame import Frame
+from da3_ros.core.gaussians import moved, of_views, with_gaussians_at_depth
 from da3_ros.core.mask_depth import mask_unseen
 from da3_ros.core.memory_limit import MemoryLimit
 from da3_ros.core.network_input import WindowInput
@@ -41,9 +41,10 @@ from da3_ros.core.scale.scene_scale import SceneScale
 from da3_ros.core.scale.window_chain import WindowChain
 from da3_ros.core.sliding_window import SlidingWindow, Step, Window
 from da3_ros.net.gaussians import Gaussians
-from da3_ros.net.nested import METRIC_FOCAL, NestedNetwork, NestedViews
+from da3_ros.net.nested import NestedNetwork, NestedViews, metres_per_unit
 from da3_ros.net.network import Cameras, EncodedViews, NetOutput, Network
 from da3_ros.net.out_of_memory import is_out_of_memory
+from da3_ros.net.stage_types import first_scene
 
 
 class Pipeline:
@@ -141,7 +142,7 @@ class Pipeline:
         """All the network says of a window: Gaussians, features, depth of every view; where
         `result` has placed it, in the same unit. layers: blocks whose features are wanted.
         """
-        window, unit = result.window, result.placement.unit
+        window, unit, T_world_cam = result.window, result.placement.unit, result.world_poses
         prepared = WindowInput.of(window, self._limit.process_res)
         positions = list(range(len(prepared.frames)))
         cameras = self._poses(prepared, window)[0]
@@ -156,7 +157,6 @@ class Pipeline:
         maps = self._maps(out, tuple(prepared.order), prepared).of(tuple(positions))
         plans = tuple(prepared.plans[i] for i in prepared.positions(tuple(positions)))
         back = np.argsort(prepared.order)
-        T_world_cam = result.T_world_cam if window.T_world_cam is None else window.T_world_cam
         images = [plan.image(f.image) for plan, f in zip(plans, window.frames)]
         return Prediction(
             depth=mask_unseen(maps.depth * np.float32(unit), window.frames, plans),
@@ -164,7 +164,7 @@ class Pipeline:
             extrinsics=None if T_world_cam is None else poses.inverse(T_world_cam)[:, :3],
             intrinsics=np.stack([c.K for c in maps.cameras]),
             processed_images=np.stack([centre_crop(i, prepared.size) for i in images]),
-            aux={name: _numpy(values)[back] for name, values in out.aux.items()},
+            aux={name: first_scene(values)[back] for name, values in out.aux.items()},
             gaussians=_gaussians_in_world(out, result, prepared.order),
             is_metric=result.is_metric,
             sky=maps.sky,
@@ -233,11 +233,11 @@ class Pipeline:
     def _maps(self, out: NetOutput, views: tuple[int, ...], prepared: WindowInput) -> DepthMaps:
         """What was decoded of the views; a one-view metric network speaks of a focal length."""
         cameras = tuple(prepared.cameras[i] for i in prepared.positions(views))
-        depth, preset = _numpy(out.depth), self.network.preset
+        depth, preset = first_scene(out.depth), self.network.preset
         if preset.metric and not preset.any_view:
-            focals = [(c.K[0, 0] + c.K[1, 1]) / 2 for c in cameras]
-            depth = depth * np.float32(focals)[:, None, None] / np.float32(METRIC_FOCAL)
-        return DepthMaps(views, cameras, depth, _numpy(out.conf), _numpy(out.sky))
+            metres = np.float32(metres_per_unit(np.stack([c.K for c in cameras])))
+            depth = depth * metres[:, None, None]
+        return DepthMaps(views, cameras, depth, first_scene(out.conf), first_scene(out.sky))
 
     def _to_metres(
         self,
@@ -283,10 +283,6 @@ def _in_window_order(out: NetOutput, order: list[int]) -> np.ndarray | None:
     if out.T_cam_ref is None:
         return None
     return out.T_cam_ref[0].double().cpu().numpy()[np.argsort(order)]
-
-
-def _numpy(maps: torch.Tensor | None) -> np.ndarray | None:
-    return None if maps is None else maps[0].float().cpu().numpy()
 
 
 @contextmanager

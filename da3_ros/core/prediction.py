@@ -113,6 +113,14 @@ class WindowDepth:
         return self.placement.T_world_cam
 
     @property
+    def world_poses(self) -> np.ndarray | None:
+        """T_world_cam (N, 4, 4) as given, else as placed, NaN where unknown; None of a one-view
+        network without given ones.
+        """
+        given = self.window.T_world_cam
+        return self.T_world_cam if given is None else given
+
+    @property
     def position_residuals(self) -> np.ndarray | None:
         """(N,) m, predicted against given poses."""
         return self.placement.position_residuals
@@ -134,11 +142,10 @@ class WindowDepth:
 
     def pose(self, index: int) -> np.ndarray | None:
         """T_world_cam (4, 4) of a published view: as given, else as placed; None if unknown."""
-        given = self.frames[index].T_world_cam
-        if given is not None or self.T_world_cam is None:
-            return given
-        placed = self.T_world_cam[self.window.views[index]]
-        return placed if np.isfinite(placed).all() else None
+        if self.world_poses is None:
+            return None
+        T_world_cam = self.world_poses[self.window.views[index]]
+        return T_world_cam if np.isfinite(T_world_cam).all() else None
 
     def image(self, index: int) -> np.ndarray:
         """(h, w, 3) uint8 RGB of a published view, as the network saw it."""
@@ -150,11 +157,9 @@ class WindowDepth:
 
         Without given poses: the chain's world at the predicted poses.
         """
-        T_world_cam = self.window.T_world_cam
-        T_world_cam = self.T_world_cam if T_world_cam is None else T_world_cam
         extrinsics = None
-        if T_world_cam is not None:
-            extrinsics = poses.inverse(T_world_cam[list(self.window.views)])[:, :3]
+        if self.world_poses is not None:
+            extrinsics = poses.inverse(self.world_poses[list(self.window.views)])[:, :3]
         return Prediction(
             depth=self.depth,
             conf=self.conf,

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,11 +20,18 @@ from da3_ros.net.network import EncodedViews, Features, NetOutput, Network
 from da3_ros.net.select_views import select_views
 from da3_ros.net.sky import MIN_PIXELS, is_sky, quantile_where
 
+Maps = TypeVar("Maps", np.ndarray, Tensor)
+
 METRIC_FOCAL = 300.0
 """Focal length in pixels at which the metric branch's depth is in metres."""
 
 MAX_SKY_DEPTH = 200.0
 """m that the sky is put at, at most."""
+
+
+def metres_per_unit(K: Maps) -> Maps:
+    """(...) metres of one unit of the metric branch's depth, for K (..., 3, 3) px of its images."""
+    return (K[..., 0, 0] + K[..., 1, 1]) / 2 / METRIC_FOCAL
 
 
 @dataclass(frozen=True)
@@ -128,8 +137,7 @@ def _to_metres(out: NetOutput, metric: NetOutput, K: Tensor) -> NetOutput:
     With nearly nothing but sky in view there is no scale: depth and `scale_factor` are NaN,
     poses and Gaussians stay at the network's own.
     """
-    focal = (K[..., 0, 0] + K[..., 1, 1]) / 2
-    metric_depth = metric.depth * (focal / METRIC_FOCAL)[..., None, None]
+    metric_depth = metric.depth * metres_per_unit(K)[..., None, None]
     sky = is_sky(metric.sky)
     known = (~sky).sum() > MIN_PIXELS
     scale = _least_squares_scale(out, metric_depth, ~sky).masked_fill(~known, 1.0)

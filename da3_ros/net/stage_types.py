@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -98,6 +99,11 @@ class NetOutput:
         if self.depth.device.type == "cuda":
             torch.cuda.current_stream(self.depth.device).synchronize()
         return copied
+
+
+def first_scene(maps: Tensor | None) -> np.ndarray | None:
+    """(...) float32 of the first scene of a batch (B, ...), in the memory of the computer."""
+    return None if maps is None else maps[0].float().cpu().numpy()
 
 
 def map_tensors(values: Any, change: Callable[[Tensor], Tensor]) -> Any:

@@ -7,9 +7,13 @@ import threading
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile
 
 from da3_ros.ros.executor import spin_once
 from da3_ros.ros.health.callback_errors import CallbackErrors
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+"""Of a subscription that wants what was published before it, too: maps."""
 
 
 class BackgroundNode:

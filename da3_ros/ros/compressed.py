@@ -15,8 +15,8 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from da3_ros.net.plain_text import plain
+from da3_ros.ros.depth_images import millimetres_to_metres, to_millimetres
 from da3_ros.ros.images import ImageError, compressed_size, decoded
-from da3_ros.ros.messages import millimetres_to_metres, to_millimetres
 
 PARAMETERS = struct.Struct("<iff")
 """How inverse depth was made whole numbers: depth = A / (number - B), number 0 is unknown."""

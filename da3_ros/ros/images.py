@@ -15,7 +15,7 @@ import numpy as np
 from cv_bridge import CvBridge, CvBridgeError
 from sensor_msgs.msg import CompressedImage, Image
 
-from da3_ros.core.user_input.images import (
+from da3_ros.core.user_input.pictures import (
     ImageInputError,
     PictureTooLargeError,
     picture_size,
@@ -91,8 +91,6 @@ def to_rgb(msg: Image) -> np.ndarray:
     16-bit images are scaled from their full range to 8 bits, as cv_bridge does.
     Raises `ImageError` naming the encoding, the size or the missing bytes.
     """
-    if msg.width < 1 or msg.height < 1:
-        raise ImageError(f"image has size {msg.width}x{msg.height}; both must be positive")
     if msg.encoding in PLANAR:
         return _planar_to_rgb(msg)
     if msg.encoding not in ENCODINGS:
@@ -100,7 +98,7 @@ def to_rgb(msg: Image) -> np.ndarray:
     size, channels = ENCODINGS[msg.encoding]
     if channels == 2 and msg.width % 2:
         raise ImageError(f"{msg.encoding} image has odd width {msg.width}; pixels come in pairs")
-    rows = _rows(msg, msg.height, size * channels)
+    rows = unpadded_rows(msg, msg.height, size * channels)
     packed = _packed(msg, rows, size)
     wanted = "passthrough" if msg.encoding == "rgb8" else "rgb8"  # nothing to convert: no copy
     try:
@@ -213,8 +211,13 @@ def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _rows(msg: Image, rows: int, pixel_size: int) -> np.ndarray:
-    """(rows, width * pixel_size) uint8 view of the message without the padding of its rows."""
+def unpadded_rows(msg: Image, rows: int, pixel_size: int) -> np.ndarray:
+    """(rows, width * pixel_size) uint8 view of the message without the padding of its rows.
+
+    pixel_size: bytes. Raises `ImageError` where there are too few, or too many pixels.
+    """
+    if msg.width < 1 or msg.height < 1:
+        raise ImageError(f"image has size {msg.width}x{msg.height}; both must be positive")
     wanted = msg.width * pixel_size
     if msg.step < wanted:
         raise ImageError(
@@ -249,7 +252,7 @@ def _packed(msg: Image, rows: np.ndarray, channel_size: int) -> Image:
 def _planar_to_rgb(msg: Image) -> np.ndarray:
     if msg.width % 2 or msg.height % 2:
         raise ImageError(f"{msg.encoding} image {msg.width}x{msg.height} must have even sizes")
-    pixels = _rows(msg, msg.height * 3 // 2, 1)
+    pixels = unpadded_rows(msg, msg.height * 3 // 2, 1)
     return cv2.cvtColor(np.ascontiguousarray(pixels), PLANAR[msg.encoding])
 
 

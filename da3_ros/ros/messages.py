@@ -28,9 +28,9 @@ from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
 from da3_ros.core.far_world import float32_origin
 from da3_ros.core.point_cloud import FAR_POINT, POINT
 from da3_ros.core.rectify import Rectifier
-from da3_ros.ros.images import BRIDGE, LARGEST_PICTURE, ImageError
+from da3_ros.ros.depth_images import to_millimetres
+from da3_ros.ros.images import BRIDGE, LARGEST_PICTURE
 
-MILLIMETRES_MAX = 65535
 STRAIGHT_WHEN_ZERO = ("none", "plumb_bob", "rational_polynomial")
 """Lens models whose coefficients of zero (or none at all) leave a pinhole."""
 
@@ -193,28 +193,6 @@ def depth_message(depth: np.ndarray, encoding: str, head: Header) -> Image:
     if encoding == "16UC1":
         depth = to_millimetres(depth)
     return image_message(depth, encoding, head)
-
-
-def to_millimetres(depth: np.ndarray) -> np.ndarray:
-    """uint16 millimetres, 0 where depth is unknown, infinite or beyond 65.535 m."""
-    millimetres = np.round(depth * 1000)
-    known = (millimetres > 0) & (millimetres <= MILLIMETRES_MAX)
-    return np.where(known, millimetres, 0).astype(np.uint16)
-
-
-def depth_metres(msg: Image) -> np.ndarray:
-    """(H, W) float32 m of a 32FC1 or 16UC1 depth image, NaN where unknown. Raises `ImageError`."""
-    kind = {"32FC1": np.float32, "16UC1": np.uint16}.get(msg.encoding)
-    if kind is None or len(msg.data) != msg.height * msg.width * np.dtype(kind).itemsize:
-        raise ImageError(f"{msg.encoding} of {len(msg.data)} bytes is not a depth image")
-    values = np.frombuffer(msg.data, kind).reshape(msg.height, msg.width)
-    return values if kind is np.float32 else millimetres_to_metres(values)
-
-
-def millimetres_to_metres(millimetres: np.ndarray) -> np.ndarray:
-    """float32 m of uint16 mm, NaN for 0."""
-    metres = millimetres / np.float32(1000)
-    return np.where(millimetres > 0, metres, np.float32(np.nan))
 
 
 def cloud_message(points: np.ndarray, head: Header, *, confidence: bool = False) -> PointCloud2:

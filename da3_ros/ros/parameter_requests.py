@@ -14,7 +14,7 @@ from rcl_interfaces.srv import (
     SetParametersAtomically,
 )
 
-from da3_ros.ros.inputs.bounds import MOST_PARAMETERS
+from da3_ros.ros.bounds import MOST_PARAMETERS
 
 LISTS = {
     DescribeParameters: "names",

@@ -23,6 +23,7 @@ from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.inputs.cameras import CameraInputs
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.node_states import Configured
+from da3_ros.ros.outputs import topics
 from da3_ros.ros.outputs.publishers import add_evidence
 from da3_ros.ros.outputs.publishing import create_publisher
 
@@ -55,7 +56,7 @@ class StatusReport:
         self._cameras: CameraInputs | None = None
         self._poses = _PosesSeen()
         self._going_out = threading.Lock()  # two threads publish
-        self._status = create_publisher(node, Status, "~/status")
+        self._status = create_publisher(node, Status, f"~/{topics.STATUS}")
         self._diagnostics = create_publisher(node, DiagnosticArray, "/diagnostics")
 
     def watch(self, cameras: CameraInputs) -> None:

@@ -100,6 +100,22 @@ def test_given_poses_go_into_the_export_not_predicted_ones():
     np.testing.assert_array_equal(prediction.extrinsics, np.eye(4)[None, :3])
 
 
+def test_placed_poses_stand_in_for_given_ones():
+    given = window_depth(views=(0, 2))
+    np.testing.assert_array_equal(given.world_poses, np.tile(np.eye(4), (3, 1, 1)))
+    unposed = Window(tuple(replace(f, T_world_cam=None) for f in given.window.frames), 1, (0, 2))
+    moved = np.tile(np.eye(4), (3, 1, 1))
+    moved[:, 0, 3] = 7.0
+    moved[2] = np.nan
+    placed = window_depth(views=(0, 2), window=unposed, placement=placement(moved))
+    np.testing.assert_array_equal(placed.world_poses, moved)
+    np.testing.assert_array_equal(placed.pose(0), moved[0])
+    assert placed.pose(1) is None
+    nowhere = replace(placed, placement=replace(placed.placement, T_world_cam=None))
+    assert nowhere.world_poses is None and nowhere.pose(0) is None
+    assert nowhere.to_prediction().extrinsics is None
+
+
 @pytest.mark.parametrize(
     "values, words",
     [

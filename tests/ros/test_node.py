@@ -15,8 +15,9 @@ from std_srvs.srv import Trigger
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros.compressed import compressed_depth_metres
+from da3_ros.ros.depth_images import depth_metres
 from da3_ros.ros.images import compressed_to_rgb, to_rgb
-from da3_ros.ros.messages import depth_metres, stamp_to_ns
+from da3_ros.ros.messages import stamp_to_ns
 
 BRIGHTNESS = (0.299, 0.587, 0.114)
 robot = pytest.fixture(a_robot, scope="module")

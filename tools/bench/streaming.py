@@ -53,15 +53,18 @@ def room_frames(count: int) -> list[Frame]:
 
 
 class Stream:
-    """Our pipeline fed frame by frame, endlessly. parameters: more of the node's."""
+    """Our pipeline fed frame by frame, endlessly. Metres are of the cameras alone: the published
+    package follows no points, either.
+    """
 
-    def __init__(self, network, case: Case, frames: list[Frame], **parameters):
+    def __init__(self, network, case: Case, frames: list[Frame]):
         values = {
             "window.size": case.views,
             "window.min_baseline": 0.0,
             "model.process_res": case.process_res,
+            "scale.source": "cameras",
         }
-        self.pipeline = Pipeline(network, from_dict(values | parameters))
+        self.pipeline = Pipeline(network, from_dict(values))
         self._frames = frames
         self._next = 0
         for _ in range(case.views - 1):

@@ -9,8 +9,8 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.synthetic.room import CAMERA, demo_path, render_room
 from tools.eval_weights.recording import EXACT, Dataset, Recording, Shot
-from tools.training.eval_demo import SEED
-from tools.training.windows import random_windows, training_atlas
+from tools.training.held_out import JUDGED_SEED, never_drawn
+from tools.training.windows import Windows
 
 ROOM_FRAMES = 240
 """Of one loop through the room: steps of 3.4 cm, as of a robot at 1 m/s and 30 Hz."""
@@ -41,15 +41,12 @@ def demo_room(camera: CameraModel = CAMERA) -> Dataset:
 def held_out_scenes(count: int, camera: CameraModel = CAMERA) -> Dataset:
     """`count` rooms, halls and streets with textures and paths of seeds that training never
     draws, of six pictures each."""
-    rng = np.random.default_rng(SEED)
-    atlas = training_atlas(rng, 160)
-    return Dataset(
-        "held-out scenes", EXACT, tuple(_scene(rng, atlas, k, camera) for k in range(count))
-    )
+    scenes = never_drawn(JUDGED_SEED, count, SCENE_VIEWS, (camera.height, camera.width))
+    recordings = (_scene(windows, k, camera) for k, windows in enumerate(scenes))
+    return Dataset("held-out scenes", EXACT, tuple(recordings))
 
 
-def _scene(rng, atlas, number: int, camera: CameraModel) -> Recording:
-    windows = random_windows(rng, atlas, 1, SCENE_VIEWS, camera.height, camera.width)
+def _scene(windows: Windows, number: int, camera: CameraModel) -> Recording:
     stamps = (np.arange(SCENE_VIEWS) + 1) * 3 * PERIOD_NS
     T_world_cam = windows.T_world_cam[0].numpy()
 

@@ -17,7 +17,6 @@ from da3_ros.net.checkpoint import network_from, random_network
 from da3_ros.net.presets import PRESETS
 from da3_ros.synthetic.room import CAMERA, RoomView, demo_path, render_room
 from tools import upstream
-from tools.bench.streaming import Stream
 
 RES = 504
 SHAPES = {"504x378": (4, 3), "504x280": (9, 5)}
@@ -67,11 +66,6 @@ def camera(shape: str) -> CameraModel:
 def room_view(shape: str, i: int) -> RoomView:
     """View i of the demo room; a picture takes seconds of the CPU, and many rows show it."""
     return render_room(demo_path(WAY)[i], camera(shape))
-
-
-def stream(network, case: Case, frames: list[Frame]) -> Stream:
-    """The node's pipeline; metres from the cameras alone, so that no points are followed."""
-    return Stream(network, case, frames, **{"scale.source": "cameras"})
 
 
 def same_weights(preset: str, device: str):

@@ -9,7 +9,7 @@ import torch
 
 from da3_ros.net.precision import pack_weights, set_precision
 from tools.bench import upstream_peer
-from tools.bench.streaming import matmul_peak
+from tools.bench.streaming import Stream, matmul_peak
 from tools.gpu import cases
 from tools.gpu.cases import Case
 from tools.gpu.job import Job
@@ -100,7 +100,7 @@ def measure(case: Case, networks: tuple, job: Job) -> dict:
     frames = case.frames(case.views + 2)
     window = frames[: case.views]
     steps = {
-        "ours": cases.stream(ours, case, frames).step,
+        "ours": Stream(ours, case, frames).step,
         "published": lambda: upstream_peer.infer(theirs, window, case.process_res),
     }
     times, memory = interleaved(steps, job)

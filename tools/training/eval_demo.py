@@ -18,10 +18,10 @@ import torch
 
 from da3_ros.net.checkpoint import load_network
 from tools.training.evaluate import constant_depth, measure
+from tools.training.held_out import JUDGED_SEED, never_drawn
 from tools.training.kitchen import FOLDER, kitchen_windows
-from tools.training.windows import Windows, random_windows, training_atlas
+from tools.training.windows import Windows
 
-SEED = 2 * 10**6
 VIEWS = (1, 2, 4, 6)
 CONSTANT_DEPTH = 2.0
 """What a guess without looking says, m: about the median of rooms."""
@@ -58,10 +58,7 @@ def real(views, args, height, width) -> Windows:
 
 def held_out(count: int, height: int, width: int) -> Windows:
     """Windows of six views along a path, from scenes and textures of their own seed."""
-    rng = np.random.default_rng(SEED)
-    atlas = training_atlas(rng, 160)
-    parts = [random_windows(rng, atlas, 1, max(VIEWS), height, width) for _ in range(count)]
-    return Windows.cat(parts)
+    return Windows.cat(list(never_drawn(JUDGED_SEED, count, max(VIEWS), (height, width))))
 
 
 def first_views(windows: Windows, views: int) -> Windows:

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from da3_ros.core.export import colormap
+from da3_ros.core import colormap
 from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.options import Flag, Maybe, Number, Options, option

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from da3_ros.core.export.gaussians import unbatched
+from da3_ros.core.files import gaussian_columns
 from da3_ros.core.files.ply import write_ply
+from da3_ros.core.gaussians import unbatched
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.options import Flag, Maybe, Number, Options, Whole, option
 from da3_ros.net.gaussians import Gaussians
@@ -52,7 +53,7 @@ def export_gs_ply(prediction: Prediction, folder: Path, options: GsPlyOptions) -
     unit = "metre" if prediction.is_metric else "unit of the model"
     path = write_ply(
         folder / "gs_ply" / "0000.ply",
-        np.dtype([(name, "<f4") for name in _names(rest)]),
+        np.dtype([(name, "<f4") for name in gaussian_columns.columns(rest)]),
         int(kept.sum()),
         _blocks(columns, kept, rest),
         f"world frame, {unit}",
@@ -81,29 +82,13 @@ def _pixels(prediction: Prediction, options: GsPlyOptions) -> np.ndarray:
     return kept.reshape(-1)
 
 
-def _names(rest: int) -> list[str]:
-    return [
-        "x",
-        "y",
-        "z",
-        "nx",
-        "ny",
-        "nz",
-        *(f"f_dc_{i}" for i in range(3)),
-        *(f"f_rest_{i}" for i in range(3 * rest)),
-        "opacity",
-        *(f"scale_{i}" for i in range(3)),
-        *(f"rot_{i}" for i in range(4)),
-    ]
-
-
 def _blocks(columns: dict[str, np.ndarray], kept: np.ndarray, rest: int) -> Iterator[np.ndarray]:
     """Rows of the table, block after block: (M, columns) float32.
 
     columns: means (G, 3), scales (G, 3), rotations (G, 4) wxyz, harmonics (G, 3, d_sh),
     opacities (G,).
     """
-    rows = np.zeros((BLOCK, len(_names(rest))), "<f4")
+    rows = np.zeros((BLOCK, len(gaussian_columns.columns(rest))), "<f4")
     for start in range(0, len(kept), BLOCK):
         chosen = kept[start : start + BLOCK]
         part = {name: values[start : start + BLOCK] for name, values in columns.items()}

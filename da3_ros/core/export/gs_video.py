@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from da3_ros.core import poses
-from da3_ros.core.export import camera_paths, colormap, splat
+from da3_ros.core import colormap, poses
+from da3_ros.core.export import camera_paths, splat
 from da3_ros.core.export.camera_paths import CameraPath
-from da3_ros.core.export.gaussians import unbatched
 from da3_ros.core.files.video import QUALITIES, write_video
+from da3_ros.core.gaussians import unbatched
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale import align
 from da3_ros.core.user_input.cameras import Extrinsics, Intrinsics

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from da3_ros.core.files.atomic_file import atomic_path
+from da3_ros.core.files.srgb import linear_rgb
 
 POINTS, LINES, TRIANGLES = 0, 1, 4
 
@@ -124,20 +125,3 @@ def _bounds(positions: np.ndarray) -> tuple[list[float], list[float]]:
     low = np.concatenate([wide.min(axis=0).reshape(-1, 3), rest]).min(axis=0)
     high = np.concatenate([wide.max(axis=0).reshape(-1, 3), rest]).max(axis=0)
     return low.tolist(), high.tolist()
-
-
-def linear_rgb(colors: np.ndarray) -> np.ndarray:
-    """(n, 3) float32 linear of (n, 3) uint8 sRGB: glTF vertex colors are linear.
-
-    Floats, because 8 bits lose the dark tones and not every reader takes 16.
-    """
-    return _LINEAR[colors]
-
-
-def _srgb_to_linear(byte: np.ndarray) -> np.ndarray:
-    """IEC 61966-2-1 decoding of 0..255 to 0..1."""
-    c = byte / 255
-    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4).astype("<f4")
-
-
-_LINEAR = _srgb_to_linear(np.arange(256))

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from da3_ros.core.files.mesh_bounds import LARGEST_JSON, MeshBounds
+from da3_ros.core.files.srgb import srgb
 
 _TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
@@ -228,10 +229,3 @@ def _joined_colors(parts: list) -> np.ndarray | None:
         return None
     linear = [np.ones((len(v), 3)) if c is None else c for v, _, c in parts]
     return srgb(np.concatenate(linear))
-
-
-def srgb(linear: np.ndarray) -> np.ndarray:
-    """uint8 sRGB of linear light 0 to 1 (IEC 61966-2-1)."""
-    c = np.clip(linear, 0, 1)
-    encoded = np.where(c <= 0.0031308, c * 12.92, 1.055 * c ** (1 / 2.4) - 0.055)
-    return np.round(encoded * 255).astype(np.uint8)

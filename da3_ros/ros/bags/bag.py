@@ -16,22 +16,17 @@ from rclpy.serialization import deserialize_message
 from rosbags.interfaces import Connection, QosDurability
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
-from sensor_msgs.msg import CameraInfo, PointCloud2
-from tf2_msgs.msg import TFMessage
 
-from da3_ros.msg import CameraPoses
 from da3_ros.ros.bags.bag_files import BagError, find_files
 from da3_ros.ros.bags.damage import DAMAGE
 from da3_ros.ros.bags.storage import Storage, mend, open_storage, unpack_message
-from da3_ros.ros.inputs.bounds import LARGEST_TF_MESSAGE, MOST_CLOUD_FIELDS, field_count
+from da3_ros.ros.bounds import excess
 from da3_ros.ros.topics.message_types import message_class, type_name
 from da3_ros.ros.topics.tf_tree import is_static
 
 TYPES = get_typestore(Stores.ROS2_KILTED)
 CDR = "cdr"
 """The encoding of ROS messages; other tools put JSON and others beside them."""
-LARGEST = {TFMessage: LARGEST_TF_MESSAGE, CameraInfo: 256 << 10, CameraPoses: 256 << 10}
-"""Bytes of messages that are lists: each byte may claim to be a part of 200 bytes."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +124,8 @@ class BagReader:
         classes = {c.id: message_class(c.msgtype) for c in connections}
         connections = [c for c in connections if classes[c.id]]
         for connection, time_ns, raw in self.raw_messages(connections, span):
-            if excess := _excess(classes[connection.id], raw):
-                self._note(
-                    f"bag {self._path}: {connection.topic} holds {excess}; they are left out"
-                )
+            if found := excess(classes[connection.id], raw):
+                self._note(f"bag {self._path}: {connection.topic} holds {found}; they are left out")
                 continue
             try:
                 msg = deserialize_message(raw, classes[connection.id])
@@ -178,15 +171,6 @@ class BagReader:
         if own:
             for connection, time_ns, raw in storage.messages(own, span.start_ns, span.stop_ns):
                 yield time_ns, wanted[connection.topic, connection.msgtype], raw
-
-
-def _excess(cls: type, raw: bytes) -> str:
-    """What no robot sends, in words, found before objects are made of it; else nothing."""
-    if cls is PointCloud2 and field_count(raw) > MOST_CLOUD_FIELDS:
-        return f"clouds whose points have more than {MOST_CLOUD_FIELDS} fields"
-    if cls in LARGEST and len(raw) > LARGEST[cls]:
-        return f"messages of more than {LARGEST[cls] >> 10} kB (no robot sends these)"
-    return ""
 
 
 METADATA_VERSION = 8

@@ -8,11 +8,12 @@ from nav_msgs.msg import Path
 from sensor_msgs.msg import CompressedImage
 
 from da3_ros.ros.bags.bag import BagWriter
+from da3_ros.ros.outputs import topics
 from da3_ros.ros.parameter_file import NODE_NAME
 
 PRIVATE = f"/{NODE_NAME}"
 """What `~` stands for in names of topics: `~/depth/image` is /da3/depth/image."""
-PATH = f"{PRIVATE}/path"
+PATH = f"{PRIVATE}/{topics.PATH}"
 
 
 class BagPublisher:

@@ -15,6 +15,7 @@ from typing import Protocol
 
 import torch
 
+from da3_ros.core.exit_codes import INTERRUPTED
 from da3_ros.ros.bags import tasks
 from da3_ros.ros.bags.bag_job import Report
 from da3_ros.ros.bags.tasks import Task, try_task
@@ -142,7 +143,7 @@ def _work(task: Task, threads: int, sender: Connection) -> None:
     try:
         sender.send(try_task(task, sender.send))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def _end_with_parent() -> None:

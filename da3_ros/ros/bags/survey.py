@@ -10,6 +10,7 @@ from da3_ros.core.point_cloud import POINT
 from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.find_rig import find_cameras
+from da3_ros.ros.outputs import topics
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,9 @@ def bytes_per_image(
 ) -> int:
     """What the large topics of one published image take."""
     per_pixel = {
-        "depth/image": 2 if output.encoding == "16UC1" else 4,
-        "confidence/image": 4,
-        "image_rect": 3,
-        "points": POINT.itemsize / output.cloud_step**2,
+        topics.DEPTH: 2 if output.encoding == "16UC1" else 4,
+        topics.CONFIDENCE: 4,
+        topics.IMAGE: 3,
+        topics.POINTS: POINT.itemsize / output.cloud_step**2,
     }
     return round(height * width * sum(n for t, n in per_pixel.items() if t not in leave_out))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from da3_ros.core.export.colormap import color_depth, depth_legend, depth_range
+from da3_ros.core.colormap import color_depth, depth_legend, depth_range
 from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.files.video import write_video
 from da3_ros.ros.demo.listener import Shot

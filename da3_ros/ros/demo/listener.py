@@ -9,13 +9,14 @@ import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
-from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import Image, PointCloud2
 
 from da3_ros.msg import Status
-from da3_ros.ros.background_node import BackgroundNode
+from da3_ros.ros.background_node import LATCHED, BackgroundNode
+from da3_ros.ros.depth_images import depth_metres
 from da3_ros.ros.images import to_rgb
-from da3_ros.ros.messages import cloud_points, depth_metres, pose_matrix, stamp_to_ns
+from da3_ros.ros.messages import cloud_points, pose_matrix, stamp_to_ns
+from da3_ros.ros.outputs import topics
 from da3_ros.ros.parameter_file import NODE_NAME
 
 CLOUD_STEP = 3
@@ -27,7 +28,7 @@ SHOT_WIDTH = 320
 MOST_SHOTS = 240
 """Kept for the video; when there are more, every second one goes."""
 
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+NODE = f"/{NODE_NAME}/"
 
 
 @dataclass
@@ -66,11 +67,11 @@ class Listener(BackgroundNode):
 
     def _subscribe(self) -> None:
         create = self.node.create_subscription
-        create(Image, "/da3/depth/image", self._on_depth, 10)
-        create(Image, "/da3/image_rect", self._on_image, 10)
-        create(PointCloud2, "/da3/points", self._on_points, 10)
-        create(PoseStamped, "/da3/camera_pose", self._on_pose, 10)
-        create(Status, "/da3/status", self._on_status, 10)
+        create(Image, NODE + topics.DEPTH, self._on_depth, 10)
+        create(Image, NODE + topics.IMAGE, self._on_image, 10)
+        create(PointCloud2, NODE + topics.POINTS, self._on_points, 10)
+        create(PoseStamped, NODE + topics.CAMERA_POSE, self._on_pose, 10)
+        create(Status, NODE + topics.STATUS, self._on_status, 10)
         create(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
 
     def shots(self) -> dict[int, Shot]:
@@ -80,7 +81,7 @@ class Listener(BackgroundNode):
 
     def fused_map(self, timeout: float) -> tuple[np.ndarray, np.ndarray] | None:
         """Points (N, 3) m and colors (N, 3) uint8 of `cloud_map`; None if none comes in time."""
-        self.node.create_subscription(PointCloud2, "/da3/cloud_map", self._on_map, LATCHED)
+        self.node.create_subscription(PointCloud2, NODE + topics.CLOUD_MAP, self._on_map, LATCHED)
         deadline = time.monotonic() + timeout
         while self._map is None and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from da3_ros.core.export.colormap import color_depth, depth_legend, depth_range
+from da3_ros.core.colormap import color_depth, depth_legend, depth_range
 
 WHITE, RED = (255, 255, 255), (255, 80, 80)
 MAP_SIZE = 800

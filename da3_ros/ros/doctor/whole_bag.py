@@ -11,9 +11,9 @@ from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.bags.bag_poses import BagPoses
 from da3_ros.ros.doctor.findings import Finding, ok, warn
 from da3_ros.ros.doctor.recording import Recording
+from da3_ros.ros.health.time_jump import StampVerdict, StreamClock
 from da3_ros.ros.inputs.camera_input import header_fault
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
-from da3_ros.ros.inputs.time_jump import StampVerdict, StreamClock
 from da3_ros.ros.messages import read_header
 from da3_ros.ros.topics.find_camera import BagTopics, Choice, find_topics
 

@@ -9,7 +9,7 @@ from rclpy.clock import JumpThreshold, TimeJump
 from rclpy.duration import Duration
 from rclpy.node import Node
 
-from da3_ros.ros.inputs.time_jump import JUMP_NS, StampVerdict, StreamClock
+from da3_ros.ros.health.time_jump import JUMP_NS, StampVerdict, StreamClock
 
 PATIENCE = 5.0
 """Seconds of wall time to wait for the first /clock message."""

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from cv_bridge import CvBridgeError
 from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2, PointField
 from sensor_msgs_py import point_cloud2
@@ -21,17 +20,14 @@ from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.outlet import Log
 from da3_ros.core.scale.anchors import MOST_POINTS, Anchors
 from da3_ros.net.plain_text import plain
-from da3_ros.ros.images import BRIDGE
-from da3_ros.ros.inputs.bounds import MOST_CLOUD_FIELDS, field_count
+from da3_ros.ros.bounds import MOST_CLOUD_FIELDS, excess, field_count
+from da3_ros.ros.depth_images import depth_metres
+from da3_ros.ros.images import ImageError
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
 from da3_ros.ros.messages import camera_model, stamp_to_ns
 
 MOST_WAITING = 10
-METRES = {"32FC1": 1.0, "16UC1": 1e-3}
-"""Of one unit of a depth image, by its encoding."""
-
-DEPTH_BYTES = {"32FC1": 4, "16UC1": 2}
 FLOAT_BYTES = {PointField.FLOAT32: 4, PointField.FLOAT64: 8}
 
 
@@ -78,10 +74,10 @@ class AnchorInput:
 
     def on_raw_points(self, raw: bytes) -> None:
         """A serialized cloud, if it has no more fields than any lidar's."""
-        if (count := field_count(raw)) > MOST_CLOUD_FIELDS:
+        if excess(PointCloud2, raw):
             sentence = (
-                f"anchor/points is dropped: its points have {count:,} fields, must have at most "
-                f"{MOST_CLOUD_FIELDS}"
+                f"anchor/points is dropped: its points have {field_count(raw):,} fields, must have "
+                f"at most {MOST_CLOUD_FIELDS}"
             )
             self._warn(("anchor/points", "fields"), sentence)
             return
@@ -197,21 +193,13 @@ def depth_xyz(msg: Image, info: CameraInfo) -> np.ndarray:
 
     Raises `AnchorError` and `CameraError`.
     """
-    if msg.encoding not in METRES:
-        raise AnchorError(
-            f"encoding '{plain(msg.encoding)}' is not depth; use {' or '.join(METRES)}"
-        )
     if (info.width, info.height) != (msg.width, msg.height):
         raise AnchorError(
             f"it is {msg.width}x{msg.height}, its camera info says {info.width}x{info.height}"
         )
-    if not msg.width or not msg.height or len(msg.data) < msg.height * msg.step:
-        raise AnchorError(f"{len(msg.data)} bytes are not an image of {msg.width}x{msg.height}")
-    if msg.step < (needed := msg.width * DEPTH_BYTES[msg.encoding]):
-        raise AnchorError(f"its step is {msg.step}, {msg.encoding} of that width needs {needed}")
     try:
-        depth = BRIDGE.imgmsg_to_cv2(msg, "passthrough") * np.float32(METRES[msg.encoding])
-    except (CvBridgeError, TypeError, ValueError) as error:
+        depth = depth_metres(msg)
+    except ImageError as error:
         raise AnchorError(str(error)) from error
     with np.errstate(invalid="ignore"):
         rows, columns = np.nonzero(np.isfinite(depth) & (depth > 0))

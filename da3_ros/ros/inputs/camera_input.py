@@ -19,13 +19,13 @@ from da3_ros.core.parameter import ConfigError
 from da3_ros.core.poses import PoseError
 from da3_ros.core.preprocess import PreprocessError
 from da3_ros.core.rectify import Rectifier
+from da3_ros.ros.bounds import LONGEST_FRAME
 from da3_ros.ros.health.clock_watch import far_from_clock
 from da3_ros.ros.health.rates import Rate
+from da3_ros.ros.health.time_jump import StampVerdict, StreamClock
 from da3_ros.ros.images import ImageError, decode
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
-from da3_ros.ros.inputs.bounds import LONGEST_FRAME
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.inputs.time_jump import StampVerdict, StreamClock
 from da3_ros.ros.messages import rectified_camera_model, rectifier, stamp_to_ns
 
 FAULTS = (

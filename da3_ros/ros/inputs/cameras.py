@@ -10,9 +10,9 @@ from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.outlet import Log
+from da3_ros.ros.health.time_jump import StampVerdict
 from da3_ros.ros.inputs.camera_input import CameraInput
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.inputs.time_jump import StampVerdict
 
 
 class CameraInputs:

@@ -15,14 +15,14 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.core.config import PoseConfig
 from da3_ros.core.rig_cameras import MOST_FRAME_IDS
 from da3_ros.net.plain_text import plain
-from da3_ros.ros.inputs.bounds import LARGEST_TF_MESSAGE, MOST_FRAMES, MOST_TRANSFORMS
+from da3_ros.ros.bounds import LARGEST_TF_MESSAGE, MOST_FRAMES, MOST_TRANSFORMS, excess
+from da3_ros.ros.health.time_jump import StampVerdict, StreamClock
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
     TransformBuffer,
     TransformUnavailable,
     check_transform,
 )
-from da3_ros.ros.inputs.time_jump import StampVerdict, StreamClock
 from da3_ros.ros.messages import stamp_to_ns
 
 MOST_NAMED = 20
@@ -59,7 +59,7 @@ class PoseSource:
 
     def take_raw_transforms(self, raw: bytes, *, static: bool) -> list[Refused]:
         """Take a serialized tf2_msgs/TFMessage, if it is no larger than any robot's."""
-        if len(raw) > LARGEST_TF_MESSAGE:
+        if excess(TFMessage, raw):
             return self._refuse(
                 BadTransform.TOO_LARGE,
                 f"a message of transforms has {len(raw) >> 10} kB, must have at most "

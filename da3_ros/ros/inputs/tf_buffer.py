@@ -16,7 +16,7 @@ from rclpy.time import Time
 
 from da3_ros.core.poses import FARTHEST, PoseError
 from da3_ros.net.plain_text import plain
-from da3_ros.ros.inputs.bounds import LONGEST_FRAME
+from da3_ros.ros.bounds import LONGEST_FRAME
 from da3_ros.ros.messages import transform_matrix
 
 QUATERNION_TOLERANCE = 0.01

@@ -16,6 +16,7 @@ from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.ros import messages
 from da3_ros.ros.entities import Entities
+from da3_ros.ros.outputs import topics
 from da3_ros.ros.outputs.publishing import create_publisher, is_listened
 
 UNKNOWN = -1.0
@@ -27,7 +28,7 @@ class OdometryOutput:
 
     def __init__(self, entities: Entities, live: LiveConfig):
         self._live = live
-        self._odometry = create_publisher(entities, Odometry, "~/odometry")
+        self._odometry = create_publisher(entities, Odometry, f"~/{topics.ODOMETRY}")
         publish_tf = live.config.pose.publish_tf
         self._tf = create_publisher(entities, TFMessage, "/tf") if publish_tf else None
 

@@ -38,11 +38,9 @@ from da3_ros.ros import messages
 from da3_ros.ros.compressed import compressed_depth_message, compressed_message
 from da3_ros.ros.entities import Entities
 from da3_ros.ros.health.rates import Statistics
+from da3_ros.ros.outputs import topics
 from da3_ros.ros.outputs.odometry import OdometryOutput
 from da3_ros.ros.outputs.publishing import create_publisher, is_listened
-
-COMPRESSED = ("depth/image/compressedDepth", "image_rect/compressed")
-"""Names by which image_transport finds them beside the raw topics."""
 
 PATH_LENGTH = 1000
 """Poses; ten times as many take 60 ms to send, with every frame."""
@@ -53,15 +51,18 @@ class CameraOutputs:
 
     def __init__(self, entities: Entities, name: str, live: LiveConfig):
         prefix = f"~/{name}/" if name else "~/"
-        self._depth = create_publisher(entities, Image, f"{prefix}depth/image")
-        self._info = create_publisher(entities, CameraInfo, f"{prefix}depth/camera_info")
-        self._confidence = create_publisher(entities, Image, f"{prefix}confidence/image")
-        self._points = create_publisher(entities, PointCloud2, f"{prefix}points")
-        self._image = create_publisher(entities, Image, f"{prefix}image_rect")
-        self._pose = create_publisher(entities, PoseStamped, f"{prefix}camera_pose")
-        self._small_depth, self._small_image = (
-            create_publisher(entities, CompressedImage, prefix + topic) for topic in COMPRESSED
-        )
+
+        def create(kind: type, topic: str) -> Publisher:
+            return create_publisher(entities, kind, prefix + topic)
+
+        self._depth = create(Image, topics.DEPTH)
+        self._info = create(CameraInfo, topics.DEPTH_INFO)
+        self._confidence = create(Image, topics.CONFIDENCE)
+        self._points = create(PointCloud2, topics.POINTS)
+        self._image = create(Image, topics.IMAGE)
+        self._pose = create(PoseStamped, topics.CAMERA_POSE)
+        self._small_depth = create(CompressedImage, topics.COMPRESSED[topics.DEPTH])
+        self._small_image = create(CompressedImage, topics.COMPRESSED[topics.IMAGE])
         self._write_cloud = PointCloudWriter(live.config.output.cloud_step)
         self._live = live
 
@@ -121,8 +122,8 @@ class Outputs:
         self._live, self._statistics = live, statistics
         config = live.config
         self._cameras = {n: CameraOutputs(entities, n, live) for n in config.input.cameras}
-        self._poses = create_publisher(entities, CameraPoses, "~/camera_poses")
-        self._path = create_publisher(entities, Path, "~/path")
+        self._poses = create_publisher(entities, CameraPoses, f"~/{topics.CAMERA_POSES}")
+        self._path = create_publisher(entities, Path, f"~/{topics.PATH}")
         self._odometry = OdometryOutput(entities, live) if config.pose.source == "none" else None
         self._past_poses: deque[PoseStamped] = deque(maxlen=PATH_LENGTH)
         self._segment: int | None = None

@@ -15,8 +15,8 @@ from std_srvs.srv import Trigger
 
 from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
+from da3_ros.ros.bounds import RESET_PERIOD
 from da3_ros.ros.entities import Entities
-from da3_ros.ros.inputs.bounds import RESET_PERIOD
 from da3_ros.ros.services.export import ExportServices
 from da3_ros.ros.services.export_action import ExportAction
 from da3_ros.ros.services.scene import SceneServices

@@ -30,9 +30,9 @@ from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.runner import Runner
 from da3_ros.core.scene.scene import Scene
 from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain
+from da3_ros.ros.bounds import LONGEST_EXPORT_REQUEST
 from da3_ros.ros.entities import CLOSING, Entities
 from da3_ros.ros.health.throttled_log import PERIOD
-from da3_ros.ros.inputs.bounds import LONGEST_EXPORT_REQUEST
 from da3_ros.srv import Export
 
 CALLED_OFF = "the node was cleaned up during the export; nothing was written"

@@ -12,7 +12,8 @@ from std_srvs.srv import Trigger
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.ros.messages import camera_info_message, depth_metres, header, pose_message
+from da3_ros.ros.depth_images import depth_metres
+from da3_ros.ros.messages import camera_info_message, header, pose_message
 from da3_ros.ros.view.live import LiveView
 from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.picture import depth_picture

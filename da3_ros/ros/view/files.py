@@ -12,28 +12,18 @@ from scipy.spatial.transform import Rotation
 from scipy.special import expit
 
 from da3_ros.core.far_world import float32_origin
+from da3_ros.core.files.gaussian_columns import NEEDED
 from da3_ros.msg import CameraPoses
 from da3_ros.net.plain_text import first_line
-from da3_ros.net.spherical_harmonics import DEGREE_0
 from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.bags.bag_files import is_bag_file
-from da3_ros.ros.view.frame_parts import DEPTH, KINDS, FrameParts, unit_of
+from da3_ros.ros.outputs.topics import DEPTH
+from da3_ros.ros.view.frame_parts import KINDS, FrameParts, unit_of
 from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.view_frame import ViewFrame
 
 UPRIGHT = np.array([0.70710678, 0.70710678, 0.0, 0.0])
 """wxyz that takes glTF's y up to z up."""
-
-GAUSSIAN = (
-    "x",
-    "y",
-    "z",
-    *(f"f_dc_{i}" for i in range(3)),
-    "opacity",
-    *(f"scale_{i}" for i in range(3)),
-    *(f"rot_{i}" for i in range(4)),
-)
-"""Properties of a 3D Gaussian; scales are logarithms of metres."""
 
 
 class ViewFileError(ValueError):
@@ -129,15 +119,17 @@ def _show_mesh(page: Page, name: str, mesh: trimesh.Trimesh) -> str:
 
 
 def _show_gaussians(page: Page, name: str, vertices: np.ndarray | dict[str, np.ndarray]) -> str:
-    missing = [p for p in GAUSSIAN if p not in _names(vertices)]
+    missing = [p for p in NEEDED if p not in _names(vertices)]
     if missing:
         has = f"{name} has f_dc_0 like 3D Gaussians, but no {', '.join(missing)}"
         raise ViewFileError(f"{has}: write all of them, or no f_dc_0 to have it shown as points")
-    values = np.stack([np.ravel(vertices[p]) for p in GAUSSIAN], axis=-1).astype(np.float64)
+    values = np.stack([np.ravel(vertices[p]) for p in NEEDED], axis=-1).astype(np.float64)
     centers, grey, opacity, scales, wxyz = np.split(values, (3, 6, 7, 10), axis=1)
     if not (np.isfinite(values).all() and wxyz.any(axis=1).all()):
         odd = "NaN, infinity or a rotation of zeros"
         raise ViewFileError(f"{name} has 3D Gaussians of {odd}: leave them out")
+    from da3_ros.net.spherical_harmonics import DEGREE_0  # torch takes its time
+
     page.origin = float32_origin(centers)
     R = Rotation.from_quat(np.roll(wxyz, -1, axis=1)).as_matrix()
     axes = R * np.exp(scales)[:, None, :]

@@ -13,12 +13,13 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from da3_ros.core.camera_model import CameraError
 from da3_ros.core.poses import PoseError
 from da3_ros.ros.compressed import compressed_depth_metres
+from da3_ros.ros.depth_images import depth_metres
 from da3_ros.ros.images import ImageError, decode
-from da3_ros.ros.messages import depth_metres, pose_matrix, rectified_camera_model, stamp_to_ns
+from da3_ros.ros.messages import pose_matrix, rectified_camera_model, stamp_to_ns
+from da3_ros.ros.outputs.topics import CAMERA_POSE, DEPTH, DEPTH_INFO, IMAGE
 from da3_ros.ros.view.view_frame import ViewFrame
 
-DEPTH, IMAGE, INFO, POSE = "depth/image", "image_rect", "depth/camera_info", "camera_pose"
-KINDS = {DEPTH: Image, IMAGE: Image, INFO: CameraInfo, POSE: PoseStamped}
+KINDS = {DEPTH: Image, IMAGE: Image, DEPTH_INFO: CameraInfo, CAMERA_POSE: PoseStamped}
 """Topics of a camera, below the node's name, and their messages."""
 
 UNFINISHED = 8
@@ -68,12 +69,12 @@ def _view_frame(
     camera: str, stamp_ns: int, parts: dict[str, object], unit: str
 ) -> ViewFrame | None:
     """Of the messages of one stamp; None when depth, picture or camera are missing or bad."""
-    if not {DEPTH, IMAGE, INFO} <= parts.keys():
+    if not {DEPTH, IMAGE, DEPTH_INFO} <= parts.keys():
         return None
     try:
         rgb, depth = decode(parts[IMAGE]), _depth(parts[DEPTH])
-        model = rectified_camera_model(parts[INFO])
-        pose = parts.get(POSE)
+        model = rectified_camera_model(parts[DEPTH_INFO])
+        pose = parts.get(CAMERA_POSE)
         T_world_cam = None if pose is None else pose_matrix(pose.pose)
     except (ImageError, CameraError, PoseError):
         return None

@@ -8,22 +8,21 @@ import time
 
 import numpy as np
 import trimesh
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage
 from visualization_msgs.msg import Marker
 
 from da3_ros.core.input_config import MOST_CAMERAS
 from da3_ros.core.poses import PoseError
 from da3_ros.msg import CameraPoses, Status
-from da3_ros.ros.background_node import BackgroundNode
+from da3_ros.ros.background_node import LATCHED, BackgroundNode
 from da3_ros.ros.messages import pose_matrix
-from da3_ros.ros.view.frame_parts import DEPTH, IMAGE, KINDS, FrameParts, unit_of
+from da3_ros.ros.outputs import topics
+from da3_ros.ros.view.frame_parts import KINDS, FrameParts, unit_of
 from da3_ros.ros.view.view_frame import ViewFrame
 
 NEWEST = QoSProfile(depth=2, reliability=ReliabilityPolicy.BEST_EFFORT)
 """The newest is enough: what the page has no time for is dropped."""
-
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 MOST_VIEWS = 500
 """Of a window: each is drawn."""
@@ -33,8 +32,6 @@ LOOK_PERIOD = 1.0
 
 HEARD_WITHIN = 5.0
 """Seconds after which a status says nothing of now."""
-
-COMPRESSED = {DEPTH: f"{DEPTH}/compressedDepth", IMAGE: f"{IMAGE}/compressed"}
 
 
 class LiveView(BackgroundNode):
@@ -46,7 +43,7 @@ class LiveView(BackgroundNode):
 
     def __init__(self, name: str, *, compressed: bool = False):
         self.name = "/" + name.strip("/")
-        self._compressed = COMPRESSED if compressed else {}
+        self._compressed = topics.COMPRESSED if compressed else {}
         self._lock = threading.Lock()
         self._parts = FrameParts()
         self._frames: dict[str, ViewFrame] = {}
@@ -56,11 +53,13 @@ class LiveView(BackgroundNode):
         self._cameras: set[str] = set()
         self._mesh: trimesh.Trimesh | None = None
         super().__init__("da3_view")
-        self.node.create_subscription(Status, f"{self.name}/status", self._on_status, 10)
+        self.node.create_subscription(Status, f"{self.name}/{topics.STATUS}", self._on_status, 10)
         self.node.create_subscription(
-            CameraPoses, f"{self.name}/camera_poses", self._on_poses, NEWEST
+            CameraPoses, f"{self.name}/{topics.CAMERA_POSES}", self._on_poses, NEWEST
         )
-        self.node.create_subscription(Marker, f"{self.name}/mesh_marker", self._on_mesh, LATCHED)
+        self.node.create_subscription(
+            Marker, f"{self.name}/{topics.MESH_MARKER}", self._on_mesh, LATCHED
+        )
         self.node.create_timer(LOOK_PERIOD, self._look)
         self._look()
 
@@ -94,7 +93,7 @@ class LiveView(BackgroundNode):
 
     def _look(self) -> None:
         """Subscribe to cameras that were not there before."""
-        pattern = re.compile(rf"{re.escape(self.name)}/(?:(.+)/)?{DEPTH}")
+        pattern = re.compile(rf"{re.escape(self.name)}/(?:(.+)/)?{topics.DEPTH}")
         for topic, _ in self.node.get_topic_names_and_types():
             match = pattern.fullmatch(topic)
             is_new = match and (match[1] or "") not in self._cameras

@@ -7,7 +7,7 @@ import base64
 import cv2
 import numpy as np
 
-from da3_ros.core.export.colormap import color_depth, depth_legend, depth_range
+from da3_ros.core.colormap import color_depth, depth_legend, depth_range
 
 WIDTH = 360
 """px of each half; the panel shows them smaller."""

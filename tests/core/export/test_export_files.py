@@ -13,10 +13,10 @@ import trimesh
 from PIL import Image
 from small_scene import HEIGHT, WALL_Y, WIDTH, prediction
 
-from da3_ros.core import poses
-from da3_ros.core.export import FORMATS, ExportError, colormap, export
+from da3_ros.core import colormap, poses
+from da3_ros.core.export import FORMATS, ExportError, export
 from da3_ros.core.export.colmap import SourceImages
-from da3_ros.core.files.gltf import linear_rgb
+from da3_ros.core.files.srgb import linear_rgb
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from small_scene import HEIGHT, WIDTH, prediction, random_gaussians
 
 from da3_ros.core.export import ExportError, camera_paths, export, splat
 from da3_ros.core.export.camera_paths import MODES, CameraPath
-from da3_ros.core.export.gaussians import unbatched
+from da3_ros.core.gaussians import unbatched
 from da3_ros.core.scale.align import to_camera_poses
 from da3_ros.net.gaussians import Gaussians
 

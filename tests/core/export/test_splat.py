@@ -9,7 +9,7 @@ from small_scene import HEIGHT, WIDTH, prediction, random_gaussians
 
 from da3_ros.core import poses
 from da3_ros.core.export import splat
-from da3_ros.core.export.gaussians import moved, unbatched
+from da3_ros.core.gaussians import moved, unbatched
 from da3_ros.core.scale.align import Similarity, to_camera_poses
 from da3_ros.net.gaussians import Gaussians
 from da3_ros.net.spherical_harmonics import basis

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, features
 
-from da3_ros.core.user_input.images import ImageInputError, picture_size, read_rgb
+from da3_ros.core.user_input.pictures import ImageInputError, picture_size, read_rgb
 
 
 def png(width, height):

@@ -15,7 +15,7 @@ from plyfile import PlyData
 from processes import children, command_line, is_running, wait_until
 
 from da3_ros.commands.demo import print_table, window_seconds
-from da3_ros.core.export.colormap import LEGEND_WIDTH, UNKNOWN
+from da3_ros.core.colormap import LEGEND_WIDTH, UNKNOWN
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.demo.film import write_animation, write_film
 from da3_ros.ros.demo.listener import Listener, Shot

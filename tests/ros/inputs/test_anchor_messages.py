@@ -8,6 +8,7 @@ from sensor_msgs_py import point_cloud2
 
 from da3_ros.core.config import Config, PoseConfig
 from da3_ros.core.live_config import LiveConfig
+from da3_ros.ros.bounds import MOST_CLOUD_FIELDS, field_count
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.inputs.anchor_input import (
     AnchorError,
@@ -15,7 +16,6 @@ from da3_ros.ros.inputs.anchor_input import (
     cloud_xyz,
     depth_xyz,
 )
-from da3_ros.ros.inputs.bounds import MOST_CLOUD_FIELDS, field_count
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.messages import header
 
@@ -84,7 +84,7 @@ def test_depth_whose_rows_are_shorter_than_its_pixels(step):
     msg.data = np.ones(200, np.float32).tobytes()
     assert len(depth_xyz(msg, info)) == 200
     msg.step = step
-    with pytest.raises(AnchorError, match=f"its step is {step}, 32FC1 of that width needs 80"):
+    with pytest.raises(AnchorError, match=f"32FC1 image of width 20 has step {step}, needs 80"):
         depth_xyz(msg, info)
 
 

@@ -11,7 +11,7 @@ from tf2_msgs.msg import TFMessage
 from transforms import MS, SECOND, move, source_with_mount, transform
 
 from da3_ros.core.config import PoseConfig
-from da3_ros.ros.inputs.bounds import MOST_FRAMES, MOST_TRANSFORMS
+from da3_ros.ros.bounds import MOST_FRAMES, MOST_TRANSFORMS
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from plyfile import PlyData, PlyElement
 
-from da3_ros.ros.view.files import GAUSSIAN, ViewFileError, show_file
+from da3_ros.core.files.gaussian_columns import NEEDED
+from da3_ros.ros.view.files import ViewFileError, show_file
 from da3_ros.ros.view.page import Page
 
 
@@ -28,7 +29,7 @@ def write(path, columns, faces=None, text=False):
 
 
 CORNERS = {"x": [0, 1, 0], "y": [0, 0, 1], "z": [0, 0, 0]}
-SPLATS = CORNERS | {name: [0.5, 0.25, 0.125] for name in GAUSSIAN[3:]}
+SPLATS = CORNERS | {name: [0.5, 0.25, 0.125] for name in NEEDED[3:]}
 
 
 @pytest.mark.parametrize("text", [False, True])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.core.export.colormap import SPECTRAL, UNKNOWN, color_depth, depth_range
+from da3_ros.core.colormap import SPECTRAL, UNKNOWN, color_depth, depth_range
 from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.picture import depth_grid, picture_html
 from da3_ros.ros.view.show import show_frame

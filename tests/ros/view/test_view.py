@@ -15,10 +15,11 @@ from da3_ros.commands.view import parse_arguments
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.ros import messages
 from da3_ros.ros.bags.bag import BagWriter
+from da3_ros.ros.outputs.topics import DEPTH, DEPTH_INFO, IMAGE
 from da3_ros.ros.view import growing_map, view_frame
 from da3_ros.ros.view.buttons import viewpoint
 from da3_ros.ros.view.files import ViewFileError, bag_frames, check, is_bag, show_file
-from da3_ros.ros.view.frame_parts import DEPTH, IMAGE, INFO, UNFINISHED, FrameParts
+from da3_ros.ros.view.frame_parts import UNFINISHED, FrameParts
 from da3_ros.ros.view.growing_map import GrowingMap
 from da3_ros.ros.view.page import Page
 from da3_ros.ros.view.picture import FAR, GRID, UNKNOWN, depth_grid, picture_html
@@ -126,7 +127,7 @@ def test_a_frame_comes_out_once_and_what_stays_incomplete_is_not_kept():
         if stamp_ns % 2:  # of the others nothing but the depth comes
             rgb = messages.image_message(np.zeros((240, 320, 3), np.uint8), "rgb8", head)
             came += parts.add("left", IMAGE, rgb)
-            came += parts.add("left", INFO, messages.camera_info_message(CAMERA, head))
+            came += parts.add("left", DEPTH_INFO, messages.camera_info_message(CAMERA, head))
         assert len(parts._parts) <= UNFINISHED
     expected = list(range(1, 40 - UNFINISHED, 2))
     assert [f.stamp_ns for f in came] == expected and came[0].T_world_cam is None
@@ -239,7 +240,7 @@ def test_a_picture_that_is_a_line_is_not_shown():
         parts = {
             DEPTH: messages.depth_message(np.ones((height, 1), np.float32), "32FC1", head),
             IMAGE: messages.image_message(np.zeros((height, 1, 3), np.uint8), "rgb8", head),
-            INFO: messages.camera_info_message(CameraModel(1, height, K), head),
+            DEPTH_INFO: messages.camera_info_message(CameraModel(1, height, K), head),
         }
         gathered, shown = FrameParts(), []
         for part, msg in parts.items():

@@ -10,6 +10,11 @@ from __future__ import annotations
 
 import struct
 
+from sensor_msgs.msg import CameraInfo, PointCloud2
+from tf2_msgs.msg import TFMessage
+
+from da3_ros.msg import CameraPoses
+
 LARGEST_TF_MESSAGE = 256 << 10
 """Bytes: some 2000 transforms, and 0.1 s to take them in. A humanoid sends 20 kB."""
 
@@ -33,6 +38,19 @@ LONGEST_EXPORT_REQUEST = 16 << 10
 
 MOST_PARAMETERS = 1000
 """Parameters of one request; the node has a tenth. 400,000 took 13 s to answer."""
+
+
+LARGEST = {TFMessage: LARGEST_TF_MESSAGE, CameraInfo: 256 << 10, CameraPoses: 256 << 10}
+"""Bytes of messages that are lists: each byte may claim to be a part of 200 bytes."""
+
+
+def excess(cls: type, raw: bytes) -> str:
+    """What no robot sends, in words, found before objects are made of it; else nothing."""
+    if cls is PointCloud2 and field_count(raw) > MOST_CLOUD_FIELDS:
+        return f"clouds whose points have more than {MOST_CLOUD_FIELDS} fields"
+    if cls in LARGEST and len(raw) > LARGEST[cls]:
+        return f"messages of more than {LARGEST[cls] >> 10} kB, which are none of a robot"
+    return ""
 
 
 def field_count(raw: bytes) -> int:

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from da3_ros.ros.inputs.time_jump import JUMP_NS, StampVerdict, StreamClock
+from da3_ros.ros.health.time_jump import JUMP_NS, StampVerdict, StreamClock
 
 STEP = JUMP_NS // 20
 

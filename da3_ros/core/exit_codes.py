@@ -1,0 +1,4 @@
+"""What processes say when they end, beside 0, 1 and 2."""
+
+INTERRUPTED = 130
+"""After SIGINT, as of a shell."""
