@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from da3_ros.core.config import Config, ConfigError, from_dict
+from da3_ros.core.exit_codes import INTERRUPTED
 from da3_ros.core.process_res import with_process_res
 from da3_ros.net.model_folder import CheckpointError, picture_size
 from da3_ros.ros.doctor.camera import check_camera, check_choice

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-import torch
+from small_networks import HEAD, NARROW
 
-from da3_ros.net.attention import attend
+from da3_ros.net.checkpoint import random_network
+from da3_ros.synthetic.room import CAMERA
 from tools.bench import cache, node_overhead
-from tools.bench.streaming import Case, count_flops, matmul_peak, measure
+from tools.bench.flops import count_flops
+from tools.bench.streaming import Case, Stream, matmul_peak, measure, room_frames
+from tools.upstream import reduced
 
 STAGES = ("encode", "aggregate", "decode", "scale")
 
@@ -37,11 +40,22 @@ def test_work_and_memory_are_counted(row):
     assert matmul_peak("cpu") > 0
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_attention_is_counted_whichever_kernel_runs(dtype):
-    q, k = torch.randn(2, 4, 600, 64, dtype=dtype).unbind(0)
-    with torch.inference_mode():
-        assert count_flops(lambda: attend(q[None], k[None], k[None])) == 4 * 4 * 600 * 600 * 64
+def test_work_is_counted_without_doing_it():
+    """Blocks: 12 C^2 products per token; seven see all views, four the new one, and heads."""
+    tokens = 27 * 36 + 1
+    blocks = 2 * 12 * 384**2 * tokens * (7 * 4 + 4)
+    assert blocks < count_flops("da3-small", 4, 504, CAMERA) < 3 * blocks
+
+
+@pytest.mark.parametrize("preset, branches", [("da3nested-giant-large", 1), ("da3metric-large", 0)])
+def test_all_that_is_kept_of_a_frame_is_weighed(preset, branches):
+    """Of each branch patches, class and a copy of the latter; of one with one view four levels."""
+    network = random_network(reduced(preset, NARROW, HEAD))
+    stream = Stream(network, Case(preset, 2, 56), room_frames(3))
+    stream.step()
+    patches = 3 * 4
+    rows = branches * (patches + 2) + (patches + 2) + 4 * patches
+    assert stream.mib_per_frame() == rows * NARROW * 4 / 2**20
 
 
 def test_a_stream_keeps_no_more_than_its_window():

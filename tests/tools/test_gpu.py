@@ -11,14 +11,20 @@ from pathlib import Path
 import pytest
 import torch
 from bare_imports import canonical, with_needs
+from small_networks import HEAD, NARROW
+from torch import nn
+from torch.autograd import DeviceType
+from torch.autograd.profiler_util import FunctionEventAvg
 
-from tools.gpu import cases, correct, fast, train
+from da3_ros.net.checkpoint import random_network
+from tools.gpu import cases, correct, fast, train, where
 from tools.gpu.__main__ import open_results, run_part
-from tools.gpu.cases import Case, count_flops
+from tools.gpu.cases import Case
 from tools.gpu.command import GRACE, run_until
 from tools.gpu.job import Job, share_of
 from tools.gpu.results import Results
 from tools.training.train import _arguments as training_arguments
+from tools.upstream import reduced
 
 ROOT = Path(__file__).parents[2]
 
@@ -208,6 +214,49 @@ sys.exit(pytest.main(["-q", "--collect-only", "-p", "no:cacheprovider", "-m", "g
     assert "test_on_device.py" in done.stdout
 
 
+def test_the_goals_are_measured_in_every_way_a_node_can_run():
+    rows = fast.wanted(tiny=False)
+    assert [c.key for c in rows[:3]] == [
+        "da3-large 8 504x378",
+        "da3-large 8 504x378 CUDA graphs",
+        "da3-large 8 504x378 CUDA graphs, next picture sent ahead",
+    ]
+    assert {(c.preset, c.views) for c in rows if c.how} == {("da3-large", 8), ("da3-small", 4)}
+    assert len({c.key for c in rows}) == len(rows)
+
+
+def test_pictures_are_a_window_ahead_of_the_network():
+    case = Case("da3-small", 2, process_res=56)
+    frames = case.frames(4)
+    stream = cases.stream(random_network(reduced("da3-small", NARROW, HEAD)), case, frames)
+    begun = []
+    stream.pipeline.begin = begun.append
+    ahead = cases.SentAhead(stream)
+    for _ in range(3):
+        done = ahead.step().window
+        assert done is begun[-2] and begun[-1].frames[-1].stamp_ns > done.frames[-1].stamp_ns
+
+
+def test_memory_of_one_is_without_the_weights_of_the_other():
+    ours, theirs = nn.Linear(512, 512, bias=False), nn.Linear(512, 1024, bias=False)
+    shared = nn.Linear(256, 1024, bias=False)
+    ours.shared = theirs.shared = shared
+    ours.also = shared  # counted once
+    peaks = {"ours": 100 * 2**20, "published": 200 * 2**20}
+    found = fast.own_memory(peaks, {"ours": ours, "published": theirs})
+    assert found == {"ours": 100 - 2, "published": 200 - 1}
+
+
+def test_time_on_a_gpu_is_counted_once():
+    """Operators are charged with the time of their kernels."""
+    operator, kernel = FunctionEventAvg(), FunctionEventAvg()
+    for event, kind in ((operator, DeviceType.CPU), (kernel, DeviceType.CUDA)):
+        event.key, event.count = kind.name, where.RUNS
+        event.device_type, event.self_device_time_total = kind, 2000 * where.RUNS
+    assert where.heaviest([operator, kernel], on_gpu=True) == {"CUDA": [2.0, 1]}
+    assert set(where.heaviest([operator, kernel], on_gpu=False)) == {"CPU", "CUDA"}
+
+
 def test_results_of_another_device_are_not_gone_on_with(tmp_path):
     one, other = (Results(tmp_path, device, {}) for device in ("one", "other"))
     one.put("fast", {}, "done")
@@ -261,10 +310,3 @@ def test_weights_come_home_small_or_not_at_all(tmp_path):
 
 def test_time_that_is_left_over_goes_to_the_others():
     assert share_of(90.0, 1.0, 3.0) == 30.0 and share_of(80.0, 2.0, 2.0) == 80.0
-
-
-def test_work_is_counted_without_doing_it():
-    """Blocks: 12 C^2 products per token; seven see all views, four the new one, and heads."""
-    tokens = 27 * 36 + 1
-    blocks = 2 * 12 * 384**2 * tokens * (7 * 4 + 4)
-    assert blocks < count_flops(Case("da3-small", 4)) < 3 * blocks

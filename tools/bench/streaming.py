@@ -6,24 +6,24 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from math import prod
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from da3_ros.core.config import from_dict
 from da3_ros.core.frame import Frame
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.sliding_window import Window
 from da3_ros.net.checkpoint import random_network
+from da3_ros.net.cuda_graphs import tensors
 from da3_ros.net.precision import pack_weights, set_precision
 from da3_ros.net.presets import PRESETS
 from da3_ros.synthetic.room import render_room_frame
 from tools.bench import upstream_peer
+from tools.bench.flops import count_flops
 from tools.stopwatch import timed
 
 WARM_UP = 1
@@ -77,23 +77,28 @@ class Stream:
         stamp_ns = self._next * 100_000_000
         return Frame(shown.camera_id, stamp_ns, shown.image, shown.camera, shown.T_world_cam)
 
+    def window(self) -> Window:
+        """That of the next new frame."""
+        return self.pipeline.push(self._frame()).window
+
     def step(self) -> WindowDepth:
         """One new frame in, one published depth out."""
-        return self.pipeline.process(self.pipeline.push(self._frame()).window)
+        return self.pipeline.process(self.window())
 
     def mib_per_frame(self) -> float:
         """Size of what is kept of one frame from one window to the next."""
         kept = next(iter(self.pipeline._encoded.values()))
-        return sum(t.nbytes for t in vars(kept).values() if torch.is_tensor(t)) / 2**20
+        return sum(t.nbytes for t in tensors(kept)) / 2**20
 
 
 def measure(case: Case, device: str, with_shipped: bool) -> dict:
     """Medians of interleaved runs, ms: ours, upstream corrected to bf16, upstream as shipped."""
     frames = room_frames(case.views + 2)
+    work = (case.preset, case.views, case.process_res, frames[0].camera)
     with tempfile.TemporaryDirectory() as folder:
         theirs, network = upstream_peer.same_weights(case.preset, Path(folder), device)
     reference = Stream(network, case, frames)
-    exact, flops = reference.step().depth, count_flops(reference.step)
+    exact = reference.step().depth
     precision = set_precision(network, "auto")
     pack_weights(network)
     stream = Stream(network, case, frames)
@@ -127,7 +132,7 @@ def measure(case: Case, device: str, with_shipped: bool) -> dict:
             n: [round(1000 * min(t), 1), round(1000 * max(t), 1)] for n, t in times.items() if t
         },
         "stages_ms": {k: round(1000 * median(s[k] for s in stages), 1) for k in stages[0]},
-        "gflop": round(flops / 1e9, 1),
+        "gflop": round(count_flops(*work) / 1e9, 1),
         "mib_per_frame": round(stream.mib_per_frame(), 2),
         "depth_error": {"mean": float(np.nanmean(error)), "max": float(np.nanmax(error))},
     }
@@ -142,21 +147,6 @@ def matmul_peak(device: str, side: int | None = None) -> float:
     a = torch.randn(side, side, device=device).to(torch.bfloat16)
     seconds = [timed(lambda: a @ a, device)[0] for _ in range(12)]
     return round(2 * side**3 / median(seconds[2:]) / 1e12, 3)
-
-
-def count_flops(work) -> int:
-    """Floating point operations of matrix products, convolutions and attention."""
-    # The counter does not see into the CPU's fused attention.
-    ours = {torch.ops.da3_ros.attend: _attention_flops}
-    counter = FlopCounterMode(display=False, custom_mapping=ours)
-    with counter, sdpa_kernel(SDPBackend.MATH):
-        work()
-    return counter.get_total_flops()
-
-
-def _attention_flops(q, k, v, *_, **__) -> int:
-    """Of the shapes (B, H, Q, D), (B, H, L, D) twice."""
-    return 4 * prod(q) * k[2]
 
 
 def peak_memory(case: Case, who: str, device: str) -> int:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
-from da3_ros.core.preprocess import plan_resize
-from da3_ros.net.camera import Cameras
-from da3_ros.net.checkpoint import network_from, random_network
-from da3_ros.net.presets import PRESETS
+from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.sliding_window import Window
+from da3_ros.net.checkpoint import Weights, network_from
+from da3_ros.net.cuda_graphs import GraphedNetwork
+from da3_ros.net.presets import APACHE, PRESETS
 from da3_ros.synthetic.room import CAMERA, RoomView, demo_path, render_room
 from tools import upstream
+from tools.bench.streaming import Stream
 
 RES = 504
 SHAPES = {"504x378": (4, 3), "504x280": (9, 5)}
@@ -26,20 +27,26 @@ WAY = 60
 """Views on the way through the demo room."""
 
 
+GRAPHS = "CUDA graphs"
+AHEAD = "CUDA graphs, next picture sent ahead"
+
+
 @dataclass(frozen=True)
 class Case:
-    """One row. shape: of `SHAPES`. process_res: longest side in the network, px."""
+    """One row. shape: of `SHAPES`. process_res: longest side in the network, px. how: ours runs
+    as the node does by default, or as `GRAPHS` or `AHEAD` say."""
 
     preset: str
     views: int
     shape: str = "504x378"
     process_res: int = RES
+    how: str = ""
 
     @property
     def key(self) -> str:
         """Names the row in a file."""
         return f"{self.preset} {self.views} {self.shape}" + (
-            f" {self.process_res}" * (self.process_res != RES)
+            f" {self.process_res}" * (self.process_res != RES) + f" {self.how}" * bool(self.how)
         )
 
     @property
@@ -68,6 +75,42 @@ def room_view(shape: str, i: int) -> RoomView:
     return render_room(demo_path(WAY)[i], camera(shape))
 
 
+def step(network, case: Case, frames: list[Frame]) -> Callable[[], object]:
+    """What one row times of ours.
+
+    From a picture in to depth out; for `AHEAD` from one depth to the next while pictures go on
+    coming: when a window is computed the picture of the one after it is already on its way.
+    """
+    if not case.how:
+        return Stream(network, case, frames).step
+    graphed = Stream(with_graphs(network), case, frames)
+    return graphed.step if case.how == GRAPHS else SentAhead(graphed).step
+
+
+def with_graphs(network) -> GraphedNetwork:
+    """The same with its stages recorded; in a rehearsal they just run again, for nothing."""
+    on_gpu = next(network.parameters()).device.type == "cuda"
+    return GraphedNetwork(network, None if on_gpu else lambda work: (work, work()))
+
+
+class SentAhead:
+    """A stream whose pictures are a window ahead of the network."""
+
+    def __init__(self, stream: Stream):
+        self._stream = stream
+        self._due = self._begun()
+
+    def _begun(self) -> Window:
+        window = self._stream.window()
+        self._stream.pipeline.begin(window)
+        return window
+
+    def step(self) -> WindowDepth:
+        """The picture after next on its way, and the depth of the next."""
+        window, self._due = self._due, self._begun()
+        return self._stream.pipeline.process(window)
+
+
 def same_weights(preset: str, device: str):
     """The published network, as its API object, and ours; they share the tensors until ours are
     lowered."""
@@ -79,21 +122,7 @@ def same_weights(preset: str, device: str):
     theirs = theirs.to(device).eval()
     upstream.randomise(theirs.model)
     tensors = {f"model.{k}": v.detach() for k, v in theirs.model.state_dict().items()}
-    return theirs, network_from(tensors, PRESETS[preset], f"{preset} (random weights)")
-
-
-def count_flops(case: Case) -> float:
-    """Floating point operations of one step of a stream, counted without computing them."""
-    height, width = plan_resize(case.camera.height, case.camera.width, case.process_res).size
-    with torch.device("meta"):
-        network = random_network(PRESETS[case.preset])
-        images = torch.empty(1, 1, 3, height, width)
-        cameras = Cameras(torch.empty(1, case.views, 4, 4), torch.empty(1, case.views, 3, 3))
-    with torch.inference_mode():
-        one = network.encode(images)
-        with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-            network.encode(images)
-            window = type(one).stack([one] * case.views)
-            features = network.aggregate(window, cameras, reference="first", views=[0])
-            network.decode(features)
-    return counter.get_total_flops()
+    named = Weights(f"{preset} (random weights)", APACHE, random=True)
+    ours = network_from(tensors, PRESETS[preset], named.source)
+    ours.weights = named
+    return theirs, ours

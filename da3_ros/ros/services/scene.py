@@ -34,6 +34,7 @@ from da3_ros.core.scene.scene import Scene
 from da3_ros.ros import messages
 from da3_ros.ros.entities import Entities
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
+from da3_ros.ros.outputs import topics
 from da3_ros.ros.outputs.publishing import create_publisher
 from da3_ros.srv import LoadMesh, RenderDepth
 
@@ -59,8 +60,8 @@ class SceneServices:
         self._entities, self._node = entities, entities.node
         self._live, self._scene, self._find_pose = live, scene, find_pose
         self._shown = 0, live.config.scene.cloud_step
-        self._cloud = create_publisher(entities, PointCloud2, "~/cloud_map", MAPS)
-        self._marker = create_publisher(entities, Marker, "~/mesh_marker", MAPS)
+        self._cloud = create_publisher(entities, PointCloud2, f"~/{topics.CLOUD_MAP}", MAPS)
+        self._marker = create_publisher(entities, Marker, f"~/{topics.MESH_MARKER}", MAPS)
         group = MutuallyExclusiveCallbackGroup()
         for kind, name, answer in (
             (Trigger, "build_mesh", self._on_build_mesh),
