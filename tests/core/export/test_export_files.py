@@ -43,6 +43,14 @@ def test_writes_all_formats_at_once_and_leaves_nothing_half_done(found, tmp_path
     assert not [p for p in on_disk if p.name.startswith(".")]
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_file_is_where_its_format_says(found, tmp_path, name):
+    options = {"colmap": {"model": "both"}} if name == "colmap" else {}
+    declared = [tmp_path / pattern for pattern in FORMATS[name].files]
+    for path in export(found, name, tmp_path, options):
+        assert any(path.match(str(pattern)) for pattern in declared)
+
+
 @pytest.mark.parametrize(
     ("formats", "options", "said"),
     [
