@@ -46,15 +46,11 @@ _MODEL = ("sparse/0/*.bin", "sparse/0/*.txt", "images/[0-9]*.png")
 FORMATS = {
     "mini_npz": Format(export_mini_npz, Options, (), ("exports/mini_npz/results.npz",)),
     "npz": Format(export_npz, Options, (IMAGES,), ("exports/npz/results.npz",)),
-    "glb": Format(
-        export_glb, GlbOptions, (CAMERAS, IMAGES), ("scene.glb", "scene.jpg", _PICTURES)
-    ),
+    "glb": Format(export_glb, GlbOptions, (CAMERAS, IMAGES), ("scene.glb", "scene.jpg", _PICTURES)),
     "ply": Format(export_ply, CloudOptions, (CAMERAS, IMAGES), ("points.ply",)),
     "colmap": Format(export_colmap, ColmapOptions, (CAMERAS, IMAGES), _MODEL),
     "gs_ply": Format(export_gs_ply, GsPlyOptions, (GAUSSIANS,), ("gs_ply/0000.ply",)),
-    "gs_video": Format(
-        export_gs_video, GsVideoOptions, (CAMERAS, GAUSSIANS), ("gs_video/*.mp4",)
-    ),
+    "gs_video": Format(export_gs_video, GsVideoOptions, (CAMERAS, GAUSSIANS), ("gs_video/*.mp4",)),
     "feat_vis": Format(
         export_feat_vis,
         FeatVisOptions,

@@ -126,6 +126,23 @@ def test_results_can_be_compressed(result, tmp_path):
     assert depths[0] == depths[1]
 
 
+def test_an_export_that_can_only_fail_costs_no_run(room, tmp_path):
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "engine.json").write_text("{}")
+    engine = {**SMALL, "model.name": str(tmp_path / "engine")}
+    jobs = [
+        (
+            BagJob(room, tmp_path / "a", SMALL, "glb-feat_vis"),
+            "needs the option export_feat_layers",
+        ),
+        (BagJob(room, tmp_path / "b", SMALL, "gs_ply"), "da3-demo has no Gaussian head"),
+        (BagJob(room, tmp_path / "c", engine, "gs_video"), "an engine gives none"),
+    ]
+    for job, said in jobs:
+        (report,) = process_all([job])
+        assert said in report.failure and report.counts is None and not job.result.exists()
+
+
 def test_drops_are_counted_with_their_reason(room, tmp_path):
     def change(topic, k, msg):
         if isinstance(msg, CameraInfo) and msg.header.stamp.nanosec < 150_000_000:
