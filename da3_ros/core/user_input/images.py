@@ -73,6 +73,8 @@ def read_batch(
     they stay as stored, and that is said. Raises `ImageInputError` or `preprocess.PreprocessError`.
     """
     image = image_list(image)
+    if upright:
+        _warn_of_lying(image)
     resized = _map(
         lambda i: _read_resized(image[i], f"image[{i}]", process_res, method, upright),
         len(image),
@@ -112,6 +114,20 @@ def image_list(image: Sequence | np.ndarray) -> Sequence | np.ndarray:
     if len(image) == 0:
         raise ImageInputError("image is an empty list, must hold at least one image")
     return image
+
+
+def _warn_of_lying(image: Sequence) -> None:
+    """Pillow's pictures are taken as they are: whoever turned one has often left its note on."""
+    for i, source in enumerate(image):
+        with _named(f"image[{i}]"):
+            is_lying = isinstance(source, Image.Image) and _asks_to_be_turned(source)
+        if is_lying:
+            warnings.warn(
+                f"image[{i}] is used as its pixels lie, but its EXIF orientation asks to turn it: "
+                "give its file name, or PIL.ImageOps.exif_transpose(image)",
+                stacklevel=3,
+            )
+            return
 
 
 def _map(action: Callable, count: int, threads: int | None) -> list:
@@ -169,10 +185,15 @@ def check_file(path: Path, name: str) -> None:
         pass
 
 
+def _asks_to_be_turned(image: Image.Image) -> bool:
+    """Whether its EXIF orientation is another than upright. Raises `_BROKEN`."""
+    return image.getexif().get(ORIENTATION, 1) in range(2, 9)
+
+
 def _from_file(path: Path, name: str, upright: bool) -> tuple[np.ndarray, bool]:
     """Pixels of a picture, and whether its EXIF orientation asks to turn it."""
     with _open(path, name) as image:
-        is_turned = image.getexif().get(ORIENTATION, 1) in range(2, 9)
+        is_turned = _asks_to_be_turned(image)
         if is_turned and upright:
             return _from_pil(ImageOps.exif_transpose(image), name), True
         return _from_pil(image, name), is_turned

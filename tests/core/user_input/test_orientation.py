@@ -49,6 +49,19 @@ def test_with_intrinsics_files_stay_as_stored_and_that_is_said(tmp_path):
     assert batch.turned == [False, False]
 
 
+def test_a_pillow_picture_stays_as_it_lies_and_that_is_said(tmp_path, recwarn):
+    """It may have been turned by hand, which leaves the orientation where it is."""
+    path = stored(tmp_path / "a.jpg", 6)
+    by_hand = ImageOps.exif_transpose(Image.open(path))
+    read_batch([by_hand, path, UPRIGHT], 80, "upper_bound_resize")
+    read_batch([Image.open(path)], 80, "upper_bound_resize", upright=False)
+    assert not [w for w in recwarn if "asks to turn it" in str(w.message)]
+    lying = [UPRIGHT, Image.open(path), Image.open(path)]
+    with pytest.warns(UserWarning, match=r"image\[1\] is used as its pixels lie") as said:
+        batch = read_batch(lying, 80, "upper_bound_resize")
+    assert len(said) == 1 and batch.plans[1].original == (56, 80)
+
+
 def test_colmap_refers_to_files_only_as_they_are_stored(tmp_path):
     lying, upright = stored(tmp_path / "a.jpg", 6), stored(tmp_path / "b.jpg", 1)
     assert source_images([lying], read_batch([lying], 80, "upper_bound_resize")) is None
