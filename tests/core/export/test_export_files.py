@@ -165,6 +165,20 @@ def test_colmap_reads_its_model_without_reprojection_error(found, tmp_path, mode
     assert all(p.exists() for p in paths)
 
 
+def test_colmap_has_no_skew_and_that_is_said(found, tmp_path, recwarn):
+    def skewed(view, pixels):
+        K = found.intrinsics.copy()
+        K[view, 0, 1] = pixels
+        return replace(found, intrinsics=K)
+
+    export(skewed(1, 1e-3), "colmap", tmp_path)
+    assert not recwarn
+    K = found.intrinsics[1]
+    beside = 4 / K[1, 1] * max(K[1, 2], HEIGHT - 1 - K[1, 2])
+    with pytest.warns(UserWarning, match=f"that of view 1 is left out.* up to {beside:.1f} px"):
+        export(skewed(1, 4), "colmap", tmp_path)
+
+
 def test_colmap_refers_to_the_source_images_at_their_own_size(found, tmp_path):
     pycolmap = pytest.importorskip("pycolmap", reason="pycolmap is a test-only reader")
     # The network saw the middle of the pictures at half size.
