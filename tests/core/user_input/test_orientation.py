@@ -111,6 +111,32 @@ def test_videos_are_turned_as_players_show_them(tmp_path, degrees):
     assert np.abs(frame[10:30, 8:20].astype(int) - (255, 0, 0)).mean() < 40
 
 
+@pytest.mark.parametrize(
+    ("pixel", "degrees", "size"),
+    [
+        (Fraction(2), 0, (80, 112)),
+        (Fraction(2), 90, (160, 56)),
+        (Fraction(1, 2), 0, (80, 28)),
+        (Fraction(999), 0, (80, 56)),
+    ],
+)
+def test_wide_pixels_are_widened_as_players_show_them(tmp_path, pixel, degrees, size):
+    path = tmp_path / "wide.mp4"
+    lying = np.ascontiguousarray(np.rot90(UPRIGHT, -degrees // 90))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(10))
+        stream.height, stream.width = lying.shape[:2]
+        stream.pix_fmt, stream.bit_rate = "yuv420p", 4_000_000
+        stream.sample_aspect_ratio = pixel
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(lying)))
+        container.mux(stream.encode())
+    turn_in_place(path, degrees)
+    frame = next(iter(read_video(path, fps=5)))
+    assert frame.shape == (*size, 3)
+    quarter = frame[5 : size[0] // 2 - 5, 5 : size[1] // 2 - 5]
+    assert np.abs(quarter.astype(int) - (255, 0, 0)).mean() < 40
+
+
 def turn_in_place(path, degrees):
     """Write the display matrix (ISO 14496-12, tkhd) that turns the picture anticlockwise."""
     data = bytearray(path.read_bytes())
