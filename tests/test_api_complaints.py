@@ -6,6 +6,7 @@ from api_models import RES, picture, pictures, small_model, spread_cameras, with
 from PIL import Image
 from spoiled import spoiled
 
+from da3_ros.core.user_input.cameras import check_intrinsics
 from da3_ros.net.presets import find_preset
 
 LAST = find_preset("da3-demo").backbone.depth - 1
@@ -37,6 +38,22 @@ BAD_CAMERAS = [
     ({"extrinsics": -EXTRINSICS, "intrinsics": K}, r"extrinsics\[0\]: last row"),
     ({"extrinsics": "abc", "intrinsics": K}, "extrinsics must be an array of numbers"),
     ({"extrinsics": EXTRINSICS, "intrinsics": 0 * K}, r"intrinsics\[0\]: K has focal length"),
+    (
+        {"extrinsics": EXTRINSICS, "intrinsics": np.diag([0.008, 0.01, 1]) @ K},
+        r"intrinsics\[0\]: K has focal length fx=.* for 100x75 pixels, which is no camera's",
+    ),
+    (
+        {"extrinsics": [EXTRINSICS[0], None], "intrinsics": K},
+        r"extrinsics must be an array of numbers: extrinsics\[1\] is None: leave its image out",
+    ),
+    (
+        {"extrinsics": [EXTRINSICS[0], EXTRINSICS[1][:3]], "intrinsics": K},
+        r"extrinsics\[0\] has shape \(4, 4\), but extrinsics\[1\] has shape \(3, 4\)",
+    ),
+    (
+        {"extrinsics": EXTRINSICS, "intrinsics": [K[0], [[1, "f"]]]},
+        r"intrinsics must be an array of numbers: intrinsics\[1\] is \[\[1, 'f'\]\]",
+    ),
     ({"extrinsics": EXTRINSICS, "intrinsics": K[:, :2]}, r"intrinsics has shape \(2, 2, 3\)"),
 ]
 BAD_OPTIONS = [
@@ -84,6 +101,15 @@ def test_complaints_name_the_argument(model, runs, tmp_path, monkeypatch, argume
     assert not list(tmp_path.iterdir()) and not runs
     model.inference(pictures(1), process_res=28)
     assert runs
+
+
+def test_intrinsics_of_larger_pictures_are_named(recwarn):
+    check_intrinsics(K, [(75, 100)] * 2)
+    check_intrinsics(np.diag([40, 40, 1]) @ K)  # of no picture in particular
+    assert not recwarn
+    twice = np.stack([K[0], np.diag([2, 2, 1]) @ (K[1] + [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])])
+    with pytest.warns(UserWarning, match=r"intrinsics\[1\] has its principal point at .*, outside"):
+        check_intrinsics(twice, [(75, 100)] * 2)
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,10 @@ _EXACT = 1e-5  # px; a spline farther off than this at its worst place is not us
 FOCAL_LENGTHS = (1e-3, 1e7)
 """px; those of real lenses are well within."""
 
+SHORTEST_SHARE = 0.01
+"""Of a picture's width and height. A pinhole would see 178 degrees, a fisheye of 360 degrees has
+0.16; what is shorter was measured in widths of the picture."""
+
 LARGEST_COEFFICIENT = 1e6
 """Of a lens: fits that went astray have some thousands. Powers of larger ones are infinite."""
 
@@ -218,6 +222,11 @@ def check_plausible(camera: CameraModel) -> CameraModel:
         raise CameraError(
             f"K has focal length fx={fx:g}, fy={fy:g}; both must be between {shortest:g} and "
             f"{longest:g} px: check the unit, or calibrate the camera"
+        )
+    if fx < SHORTEST_SHARE * camera.width or fy < SHORTEST_SHARE * camera.height:
+        raise CameraError(
+            f"K has focal length fx={fx:g}, fy={fy:g} for {camera.width}x{camera.height} pixels, "
+            "which is no camera's: K must be in pixels, not in widths of the picture"
         )
     if np.abs(K[[0, 0, 1], [1, 2, 2]]).max() > FARTHEST_CENTRE:
         raise CameraError(

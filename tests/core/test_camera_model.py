@@ -125,3 +125,11 @@ def test_numbers_of_no_calibration_are_refused(place, value):
     K_wild[place] = value
     with pytest.raises(CameraError, match=re.escape(f"{value:g}")):
         check_plausible(CameraModel(320, 240, K_wild))
+
+
+def test_a_focal_length_in_widths_of_the_picture_is_no_pixels():
+    K = np.array([[1.2, 0, 0.5], [0, 1.6, 0.5], [0, 0, 1]])
+    with pytest.raises(CameraError, match="K must be in pixels, not in widths of the picture"):
+        check_plausible(CameraModel(640, 480, K))
+    around = np.diag([640 / (2 * np.pi), 640 / (2 * np.pi), 1.0])  # a fisheye that sees all around
+    check_plausible(CameraModel(640, 480, around, "equidistant", np.zeros(4)))

@@ -5,6 +5,7 @@
 
 import inspect
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from spoiled import spoiled
 
 from da3_ros.api import DepthAnything3
 from da3_ros.core.export import FORMATS
+from da3_ros.core.files.staging import UNFINISHED
 from da3_ros.core.inference_request import InferenceOptions, check_request
 from da3_ros.net.checkpoint import Weights
 from da3_ros.net.presets import Preset, find_preset
@@ -161,16 +163,30 @@ def test_a_mistake_is_one_without_files_too(argument):
         check(None, export_format="mini_npz", **{argument: wrong[argument]})
 
 
+TAKEN = (
+    *("exports/npz/results.npz", "scene.glb", "scene.jpg", "depth_vis/0001.jpg", "points.ply"),
+    *("images/0000.png", "sparse/0/cameras.bin", "gs_video/0000_extend.mp4", "gs_ply/0000.ply"),
+    *("feat_vis/feat_layer_1.mp4", "feat_vis/feat_layer_1/000000.jpg"),
+)
+
+
 def folder_cases(tmp_path):
     (tmp_path / "file").write_text("here")
     (tmp_path / "outside").mkdir()
     for name in ("linked", "deep", "taken"):
         (tmp_path / name).mkdir()
+    for number, place in enumerate(TAKEN):
+        (tmp_path / f"taken{number}" / place).mkdir(parents=True)
     (tmp_path / "linked" / "gs_video").symlink_to(tmp_path / "outside")
     (tmp_path / "deep" / "depth_vis").symlink_to("../../..")
     (tmp_path / "taken" / "feat_vis").write_text("a file")
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
-    return {
+    taken = {
+        tmp_path / f"taken{number}": f"{place}' is a folder, where a file has to be; remove it"
+        for number, place in enumerate(TAKEN)
+    }
+    return taken | {
+        Path("/proc/nope"): "'/proc' may not be written to: ",
         tmp_path / "file": "file' is a file, not a folder",
         tmp_path / "file" / "below": "file' is a file, not a folder",
         tmp_path / "linked": "gs_video' is a link that leads out of it",
@@ -188,7 +204,8 @@ def folder_cases(tmp_path):
 def test_a_folder_that_cannot_be_is_named(tmp_path):
     for folder, said in folder_cases(tmp_path).items():
         with pytest.raises(ValueError, match=f"^export_dir .*{said}"):
-            check(folder)
+            check(folder, export_format="-".join(FORMATS))
+    assert not list(tmp_path.rglob(f"{UNFINISHED}*"))
 
 
 @pytest.mark.parametrize("name", DEFAULTS)

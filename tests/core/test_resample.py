@@ -4,7 +4,13 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from da3_ros.core.camera_model import FARTHEST_CENTRE, FOCAL_LENGTHS, CameraModel, check_plausible
+from da3_ros.core.camera_model import (
+    FARTHEST_CENTRE,
+    FOCAL_LENGTHS,
+    SHORTEST_SHARE,
+    CameraModel,
+    check_plausible,
+)
 from da3_ros.core.preprocess import PreprocessError, plan_resize, scale_camera
 from da3_ros.core.resample import MAX_STEP, Resampler
 
@@ -108,6 +114,7 @@ def test_every_value_is_of_a_surface_that_is_there(depth, height, width):
 def test_every_plausible_camera_can_be_resized_and_back(size, focal, centre, process_res):
     (height, width), (fx, fy), (cx, cy) = size, focal, centre
     assume(max(size) < 20 * min(size))  # narrower ones are refused as pictures
+    assume(fx >= SHORTEST_SHARE * width and fy >= SHORTEST_SHARE * height)
     camera = check_plausible(
         CameraModel(width, height, np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]))
     )

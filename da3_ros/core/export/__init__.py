@@ -29,24 +29,35 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Format:
-    """One format: its writer, its options, what it needs, and the folders that it writes into."""
+    """One format: its writer, its options, what it needs, and its files.
+
+    files: below the export's folder, patterns as of `Path.glob`.
+    """
 
     write: Callable[[Prediction, Path, Options], list[Path]]
     options: type[Options]
     needs: tuple[str, ...]
-    folders: tuple[str, ...]
+    files: tuple[str, ...]
 
+
+_PICTURES = "depth_vis/[0-9]*.jpg"
+_MODEL = ("sparse/0/*.bin", "sparse/0/*.txt", "images/[0-9]*.png")
 
 FORMATS = {
-    "mini_npz": Format(export_mini_npz, Options, (), ("exports/mini_npz",)),
-    "npz": Format(export_npz, Options, (IMAGES,), ("exports/npz",)),
-    "glb": Format(export_glb, GlbOptions, (CAMERAS, IMAGES), (".", "depth_vis")),
-    "ply": Format(export_ply, CloudOptions, (CAMERAS, IMAGES), (".",)),
-    "colmap": Format(export_colmap, ColmapOptions, (CAMERAS, IMAGES), ("sparse/0", "images")),
-    "gs_ply": Format(export_gs_ply, GsPlyOptions, (GAUSSIANS,), ("gs_ply",)),
-    "gs_video": Format(export_gs_video, GsVideoOptions, (CAMERAS, GAUSSIANS), ("gs_video",)),
-    "feat_vis": Format(export_feat_vis, FeatVisOptions, (FEATURES, IMAGES), ("feat_vis",)),
-    "depth_vis": Format(export_depth_vis, DepthVisOptions, (IMAGES,), ("depth_vis",)),
+    "mini_npz": Format(export_mini_npz, Options, (), ("exports/mini_npz/results.npz",)),
+    "npz": Format(export_npz, Options, (IMAGES,), ("exports/npz/results.npz",)),
+    "glb": Format(export_glb, GlbOptions, (CAMERAS, IMAGES), ("scene.glb", "scene.jpg", _PICTURES)),
+    "ply": Format(export_ply, CloudOptions, (CAMERAS, IMAGES), ("points.ply",)),
+    "colmap": Format(export_colmap, ColmapOptions, (CAMERAS, IMAGES), _MODEL),
+    "gs_ply": Format(export_gs_ply, GsPlyOptions, (GAUSSIANS,), ("gs_ply/0000.ply",)),
+    "gs_video": Format(export_gs_video, GsVideoOptions, (CAMERAS, GAUSSIANS), ("gs_video/*.mp4",)),
+    "feat_vis": Format(
+        export_feat_vis,
+        FeatVisOptions,
+        (FEATURES, IMAGES),
+        ("feat_vis/feat_layer_*.mp4", "feat_vis/feat_layer_*/[0-9]*.jpg"),
+    ),
+    "depth_vis": Format(export_depth_vis, DepthVisOptions, (IMAGES,), (_PICTURES,)),
 }
 
 NEED_GAUSSIANS = tuple(name for name, format in FORMATS.items() if GAUSSIANS in format.needs)
@@ -96,7 +107,7 @@ def write(
 
 def check_exports_folder(folder: str | Path, plan: ExportPlan) -> None:
     """`ExportError` if the plan's files cannot be written below `folder`."""
-    check_folder(folder, [below for name in plan for below in FORMATS[name].folders])
+    check_folder(folder, [path for name in plan for path in FORMATS[name].files])
 
 
 def split_formats(formats: str, others: Iterable[str] = ()) -> list[str]:

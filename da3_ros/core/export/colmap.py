@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from da3_ros.core.user_input.options import Choice, Maybe, Of, option
 
 PINHOLE = 1
 FILE_KINDS = ("binary", "text", "both")
+LARGEST_SKEW = 0.1
+"""px at the first or last row that nobody is told of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,12 +132,14 @@ def _write_images(prediction: Prediction, folder: Path) -> list[Path]:
 def _views(prediction: Prediction, mask: np.ndarray, images: SourceImages) -> list[_View]:
     first_points = np.concatenate([[0], np.cumsum(mask.sum(axis=(1, 2)))])
     image_from_network = np.linalg.inv(images.network_from_image)
-    views = []
+    views: list[_View] = []
+    skews: list[float] = []
     for i, chosen in enumerate(mask):
         K = image_from_network[i] @ prediction.intrinsics[i]
         row, column = np.nonzero(chosen)
         pixels = np.stack([column, row, np.ones_like(row)], axis=-1) @ image_from_network[i].T
         height, width = images.sizes[i]
+        skews.append(float(np.abs(K[0, 1] / K[1, 1] * (np.array([0, height - 1]) - K[1, 2])).max()))
         quat_xyzw = poses.to_quat_xyzw(np.float64(prediction.extrinsics[i, :3, :3]))
         views.append(
             _View(
@@ -148,7 +153,18 @@ def _views(prediction: Prediction, mask: np.ndarray, images: SourceImages) -> li
                 first_point=int(first_points[i]),
             )
         )
+    _warn_of_skew(skews)
     return views
+
+
+def _warn_of_skew(pixels: list[float]) -> None:
+    """pixels: how far each view's skew moves the first or last row."""
+    if max(pixels, default=0) > LARGEST_SKEW:
+        warnings.warn(
+            f"colmap: cameras of COLMAP have no skew, and that of view {np.argmax(pixels)} is left "
+            f"out: points lie up to {max(pixels):.1f} px beside their pixels",
+            stacklevel=2,
+        )
 
 
 _POINT2D = np.dtype([("xy", "<f8", 2), ("point", "<u8")])

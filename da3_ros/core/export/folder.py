@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+import uuid
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 
+from da3_ros.core.files.staging import UNFINISHED
 from da3_ros.core.user_input.options import is_plain_name, shown
 
 DEFAULT_DIRECTORY = Path.home() / ".ros" / "da3_ros"
@@ -16,17 +18,23 @@ class ExportError(ValueError):
     """What cannot be exported, or not to that place (format, option, folder); one sentence."""
 
 
-def check_folder(folder: str | os.PathLike, below: Iterable[str], name: str = "export_dir") -> None:
-    """`ExportError` if files cannot be written to the folders `below` of `folder`.
+def check_folder(folder: str | os.PathLike, files: Iterable[str], name: str = "export_dir") -> None:
+    """`ExportError` if `files` cannot be written below `folder`.
 
-    A file in the place of a folder, no permission, or a link that leads out of `folder`.
+    files: patterns as of `Path.glob`. A file in the place of a folder, a folder in the place of
+    a file, a place where nothing can be made, or a link that leads out of `folder`. What can be
+    made is tried with a hidden folder that goes again.
     """
     if not isinstance(folder, (str, os.PathLike)) or not os.fspath(folder):
         raise ExportError(f"{name} is {shown(folder)}, must be the path of a folder")
     try:
         _check_made(Path(folder), name)
-        for path in below:
-            _check_inside(Path(folder), Path(folder, path), name)
+        for pattern in files:
+            for parent in reversed(PurePath(pattern).parents):
+                for path in _named(Path(folder), parent):
+                    _check_inside(Path(folder), path, name)
+            for path in _named(Path(folder), PurePath(pattern)):
+                _check_no_folder(Path(folder), path, name)
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a circle
         if isinstance(error, ExportError):
             raise
@@ -36,13 +44,32 @@ def check_folder(folder: str | os.PathLike, below: Iterable[str], name: str = "e
         ) from error
 
 
+def _named(folder: Path, pattern: PurePath) -> Iterable[Path]:
+    """What is there of a pattern; a path without a pattern also when it is not there."""
+    return folder.glob(str(pattern)) if "*" in str(pattern) else [folder / pattern]
+
+
 def _check_made(folder: Path, name: str) -> None:
-    """The nearest part of the path that is there has to be a folder that may be written to."""
+    """The nearest part of the path that is there has to be a folder that takes new folders."""
     there = next(path for path in (folder, *folder.absolute().parents) if _is_there(path))
     if not there.is_dir():
         raise ExportError(f"{name} is '{folder}', but '{there}' is a file, not a folder")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ExportError(f"{name} is '{folder}', but '{there}' may not be written to")
+    # Permissions alone do not tell: /proc is root's to write to, and takes no folder.
+    trial = there / f"{UNFINISHED}{uuid.uuid4().hex[:8]}"
+    try:
+        trial.mkdir()
+        trial.rmdir()
+    except OSError as error:
+        raise ExportError(
+            f"{name} is '{folder}', but '{there}' may not be written to: {error.strerror}"
+        ) from error
+
+
+def _check_no_folder(folder: Path, path: Path, name: str) -> None:
+    if path.is_dir() and not path.is_symlink():
+        raise ExportError(
+            f"{name} is '{folder}', but '{path}' is a folder, where a file has to be; remove it"
+        )
 
 
 def _is_there(path: Path) -> bool:

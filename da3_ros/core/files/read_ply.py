@@ -16,6 +16,9 @@ _TYPES = {
     "float": "f4", "float32": "f4", "double": "f8", "float64": "f8",
 }  # fmt: skip
 _ENCODINGS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+BRIGHTEST = 2.0
+"""Of floating colors whose white is 1."""
+
 _COLORS = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
 _CORNERS = ("vertex_indices", "vertex_index")
 
@@ -184,11 +187,17 @@ def _read_text(words: list[bytes], at: int, element: _Element, _order: str):
 
 
 def _colors(vertices: dict) -> np.ndarray | None:
-    """(V, 3) uint8 of 8-bit, 16-bit or floating (0 to 1) colors; None without."""
+    """(V, 3) uint8 of 8-bit, 16-bit or floating (0 to 1, or 0 to 255) colors; None without."""
     for names in _COLORS:
         if all(name in vertices for name in names):
             colors = np.stack([vertices[name] for name in names], axis=-1)
-            most = {"f": 1.0, "u": np.iinfo(colors.dtype).max if colors.dtype.kind == "u" else 1}
-            full = most.get(colors.dtype.kind, 255)
-            return np.round(np.clip(colors / full, 0, 1) * 255).astype(np.uint8)
+            return np.round(np.clip(colors / _white(colors), 0, 1) * 255).astype(np.uint8)
     return None
+
+
+def _white(colors: np.ndarray) -> float:
+    if colors.dtype.kind == "u":
+        return np.iinfo(colors.dtype).max
+    # Rounding and highlights are little above 1; the brightest of 255 is far above.
+    is_share = colors.dtype.kind == "f" and not (colors > BRIGHTEST).any()
+    return 1.0 if is_share else 255.0

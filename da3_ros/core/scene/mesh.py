@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from da3_ros.core import far_world, poses
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.files.gltf import TRIANGLES, Z_UP_TO_Y_UP, Primitive, write_glb
 from da3_ros.core.files.mesh_bounds import DEFAULT_BOUNDS, MeshBounds
+from da3_ros.core.files.obj_text import plain_obj
 from da3_ros.core.files.ply import colored_points, write_ply
 from da3_ros.core.files.read_gltf import read_glb
 from da3_ros.core.files.read_ply import read_ply
@@ -144,7 +146,13 @@ class Mesh:
 def _read_obj(path: Path, bounds: MeshBounds) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     bounds.check("text_bytes", path.stat().st_size)
     # Materials name other files, pictures too, anywhere on the disk.
-    loaded: trimesh.Trimesh = trimesh.load(path, force="mesh", process=False, skip_materials=True)
+    loaded: trimesh.Trimesh = trimesh.load(
+        io.BytesIO(plain_obj(path.read_bytes())),
+        file_type="obj",
+        force="mesh",
+        process=False,
+        skip_materials=True,
+    )
     bounds.check("vertices", len(getattr(loaded, "vertices", ())))
     bounds.check("triangles", len(getattr(loaded, "faces", ())))
     if len(getattr(loaded, "faces", ())) == 0:

@@ -190,7 +190,9 @@ class _View:
             self.padded_conf = _pad(weights, 0.0).flatten()
         self.image = None
         if image is not None:
-            self.image = torch.as_tensor(np.ascontiguousarray(image), device=device).view(-1, 3)
+            # torch warns of arrays that may not be written to, and keeps them where it can.
+            pixels = np.require(image, requirements=("C", "W"))
+            self.image = torch.as_tensor(pixels, device=device).view(-1, 3)
 
     def _matrix(self, values) -> torch.Tensor:
         return torch.as_tensor(

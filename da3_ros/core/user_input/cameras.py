@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
-from da3_ros.core.user_input.options import Kind
+from da3_ros.core.user_input.options import Kind, shown
 
 
 def check_extrinsics(extrinsics, name: str = "extrinsics", count: int | None = None) -> np.ndarray:
@@ -29,19 +31,35 @@ def check_intrinsics(
 ) -> np.ndarray:
     """(N, 3, 3) float64 K, one for each image size (height, width) if sizes are given.
 
-    A batch of one, (1, N, 3, 3), counts. `ValueError` names the argument and the view.
+    A batch of one, (1, N, 3, 3), counts. `ValueError` names the argument and the view. A warning
+    names the first view whose principal point lies outside its image.
     """
     values = _without_batch(_floats(intrinsics, name))
     if values.ndim != 3 or values.shape[1:] != (3, 3) or not len(values):
         raise ValueError(f"{name} has shape {values.shape}, must be (N, 3, 3)")
     _check_count(values, name, None if sizes is None else len(sizes))
-    sizes = [(1, 1)] * len(values) if sizes is None else sizes
-    for i, (K, (height, width)) in enumerate(zip(values, sizes, strict=True)):
+    given = [(1, 1)] * len(values) if sizes is None else sizes
+    for i, (K, (height, width)) in enumerate(zip(values, given, strict=True)):
         try:
             check_plausible(CameraModel(width, height, K))
         except CameraError as error:
             raise ValueError(f"{name}[{i}]: {error}") from error
+    _warn_of_other_sizes(values, sizes or (), name)
     return values
+
+
+def _warn_of_other_sizes(values: np.ndarray, sizes: Sequence[tuple[int, int]], name: str) -> None:
+    """A principal point outside the image is a crop's, or that of a picture twice as large."""
+    for i, (K, (height, width)) in enumerate(zip(values, sizes)):
+        x, y = K[:2, 2]
+        if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
+            warnings.warn(
+                f"{name}[{i}] has its principal point at {x:g}, {y:g}, outside the image of "
+                f"{width}x{height} pixels: unless it was cut out of a larger one, K is of another "
+                "size; give K in pixels of the given images",
+                stacklevel=4,
+            )
+            return
 
 
 @dataclass(frozen=True)
@@ -74,7 +92,26 @@ def _floats(values, name: str) -> np.ndarray:
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name} must be an array of numbers: {error}") from error
+        reason = _odd_one(values, name) or error
+        raise ValueError(f"{name} must be an array of numbers: {reason}") from error
+
+
+def _odd_one(values, name: str) -> str:
+    """The view that does not go with the others, where a list has one."""
+    if not isinstance(values, (list, tuple)) or not values:
+        return ""
+    first = None
+    for i, value in enumerate(values):
+        if value is None:
+            return f"{name}[{i}] is None: leave its image out, or give no {name} at all"
+        try:
+            shape = np.asarray(value, dtype=np.float64).shape
+        except (TypeError, ValueError, RuntimeError):
+            return f"{name}[{i}] is {shown(value)}"
+        first = first or shape
+        if shape != first:
+            return f"{name}[0] has shape {first}, but {name}[{i}] has shape {shape}"
+    return ""
 
 
 def _check_count(values: np.ndarray, name: str, count: int | None) -> None:

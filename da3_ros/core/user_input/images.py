@@ -14,7 +14,7 @@ import torch
 
 from da3_ros.core import preprocess
 from da3_ros.core.preprocess import ResizePlan
-from da3_ros.core.user_input.pictures import ImageInputError, from_file, read_rgb
+from da3_ros.core.user_input.pictures import ImageInputError, from_file, is_lying, read_rgb
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +47,8 @@ def read_batch(
     they stay as stored, and that is said. Raises `ImageInputError` or `preprocess.PreprocessError`.
     """
     image = image_list(image)
+    if upright:
+        _warn_of_lying(image)
     resized = _map(
         lambda i: _read_resized(image[i], f"image[{i}]", process_res, method, upright),
         len(image),
@@ -86,6 +88,18 @@ def image_list(image: Sequence | np.ndarray) -> Sequence | np.ndarray:
     if len(image) == 0:
         raise ImageInputError("image is an empty list, must hold at least one image")
     return image
+
+
+def _warn_of_lying(image: Sequence) -> None:
+    """Pillow's pictures are taken as they are: whoever turned one has often left its note on."""
+    for i, source in enumerate(image):
+        if is_lying(source, f"image[{i}]"):
+            warnings.warn(
+                f"image[{i}] is used as its pixels lie, but its EXIF orientation asks to turn it: "
+                "give its file name, or PIL.ImageOps.exif_transpose(image)",
+                stacklevel=3,
+            )
+            return
 
 
 def _map(action: Callable, count: int, threads: int | None) -> list:

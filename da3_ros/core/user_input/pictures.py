@@ -55,13 +55,19 @@ def read_rgb(source, name: str = "image") -> np.ndarray:
     )
 
 
+def is_lying(source, name: str = "image") -> bool:
+    """Whether it is a PIL image whose EXIF orientation asks to turn it. Raises `ImageInputError`."""
+    with _named(name):
+        return isinstance(source, Image.Image) and _asks_to_be_turned(source)
+
+
 def from_file(path: Path, name: str, upright: bool) -> tuple[np.ndarray, bool]:
     """(H, W, 3) uint8 RGB of a picture, and whether its EXIF orientation asks to turn it.
 
     name: of the picture in sentences. upright: it is turned so. Raises `ImageInputError`.
     """
     with _open(path, name) as image:
-        is_turned = image.getexif().get(ORIENTATION, 1) in range(2, 9)
+        is_turned = _asks_to_be_turned(image)
         if is_turned and upright:
             return _from_pil(ImageOps.exif_transpose(image), name), True
         return _from_pil(image, name), is_turned
@@ -83,6 +89,11 @@ def check_file(path: Path, name: str) -> None:
     """Raise `ImageInputError` for a file that is no picture, without decoding it."""
     with _open(path, name):
         pass
+
+
+def _asks_to_be_turned(image: Image.Image) -> bool:
+    """Whether its EXIF orientation is another than upright. Raises `_BROKEN`."""
+    return image.getexif().get(ORIENTATION, 1) in range(2, 9)
 
 
 def _open(path: Path, name: str) -> AbstractContextManager[Image.Image]:

@@ -9,6 +9,9 @@ import av
 import numpy as np
 from PIL import Image
 
+WIDEST_PIXEL = 4.0
+"""Anamorphic lenses have 2; broken files say anything."""
+
 
 class VideoError(ValueError):
     """A file that is not there, holds no video, or larger pictures than the bound."""
@@ -17,7 +20,8 @@ class VideoError(ValueError):
 def read_video(path: str | Path, *, fps: float) -> Iterator[np.ndarray]:
     """(H, W, 3) uint8 RGB frames at most `fps` a second, by their own time stamps.
 
-    Upright, as players show them: phones store portrait videos lying, with a note to turn them.
+    Upright and with square pixels, as players show them: phones store portrait videos lying, with
+    a note to turn them, and camcorders store fewer and wider pixels.
     Their size has the bound of pictures, twice ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     try:
@@ -33,6 +37,7 @@ def read_video(path: str | Path, *, fps: float) -> Iterator[np.ndarray]:
 def _bound_size(path: str | Path, stream) -> None:
     """Before anything is decoded; the decoder refuses pictures that become larger later."""
     bound, pixels = Image.MAX_IMAGE_PIXELS, stream.width * stream.height
+    pixels = round(pixels * max(1, _widening(stream)))
     if bound is None:
         return
     stream.codec_context.options = {"max_pixels": str(2 * bound)}
@@ -43,14 +48,23 @@ def _bound_size(path: str | Path, stream) -> None:
         )
 
 
+def _widening(stream) -> float:
+    """Width of its pixels in their heights; 1 where it does not say, and of what no camera has."""
+    ratio = float(stream.sample_aspect_ratio or 1)
+    return ratio if 1 / WIDEST_PIXEL <= ratio <= WIDEST_PIXEL else 1.0
+
+
 def _sample(container, fps: float) -> Iterator[np.ndarray]:
     due = None
+    widening = _widening(container.streams.video[0])
     for index, frame in enumerate(container.decode(video=0)):
         time = frame.time if frame.time is not None else index / 25
         due = time if due is None else due
         # Half a frame of a fast video: time stamps are rounded.
         if time >= due - 0.004:
-            picture = frame.to_ndarray(format="rgb24")
+            picture = frame.to_ndarray(
+                format="rgb24", width=max(1, round(frame.width * widening)), height=frame.height
+            )
             # Anticlockwise degrees, as FFmpeg gives them; always quarters in practice.
             yield np.ascontiguousarray(np.rot90(picture, round(frame.rotation / 90)))
             due += 1 / fps

@@ -20,7 +20,7 @@ from da3_ros.net.checkpoint import weights_file
 from da3_ros.net.engine.manifest import MANIFEST, file_hash
 from da3_ros.net.model_folder import CheckpointError, find_local_folder
 from da3_ros.ros.bags.bag import BagError
-from da3_ros.ros.bags.bag_files import METADATA, find_files
+from da3_ros.ros.bags.bag_files import METADATA, find_files, is_bag_file
 from da3_ros.ros.bags.bag_job import BagJob, Report
 
 RECORD = "da3_process.json"
@@ -91,26 +91,32 @@ def name_of(made: dict) -> str:
 def check_result(job: BagJob, made: dict) -> None:
     """Raise `BagError` where there is a result already, saying what it was made from."""
     if job.result.exists():
-        why = _difference(_read(job.result), made)
+        record = _read(job.result)
+        why = _difference(record, made) or _damage(job.result, record)
         raise BagError(f"{job.result} exists already{why}; remove it or choose another folder")
 
 
 def finished(job: BagJob, made: dict) -> Report | None:
-    """The report of a result that is there already, if it was made from the same."""
+    """The report of a result that is there already and whole, if it was made from the same."""
     record = _read(job.result)
     if not record or record.get("made_of") != made or record.get("failure"):
+        return None
+    if _damage(job.result, record):
         return None
     warnings = "it was there already, made from the same", *record["warnings"]
     return Report(job, Counts(**record["counts"]), warnings)
 
 
 def write_record(folder: Path, report: Report, made: dict) -> None:
-    """Put the record into the folder of a result. made: as of when the work began."""
+    """Put the record into the folder of a result, as its last file. made: as of when the work
+    began."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     content = {
         "made_of": made,
         "counts": asdict(report.counts),
         "warnings": list(report.warnings),
         "failure": report.failure,
+        "wrote": {str(path.relative_to(folder)): path.stat().st_size for path in files},
     }
     (folder / RECORD).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
@@ -121,6 +127,18 @@ def _difference(record: dict | None, made: dict) -> str:
     before = record.get("made_of", {})
     differ = [words for name, words in WORDS.items() if before.get(name) != made[name]]
     return f", made from {' and '.join(differ)}" if differ else ""
+
+
+def _damage(folder: Path, record: dict | None) -> str:
+    """What was lost since. Other files than the bag's may change: reindexing writes one anew."""
+    wrote = record.get("wrote", {}) if record else {}
+    for name, size in wrote.items():
+        path = folder / name
+        if not path.is_file():
+            return f", without its file {name}"
+        if is_bag_file(path) and path.stat().st_size != size:
+            return f", but its file {name} has not the size it was written with"
+    return ""
 
 
 def _read(folder: Path) -> dict | None:

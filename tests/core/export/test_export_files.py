@@ -43,6 +43,14 @@ def test_writes_all_formats_at_once_and_leaves_nothing_half_done(found, tmp_path
     assert not [p for p in on_disk if p.name.startswith(".")]
 
 
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_file_is_where_its_format_says(found, tmp_path, name):
+    options = {"colmap": {"model": "both"}} if name == "colmap" else {}
+    declared = [tmp_path / pattern for pattern in FORMATS[name].files]
+    for path in export(found, name, tmp_path, options):
+        assert any(path.match(str(pattern)) for pattern in declared)
+
+
 @pytest.mark.parametrize(
     ("formats", "options", "said"),
     [
@@ -155,6 +163,20 @@ def test_colmap_reads_its_model_without_reprojection_error(found, tmp_path, mode
         picture = np.array(Image.open(tmp_path / "images" / image.name))
         np.testing.assert_array_equal(picture, found.processed_images[i - 1])
     assert all(p.exists() for p in paths)
+
+
+def test_colmap_has_no_skew_and_that_is_said(found, tmp_path, recwarn):
+    def skewed(view, pixels):
+        K = found.intrinsics.copy()
+        K[view, 0, 1] = pixels
+        return replace(found, intrinsics=K)
+
+    export(skewed(1, 1e-3), "colmap", tmp_path)
+    assert not recwarn
+    K = found.intrinsics[1]
+    beside = 4 / K[1, 1] * max(K[1, 2], HEIGHT - 1 - K[1, 2])
+    with pytest.warns(UserWarning, match=f"that of view 1 is left out.* up to {beside:.1f} px"):
+        export(skewed(1, 4), "colmap", tmp_path)
 
 
 def test_colmap_refers_to_the_source_images_at_their_own_size(found, tmp_path):

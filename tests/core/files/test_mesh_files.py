@@ -70,7 +70,7 @@ def test_faces_with_texture_coordinates_of_their_own(tmp_path, text, name):
     np.testing.assert_allclose(area(Mesh.load(tmp_path / "m.ply")), 6.0)
 
 
-@pytest.mark.parametrize("kind, full", [("u1", 255), ("u2", 65535), ("f4", 1.0)])
+@pytest.mark.parametrize("kind, full", [("u1", 255), ("u2", 65535), ("f4", 1.0), ("f4", 255)])
 def test_colors_of_ply(tmp_path, kind, full):
     rgb = np.linspace(0, 1, 18).reshape(6, 3)
     columns = [(a, "f4") for a in "xyz"] + [(c, kind) for c in ("red", "green", "blue", "alpha")]
@@ -257,3 +257,29 @@ def test_skins_morphs_and_other_files_are_refused_by_name(tmp_path):
             path.write_bytes(path.read_bytes()[:12] + length + b"JSON" + text)
         with pytest.raises(MeshError, match=words):
             Mesh.load(path)
+
+
+BEFORE, BEHIND = "v -3 -3 3\nv -3 3 3\nv 3 3 3\n", "v 3 -3 3\n"
+OBJ = {
+    "from the end": f"{BEFORE}f -3 -2 -1\n{BEHIND}f -4 -2 -1\n",
+    "textures too": f"{BEFORE}vt 0 0\nf -3/-1 -2/-1 -1/1\nvt 1 1\n{BEHIND}f -4/2 3/2 -1/-1\n",
+    "normals too": f"{BEFORE}vn 0 0 1\nf 1//-1 2//-1 3//-1\n{BEHIND}f 1//1 3//-1 -1//1\n",
+    "tabs": f"{BEFORE}{BEHIND}f 1 2 3\nf 1 3 4\n".replace(" ", "\t"),
+    "blanks before": f"{BEFORE}{BEHIND}f 1 2 3 # -1 0\nf 1 3 4\n".replace("\n", "\r\n  "),
+    "a face in two lines": f"{BEFORE}{BEHIND}f 1 \\\n2 3\nf 1 3 \\\n-1\n",
+}
+
+
+@pytest.mark.parametrize("text", OBJ.values(), ids=OBJ)
+def test_words_and_indices_of_obj(tmp_path, text):
+    (tmp_path / "a.obj").write_bytes(text.encode())
+    mesh = Mesh.load(tmp_path / "a.obj")
+    corners = np.array([[-3, -3, 3], [-3, 3, 3], [3, 3, 3], [3, -3, 3.0]])
+    np.testing.assert_array_equal(mesh.vertices[mesh.faces], corners[[[0, 1, 2], [0, 2, 3]]])
+
+
+@pytest.mark.parametrize("face", ["0 1 2", "1 0/1 2", "-4 -2 -1", "1 2 0", "1 2 x-1"])
+def test_vertices_of_obj_that_are_not_there(tmp_path, face):
+    (tmp_path / "a.obj").write_text(f"{BEFORE}f {face}\n{BEHIND}")
+    with pytest.raises(MeshError, match="cannot be read as a mesh"):
+        Mesh.load(tmp_path / "a.obj")

@@ -123,6 +123,20 @@ def test_colors_follow_the_image():
         assert (color[position[:, 0] > 0.02] == (0, 90, 250)).all()
 
 
+def test_pictures_that_may_not_be_written_to_are_taken_without_a_word(recwarn):
+    """Those of a bag's messages are such."""
+    image = np.full((*wall(2.0).shape, 3), 77, np.uint8)
+    image.flags.writeable = False
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        volume = TsdfVolume(0.05)
+        volume.integrate(wall(2.0), at(), SMALL, image=image)
+    finally:
+        torch.set_warn_always(always)
+    assert not recwarn and (extract_mesh(volume).vertex_colors == 77).all()
+
+
 def test_exact_far_from_the_world_origin():
     """UTM-like coordinates: a wall 500 km out is as flat as one at home."""
     volume = TsdfVolume(0.02)

@@ -49,6 +49,19 @@ def test_with_intrinsics_files_stay_as_stored_and_that_is_said(tmp_path):
     assert batch.turned == [False, False]
 
 
+def test_a_pillow_picture_stays_as_it_lies_and_that_is_said(tmp_path, recwarn):
+    """It may have been turned by hand, which leaves the orientation where it is."""
+    path = stored(tmp_path / "a.jpg", 6)
+    by_hand = ImageOps.exif_transpose(Image.open(path))
+    read_batch([by_hand, path, UPRIGHT], 80, "upper_bound_resize")
+    read_batch([Image.open(path)], 80, "upper_bound_resize", upright=False)
+    assert not [w for w in recwarn if "asks to turn it" in str(w.message)]
+    lying = [UPRIGHT, Image.open(path), Image.open(path)]
+    with pytest.warns(UserWarning, match=r"image\[1\] is used as its pixels lie") as said:
+        batch = read_batch(lying, 80, "upper_bound_resize")
+    assert len(said) == 1 and batch.plans[1].original == (56, 80)
+
+
 def test_colmap_refers_to_files_only_as_they_are_stored(tmp_path):
     lying, upright = stored(tmp_path / "a.jpg", 6), stored(tmp_path / "b.jpg", 1)
     assert source_images([lying], read_batch([lying], 80, "upper_bound_resize")) is None
@@ -96,6 +109,32 @@ def test_videos_are_turned_as_players_show_them(tmp_path, degrees):
     frame = next(iter(read_video(path, fps=5)))
     assert frame.shape == UPRIGHT.shape
     assert np.abs(frame[10:30, 8:20].astype(int) - (255, 0, 0)).mean() < 40
+
+
+@pytest.mark.parametrize(
+    ("pixel", "degrees", "size"),
+    [
+        (Fraction(2), 0, (80, 112)),
+        (Fraction(2), 90, (160, 56)),
+        (Fraction(1, 2), 0, (80, 28)),
+        (Fraction(999), 0, (80, 56)),
+    ],
+)
+def test_wide_pixels_are_widened_as_players_show_them(tmp_path, pixel, degrees, size):
+    path = tmp_path / "wide.mp4"
+    lying = np.ascontiguousarray(np.rot90(UPRIGHT, -degrees // 90))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=Fraction(10))
+        stream.height, stream.width = lying.shape[:2]
+        stream.pix_fmt, stream.bit_rate = "yuv420p", 4_000_000
+        stream.sample_aspect_ratio = pixel
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(lying)))
+        container.mux(stream.encode())
+    turn_in_place(path, degrees)
+    frame = next(iter(read_video(path, fps=5)))
+    assert frame.shape == (*size, 3)
+    quarter = frame[5 : size[0] // 2 - 5, 5 : size[1] // 2 - 5]
+    assert np.abs(quarter.astype(int) - (255, 0, 0)).mean() < 40
 
 
 def turn_in_place(path, degrees):

@@ -1,6 +1,8 @@
 """Offline processing: real bags in, bags out that any reader reads, twice the same bytes."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -126,6 +128,23 @@ def test_results_can_be_compressed(result, tmp_path):
     assert depths[0] == depths[1]
 
 
+def test_an_export_that_can_only_fail_costs_no_run(room, tmp_path):
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "engine.json").write_text("{}")
+    engine = {**SMALL, "model.name": str(tmp_path / "engine")}
+    jobs = [
+        (
+            BagJob(room, tmp_path / "a", SMALL, "glb-feat_vis"),
+            "needs the option export_feat_layers",
+        ),
+        (BagJob(room, tmp_path / "b", SMALL, "gs_ply"), "da3-demo has no Gaussian head"),
+        (BagJob(room, tmp_path / "c", engine, "gs_video"), "an engine gives none"),
+    ]
+    for job, said in jobs:
+        (report,) = process_all([job])
+        assert said in report.failure and report.counts is None and not job.result.exists()
+
+
 def test_drops_are_counted_with_their_reason(room, tmp_path):
     def change(topic, k, msg):
         if isinstance(msg, CameraInfo) and msg.header.stamp.nanosec < 150_000_000:
@@ -170,3 +189,24 @@ def test_results_are_never_overwritten(result):
     (other,) = process_all([replace(result.job, formats="")])
     assert "exists already, made from other exports; remove it or choose" in other.failure
     assert files(result.job.result) == before
+
+
+@pytest.mark.parametrize(
+    ("pattern", "spoil", "said"),
+    [
+        ("*.mcap", Path.unlink, "exists already, without its file "),
+        ("*.mcap", lambda path: path.write_bytes(path.read_bytes()[:-9]), "has not the size"),
+        ("exports/*.glb", Path.unlink, "exists already, without its file exports/"),
+    ],
+)
+def test_a_result_of_which_something_was_lost_is_not_called_done(
+    result, tmp_path, pattern, spoil, said
+):
+    shutil.copytree(result.job.result, tmp_path / result.job.name)
+    job = replace(result.job, out=tmp_path)
+    (tmp_path / job.name / "metadata.yaml").write_text("reindexed")
+    (whole,) = process_all([job])
+    assert whole.failure == "" and whole.counts == result.counts
+    spoil(next((tmp_path / job.name).glob(pattern)))
+    (report,) = process_all([job])
+    assert said in report.failure and "remove it or choose" in report.failure
