@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from da3_ros.core import poses
+from da3_ros.core import poses, preprocess
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.export import write
 from da3_ros.core.gaussians import moved, with_gaussians_at_depth
@@ -188,6 +188,8 @@ def _align(prediction: Prediction, given: GivenCameras) -> Prediction:
             "depth keeps the network's own",
             stacklevel=4,
         )
+    elif words := preprocess.too_near(poses.inverse(given.T_cam_world)):
+        warnings.warn(words, stacklevel=4)
     gaussians = prediction.gaussians
     return replace(
         prediction,

@@ -67,6 +67,18 @@ def test_identical_poses_are_told_to_give_no_scale(model):
         model.inference(pictures(3), extrinsics, K, process_res=RES)
 
 
+@pytest.mark.parametrize(("step", "factor"), [(0.04, "10 "), (0.002, "100 ")])
+@pytest.mark.parametrize("count", [2, 4])
+def test_poses_in_too_large_a_unit_are_told_to_give_no_depth_in_it(model, count, step, factor):
+    extrinsics, K = cameras(np.outer(np.arange(count), [step, 0, 0]))
+    with pytest.warns(UserWarning, match=f"so near each other .* smaller unit .{factor}times"):
+        model.inference(pictures(count), extrinsics, K, process_res=RES)
+    extrinsics[:, :3, 3] *= float(factor)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        model.inference(pictures(count), extrinsics, K, process_res=RES)
+
+
 @pytest.mark.parametrize("count", [3, 4, 7])
 def test_depth_comes_in_the_unit_of_the_poses(model, count):
     extrinsics, K = cameras(np.outer(np.arange(count), [1.0, 0.3, 0.1]))

@@ -17,6 +17,7 @@ class Drop(Enum):
     """Why a frame was not published; the value is its name in the status message."""
 
     BAD_IMAGE = "bad_image"
+    BLANK_IMAGE = "blank_image"
     BAD_CAMERA_INFO = "bad_camera_info"
     BAD_HEADER = "bad_header"
     NO_CAMERA_INFO = "no_camera_info"

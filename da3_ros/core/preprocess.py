@@ -172,6 +172,22 @@ def relative_to_reference(
     return cameras, divisor
 
 
+def too_near(T_world_cam: np.ndarray) -> str:
+    """What is wrong with poses (N, 4, 4) so near each other that `MIN_DIVISOR` stands in for their
+    distance: the network sees them nearer still, and its depth is in no unit of theirs. Or empty.
+    """
+    distances = np.linalg.norm(T_world_cam[1:, :3, 3] - T_world_cam[0, :3, 3], axis=1)
+    median = float(np.median(distances)) if len(distances) else 0.0
+    if not 0 < median < MIN_DIVISOR:
+        return ""
+    factor = 10.0 ** np.ceil(np.log10(MIN_DIVISOR / median))
+    return (
+        f"extrinsics: the cameras lie so near each other ({median:.2g}, and below {MIN_DIVISOR:g} "
+        "the network takes them for nearer still) that depth may be many times too large; give "
+        f"their translations in a smaller unit ({factor:g} times the numbers, and depth comes in it)"
+    )
+
+
 def _lower_median(values: np.ndarray) -> float:
     """The reference's own distance, zero, counts: upstream's rule."""
     return float(np.sort(values)[(len(values) - 1) // 2])

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import trimesh
 from plyfile import PlyData
 from runner_bench import Bench
 from true_network import CAMERA, path
@@ -128,6 +129,27 @@ def test_exports_wait_for_the_window_in_the_network_and_have_its_size(network, t
     assert set(sizes) == {torch.Size((42, 56))}
     (ply,) = (p for p in written if p.suffix == ".ply")
     assert len(PlyData.read(ply)["vertex"]) > 0
+
+
+def test_a_scale_that_nobody_knows_is_none_in_a_glb_file(network, tmp_path):
+    """Without poses; JSON holds no NaN."""
+    _, result = window_of(network, posed=False)
+    source = Source(result, None, Bench(thread=False).runner, "odom")
+    (file,) = export_running("glb", tmp_path, {}, source)
+    extras = trimesh.load(file).metadata
+    assert extras["metres_per_network_unit"] is None
+    assert not extras["is_metric"] and extras["unit"] == "model"
+
+
+def test_a_window_without_a_place_is_refused_with_the_reason(network, tmp_path):
+    _, result = window_of(network, posed=False)
+    nowhere = np.full_like(result.T_world_cam, np.nan)
+    link = replace(result.link, broken="the network gave no finite poses and depth")
+    lost = replace(result, placement=replace(result.placement, T_world_cam=nowhere, link=link))
+    source = Source(lost, None, Bench(thread=False).runner, "odom")
+    with pytest.raises(ExportError, match="no place in the world: the network gave no finite"):
+        export_running("glb", tmp_path / "out", {}, source)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ LONGEST_START = 120.0
 WORDS = {
     "bad_image": r"is not supported|image has size|has step|has odd width|bytes, needs|too narrow"
     r"|must have even sizes|cannot be converted",
+    "blank_image": "the image is of one color|shows too little|leave no pixel",
     "bad_camera_info": "camera_info: ",
     "bad_header": "image without a (stamp|frame_id)",
     "no_camera_info": "no camera_info has the stamp of the image",

@@ -76,14 +76,15 @@ class Source:
     world_frame: str
 
     def metadata(self) -> dict:
-        """What a glb file says of the window it shows."""
+        """What a glb file says of the window it shows; None (JSON has no NaN) where unknown."""
         if self.newest is None:
             return {}
+        scale = float(self.newest.scale.scale)
         return {
             "frame_id": self.world_frame,
             "stamp_ns": self.newest.window.stamp_ns,
             "is_metric": self.newest.is_metric,
-            "metres_per_network_unit": float(self.newest.scale.scale),
+            "metres_per_network_unit": scale if np.isfinite(scale) else None,
         }
 
 
@@ -139,6 +140,8 @@ def _world_prediction(plan: ExportPlan, layers: Sequence[int], source: Source) -
         raise ExportError("there is nothing to export yet: no window has been processed")
     if newest.is_metric and not np.isfinite(newest.scale.scale):
         raise ExportError("the scale is not known yet: move the camera, then export")
+    if newest.link and not np.isfinite(newest.T_world_cam).all():
+        raise ExportError(f"the newest window has no place in the world: {newest.link.broken}")
     layers = _checked_layers(layers, plan, preset)
     if not layers and not any(name in NEED_NETWORK for name in plan):
         return newest.to_prediction()

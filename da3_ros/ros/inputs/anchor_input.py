@@ -153,7 +153,9 @@ class AnchorInput:
 
 
 def cloud_xyz(msg: PointCloud2) -> np.ndarray:
-    """(P, 3) float32 points of a cloud, at most about `MOST_POINTS`. Raises `AnchorError`."""
+    """(P, 3) points of a cloud, at most about `MOST_POINTS`, with all digits that it has: a far
+    world's coordinates come in float64. Raises `AnchorError`.
+    """
     if msg.height > 1 and msg.row_step != msg.width * msg.point_step:
         raise AnchorError("its rows are padded; publish them without gaps")
     if len(msg.data) < msg.width * msg.height * msg.point_step:
@@ -162,7 +164,7 @@ def cloud_xyz(msg: PointCloud2) -> np.ndarray:
         )
     points = point_cloud2.read_points(_positions_of(msg)).ravel()
     points = points[:: _step(len(points))]
-    return np.stack([points[axis] for axis in "xyz"], axis=-1).astype(np.float32)
+    return np.stack([points[axis] for axis in "xyz"], axis=-1)
 
 
 def _positions_of(msg: PointCloud2) -> PointCloud2:

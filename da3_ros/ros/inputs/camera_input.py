@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from da3_ros.core.blank_picture import BlankPictureError, check_picture
 from da3_ros.core.body_mask import check_mask, read_mask, usable_pixels
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.frame import Frame
@@ -31,6 +32,7 @@ from da3_ros.ros.messages import rectified_camera_model, rectifier, stamp_to_ns
 FAULTS = (
     (ImageError, Drop.BAD_IMAGE, ""),
     (PreprocessError, Drop.BAD_IMAGE, ""),
+    (BlankPictureError, Drop.BLANK_IMAGE, ""),
     (CameraError, Drop.BAD_CAMERA_INFO, "camera_info: "),
     (PoseError, Drop.NO_POSE, "no pose: "),
     (ConfigError, Drop.BAD_IMAGE, ""),
@@ -169,9 +171,11 @@ class CameraInput:
         # Of another size it is not worth decoding.
         rgb = decode(image, lambda size: self._rectifier_of(arrival.info, size))
         rectify = self._rectifier_of(arrival.info, rgb.shape[:2])
-        return rectify.frame(
+        frame = rectify.frame(
             image.header.frame_id, arrival.stamp_ns, rgb, arrival.T_world_frame, self._usable
         )
+        check_picture(frame)
+        return frame
 
     def _rectifier_of(self, info: CameraInfo, size: tuple[int, int]) -> Rectifier:
         """The rectifier of the newest camera info; most are equal to the last one.

@@ -102,6 +102,23 @@ def test_a_mask_of_another_size_costs_no_lens_maps(tmp_path, monkeypatch):
     assert any("input.mask is 9x7, but the images are" in sentence for sentence in here.said)
 
 
+@pytest.mark.parametrize("level", [0, 255, 100])
+def test_a_picture_of_one_color_is_no_picture(level):
+    """Whatever the poses: depth of it would be called metres."""
+    here = Here()
+
+    def spoil(image, info):
+        image.data = bytes([level]) * len(image.data)
+
+    for second in (1, 2, 3):
+        here.send(second, *([spoil] if second == 2 else []))
+        here.move(second)
+        here.camera.locate()
+    assert here.dropped() == {Drop.BLANK_IMAGE.value: 1}
+    assert here.taken == [SECOND, 3 * SECOND]
+    assert any(f"of one color (grey value {level} of 255)" in said for said in here.said)
+
+
 def test_a_compressed_image_of_another_size_than_its_info_is_not_decoded():
     here = Here()
     image, info = picture_messages(SECOND)
