@@ -177,8 +177,7 @@ class BagPoses:
         }
         for child in way & self._static.keys():
             static = self._newest(self._static[child])
-            # Of a frame that is sent as both, the later one counts.
-            if not any(s.time_ns >= static.time_ns for s in moving.get(child, ())):
+            if self._is_in_force(static, moving.get(child, []), stamp_ns):
                 moving.pop(child, None)
                 buffer.insert(static.transform, static=True)
         for sample in itertools.chain.from_iterable(moving.values()):
@@ -203,9 +202,22 @@ class BagPoses:
         return way
 
     def _newest(self, samples: list[_Sample]) -> _Sample:
-        """The static transform that counts now: they are sent only once, however late."""
-        known = bisect_right(samples, self._now_ns + self._ahead_ns, key=lambda s: s.time_ns)
+        """The static transform that counts now. The first also counts before it was sent: it is
+        often sent only once, however late; a change counts from its own time on.
+        """
+        known = bisect_right(samples, self._now_ns, key=lambda s: s.time_ns)
         return samples[max(known - 1, 0)]
+
+    def _is_in_force(self, static: _Sample, moving: list[_Sample], stamp_ns: int) -> bool:
+        """Whether a static transform counts for an image, of a frame that also has transforms
+        that move, `moving` around the image's stamp: what was sent later counts, from then on.
+        """
+        if not moving:
+            return True
+        has_begun = any(sample.stamp_ns <= stamp_ns for sample in moving)
+        if static.time_ns > self._now_ns:
+            return not has_begun
+        return not has_begun or all(sample.time_ns < static.time_ns for sample in moving)
 
     def _take(self, time_ns: int, transform: TransformStamped) -> None:
         sample = self._sample(time_ns, transform)
