@@ -301,6 +301,28 @@ def test_transforms_that_are_none_are_named_once(tmp_path):
     assert list(poses.refused) == ["transform odom -> base contains NaN or infinity; it is ignored"]
 
 
+def test_a_mount_that_is_refused_is_the_reason_and_stays_named(tmp_path):
+    """Static transforms are read before anything is written, for all of the bag."""
+    bad = edge(START, 1, "base", "lens")
+    bad.transform.rotation.w = 1.1
+    recorded = [(START + t, "/tf", moving(START + t)) for t in np.arange(0, 1, 0.1)]
+    recorded += [(START, "/tf_static", TFMessage(transforms=[bad]))]
+    recorded += [(START, "/tf_static", TFMessage(transforms=[edge(START, 1, "a", "other")]))]
+    with BagReader(write(tmp_path / "bag", recorded)) as bag:
+        poses = BagPoses(bag, PoseConfig(world_frame="odom"))
+        poses.read_until(ns(START + 0.5))
+        poses.forget_refused()
+        for frame, reason in {
+            "lens": "frame 'lens' does not exist in TF",
+            "other": "no chain of transforms connects 'odom' and 'other'",
+        }.items():
+            with pytest.raises(TransformUnavailable, match=reason):
+                poses.locate(frame, ns(START + 0.5))
+    assert list(poses.refused) == [
+        "transform base -> lens has a quaternion of length 1.1, must be 1; it is ignored"
+    ]
+
+
 def test_made_up_names_of_transforms_are_not_all_kept(tmp_path):
     bad = [edge(START, float("nan"), child=f"made_up_{i}") for i in range(500)]
     path = write(tmp_path / "bag", [(START, "/tf", TFMessage(transforms=bad))])
