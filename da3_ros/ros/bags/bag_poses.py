@@ -8,10 +8,9 @@ comes later: each image takes, of every frame, the two transforms around its sta
 from __future__ import annotations
 
 import itertools
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
@@ -20,12 +19,15 @@ from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
 from da3_ros.ros.bags.bag import BagError, BagReader, Span
+from da3_ros.ros.bags.pose_track import CACHE_NS, SAME_CLOCK_NS, Sample, Track
 from da3_ros.ros.inputs.pose_source import odometry_transform
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
     TransformBuffer,
     TransformUnavailable,
     check_transform,
+    unconnected,
+    unknown,
 )
 from da3_ros.ros.messages import stamp_to_ns
 from da3_ros.ros.topics.find_camera import chosen_topic
@@ -34,71 +36,8 @@ from da3_ros.ros.topics.tf_tree import is_static
 AHEAD_NS = 4_000_000_000
 """How far transforms are read ahead, in recording time: more than most are late."""
 
-CACHE_NS = 10_000_000_000
-"""How far apart tf2 interpolates: as long as it keeps transforms, by default."""
-
 MOST_REFUSED = 20
 """Sentences on invalid transforms: whoever makes them up has a new name for each."""
-
-SAME_CLOCK_NS = 1_000_000_000
-"""Stamps whose distance from the recording time differs by less are of one clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sample:
-    """A transform with its stamp and the time when it was recorded."""
-
-    stamp_ns: int
-    time_ns: int
-    transform: TransformStamped
-
-
-class _Track:
-    """Transforms of one child frame that were recorded around the time of reading."""
-
-    def __init__(self):
-        self._samples: list[_Sample] = []
-
-    @property
-    def times(self) -> list[tuple[int, int]]:
-        """Of each sample its stamp and when it was recorded."""
-        return [(s.stamp_ns, s.time_ns) for s in self._samples]
-
-    def add(self, sample: _Sample) -> None:
-        insort(self._samples, sample, key=_stamp)
-
-    def remove(self, sample: _Sample) -> None:
-        at = bisect_left(self._samples, sample.stamp_ns, key=_stamp)
-        del self._samples[self._samples.index(sample, at)]
-
-    def around(self, time_ns: int, stamp_ns: int) -> list[_Sample]:
-        """The samples just before and after the stamp of an image recorded at `time_ns`, or the
-        one of exactly this stamp; only the nearest where nothing can be interpolated.
-
-        Those of the image's own clock go first: samples with a wrong stamp, or from before a
-        jump in time, are of another.
-        """
-        at = bisect_right(self._samples, stamp_ns, key=_stamp)
-        before, after = self._samples[at - 1 : at], self._samples[at : at + 1]
-        for is_own in (_of_clock(time_ns - stamp_ns), lambda sample: True):
-            first = self._walk(range(at - 1, -1, -1), stamp_ns, is_own)
-            last = self._walk(range(at, len(self._samples)), stamp_ns, is_own)
-            if first and first.stamp_ns == stamp_ns:
-                return [first]
-            if first and last and last.stamp_ns - first.stamp_ns <= CACHE_NS:
-                return [first, last]
-        return sorted(before + after, key=lambda s: abs(s.stamp_ns - stamp_ns))[:1]
-
-    def _walk(
-        self, indices: range, stamp_ns: int, is_own: Callable[[_Sample], bool]
-    ) -> _Sample | None:
-        """The first sample of one clock, not farther away than a buffer remembers."""
-        for sample in map(self._samples.__getitem__, indices):
-            if abs(sample.stamp_ns - stamp_ns) > CACHE_NS:
-                return None
-            if is_own(sample):
-                return sample
-        return None
 
 
 class BagPoses:
@@ -128,12 +67,13 @@ class BagPoses:
         self._ahead_ns = max(ahead_ns, AHEAD_NS)
         self._span = Span(None if start_ns is None else start_ns - CACHE_NS)
         self._now_ns = self._read_to_ns = 0
-        self._tracks: dict[str, _Track] = {}
+        self._tracks: dict[str, Track] = {}
         self._parents: dict[str, set[str]] = {}
-        self._static: dict[str, list[_Sample]] = {}
-        self._read: deque[tuple[str, _Sample]] = deque()
+        self._static: dict[str, list[Sample]] = {}
+        self._read: deque[tuple[str, Sample]] = deque()
         self._odometry_child = ""
         self._coming = self._open(topics, odometry)
+        self._refused_static = dict(self.refused)
 
     def known_until_ns(self) -> int:
         """The recording time: where images are of two clocks, the one near it is right."""
@@ -157,6 +97,12 @@ class BagPoses:
         tracks = {child: track.times for child, track in self._tracks.items()}
         return {child: times for child, times in tracks.items() if times}
 
+    def forget_refused(self) -> None:
+        """Whoever reads on hears only what is refused from now on; and of the static transforms,
+        that are read once for all of the bag.
+        """
+        self.refused = dict(self._refused_static)
+
     def start_over(self) -> None:
         """Image stamps jumped back: forget what was recorded before."""
         self._forget(self._now_ns - SAME_CLOCK_NS)
@@ -177,13 +123,15 @@ class BagPoses:
         }
         for child in way & self._static.keys():
             static = self._newest(self._static[child])
-            # Of a frame that is sent as both, the later one counts.
-            if not any(s.time_ns >= static.time_ns for s in moving.get(child, ())):
+            if self._is_in_force(static, moving.get(child, []), stamp_ns):
                 moving.pop(child, None)
                 buffer.insert(static.transform, static=True)
         for sample in itertools.chain.from_iterable(moving.values()):
             buffer.insert(sample.transform, static=False)
-        return buffer.lookup(target, source, stamp_ns)
+        try:
+            return buffer.lookup(target, source, stamp_ns)
+        except TransformUnavailable as error:
+            raise self._of_whole_tree(error, target.lstrip("/"), source.lstrip("/")) from error
 
     def explain(self, error: TransformUnavailable) -> str:
         """Why there is no pose. The search for the camera has said which frames there are."""
@@ -191,6 +139,16 @@ class BagPoses:
 
     def note_missed(self, cause: str) -> None:
         """Nothing to count: what the report says of images without a pose comes from the log."""
+
+    def _of_whole_tree(
+        self, error: TransformUnavailable, target: str, source: str
+    ) -> TransformUnavailable:
+        """The error of a buffer that held only what is above the frames, as all would give it."""
+        if error.cause != error.UNKNOWN:
+            return error
+        known = {*self._parents, *itertools.chain.from_iterable(self._parents.values())}
+        missing = [frame for frame in (target, source) if frame not in known]
+        return unknown(missing[0]) if missing else unconnected(target, source)
 
     def _way_up(self, *frames: str) -> set[str]:
         """The frames and all that were ever above them: a robot has many that matter to nobody."""
@@ -202,19 +160,32 @@ class BagPoses:
                 left += self._parents.get(frame, ())
         return way
 
-    def _newest(self, samples: list[_Sample]) -> _Sample:
-        """The static transform that counts now: they are sent only once, however late."""
-        known = bisect_right(samples, self._now_ns + self._ahead_ns, key=lambda s: s.time_ns)
+    def _newest(self, samples: list[Sample]) -> Sample:
+        """The static transform that counts now. The first also counts before it was sent: it is
+        often sent only once, however late; a change counts from its own time on.
+        """
+        known = bisect_right(samples, self._now_ns, key=lambda s: s.time_ns)
         return samples[max(known - 1, 0)]
+
+    def _is_in_force(self, static: Sample, moving: list[Sample], stamp_ns: int) -> bool:
+        """Whether a static transform counts for an image, of a frame that also has transforms
+        that move, `moving` around the image's stamp: what was sent later counts, from then on.
+        """
+        if not moving:
+            return True
+        has_begun = any(sample.stamp_ns <= stamp_ns for sample in moving)
+        if static.time_ns > self._now_ns:
+            return not has_begun
+        return not has_begun or all(sample.time_ns < static.time_ns for sample in moving)
 
     def _take(self, time_ns: int, transform: TransformStamped) -> None:
         sample = self._sample(time_ns, transform)
         if sample:
             child = transform.child_frame_id.lstrip("/")
-            self._tracks.setdefault(child, _Track()).add(sample)
+            self._tracks.setdefault(child, Track()).add(sample)
             self._read.append((child, sample))
 
-    def _sample(self, time_ns: int, transform: TransformStamped) -> _Sample | None:
+    def _sample(self, time_ns: int, transform: TransformStamped) -> Sample | None:
         try:
             check_transform(transform)
         except BadTransform as error:
@@ -222,7 +193,7 @@ class BagPoses:
             return None
         child, parent = transform.child_frame_id.lstrip("/"), transform.header.frame_id.lstrip("/")
         self._parents.setdefault(child, set()).add(parent)
-        return _Sample(stamp_to_ns(transform.header.stamp), time_ns, transform)
+        return Sample(stamp_to_ns(transform.header.stamp), time_ns, transform)
 
     def _refuse(self, sentence: str) -> None:
         if len(self.refused) >= MOST_REFUSED:
@@ -276,13 +247,5 @@ def _transforms(msg: Odometry | TFMessage, odometry_child: str) -> list[Transfor
     return [t for t in msg.transforms if t.child_frame_id.lstrip("/") != odometry_child]
 
 
-def _of_clock(offset_ns: int) -> Callable[[_Sample], bool]:
-    return lambda sample: abs(sample.time_ns - sample.stamp_ns - offset_ns) < SAME_CLOCK_NS
-
-
 def _is_same(a: TransformStamped, b: TransformStamped) -> bool:
     return a.header.frame_id == b.header.frame_id and a.transform == b.transform
-
-
-def _stamp(sample: _Sample) -> int:
-    return sample.stamp_ns

@@ -220,7 +220,7 @@ class BagRun:
             self._live.config = self._config
             self._outlet.write()
             self._counts_before = self._all_counts.counts()
-            self.poses.refused.clear()
+            self.poses.forget_refused()
             self.log.sentences.clear()
         self._outlet.phase = phase
 

@@ -114,6 +114,8 @@ class OpenBag:
     def warnings(self, run: BagRun) -> list[Warned]:
         """All there is to say of the run."""
         topics = [note for t in self._cameras.values() for note in t.notes]
+        if self.config.pose.source == "tf":
+            topics += [t.still for t in self._cameras.values()]
         files = [*self._bag.notes, *self._pose_bag.notes, *self._anchor_bag.notes]
         of_bag = [*files, *topics, _words(self._anchors), run.size_warning]
         return [
@@ -153,7 +155,7 @@ def offline_config(job: BagJob, *cameras: BagTopics) -> Config:
         raise BagError(f"{why} (pose.source: none processes it without poses, not in metres)")
     found = {
         "pose.source": "tf" if topics.world_frame else "none",
-        "pose.world_frame": topics.world_frame or "odom",
+        "pose.world_frame": topics.world_of(job.parameters.get("pose.source", "tf")) or "odom",
     }
     forced = {
         "input.compressed": topics.compressed,

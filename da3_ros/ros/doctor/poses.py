@@ -65,7 +65,7 @@ def check_poses(seen: Recording, config: Config, given_world: str | None) -> lis
     findings = [
         *parents,
         *check_refused(seen),
-        check_world(world, given_world),
+        check_world(world, given_world, seen.topics.still),
         check_tf(seen, world, config),
     ]
     axes = check_axes(seen, config)
@@ -122,8 +122,11 @@ def _problem(transform: TransformStamped) -> str:
     return ""
 
 
-def check_world(world: str, given: str | None) -> Finding:
-    """The parameter names a frame that exists."""
+def check_world(world: str, given: str | None, still: str) -> Finding:
+    """The parameter names a frame that exists, and that the camera moves in."""
+    if still:
+        fix = "record the transforms that move it; one that stands still needs a rig"
+        return warn("world frame", still, fix)
     if given or world == "odom":
         return ok("world frame", f"'{world}'")
     what = f"there is no frame 'odom', but '{world}'"

@@ -84,20 +84,26 @@ class Recording:
         """Fill `poses` and `missing` (stamp_ns -> pose or reason), as the node would."""
         source = PoseSource(PoseConfig(world_frame=world))
         waiting: list[tuple[Event, str]] = []
-        # Static transforms reach the node whenever it starts.
-        for event in self.tf_events:
-            if is_static(event.topic):
-                source.take_transforms(event.msg, static=True)
+        # Static transforms reach the node whenever it starts; a change of one does when it comes.
+        source.take_transforms(self._first_static(), static=True)
         for event in self.events:
             if isinstance(event.msg, TFMessage):
-                if not is_static(event.topic):
-                    source.take_transforms(event.msg, static=False)
+                source.take_transforms(event.msg, static=is_static(event.topic))
             elif isinstance(event.msg, (Image, CompressedImage)):
                 waiting.append((event, ""))
             else:
                 continue
             waiting = [(w, r) for w, _ in waiting if (r := self._try(source, w, event.time_ns))]
         self.missing |= {stamp_to_ns(w.msg.header.stamp): reason for w, reason in waiting}
+
+    def _first_static(self) -> TFMessage:
+        """The first static transform of every frame."""
+        first = {}
+        for event in self.tf_events:
+            if is_static(event.topic):
+                for transform in event.msg.transforms:
+                    first.setdefault(transform.child_frame_id.lstrip("/"), transform)
+        return TFMessage(transforms=list(first.values()))
 
     def _try(self, source: PoseSource, image: Event, now_ns: int) -> str:
         """Why the image still waits; empty when its fate is known."""

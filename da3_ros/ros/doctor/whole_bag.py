@@ -28,7 +28,8 @@ def check_frames(path: str | Path, choice: Choice, config: Config) -> Finding:
     with BagReader(path) as bag, BagReader(path) as pose_bag:
         known = len(bag.notes)
         topics = find_topics(bag, choice)
-        pose = replace(config.pose, world_frame=topics.world_frame or config.pose.world_frame)
+        world = topics.world_of(config.pose.source) or config.pose.world_frame
+        pose = replace(config.pose, world_frame=world)
         ahead_ns = round(1e9 * config.pose.timeout)
         poses = BagPoses(pose_bag, pose, topics.tf, odometry=choice.odometry, ahead_ns=ahead_ns)
         lost, count = _count_lost(bag, topics, poses)

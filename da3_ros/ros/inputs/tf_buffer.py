@@ -146,11 +146,10 @@ class TransformBuffer:
         """tf2's exception as ours, without reading its text: that differs between releases."""
         for frame in (target, source):
             if not self._knows(frame):
-                sentence = f"frame '{plain(frame)}' does not exist in TF"
-                return TransformUnavailable(TransformUnavailable.UNKNOWN, sentence)
+                return unknown(frame)
         if isinstance(error, tf2_py.ExtrapolationException):
             return self._outside(target, source, stamp_ns)
-        return _unconnected(target, source)
+        return unconnected(target, source)
 
     def _knows(self, frame: str) -> bool:
         try:
@@ -163,7 +162,7 @@ class TransformBuffer:
         try:
             newest_ns = self._buffer.get_latest_common_time(target, source).nanoseconds
         except tf2_py.TransformException:  # the names are known, the transforms were forgotten
-            return _unconnected(target, source)
+            return unconnected(target, source)
         name = f"transform {plain(target)} -> {plain(source)}"
         if stamp_ns > newest_ns:
             seconds = (stamp_ns - newest_ns) / 1e9
@@ -186,6 +185,13 @@ def _time(stamp_ns: int) -> Time:
     return Time(nanoseconds=stamp_ns)
 
 
-def _unconnected(target: str, source: str) -> TransformUnavailable:
+def unknown(frame: str) -> TransformUnavailable:
+    """The error of a frame that no transform names."""
+    sentence = f"frame '{plain(frame)}' does not exist in TF"
+    return TransformUnavailable(TransformUnavailable.UNKNOWN, sentence)
+
+
+def unconnected(target: str, source: str) -> TransformUnavailable:
+    """The error of two frames of different trees."""
     sentence = f"no chain of transforms connects '{plain(target)}' and '{plain(source)}'"
     return TransformUnavailable(TransformUnavailable.UNCONNECTED, sentence)

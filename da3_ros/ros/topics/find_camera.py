@@ -11,10 +11,10 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.ros.images import ImageError, NoPictureError, decode
-from da3_ros.ros.topics.tf_tree import TfTree, is_static
+from da3_ros.ros.topics.find_world import find_world
+from da3_ros.ros.topics.tf_tree import is_static
 from da3_ros.ros.topics.topic_error import TopicError
 
-USUAL_WORLDS = ("odom", "map", "world")
 FIRST = 3
 """Images of a topic that are looked at, to tell what kind of camera it is."""
 COLOR, GREY, DEEP_GREY, UNREADABLE = range(4)
@@ -64,6 +64,8 @@ class BagTopics:
 
     tf: topics of transforms, those of static ones last. world_frame: None where no transforms
     lead to the camera, and `gap` says why, or is empty where there are no transforms at all.
+    odometry_world: the same for pose.source odometry; empty where it is not known. still: what to
+    say where TF never moves the camera in `world_frame`.
     size: (height, width) of the first image in pixels, zeros where it cannot be read. notes: what
     else could have been meant, in sentences.
     """
@@ -75,8 +77,14 @@ class BagTopics:
     world_frame: str | None
     tf: tuple[str, ...] = ("/tf", "/tf_static")
     gap: str = ""
+    odometry_world: str = ""
+    still: str = ""
     size: tuple[int, int] = (0, 0)
     notes: tuple[str, ...] = ()
+
+    def world_of(self, source: str) -> str | None:
+        """The frame that poses of a pose.source are in."""
+        return self.odometry_world or None if source == "odometry" else self.world_frame
 
     @property
     def remappings(self) -> list[str]:
@@ -109,17 +117,19 @@ def find_topics(source: MessageSource, choice: Choice = Choice()) -> BagTopics:
             f"{source.what} has images on {camera.topic} but no sensor_msgs/CameraInfo"
         )
     tf = _find_tf(source, choice.tf)
-    world, gap = _find_world(source, tf, camera.frame_id, choice.world_frame)
-    if not (world or gap):
+    world = find_world(source, tf, camera.frame_id, choice)
+    if not (world.frame or world.gap):
         notes.append(NO_TRANSFORMS)
     return BagTopics(
         image=camera.topic,
         camera_info=info,
         compressed=camera.compressed,
         frame_id=camera.frame_id,
-        world_frame=world,
+        world_frame=world.frame,
         tf=tf,
-        gap=gap,
+        gap=world.gap,
+        odometry_world=world.of_odometry,
+        still=world.still,
         size=camera.size,
         notes=tuple(notes),
     )
@@ -219,33 +229,3 @@ def _find_tf(source: MessageSource, chosen: tuple[str, ...]) -> tuple[str, ...]:
     wanted = chosen or ("/tf", "/tf_static")
     wanted = dict.fromkeys((*wanted, *(f"{topic}_static" for topic in wanted)))
     return tuple(sorted((t for t in wanted if t in there), key=is_static))
-
-
-def _find_world(
-    source: MessageSource, topics: tuple[str, ...], frame_id: str, wanted: str
-) -> tuple[str | None, str]:
-    """A fixed frame above the camera: the wanted one, a usual name, or the root of the tree;
-    and where there is none, why.
-    """
-    frame, wanted = frame_id.lstrip("/"), wanted.lstrip("/")
-    tree = TfTree()
-    for topic, _, msg in source.messages(*topics):
-        if tree.add(msg, static=is_static(topic)) and _is_found(tree, frame, wanted):
-            break
-    if not tree.parents:
-        others = [t for t in source.topics_of(TFMessage) if t not in topics]
-        listed = f"there are no transforms on /tf, but on {', '.join(others)}: choose with --tf"
-        return None, listed if others else ""
-    gap = tree.why_not(frame, USUAL_WORLDS, wanted)
-    if gap:
-        static = "" if any(map(is_static, topics)) else "; was /tf_static recorded?"
-        return None, f"TF does not reach the camera: {gap}{static}"
-    ancestors = tree.ancestors(frame)
-    usual = [name for name in USUAL_WORLDS if name in ancestors]
-    return (wanted or (usual or ancestors[-1:])[0]), ""
-
-
-def _is_found(tree: TfTree, frame: str, wanted: str) -> bool:
-    if wanted:
-        return wanted in tree.connected(frame)
-    return any(name in USUAL_WORLDS for name in tree.ancestors(frame))

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+from geometry_msgs.msg import Transform
 from tf2_msgs.msg import TFMessage
 
 MOST_NAMED = 8
@@ -22,14 +23,17 @@ class TfTree:
     """Frame names without the leading slash of ROS 1. A sound tree has one parent per frame.
 
     parents: child -> its parents, in the order they were seen. moving: children of transforms
-    that are not static.
+    that are not static, or that are sent as static ones and change nevertheless.
     """
 
     parents: dict[str, list[str]] = field(default_factory=dict)
     moving: set[str] = field(default_factory=set)
+    _static: dict[tuple[str, str], Transform] = field(default_factory=dict)
 
     def add(self, msg: TFMessage, *, static: bool) -> bool:
-        """Take a message; returns whether it held a connection that was not known yet."""
+        """Take a message; returns whether it held a connection, or a motion, that was not known
+        yet.
+        """
         is_new = False
         for transform in msg.transforms:
             child = transform.child_frame_id.lstrip("/")
@@ -38,9 +42,18 @@ class TfTree:
             if parent not in known:
                 known.append(parent)
                 is_new = True
-            if not static:
+            is_moving = not static or transform.transform != self._static.setdefault(
+                (parent, child), transform.transform
+            )
+            if is_moving and child not in self.moving:
                 self.moving.add(child)
+                is_new = True
         return is_new
+
+    def moves(self, frame: str, world: str) -> bool:
+        """Whether a transform between two connected frames moves, whichever is above."""
+        ways = ({f, *self.ancestors(f)} for f in (frame, world))
+        return bool(set.symmetric_difference(*ways) & self.moving)
 
     def ancestors(self, frame: str) -> list[str]:
         """All frames above a frame, the nearest first."""

@@ -223,6 +223,44 @@ def test_a_static_transform_that_comes_late_or_changes(tmp_path):
     assert (first, last) == (pytest.approx(SPEED * 0.05 + 1), pytest.approx(SPEED * 25.05 + 5))
 
 
+def static_edge(x):
+    return TFMessage(transforms=[edge(START, x, "base", "camera")])
+
+
+def test_a_static_transform_counts_from_when_it_changes_on(tmp_path):
+    """Only the first of a frame counts before it was sent."""
+    recorded = [(START + t, "/tf", moving(START + t)) for t in np.arange(0, 9, 0.1)]
+    recorded += [(START + t, "/tf_static", static_edge(t)) for t in (5, 7)]
+    recorded += [(START + t, "/image", image(START + t)) for t in np.arange(0.05, 8.8, 0.5)]
+    found, stamps = offline(write(tmp_path / "bag", recorded))
+    assert [*found] == stamps
+    for stamp_ns, x in found.items():
+        t = stamp_ns / 1e9 - START
+        assert x == pytest.approx(SPEED * t + (1 if t < 5 else 5 if t < 7 else 7), abs=1e-5)
+
+
+@pytest.mark.parametrize("static_first", [False, True])
+def test_a_frame_that_begins_or_ends_to_move(tmp_path, static_first):
+    """From 5 s on by transforms that move, or by a static one: neither counts before."""
+    recorded = []
+    for t in np.arange(0, 10, 0.1):
+        recorded.append((START + t, "/tf", moving(START + t)))
+        if (t > 5) == static_first:
+            turret = TFMessage(transforms=[edge(START + t, 2, "base", "turret")])
+            recorded.append((START + t, "/tf", turret))
+    static = TFMessage(transforms=[edge(START, 3, "base", "turret")])
+    recorded.append((START - 1 if static_first else START + 5.03, "/tf_static", static))
+    recorded.append((START, "/tf_static", TFMessage(transforms=[edge(START, 1, "turret", "eye")])))
+    path = write(tmp_path / "bag", recorded)
+    with BagReader(path) as bag:
+        poses = BagPoses(bag, PoseConfig(world_frame="odom"))
+        for t in (0.55, 2.05, 4.55, 5.55, 8.05):
+            poses.read_until(ns(START + t))
+            turret = 3 if (t < 5) == static_first else 2
+            x = poses.locate("eye", ns(START + t))[0, 3]
+            assert x == pytest.approx(SPEED * t + turret + 1, abs=1e-5)
+
+
 def odometry(stamp, x, child="base"):
     msg = Odometry(header=messages.header("odom", ns(stamp)), child_frame_id=child)
     msg.pose.pose.position.x = x
@@ -261,6 +299,28 @@ def test_transforms_that_are_none_are_named_once(tmp_path):
         poses = BagPoses(bag, PoseConfig())
         poses.read_until(ns(START + 2))
     assert list(poses.refused) == ["transform odom -> base contains NaN or infinity; it is ignored"]
+
+
+def test_a_mount_that_is_refused_is_the_reason_and_stays_named(tmp_path):
+    """Static transforms are read before anything is written, for all of the bag."""
+    bad = edge(START, 1, "base", "lens")
+    bad.transform.rotation.w = 1.1
+    recorded = [(START + t, "/tf", moving(START + t)) for t in np.arange(0, 1, 0.1)]
+    recorded += [(START, "/tf_static", TFMessage(transforms=[bad]))]
+    recorded += [(START, "/tf_static", TFMessage(transforms=[edge(START, 1, "a", "other")]))]
+    with BagReader(write(tmp_path / "bag", recorded)) as bag:
+        poses = BagPoses(bag, PoseConfig(world_frame="odom"))
+        poses.read_until(ns(START + 0.5))
+        poses.forget_refused()
+        for frame, reason in {
+            "lens": "frame 'lens' does not exist in TF",
+            "other": "no chain of transforms connects 'odom' and 'other'",
+        }.items():
+            with pytest.raises(TransformUnavailable, match=reason):
+                poses.locate(frame, ns(START + 0.5))
+    assert list(poses.refused) == [
+        "transform base -> lens has a quaternion of length 1.1, must be 1; it is ignored"
+    ]
 
 
 def test_made_up_names_of_transforms_are_not_all_kept(tmp_path):

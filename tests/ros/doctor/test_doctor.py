@@ -288,6 +288,22 @@ def test_poses_from_odometry_are_judged_by_the_whole_bag(room, tmp_path):
     assert "not judged" in findings["tf"].seen
 
 
+def test_a_mount_that_changes_at_the_end_is_not_that_of_the_beginning(room, tmp_path):
+    def change(topic, time_ns, msg):
+        if topic == "/tf_static" and time_ns > START_NS:
+            msg = with_transform(msg, T_BASE_CAMERA @ INVERSE_OPTICAL)
+        return topic, time_ns, msg
+
+    with BagReader(room) as bag, BagWriter(tmp_path / "twice") as out:
+        topics = [c.topic for c in bag.connections]
+        for topic, time_ns, msg in bag.messages(*topics):
+            out.write(topic, time_ns, msg)
+            if topic == "/tf_static":
+                out.write(topic, bag.end_ns, msg)
+    findings = diagnose(spoil(tmp_path / "twice", tmp_path / "spoilt", change))
+    assert findings["axes"].verdict is Verdict.OK
+
+
 def test_transforms_that_are_none_are_named_and_passed_over(room, tmp_path):
     """The last mount of the camera is a quaternion of zeros."""
 
