@@ -177,13 +177,13 @@ class BagRun:
 
     def takers(self, cameras: dict[str, BagTopics]) -> dict[str, Taker]:
         """Who takes the messages of each topic of the cameras."""
-        found = {}
+        found: dict[str, list[Taker]] = {}
         for name, topics in cameras.items():
             camera = self._cameras.inputs[name]
             camera.name_info_topic(topics.camera_info)
-            found[topics.image] = partial(self._on_image, camera)
-            found[topics.camera_info] = partial(self._on_info, camera)
-        return found
+            found.setdefault(topics.image, []).append(partial(self._on_image, camera))
+            found.setdefault(topics.camera_info, []).append(partial(self._on_info, camera))
+        return {topic: partial(_to_all, takers) for topic, takers in found.items()}
 
     def anchor_takers(self, topics: AnchorTopics) -> dict[str, Taker]:
         """Who takes the messages of each topic of anchors."""
@@ -247,6 +247,12 @@ class BagRun:
         self._anchors.clear()
         self.poses.start_over()
         self._runner.clear()
+
+
+def _to_all(takers: list[Taker], time_ns: int, msg) -> None:
+    """Two cameras may share a camera info."""
+    for take in takers:
+        take(time_ns, msg)
 
 
 def write_exports(formats: str, folder: Path, source: Source) -> str:

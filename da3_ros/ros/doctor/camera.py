@@ -103,8 +103,11 @@ def check_headers(seen: Recording) -> Finding:
     stamps = [stamp_to_ns(header.stamp) for header in headers]
     if not all(stamps):
         return error("stamps", "images have stamp 0", "set the stamp in the camera driver")
-    if not all(header.frame_id for header in headers):
-        return error("stamps", "images have no frame_id", "set frame_id in the camera driver")
+    if nameless := sum(not header.frame_id for header in headers):
+        what, fix = "images have no frame_id", "set frame_id in the camera driver"
+        if nameless == len(headers):
+            return error("stamps", what, fix)
+        return warn("stamps", f"{nameless} of {len(headers)} {what}; they are dropped", fix)
     repeated = len(stamps) - len(set(stamps))
     backwards = sum(b < a for a, b in zip(stamps, stamps[1:]))
     if repeated or backwards:

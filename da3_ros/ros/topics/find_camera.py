@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.ros.images import ImageError, NoPictureError, decode
+from da3_ros.ros.topics.choose_camera import Camera, choose_camera
+from da3_ros.ros.topics.message_source import MessageSource, chosen_topic
 from da3_ros.ros.topics.tf_tree import TfTree, is_static
-from da3_ros.ros.topics.topic_error import TopicError
 
 USUAL_WORLDS = ("odom", "map", "world")
-FIRST = 3
-"""Images of a topic that are looked at, to tell what kind of camera it is."""
-COLOR, GREY, DEEP_GREY, UNREADABLE = range(4)
-"""Kinds of camera pictures, the preferred first; 16-bit grey is thermal or depth, mostly."""
+MOST_IMAGES, MOST_FRAMES = 300, 3
+"""Images that are looked at, and their frames, where TF does not reach that of the first."""
 
 NO_TRANSFORMS = (
     "there are no transforms: without poses the world is the camera's own, and depth is in metres "
     "only where the model itself is metric"
 )
-
-
-class MessageSource(Protocol):
-    """What a camera is looked for in: a bag, or what was heard on a graph.
-
-    what: itself in words, `the bag`.
-    """
-
-    what: str
-
-    def topics_of(self, cls: type) -> list[str]:
-        """Names of the topics of a message class, in order."""
-
-    def messages(self, *topics: str) -> Iterator[tuple[str, int, object]]:
-        """Topic, time in ns and message of the topics named, in order of time."""
 
 
 @dataclass(frozen=True)
@@ -86,37 +68,23 @@ class BagTopics:
         return [word for old, new in pairs for word in ("-r", f"{old}:={new}")]
 
 
-@dataclass(frozen=True)
-class _Camera:
-    topic: str
-    kind: int
-    frame_id: str
-    compressed: bool
-    info: str | None
-    size: tuple[int, int]
+def find_topics(source: MessageSource, choice: Choice = Choice(), name: str = "") -> BagTopics:
+    """The chosen camera, or the first one in color that has a camera info of its own.
 
-
-def find_topics(source: MessageSource, choice: Choice = Choice()) -> BagTopics:
-    """The chosen camera, or the first one in color that has a camera info.
-
+    name: of a camera of a rig; image topics without that word are not looked at.
     Raises `TopicError` saying what is missing.
     """
-    infos = source.topics_of(CameraInfo)
-    camera, notes = _find_camera(source, choice.image, infos)
-    info = chosen_topic("--camera-info", choice.camera_info, infos) or camera.info
-    if info is None:
-        raise TopicError(
-            f"{source.what} has images on {camera.topic} but no sensor_msgs/CameraInfo"
-        )
+    info = chosen_topic("--camera-info", choice.camera_info, source.topics_of(CameraInfo))
+    camera, notes = choose_camera(source, image=choice.image, info=info, name=name)
     tf = _find_tf(source, choice.tf)
-    world, gap = _find_world(source, tf, camera.frame_id, choice.world_frame)
+    frame_id, world, gap = _reach(source, tf, camera, choice.world_frame)
     if not (world or gap):
         notes.append(NO_TRANSFORMS)
     return BagTopics(
         image=camera.topic,
-        camera_info=info,
+        camera_info=info or camera.info,
         compressed=camera.compressed,
-        frame_id=camera.frame_id,
+        frame_id=frame_id,
         world_frame=world,
         tf=tf,
         gap=gap,
@@ -125,90 +93,24 @@ def find_topics(source: MessageSource, choice: Choice = Choice()) -> BagTopics:
     )
 
 
-def chosen_topic(option: str, topic: str, topics: list[str]) -> str:
-    """The topic that an option names. Raises `TopicError` when it is not among those there."""
-    if topic and topic not in topics:
-        raise TopicError(f"{option} {topic}: there are {', '.join(topics) or 'none of this kind'}")
-    return topic
+def _reach(
+    source: MessageSource, tf: tuple[str, ...], camera: Camera, wanted: str
+) -> tuple[str, str | None, str]:
+    """The frame of the camera's images, and a fixed frame above it, or why there is none.
 
-
-def _find_camera(source: MessageSource, chosen: str, infos: list[str]) -> tuple[_Camera, list[str]]:
-    topics = [*source.topics_of(Image), *source.topics_of(CompressedImage)]
-    if chosen and chosen not in topics and f"{chosen}/compressed" in topics:
-        chosen = f"{chosen}/compressed"
-    if chosen:
-        topics = [chosen_topic("--image", chosen, topics)]
-    cameras, no_pictures = [], []
-    for topic in topics:
-        try:
-            cameras.append(_look_at(source, topic, infos))
-        except (NoPictureError, TopicError) as error:
-            no_pictures.append(f"{topic}: {error}")
-    if not cameras:
-        why = f"; {'; '.join(no_pictures)}" if no_pictures else ""
-        missing = "no color images" if not chosen else "no camera pictures there"
-        raise TopicError(f"{source.what} has {missing} (sensor_msgs/Image or CompressedImage){why}")
-    cameras.sort(key=lambda c: (c.kind, not _is_beside(c), c.compressed, c.topic))
-    return cameras[0], _notes(cameras)
-
-
-def _look_at(source: MessageSource, topic: str, infos: list[str]) -> _Camera:
-    """The camera of an image topic. Raises `NoPictureError` when it says that it is not one."""
-    messages = [msg for _, _, msg in islice(source.messages(topic), FIRST)]
-    if not messages:
-        raise TopicError("no message of it can be read")
-    kind, size = min(map(_kind, messages), key=lambda k: k[0])
-    is_compressed, frame_id = _is_compressed(messages[0]), messages[0].header.frame_id
-    return _Camera(topic, kind, frame_id, is_compressed, _nearest(topic, infos), size)
-
-
-def _kind(msg: Image | CompressedImage) -> tuple[int, tuple[int, int]]:
-    """Kind and (height, width). Raises `NoPictureError` for what is not a camera picture."""
-    name = msg.format if _is_compressed(msg) else msg.encoding
-    try:
-        rgb = decode(msg)
-    except NoPictureError:
-        raise
-    except ImageError:
-        return UNREADABLE, (0, 0)
-    is_unnamed = _is_compressed(msg) and ";" not in name
-    is_grey = name.startswith("mono8") or is_unnamed and (rgb == rgb[..., :1]).all()
-    kind = DEEP_GREY if name.startswith("mono16") else GREY if is_grey else COLOR
-    return kind, rgb.shape[:2]
-
-
-def _is_compressed(msg: Image | CompressedImage) -> bool:
-    return isinstance(msg, CompressedImage)
-
-
-def _notes(cameras: list[_Camera]) -> list[str]:
-    taken, *others = cameras
-    notes = []
-    if taken.kind in (GREY, DEEP_GREY):
-        notes.append(f"no camera is in color: the grey images of {taken.topic} are taken")
-    rivals = [c.topic for c in others if c.kind == taken.kind and c.info != taken.info]
-    if rivals:
-        listed = ", ".join(rivals[:6])
-        notes.append(f"takes {taken.topic}; other cameras, for --image: {listed}")
-    return notes
-
-
-def _folder(topic: str) -> str:
-    return topic.removesuffix("/compressed").rpartition("/")[0]
-
-
-def _is_beside(camera: _Camera) -> bool:
-    return camera.info is not None and _folder(camera.topic) == _folder(camera.info)
-
-
-def _nearest(image: str, infos: list[str]) -> str | None:
-    """The camera info that shares most of its name with the image's topic."""
-
-    def shared(topic: str) -> int:
-        pairs = zip(topic.split("/"), image.split("/"))
-        return next((i for i, (a, b) in enumerate(pairs) if a != b), len(image))
-
-    return max(infos, key=shared, default=None)
+    Some drivers send a few images before they know their parameters: where TF does not reach the
+    frame of the first image, it is that of most of the others, if TF reaches that.
+    """
+    world, gap = _find_world(source, tf, camera.frame_id, wanted)
+    if not gap:
+        return camera.frame_id, world, gap
+    recorded = islice(source.messages(camera.topic), MOST_IMAGES)
+    counts = Counter(f for *_, msg in recorded if (f := msg.header.frame_id))
+    for frame_id, _ in counts.most_common(MOST_FRAMES):
+        other, other_gap = _find_world(source, tf, frame_id, wanted)
+        if not other_gap:
+            return frame_id, other, other_gap
+    return camera.frame_id, world, gap
 
 
 def _find_tf(source: MessageSource, chosen: tuple[str, ...]) -> tuple[str, ...]:
