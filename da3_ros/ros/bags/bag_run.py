@@ -180,7 +180,7 @@ class BagRun:
         found: dict[str, list[Taker]] = {}
         for name, topics in cameras.items():
             camera = self._cameras.inputs[name]
-            camera.name_info_topic(topics.camera_info)
+            camera.name_topics(topics.image, topics.camera_info)
             found.setdefault(topics.image, []).append(partial(self._on_image, camera))
             found.setdefault(topics.camera_info, []).append(partial(self._on_info, camera))
         return {topic: partial(_to_all, takers) for topic, takers in found.items()}
