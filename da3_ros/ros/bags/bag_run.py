@@ -35,12 +35,19 @@ from da3_ros.ros.bags.pieces import Phase
 from da3_ros.ros.health.rates import Statistics
 from da3_ros.ros.inputs.anchor_input import AnchorInput
 from da3_ros.ros.inputs.cameras import CameraInputs
+from da3_ros.ros.inputs.patience import Patience
 from da3_ros.ros.outputs.publishers import Outputs
 from da3_ros.ros.topics.find_camera import BagTopics
 
 ANCHORS_AHEAD_NS = 500_000_000
 """How long before its recording time an anchor is taken: clouds come later than the pictures
 that see their points."""
+
+INFO_LATE_NS = 5_000_000_000
+WAITING_SIZE = 256 << 20
+"""How far apart a recorder may have written images and their camera infos, in time, and in bytes
+of images: a bag does not hurry, as a live camera does.
+"""
 
 Taker = Callable[[int, object], None]
 """Takes recording time in ns and message."""
@@ -133,9 +140,15 @@ class BagRun:
         self._runner = Runner(
             network, self._live, self.scene, self._outlet, self._all_counts, self.log
         )
-        take = self._runner.take
         self._cameras = CameraInputs(
-            self._live, self._all_counts, self.log, poses, take, self._start_over, lambda: 0
+            self._live,
+            self._all_counts,
+            self.log,
+            poses,
+            self._runner.take,
+            self._start_over,
+            lambda: 0,
+            Patience(config.input.queue_size, INFO_LATE_NS, WAITING_SIZE),
         )
         self._anchors = AnchorInput(
             self._live, self.log, poses, self._runner.add_anchors, lambda: node.now_ns
@@ -172,7 +185,7 @@ class BagRun:
 
     def finish(self) -> None:
         """The bag ends here: what waits is done, or given up."""
-        self._cameras.clear(Drop.NO_CAMERA_INFO)
+        self._cameras.end()
         self._runner.finish()
 
     def takers(self, cameras: dict[str, BagTopics]) -> dict[str, Taker]:

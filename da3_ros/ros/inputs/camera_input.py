@@ -25,6 +25,7 @@ from da3_ros.ros.images import ImageError, decode
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
 from da3_ros.ros.inputs.bounds import LONGEST_FRAME
 from da3_ros.ros.inputs.info_doubts import frame_doubt, rectification_doubt
+from da3_ros.ros.inputs.patience import Patience
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.time_jump import StampVerdict, StreamClock
 from da3_ros.ros.messages import rectified_camera_model, rectifier, stamp_to_ns
@@ -42,7 +43,8 @@ FAULTS = (
 class CameraInput:
     """Messages of one camera in, frames to `take(name, frame)`.
 
-    Everything runs in the executor's thread. now_ns: the node's clock. Raises `ConfigError` when
+    Everything runs in the executor's thread. now_ns: the node's clock. patience: of images with
+    their camera infos; else `input.queue_size` of them wait. Raises `ConfigError` when
     there is no picture at input.mask.
     """
 
@@ -55,6 +57,7 @@ class CameraInput:
         poses: PoseSource,
         take: Callable[[str, Frame], None],
         now_ns: Callable[[], int],
+        patience: Patience | None = None,
     ):
         self.name = name
         self.rate = Rate()
@@ -62,7 +65,8 @@ class CameraInput:
         self._live, self._counts, self._log = live, counts, log
         self._take, self._now_ns = take, now_ns
         config = live.config
-        self._queue = ArrivalQueue(poses, config.input.queue_size, config.pose.timeout)
+        patience = patience or Patience(config.input.queue_size)
+        self._queue = ArrivalQueue(poses, patience, config.pose.timeout)
         self._clock = StreamClock(poses.known_until_ns, now_ns)
         self._image_topic = "image"  # as remapped, once it is subscribed to
         self._info: CameraInfo | None = None
@@ -143,6 +147,10 @@ class CameraInput:
                 self._give_up([outcome])
             else:
                 self._finish(outcome)
+
+    def end(self) -> None:
+        """No message comes any more: give up images whose camera info has not come."""
+        self._give_up(self._queue.end())
 
     def clear(self, reason: Drop) -> None:
         """Drop everything that waits."""
