@@ -6,10 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.ros.topics.choose_camera import Camera, choose_camera
+from da3_ros.ros.topics.choose_camera import MOST_NAMED, Camera, choose_camera
 from da3_ros.ros.topics.message_source import MessageSource, chosen_topic
 from da3_ros.ros.topics.tf_tree import TfTree, is_static
 
@@ -27,7 +28,8 @@ NO_TRANSFORMS = (
 class Choice:
     """Topics and fixed frame that the user has chosen; what is empty is found.
 
-    anchor_...: of points known in metres (bags/find_anchors.py).
+    pose_source: `pose.source` where the user has set it. anchor_...: of points known in metres
+    (bags/find_anchors.py).
     """
 
     image: str = ""
@@ -35,6 +37,7 @@ class Choice:
     tf: tuple[str, ...] = ()
     odometry: str = ""
     world_frame: str = ""
+    pose_source: str = ""
     anchor_points: str = ""
     anchor_depth: str = ""
     anchor_camera_info: str = ""
@@ -78,8 +81,8 @@ def find_topics(source: MessageSource, choice: Choice = Choice(), name: str = ""
     camera, notes = choose_camera(source, image=choice.image, info=info, name=name)
     tf = _find_tf(source, choice.tf)
     frame_id, world, gap = _reach(source, tf, camera, choice.world_frame)
-    if not (world or gap):
-        notes.append(NO_TRANSFORMS)
+    if not (world or gap or choice.pose_source == "odometry"):
+        notes.append(_no_transforms(source, choice))
     return BagTopics(
         image=camera.topic,
         camera_info=info or camera.info,
@@ -91,6 +94,12 @@ def find_topics(source: MessageSource, choice: Choice = Choice(), name: str = ""
         size=camera.size,
         notes=tuple(notes),
     )
+
+
+def _no_transforms(source: MessageSource, choice: Choice) -> str:
+    odometries = "" if choice.pose_source else ", ".join(source.topics_of(Odometry)[:MOST_NAMED])
+    use = f"; there is odometry, whose poses pose.source: odometry takes: {odometries}"
+    return NO_TRANSFORMS + (use if odometries else "")
 
 
 def _reach(
