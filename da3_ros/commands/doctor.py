@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from da3_ros.core.config import Config, ConfigError, from_dict
@@ -63,6 +64,8 @@ def examine(options: argparse.Namespace, config: Config, world: str | None) -> l
     """All checks. world: pose.world_frame where the user has set it."""
     machine = check_machine(config)
     choice = chosen_topics(options, world or "")
+    if config.pose.source == "odometry":
+        choice = replace(choice, pose_source="odometry")
     findings: list[Finding] = []
     try:
         if options.bag:

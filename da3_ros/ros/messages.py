@@ -160,7 +160,11 @@ def _cut_and_binned(camera: CameraModel, info: CameraInfo) -> CameraModel:
     width, height = camera.width // binning[0], camera.height // binning[1]
     if not width or not height:
         raise CameraError(f"binning {binning[0]}x{binning[1]} leaves no pixel of the camera")
-    return camera.scaled(width=width, height=height)
+    # Rows and columns that fill no bin are left out, so the picture is not the whole sensor's.
+    K = camera.K.copy()
+    K[:2, 2] = (K[:2, 2] + 0.5) / binning - 0.5
+    K[:2, :2] /= np.reshape(binning, (2, 1))
+    return CameraModel(width, height, K, camera.distortion_model, camera.D)
 
 
 def camera_info_message(

@@ -82,6 +82,16 @@ def test_camera_infos_of_no_camera_make_no_maps(changes, words):
     tracemalloc.stop()
 
 
+def test_binning_of_odd_sizes_leaves_the_last_row_and_column_out():
+    """Two pixels are one, whatever is left over: fx and cx do not depend on it."""
+    K = np.array([[120.0, 0, 84], [0, 120, 56], [0, 0, 1]])
+    msg = messages.camera_info_message(CameraModel(169, 113, K), messages.header("camera", 0))
+    msg.binning_x = msg.binning_y = 2
+    for camera in (messages.camera_model(msg), messages.rectified_camera_model(msg)):
+        assert (camera.width, camera.height) == (84, 56)
+        np.testing.assert_allclose(camera.K, [[60, 0, 41.75], [0, 60, 27.75], [0, 0, 1]])
+
+
 def test_region_of_interest_and_binning_move_the_pixels():
     msg = info(binning_x=2, binning_y=2)
     msg.roi.x_offset, msg.roi.y_offset, msg.roi.width, msg.roi.height = 40, 20, 200, 160

@@ -39,8 +39,12 @@ class BagJob:
 
     @property
     def wanted(self) -> Choice:
-        """The choice, with the fixed frame that the parameters name."""
-        return replace(self.choice, world_frame=self.parameters.get("pose.world_frame", ""))
+        """The choice, with the fixed frame and the source of poses that the parameters name."""
+        return replace(
+            self.choice,
+            world_frame=self.parameters.get("pose.world_frame", ""),
+            pose_source=self.parameters.get("pose.source", ""),
+        )
 
     @property
     def cameras(self) -> list[str]:

@@ -30,7 +30,7 @@ from da3_ros.ros.inputs.tf_buffer import (
     unknown,
 )
 from da3_ros.ros.messages import stamp_to_ns
-from da3_ros.ros.topics.find_camera import chosen_topic
+from da3_ros.ros.topics.message_source import chosen_topic
 from da3_ros.ros.topics.tf_tree import is_static
 
 AHEAD_NS = 4_000_000_000

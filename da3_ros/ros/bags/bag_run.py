@@ -35,12 +35,19 @@ from da3_ros.ros.bags.pieces import Phase
 from da3_ros.ros.health.rates import Statistics
 from da3_ros.ros.inputs.anchor_input import AnchorInput
 from da3_ros.ros.inputs.cameras import CameraInputs
+from da3_ros.ros.inputs.patience import Patience
 from da3_ros.ros.outputs.publishers import Outputs
 from da3_ros.ros.topics.find_camera import BagTopics
 
 ANCHORS_AHEAD_NS = 500_000_000
 """How long before its recording time an anchor is taken: clouds come later than the pictures
 that see their points."""
+
+INFO_LATE_NS = 5_000_000_000
+WAITING_SIZE = 256 << 20
+"""How far apart a recorder may have written images and their camera infos, in time, and in bytes
+of images: a bag does not hurry, as a live camera does.
+"""
 
 Taker = Callable[[int, object], None]
 """Takes recording time in ns and message."""
@@ -133,9 +140,15 @@ class BagRun:
         self._runner = Runner(
             network, self._live, self.scene, self._outlet, self._all_counts, self.log
         )
-        take = self._runner.take
         self._cameras = CameraInputs(
-            self._live, self._all_counts, self.log, poses, take, self._start_over, lambda: 0
+            self._live,
+            self._all_counts,
+            self.log,
+            poses,
+            self._runner.take,
+            self._start_over,
+            lambda: 0,
+            Patience(config.input.queue_size, INFO_LATE_NS, WAITING_SIZE),
         )
         self._anchors = AnchorInput(
             self._live, self.log, poses, self._runner.add_anchors, lambda: node.now_ns
@@ -172,18 +185,18 @@ class BagRun:
 
     def finish(self) -> None:
         """The bag ends here: what waits is done, or given up."""
-        self._cameras.clear(Drop.NO_CAMERA_INFO)
+        self._cameras.end()
         self._runner.finish()
 
     def takers(self, cameras: dict[str, BagTopics]) -> dict[str, Taker]:
         """Who takes the messages of each topic of the cameras."""
-        found = {}
+        found: dict[str, list[Taker]] = {}
         for name, topics in cameras.items():
             camera = self._cameras.inputs[name]
-            camera.name_info_topic(topics.camera_info)
-            found[topics.image] = partial(self._on_image, camera)
-            found[topics.camera_info] = partial(self._on_info, camera)
-        return found
+            camera.name_topics(topics.image, topics.camera_info)
+            found.setdefault(topics.image, []).append(partial(self._on_image, camera))
+            found.setdefault(topics.camera_info, []).append(partial(self._on_info, camera))
+        return {topic: partial(_to_all, takers) for topic, takers in found.items()}
 
     def anchor_takers(self, topics: AnchorTopics) -> dict[str, Taker]:
         """Who takes the messages of each topic of anchors."""
@@ -247,6 +260,12 @@ class BagRun:
         self._anchors.clear()
         self.poses.start_over()
         self._runner.clear()
+
+
+def _to_all(takers: list[Taker], time_ns: int, msg) -> None:
+    """Two cameras may share a camera info."""
+    for take in takers:
+        take(time_ns, msg)
 
 
 def write_exports(formats: str, folder: Path, source: Source) -> str:

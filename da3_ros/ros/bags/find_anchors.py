@@ -8,7 +8,8 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from da3_ros.core.config import Config
 from da3_ros.ros.bags.bag import BagError, BagReader
-from da3_ros.ros.topics.find_camera import Choice, chosen_topic
+from da3_ros.ros.topics.find_camera import Choice
+from da3_ros.ros.topics.message_source import chosen_topic
 
 KINDS = {"points": PointCloud2, "depth": Image, "camera_info": CameraInfo}
 

@@ -2,36 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
-from sensor_msgs.msg import CompressedImage, Image
-
 from da3_ros.ros.bags.bag import BagError
-from da3_ros.ros.topics.find_camera import BagTopics, Choice, MessageSource, find_topics
+from da3_ros.ros.topics.find_camera import BagTopics, Choice, find_topics
+from da3_ros.ros.topics.message_source import MessageSource
 from da3_ros.ros.topics.topic_error import TopicError
-
-
-class NamedCamera:
-    """A bag of which `find_topics` sees the image topics of one name only: `/front/image_raw`
-    of `front`, the name being one or several whole words of the topic.
-    """
-
-    def __init__(self, bag: MessageSource, name: str):
-        self.what = bag.what
-        self._bag = bag
-        self._part = f"/{name.strip('/')}/"
-
-    def topics_of(self, cls: type) -> list[str]:
-        """Topics of a message class; of images those of the name."""
-        topics = self._bag.topics_of(cls)
-        if cls not in (Image, CompressedImage):
-            return topics
-        return [topic for topic in topics if self._part in topic]
-
-    def messages(self, *topics: str) -> Iterator:
-        """Those of the bag."""
-        return self._bag.messages(*topics)
 
 
 def find_cameras(
@@ -52,10 +29,25 @@ def find_cameras(
     for name in names:
         own = replace(choice, image=images.get(name, ""), camera_info=infos.get(name, ""))
         try:
-            found[name] = find_topics(bag if own.image else NamedCamera(bag, name), own)
+            found[name] = find_topics(bag, own, "" if own.image else name)
         except TopicError as error:
             raise BagError(f"input.cameras names a rig; camera '{name}': {error}") from error
+    _check_infos(found, set(infos))
     return found
+
+
+def _check_infos(found: dict[str, BagTopics], chosen: set[str]) -> None:
+    """Raise `BagError` where two cameras would share a camera info that nobody has chosen."""
+    users: dict[str, list[str]] = {}
+    for name, topics in found.items():
+        users.setdefault(topics.camera_info, []).append(name)
+    for topic, names in users.items():
+        if len(names) > 1 and not chosen.issuperset(names):
+            raise BagError(
+                f"input.cameras names a rig; {topic} would be the camera_info of "
+                f"{' and '.join(names)}: record one for each, or choose with --camera-info "
+                + " ".join(f"{name}=TOPIC" for name in names)
+            )
 
 
 def _by_name(option: str, value: str, names: Sequence[str]) -> dict[str, str]:

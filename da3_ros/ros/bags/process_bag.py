@@ -151,7 +151,9 @@ def offline_config(job: BagJob, *cameras: BagTopics) -> Config:
     is_asked = topics.gap or job.wanted.world_frame
     wants_tf = job.parameters.get("pose.source", "tf" if is_asked else "") == "tf"
     if wants_tf and not topics.world_frame:
-        why = topics.gap or "the bag has no transforms"
+        why = "; ".join(
+            [topics.gap, *topics.notes] if topics.gap else ["the bag has no transforms"]
+        )
         raise BagError(f"{why} (pose.source: none processes it without poses, not in metres)")
     found = {
         "pose.source": "tf" if topics.world_frame else "none",

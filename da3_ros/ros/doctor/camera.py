@@ -15,6 +15,7 @@ from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.doctor.recording import Recording
 from da3_ros.ros.health.clock_watch import FAR_NS
 from da3_ros.ros.images import ImageError, decode
+from da3_ros.ros.inputs.info_doubts import frame_doubt, is_distorted, rectification_doubt
 from da3_ros.ros.messages import rectifier, stamp_to_ns
 from da3_ros.ros.transport import FAST_DDS_LIMIT, LARGE_IMAGES_ARE_LOST, use_profile
 
@@ -103,8 +104,11 @@ def check_headers(seen: Recording) -> Finding:
     stamps = [stamp_to_ns(header.stamp) for header in headers]
     if not all(stamps):
         return error("stamps", "images have stamp 0", "set the stamp in the camera driver")
-    if not all(header.frame_id for header in headers):
-        return error("stamps", "images have no frame_id", "set frame_id in the camera driver")
+    if nameless := sum(not header.frame_id for header in headers):
+        what, fix = "images have no frame_id", "set frame_id in the camera driver"
+        if nameless == len(headers):
+            return error("stamps", what, fix)
+        return warn("stamps", f"{nameless} of {len(headers)} {what}; they are dropped", fix)
     repeated = len(stamps) - len(set(stamps))
     backwards = sum(b < a for a, b in zip(stamps, stamps[1:]))
     if repeated or backwards:
@@ -132,10 +136,8 @@ def check_info(seen: Recording, config: Config) -> Finding:
         what = f"it is for {camera.width}x{camera.height}, the images are {width}x{height}"
         fix = "publish the camera_info of the resized image (image_proc resizes both)"
         return error(name, what, fix)
-    frames = info.header.frame_id, seen.images[0].msg.header.frame_id
-    if frames[0] != frames[1]:
-        what = f"its frame_id is '{frames[0]}', that of the images '{frames[1]}'"
-        return warn(name, what, "use the optical frame in both")
+    if doubt := frame_doubt(seen.topics.frame_id, info):
+        return warn(name, *doubt)
     off = abs(camera.K[0, 2] / width - 0.5), abs(camera.K[1, 2] / height - 0.5)
     if max(off) > 0.25:
         what = f"principal point ({camera.K[0, 2]:.0f}, {camera.K[1, 2]:.0f}) is far off centre"
@@ -143,9 +145,8 @@ def check_info(seen: Recording, config: Config) -> Finding:
     what = f"fx {camera.K[0, 0]:.0f} px, {field_of_view(camera):.0f} degrees wide"
     if rectify.centre.any():
         place = ", ".join(f"{metres:.3f}" for metres in rectify.centre)
-        what += (
-            f"; its P places the camera at ({place}) m in '{frames[0]}' (second of a stereo pair)"
-        )
+        frame = info.header.frame_id
+        what += f"; its P places the camera at ({place}) m in '{frame}' (second of a stereo pair)"
     return ok(name, what)
 
 
@@ -173,15 +174,10 @@ def check_rectification(seen: Recording, config: Config) -> Finding:
     if not seen.infos:
         return warn(name, "not judged: no camera info", "see camera info")
     info = seen.infos[0]
-    distorted = bool(np.any(info.d)) or info.distortion_model == "equidistant"
-    is_rectified = "rect" in seen.topics.image.replace("direct", "")
-    if distorted and not config.input.rectify and not is_rectified:
-        what = f"{seen.topics.image} has a lens and is not rectified, and input.rectify is false"
-        return error(name, what, "set input.rectify: true")
-    if distorted and config.input.rectify and is_rectified:
-        what = f"{seen.topics.image} seems to be rectified already and would be rectified again"
-        return error(name, what, "set input.rectify: false, or use the raw image")
-    if not distorted:
+    doubt = rectification_doubt(seen.topics.image, info, is_raw=config.input.rectify)
+    if doubt:
+        return error(name, *doubt)
+    if not is_distorted(info):
         return ok(name, "no lens distortion")
     return ok(name, "done by the node" if config.input.rectify else "done by the camera's pipeline")
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from da3_ros.core.frame_counts import Drop
 from da3_ros.core.poses import PoseError
+from da3_ros.ros.inputs.patience import Patience
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.messages import stamp_to_ns
@@ -51,15 +52,17 @@ class Lost:
 
 
 class ArrivalQueue:
-    """At most `queue_size` images that wait for their info, and as many that wait for their
-    pose; of the latter, the first one without a pose holds the rest. pose_timeout: s.
+    """Images that wait for their info as long as `patience` says, and at most its `count` that
+    wait for their pose; of the latter, the first one without a pose holds the rest.
+
+    pose_timeout: s.
 
     info_topic: name of their topic, for sentences.
     """
 
-    def __init__(self, poses: PoseSource, queue_size: int, pose_timeout: float):
+    def __init__(self, poses: PoseSource, patience: Patience, pose_timeout: float):
         self._poses = poses
-        self._queue_size = queue_size
+        self._patience = patience
         self._timeout_ns = round(pose_timeout * 1e9)
         self._queue: deque[Arrival] = deque()
         self._infos: OrderedDict[int, Any] = OrderedDict()
@@ -84,7 +87,8 @@ class ArrivalQueue:
         if info is not None:
             return self._pair(arrival, info, now_ns)
         waiting = [a for a in self._queue if a.info is None]
-        return [self._without_info(a) for a in waiting[: -self._queue_size]]
+        excess = self._patience.excess([(a.stamp_ns, len(a.image.data)) for a in waiting])
+        return [self._without_info(a) for a in waiting[:excess]]
 
     def add_info(self, msg: Any, now_ns: int) -> list[Lost]:
         """Take a camera info; returns the images given up for it."""
@@ -94,7 +98,7 @@ class ArrivalQueue:
             if arrival.info is None and arrival.stamp_ns == stamp_ns:
                 return self._pair(arrival, msg, now_ns)
         self._infos[stamp_ns] = msg
-        if len(self._infos) > self._queue_size:
+        for _ in range(self._patience.excess([(stamp, 0) for stamp in self._infos])):
             self._infos.popitem(last=False)
         return []
 
@@ -102,6 +106,10 @@ class ArrivalQueue:
         """Images that have waited for their info for so long that it will not come."""
         waiting = [a for a in self._queue if a.info is None]
         return [self._without_info(a) for a in waiting if now - a.came_at > INFO_WAIT]
+
+    def end(self) -> list[Lost]:
+        """Nothing comes any more: all images that wait for their info."""
+        return [self._without_info(a) for a in [*self._queue] if a.info is None]
 
     def poll(self, now_ns: int) -> Iterator[Arrival | Lost]:
         """Every image with info of which the pose is known by now, or known not to come; in
@@ -142,7 +150,7 @@ class ArrivalQueue:
         older = [a for a in self._queue if a.info is None and a.stamp_ns < arrival.stamp_ns]
         lost = [self._without_info(a) for a in older]
         paired = [a for a in self._queue if a.info is not None]
-        for oldest in paired[: -self._queue_size]:
+        for oldest in paired[: -self._patience.count]:
             self._queue.remove(oldest)
             sentence = "too many images wait for their poses; the oldest is dropped"
             lost.append(Lost(oldest.image, Drop.QUEUE_FULL, sentence))

@@ -26,6 +26,8 @@ from da3_ros.ros.health.rates import Rate
 from da3_ros.ros.health.time_jump import StampVerdict, StreamClock
 from da3_ros.ros.images import ImageError, decode
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
+from da3_ros.ros.inputs.info_doubts import frame_doubt, rectification_doubt
+from da3_ros.ros.inputs.patience import Patience
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.messages import rectified_camera_model, rectifier, stamp_to_ns
 
@@ -43,7 +45,8 @@ FAULTS = (
 class CameraInput:
     """Messages of one camera in, frames to `take(name, frame)`.
 
-    Everything runs in the executor's thread. now_ns: the node's clock. Raises `ConfigError` when
+    Everything runs in the executor's thread. now_ns: the node's clock. patience: of images with
+    their camera infos; else `input.queue_size` of them wait. Raises `ConfigError` when
     there is no picture at input.mask.
     """
 
@@ -56,6 +59,7 @@ class CameraInput:
         poses: PoseSource,
         take: Callable[[str, Frame], None],
         now_ns: Callable[[], int],
+        patience: Patience | None = None,
     ):
         self.name = name
         self.rate = Rate()
@@ -63,16 +67,19 @@ class CameraInput:
         self._live, self._counts, self._log = live, counts, log
         self._take, self._now_ns = take, now_ns
         config = live.config
-        self._queue = ArrivalQueue(poses, config.input.queue_size, config.pose.timeout)
+        patience = patience or Patience(config.input.queue_size)
+        self._queue = ArrivalQueue(poses, patience, config.pose.timeout)
         self._clock = StreamClock(poses.known_until_ns, now_ns)
+        self._image_topic = "image"  # as remapped, once it is subscribed to
         self._info: CameraInfo | None = None
+        self._is_doubted = False
         self._rectifier: Rectifier | None = None
         self._mask = read_mask(config.input.mask, name)
         self._usable: np.ndarray | None = None
 
-    def name_info_topic(self, topic: str) -> None:
-        """Where camera infos come from, as remapped."""
-        self._queue.info_topic = topic
+    def name_topics(self, image: str, info: str) -> None:
+        """Where images and camera infos come from, as remapped."""
+        self._image_topic, self._queue.info_topic = image, info
 
     def judge(self, msg: Image | CompressedImage) -> tuple[StampVerdict, float]:
         """What the image says about time, and how many seconds it is ahead of those before."""
@@ -143,6 +150,10 @@ class CameraInput:
             else:
                 self._finish(outcome)
 
+    def end(self) -> None:
+        """No message comes any more: give up images whose camera info has not come."""
+        self._give_up(self._queue.end())
+
     def clear(self, reason: Drop) -> None:
         """Drop everything that waits."""
         self._clock.restart()
@@ -171,6 +182,7 @@ class CameraInput:
         # Of another size it is not worth decoding.
         rgb = decode(image, lambda size: self._rectifier_of(arrival.info, size))
         rectify = self._rectifier_of(arrival.info, rgb.shape[:2])
+        self._doubt(image.header.frame_id)
         frame = rectify.frame(
             image.header.frame_id, arrival.stamp_ns, rgb, arrival.T_world_frame, self._usable
         )
@@ -190,8 +202,24 @@ class CameraInput:
             rectify = rectifier(info, is_raw=self._live.config.input.rectify)
             self._usable = usable_pixels(rectify, self._mask)
             self._rectifier, self._info = rectify, info
+            self._is_doubted = False
         _check_size(self._rectifier.camera, size)
         return self._rectifier
+
+    def _doubt(self, frame_id: str) -> None:
+        """Say what looks wrong about a camera info, when it is used first."""
+        if self._is_doubted:
+            return
+        self._is_doubted = True
+        is_raw = self._live.config.input.rectify
+        frames = frame_doubt(frame_id, self._info)
+        if frames and self._info.header.frame_id:  # some drivers leave it empty
+            self._warn(
+                "frame of the info",
+                f"camera_info on {self._queue.info_topic}: {frames.what}: {frames.fix}",
+            )
+        if lens := rectification_doubt(self._image_topic, self._info, is_raw=is_raw):
+            self._warn("rectification", f"{lens.what}: {lens.fix}")
 
     def _give_up(self, lost: list[Lost]) -> None:
         for image in lost:

@@ -12,6 +12,7 @@ from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.outlet import Log
 from da3_ros.ros.health.time_jump import StampVerdict
 from da3_ros.ros.inputs.camera_input import CameraInput
+from da3_ros.ros.inputs.patience import Patience
 from da3_ros.ros.inputs.pose_source import PoseSource
 
 
@@ -20,7 +21,7 @@ class CameraInputs:
 
     start_over: called with what jumped, and by how many seconds, before the first image from
     after a jump back in time is taken; everything that waits here is to be cleared then.
-    now_ns: the node's clock.
+    now_ns: the node's clock. patience: of `CameraInput`.
     """
 
     def __init__(
@@ -32,11 +33,12 @@ class CameraInputs:
         take: Callable[[str, Frame], None],
         start_over: Callable[[str, float], None],
         now_ns: Callable[[], int],
+        patience: Patience | None = None,
     ):
         self.poses = poses
         self._start_over = start_over
         self.inputs = {
-            name: CameraInput(name, live, counts, log, poses, take, now_ns)
+            name: CameraInput(name, live, counts, log, poses, take, now_ns, patience)
             for name in live.config.input.cameras
         }
 
@@ -65,6 +67,11 @@ class CameraInputs:
         """Give up images whose camera info has not come in time. now: s, `time.monotonic()`."""
         for camera in self.inputs.values():
             camera.expire(now)
+
+    def end(self) -> None:
+        """No message comes any more."""
+        for camera in self.inputs.values():
+            camera.end()
 
     def locate(self) -> None:
         """Finish every image whose pose is known by now."""

@@ -90,7 +90,7 @@ class Inputs:
         images = self._create(kind, topic, partial(self._on_image, camera), qos)
         self._image_topics[camera.name] = images.topic_name  # as remapped
         infos = self._create(CameraInfo, f"{prefix}camera_info", camera.on_info, qos)
-        camera.name_info_topic(infos.topic_name)
+        camera.name_topics(images.topic_name, infos.topic_name)
 
     def _subscribe_poses(self, config: Config) -> None:
         if config.pose.source == "none":

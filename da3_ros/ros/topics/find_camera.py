@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
 
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from nav_msgs.msg import Odometry
+from sensor_msgs.msg import CameraInfo
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.ros.images import ImageError, NoPictureError, decode
-from da3_ros.ros.topics.find_world import find_world
+from da3_ros.ros.topics.choose_camera import MOST_NAMED, Camera, choose_camera
+from da3_ros.ros.topics.find_world import World, find_world
+from da3_ros.ros.topics.message_source import MessageSource, chosen_topic
 from da3_ros.ros.topics.tf_tree import is_static
-from da3_ros.ros.topics.topic_error import TopicError
 
-FIRST = 3
-"""Images of a topic that are looked at, to tell what kind of camera it is."""
-COLOR, GREY, DEEP_GREY, UNREADABLE = range(4)
-"""Kinds of camera pictures, the preferred first; 16-bit grey is thermal or depth, mostly."""
+MOST_IMAGES, MOST_FRAMES = 300, 3
+"""Images that are looked at, and their frames, where TF does not reach that of the first."""
 
 NO_TRANSFORMS = (
     "there are no transforms: without poses the world is the camera's own, and depth is in metres "
@@ -26,26 +24,12 @@ NO_TRANSFORMS = (
 )
 
 
-class MessageSource(Protocol):
-    """What a camera is looked for in: a bag, or what was heard on a graph.
-
-    what: itself in words, `the bag`.
-    """
-
-    what: str
-
-    def topics_of(self, cls: type) -> list[str]:
-        """Names of the topics of a message class, in order."""
-
-    def messages(self, *topics: str) -> Iterator[tuple[str, int, object]]:
-        """Topic, time in ns and message of the topics named, in order of time."""
-
-
 @dataclass(frozen=True)
 class Choice:
     """Topics and fixed frame that the user has chosen; what is empty is found.
 
-    anchor_...: of points known in metres (bags/find_anchors.py).
+    pose_source: `pose.source` where the user has set it. anchor_...: of points known in metres
+    (bags/find_anchors.py).
     """
 
     image: str = ""
@@ -53,6 +37,7 @@ class Choice:
     tf: tuple[str, ...] = ()
     odometry: str = ""
     world_frame: str = ""
+    pose_source: str = ""
     anchor_points: str = ""
     anchor_depth: str = ""
     anchor_camera_info: str = ""
@@ -94,37 +79,23 @@ class BagTopics:
         return [word for old, new in pairs for word in ("-r", f"{old}:={new}")]
 
 
-@dataclass(frozen=True)
-class _Camera:
-    topic: str
-    kind: int
-    frame_id: str
-    compressed: bool
-    info: str | None
-    size: tuple[int, int]
+def find_topics(source: MessageSource, choice: Choice = Choice(), name: str = "") -> BagTopics:
+    """The chosen camera, or the first one in color that has a camera info of its own.
 
-
-def find_topics(source: MessageSource, choice: Choice = Choice()) -> BagTopics:
-    """The chosen camera, or the first one in color that has a camera info.
-
+    name: of a camera of a rig; image topics without that word are not looked at.
     Raises `TopicError` saying what is missing.
     """
-    infos = source.topics_of(CameraInfo)
-    camera, notes = _find_camera(source, choice.image, infos)
-    info = chosen_topic("--camera-info", choice.camera_info, infos) or camera.info
-    if info is None:
-        raise TopicError(
-            f"{source.what} has images on {camera.topic} but no sensor_msgs/CameraInfo"
-        )
+    info = chosen_topic("--camera-info", choice.camera_info, source.topics_of(CameraInfo))
+    camera, notes = choose_camera(source, image=choice.image, info=info, name=name)
     tf = _find_tf(source, choice.tf)
-    world = find_world(source, tf, camera.frame_id, choice)
-    if not (world.frame or world.gap):
-        notes.append(NO_TRANSFORMS)
+    frame_id, world = _reach(source, tf, camera, choice)
+    if not (world.frame or world.gap or choice.pose_source == "odometry"):
+        notes.append(_no_transforms(source, choice))
     return BagTopics(
         image=camera.topic,
-        camera_info=info,
+        camera_info=info or camera.info,
         compressed=camera.compressed,
-        frame_id=camera.frame_id,
+        frame_id=frame_id,
         world_frame=world.frame,
         tf=tf,
         gap=world.gap,
@@ -135,90 +106,30 @@ def find_topics(source: MessageSource, choice: Choice = Choice()) -> BagTopics:
     )
 
 
-def chosen_topic(option: str, topic: str, topics: list[str]) -> str:
-    """The topic that an option names. Raises `TopicError` when it is not among those there."""
-    if topic and topic not in topics:
-        raise TopicError(f"{option} {topic}: there are {', '.join(topics) or 'none of this kind'}")
-    return topic
+def _no_transforms(source: MessageSource, choice: Choice) -> str:
+    odometries = "" if choice.pose_source else ", ".join(source.topics_of(Odometry)[:MOST_NAMED])
+    use = f"; there is odometry, whose poses pose.source: odometry takes: {odometries}"
+    return NO_TRANSFORMS + (use if odometries else "")
 
 
-def _find_camera(source: MessageSource, chosen: str, infos: list[str]) -> tuple[_Camera, list[str]]:
-    topics = [*source.topics_of(Image), *source.topics_of(CompressedImage)]
-    if chosen and chosen not in topics and f"{chosen}/compressed" in topics:
-        chosen = f"{chosen}/compressed"
-    if chosen:
-        topics = [chosen_topic("--image", chosen, topics)]
-    cameras, no_pictures = [], []
-    for topic in topics:
-        try:
-            cameras.append(_look_at(source, topic, infos))
-        except (NoPictureError, TopicError) as error:
-            no_pictures.append(f"{topic}: {error}")
-    if not cameras:
-        why = f"; {'; '.join(no_pictures)}" if no_pictures else ""
-        missing = "no color images" if not chosen else "no camera pictures there"
-        raise TopicError(f"{source.what} has {missing} (sensor_msgs/Image or CompressedImage){why}")
-    cameras.sort(key=lambda c: (c.kind, not _is_beside(c), c.compressed, c.topic))
-    return cameras[0], _notes(cameras)
+def _reach(
+    source: MessageSource, tf: tuple[str, ...], camera: Camera, choice: Choice
+) -> tuple[str, World]:
+    """The frame of the camera's images, and the world that it moves in.
 
-
-def _look_at(source: MessageSource, topic: str, infos: list[str]) -> _Camera:
-    """The camera of an image topic. Raises `NoPictureError` when it says that it is not one."""
-    messages = [msg for _, _, msg in islice(source.messages(topic), FIRST)]
-    if not messages:
-        raise TopicError("no message of it can be read")
-    kind, size = min(map(_kind, messages), key=lambda k: k[0])
-    is_compressed, frame_id = _is_compressed(messages[0]), messages[0].header.frame_id
-    return _Camera(topic, kind, frame_id, is_compressed, _nearest(topic, infos), size)
-
-
-def _kind(msg: Image | CompressedImage) -> tuple[int, tuple[int, int]]:
-    """Kind and (height, width). Raises `NoPictureError` for what is not a camera picture."""
-    name = msg.format if _is_compressed(msg) else msg.encoding
-    try:
-        rgb = decode(msg)
-    except NoPictureError:
-        raise
-    except ImageError:
-        return UNREADABLE, (0, 0)
-    is_unnamed = _is_compressed(msg) and ";" not in name
-    is_grey = name.startswith("mono8") or is_unnamed and (rgb == rgb[..., :1]).all()
-    kind = DEEP_GREY if name.startswith("mono16") else GREY if is_grey else COLOR
-    return kind, rgb.shape[:2]
-
-
-def _is_compressed(msg: Image | CompressedImage) -> bool:
-    return isinstance(msg, CompressedImage)
-
-
-def _notes(cameras: list[_Camera]) -> list[str]:
-    taken, *others = cameras
-    notes = []
-    if taken.kind in (GREY, DEEP_GREY):
-        notes.append(f"no camera is in color: the grey images of {taken.topic} are taken")
-    rivals = [c.topic for c in others if c.kind == taken.kind and c.info != taken.info]
-    if rivals:
-        listed = ", ".join(rivals[:6])
-        notes.append(f"takes {taken.topic}; other cameras, for --image: {listed}")
-    return notes
-
-
-def _folder(topic: str) -> str:
-    return topic.removesuffix("/compressed").rpartition("/")[0]
-
-
-def _is_beside(camera: _Camera) -> bool:
-    return camera.info is not None and _folder(camera.topic) == _folder(camera.info)
-
-
-def _nearest(image: str, infos: list[str]) -> str | None:
-    """The camera info that shares most of its name with the image's topic."""
-
-    def shared(topic: str) -> int:
-        pairs = zip(topic.split("/"), image.split("/"))
-        return next((i for i, (a, b) in enumerate(pairs) if a != b), len(image))
-
-    return max(infos, key=shared, default=None)
+    Some drivers send a few images before they know their parameters: where TF does not reach the
+    frame of the first image, it is that of most of the others, if TF reaches that.
+    """
+    world = find_world(source, tf, camera.frame_id, choice)
+    if not world.gap:
+        return camera.frame_id, world
+    recorded = islice(source.messages(camera.topic), MOST_IMAGES)
+    counts = Counter(f for *_, msg in recorded if (f := msg.header.frame_id))
+    for frame_id, _ in counts.most_common(MOST_FRAMES):
+        other = find_world(source, tf, frame_id, choice)
+        if not other.gap:
+            return frame_id, other
+    return camera.frame_id, world
 
 
 def _find_tf(source: MessageSource, chosen: tuple[str, ...]) -> tuple[str, ...]:

@@ -11,7 +11,8 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.ros.topics.tf_tree import TfTree, is_static
 
 if TYPE_CHECKING:
-    from da3_ros.ros.topics.find_camera import Choice, MessageSource
+    from da3_ros.ros.topics.find_camera import Choice
+    from da3_ros.ros.topics.message_source import MessageSource
 
 USUAL_WORLDS = ("odom", "map", "world")
 OWN_FRAMES = ("base_link", "base_footprint")

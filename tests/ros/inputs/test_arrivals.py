@@ -13,6 +13,7 @@ from da3_ros.core.config import PoseConfig
 from da3_ros.core.frame_counts import Drop
 from da3_ros.core.poses import PoseError
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
+from da3_ros.ros.inputs.patience import Patience
 from da3_ros.ros.inputs.pose_source import PoseSource
 
 
@@ -36,7 +37,7 @@ def stamp_of(msg):
 
 
 def without_poses(queue_size=4):
-    return ArrivalQueue(PoseSource(PoseConfig(source="none")), queue_size, 0.2)
+    return ArrivalQueue(PoseSource(PoseConfig(source="none")), Patience(queue_size), 0.2)
 
 
 def stamps(outcomes):
@@ -90,7 +91,7 @@ class TestInfos:
 
 def queue_of(source, count=1, *, timeout=0.2, queue_size=10) -> ArrivalQueue:
     """Images 10, 11, ... s with their infos, since 0 on the node's clock."""
-    queue = ArrivalQueue(source, queue_size, timeout)
+    queue = ArrivalQueue(source, Patience(queue_size), timeout)
     for k in range(count):
         assert queue.add_info(info((10 + k) * SECOND), 0) == []
         assert queue.add_image(image((10 + k) * SECOND), 0.0, 0) == []
@@ -190,7 +191,7 @@ class TestPoses:
 )
 def test_every_image_leaves_exactly_once(events, queue_size):
     source = source_with_mount()
-    queue = ArrivalQueue(source, queue_size, 5e-9)
+    queue = ArrivalQueue(source, Patience(queue_size), 5e-9)
     sent, back, waiting = 0, 0, set()
     for now, (what, stamp) in enumerate(events):
         gone = []
@@ -220,3 +221,41 @@ def test_the_info_of_the_image_that_shows_a_jump_is_kept():
     queue.clear()
     assert queue.add_image(image(1 * SECOND), 0.0, 0) == []
     assert [type(outcome) for outcome in queue.poll(0)] == [Arrival]
+
+
+class TestOfABag:
+    """Image and camera info were recorded far apart."""
+
+    def queue(self, size=1000):
+        return ArrivalQueue(PoseSource(PoseConfig(source="none")), Patience(2, 20, size), 0.2)
+
+    @pytest.mark.parametrize("infos_first", [False, True])
+    def test_none_is_lost(self, infos_first):
+        queue, lost = self.queue(), []
+        add_images = [lambda k=k: queue.add_image(image(k), 0.0, 0) for k in range(1, 21)]
+        add_infos = [lambda k=k: queue.add_info(info(k), 0) for k in range(1, 21)]
+        for add in [*add_infos, *add_images] if infos_first else [*add_images, *add_infos]:
+            lost += add()
+            list(queue.poll(0))
+        assert lost == []
+
+    def test_what_waits_is_bounded_in_time_and_in_bytes(self):
+        queue = self.queue()
+        lost = [stamps(queue.add_image(image(stamp), 0.0, 0)) for stamp in (1, 10, 20, 21, 22)]
+        assert lost == [[], [], [], [], [1]]
+        queue, big = self.queue(size=100), image(1)
+        big.data = bytes(60)
+        queue.add_image(big, 0.0, 0)
+        for stamp in (2, 3):
+            small = image(stamp)
+            small.data = bytes(30)
+            lost = stamps(queue.add_image(small, 0.0, 0))
+        assert lost == [1]
+
+    def test_images_that_wait_at_the_end_are_said(self):
+        queue = self.queue()
+        queue.add_info(info(5), 0)
+        queue.add_image(image(6), 0.0, 0)
+        (lost,) = queue.end()
+        assert lost.reason is Drop.NO_CAMERA_INFO and "those have other stamps" in lost.sentence
+        assert len(queue) == 0

@@ -15,7 +15,7 @@ from da3_ros.core.live_config import LiveConfig
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.inputs.cameras import CameraInputs
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.messages import rectifier
+from da3_ros.ros.messages import header, rectifier, stamp_to_ns
 
 SECOND = 10**9
 
@@ -240,3 +240,29 @@ def test_a_camera_info_of_megabytes_is_not_kept():
     here.cameras.on_image(here.camera, image)
     here.camera.expire(float("inf"))
     assert here.dropped() == {"no_camera_info": 1}
+
+
+@pytest.mark.parametrize(
+    "topic, rectify, D, frame, said",
+    [
+        ("/camera/image_raw", True, [-0.3, 0.1, 0, 0, 0], "camera_optical_frame", ""),
+        ("/camera/image_rect", True, [0.0] * 5, "/camera_optical_frame", ""),
+        ("/rectangle/image_unrect", True, [-0.3, 0.1, 0, 0, 0], "", ""),
+        ("/camera/image_rect/compressed", False, [-0.3, 0.1, 0, 0, 0], "", ""),
+        ("/camera/image_rect_color", True, [-0.3, 0.1, 0, 0, 0], "", "rectified already"),
+        ("/camera/image_raw", False, [-0.3, 0.1, 0, 0, 0], "", "is not rectified"),
+        ("/camera/image_raw", True, [0.0] * 5, "rear", "/info: its frame_id is 'rear'"),
+    ],
+)
+def test_a_doubtful_camera_info_is_used_and_said_once(topic, rectify, D, frame, said):
+    def spoil(image, info):
+        info.d, info.header = D, header(frame, stamp_to_ns(image.header.stamp))
+
+    here = Here(from_dict({"input.rectify": rectify}))
+    here.camera.name_topics(topic, "/info")
+    for second in (1, 2):
+        here.send(second, spoil)
+        here.move(second)
+    here.camera.locate()
+    assert len(here.taken) == 2
+    assert len(here.said) == bool(said) and said in " ".join(here.said)

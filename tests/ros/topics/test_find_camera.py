@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
@@ -187,6 +188,19 @@ def test_a_bag_without_transforms(tmp_path):
     for wanted in ({"pose.source": "tf"}, {"pose.world_frame": "map"}):
         with pytest.raises(BagError, match="the bag has no transforms"):
             offline_config(BagJob(tmp_path, tmp_path, wanted), topics)
+
+
+def test_odometry_in_a_bag_without_transforms(tmp_path):
+    """It is named until the user has said where poses come from."""
+    recorded = [*PLAIN, ("/wheels/odom", Odometry(header=head("odom"), child_frame_id="base"))]
+    (note,) = find(tmp_path, recorded).notes
+    assert "there are no transforms" in note
+    assert note.endswith("pose.source: odometry takes: /wheels/odom")
+    assert find(tmp_path, recorded, pose_source="odometry").notes == ()
+    (note,) = find(tmp_path, recorded, pose_source="none").notes
+    assert "odom" not in note
+    job = BagJob(tmp_path, tmp_path, {"pose.source": "odometry"})
+    assert job.wanted.pose_source == "odometry"
 
 
 def test_transforms_of_a_robot_with_a_name(tmp_path):
