@@ -56,7 +56,7 @@ def read_rgb(source, name: str = "image") -> np.ndarray:
 
 
 def is_lying(source, name: str = "image") -> bool:
-    """Whether a PIL image has an EXIF orientation that asks to turn it. Raises `ImageInputError`."""
+    """Whether the EXIF orientation of a PIL image asks to turn it. Raises `ImageInputError`."""
     with _named(name):
         return isinstance(source, Image.Image) and _asks_to_be_turned(source)
 
