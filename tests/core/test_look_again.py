@@ -12,12 +12,13 @@ from runner_bench import Bench
 from true_network import CAMERA, path
 
 from da3_ros.core import poses
-from da3_ros.core.config import from_dict
+from da3_ros.core.config import SceneConfig, from_dict
 from da3_ros.core.export import ExportError
-from da3_ros.core.export.running import Source, export_running
+from da3_ros.core.export.running import Source, export_running, export_scene
 from da3_ros.core.frame import Frame
 from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.scale.align import align_cameras
+from da3_ros.core.scene.scene import Scene
 from da3_ros.net.checkpoint import random_network
 from da3_ros.net.presets import find_preset
 
@@ -175,3 +176,8 @@ def test_what_cannot_be_exported_is_said_before_the_network_runs(
             Source(bench.runner.newest(), None, bench.runner, "odom"),
         )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_scene_without_a_surface_says_why(tmp_path):
+    with pytest.raises(ExportError, match="the scene is empty: it is fused of depth in metres"):
+        export_scene("mesh_ply", tmp_path, Scene(SceneConfig()), {}, None)

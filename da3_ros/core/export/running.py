@@ -161,8 +161,16 @@ def _checked_layers(layers: Sequence[int], plan: ExportPlan, preset: Preset) -> 
 
 
 def _mesh(scene: Scene) -> Mesh:
+    if not scene.frames:
+        try:
+            return scene.mesh()  # one that was loaded
+        except MeshError as error:
+            raise ExportError(
+                "the scene is empty: it is fused of depth in metres, and there was none (without "
+                "poses there is none)"
+            ) from error
     try:
-        return scene.build_mesh() if scene.frames else scene.mesh()
+        return scene.build_mesh()
     except MeshError as error:
         raise ExportError(str(error)) from error
 

@@ -29,6 +29,7 @@ def check_before_loading(config: Config, out: Path, formats: str) -> None:
     try:
         preset = known_preset(config.model.name)
         if formats:
+            _check_mesh(formats, config)
             _check_abilities(formats, of_engine=is_engine(Path(config.model.name)))
         if formats and preset:
             check_network(formats, preset)
@@ -51,3 +52,12 @@ def _check_abilities(formats: str, *, of_engine: bool) -> None:
                 f"export format '{name}' needs the option export_feat_layers, which a bag's "
                 "exports cannot be given; the running node's export action takes it, and da3 infer"
             )
+
+
+def _check_mesh(formats: str, config: Config) -> None:
+    meshes = split_all_formats(formats)[1]
+    if meshes and config.pose.source == "none" and not config.scene.mesh:
+        raise ExportError(
+            f"export format '{meshes[0]}' needs the scene, which is fused of depth in metres, and "
+            "this bag is processed without poses (pose.source: none): leave it out, or give poses"
+        )

@@ -132,11 +132,13 @@ def test_an_export_that_can_only_fail_costs_no_run(room, tmp_path):
     (tmp_path / "engine").mkdir()
     (tmp_path / "engine" / "engine.json").write_text("{}")
     engine = {**SMALL, "model.name": str(tmp_path / "engine")}
+    unposed = {**SMALL, "pose.source": "none"}
     jobs = [
         (
             BagJob(room, tmp_path / "a", SMALL, "glb-feat_vis"),
             "needs the option export_feat_layers",
         ),
+        (BagJob(room, tmp_path / "d", unposed, "glb-mesh_ply"), "is processed without poses"),
         (BagJob(room, tmp_path / "b", SMALL, "gs_ply"), "da3-demo has no Gaussian head"),
         (BagJob(room, tmp_path / "c", engine, "gs_video"), "an engine gives none"),
     ]
