@@ -27,6 +27,10 @@ _EXACT = 1e-5  # px; a spline farther off than this at its worst place is not us
 FOCAL_LENGTHS = (1e-3, 1e7)
 """px; those of real lenses are well within."""
 
+SHARES = (10.0, 0.01)
+"""px, and of the picture's side: a focal length below both is in units of the picture's size. That
+of a lens that sees 180 degrees is a third of the side."""
+
 LARGEST_COEFFICIENT = 1e6
 """Of a lens: fits that went astray have some thousands. Powers of larger ones are infinite."""
 
@@ -77,9 +81,11 @@ class CameraModel:
             )
         model, D = _named(self.distortion_model, D)
         sizes = DISTORTION_COEFFICIENTS[model]
-        if D.size not in sizes or not np.isfinite(D).all():
+        if not np.isfinite(D).all():
+            raise CameraError(f"D of {model} must be finite, got {D.tolist()}")
+        if D.size not in sizes:
             raise CameraError(
-                f"{model} takes {' or '.join(map(str, sizes))} finite coefficients, got {D.size}"
+                f"{model} takes {' or '.join(map(str, sizes))} coefficients, got {D.size}"
             )
         for name, value in (("K", K), ("D", D), ("distortion_model", model)):
             object.__setattr__(self, name, value)
@@ -218,6 +224,11 @@ def check_plausible(camera: CameraModel) -> CameraModel:
         raise CameraError(
             f"K has focal length fx={fx:g}, fy={fy:g}; both must be between {shortest:g} and "
             f"{longest:g} px: check the unit, or calibrate the camera"
+        )
+    if max(fx, fy) < SHARES[0] and min(fx / camera.width, fy / camera.height) < SHARES[1]:
+        raise CameraError(
+            f"K has focal length fx={fx:g}, fy={fy:g} for a picture of "
+            f"{camera.width}x{camera.height}: K must be in pixels, not in shares of the picture"
         )
     if np.abs(K[[0, 0, 1], [1, 2, 2]]).max() > FARTHEST_CENTRE:
         raise CameraError(

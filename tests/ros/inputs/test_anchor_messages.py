@@ -59,7 +59,7 @@ def test_other_fields_may_be_anything(msg):
 
 
 def test_a_cloud_in_a_far_world_keeps_its_millimetres():
-    """Coordinates of UTM, in float64 as they must be; in float32 they have steps of half a metre."""
+    """Coordinates of UTM, in float64; in float32 they have steps of half a metre."""
     far = POINTS + np.array([512345.37, 5404321.62, 431.18])
     rows = far.view([(axis, np.float64) for axis in "xyz"]).ravel()
     fields = xyz(0, 8, 16, datatype=PointField.FLOAT64)
