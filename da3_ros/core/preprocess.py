@@ -184,7 +184,7 @@ def too_near(T_world_cam: np.ndarray) -> str:
     return (
         f"extrinsics: the cameras lie so near each other ({median:.2g}, and below {MIN_DIVISOR:g} "
         "the network takes them for nearer still) that depth may be many times too large; give "
-        f"their translations in a smaller unit ({factor:g} times the numbers); depth comes in it"
+        f"their translations in a smaller unit ({factor:g} times the numbers), that of depth then"
     )
 
 

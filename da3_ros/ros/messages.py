@@ -93,6 +93,11 @@ def camera_model(info: CameraInfo) -> CameraModel:
     D = np.array(info.d, dtype=np.float64)
     if not D.any() and model in STRAIGHT_WHEN_ZERO:
         model, D = "none", np.zeros(0)
+    if D.size and not info.distortion_model:
+        raise CameraError(
+            f"distortion_model is empty, but D has {D.size} coefficients: name the model, "
+            "or leave D empty"
+        )
     full = CameraModel(info.width, info.height, np.reshape(info.k, (3, 3)), model, D)
     return _cut_and_binned(_plausible(full), info)
 

@@ -103,13 +103,23 @@ def test_zero_coefficients_are_no_lens_but_a_fisheye_is_one():
         ((4, 4, np.eye(4)), "finite 3x3"),
         ((4, 4, K.T), "upper triangular"),
         ((4, 4, K, "thin_prism", np.zeros(4)), "'thin_prism' is not supported"),
-        ((4, 4, K, "plumb_bob", np.zeros(3)), "takes 4 or 5 finite coefficients, got 3"),
-        ((4, 4, K, "equidistant", np.full(4, np.nan)), "finite"),
+        ((4, 4, K, "plumb_bob", np.zeros(3)), "takes 4 or 5 coefficients, got 3"),
+        ((4, 4, K, "equidistant", np.full(4, np.nan)), "D of equidistant must be finite"),
     ],
 )
 def test_what_no_camera_can_have_is_refused(arguments, words):
     with pytest.raises(CameraError, match=words):
         CameraModel(*arguments)
+
+
+@pytest.mark.parametrize("size", [(84, 56), (1920, 1080)])
+def test_intrinsics_in_shares_of_the_picture_are_refused(size):
+    """As normalised calibrations have them: depth of such a camera would be nowhere."""
+    shares = np.array([[0.7, 0, 0.5], [0, 1.1, 0.5], [0, 0, 1]])
+    with pytest.raises(CameraError, match="K must be in pixels, not in shares of the picture"):
+        check_plausible(CameraModel(*size, shares))
+    widest = np.array([[size[0] / 3.2, 0, 0], [0, size[0] / 3.2, 0], [0, 0, 1]])
+    check_plausible(CameraModel(*size, widest))
 
 
 FOCAL, OTHERS = [(0, 0), (1, 1)], [(0, 1), (0, 2), (1, 2)]

@@ -304,10 +304,10 @@ def test_counts_of_coefficients_that_drivers_send(model, d, same_as):
 @pytest.mark.parametrize(
     "model, d, words",
     [
-        ("equidistant", [0.1, 0, 0, 0, 0.2], "equidistant takes 4 finite coefficients, got 5"),
+        ("equidistant", [0.1, 0, 0, 0, 0.2], "equidistant takes 4 coefficients, got 5"),
         ("plumb_bob", [0.1, 0, 0, 0, 0, 0.2], "rational_polynomial takes 8 or 12 or 14"),
         ("spherical", [0.0] * 4, "'spherical' is not supported"),
-        ("", [0.1, 0, 0, 0, 0], "none takes 0 finite coefficients, got 5"),
+        ("", [0.1, 0, 0, 0, 0], "distortion_model is empty, but D has 5 coefficients"),
     ],
 )
 def test_lenses_that_are_not_modelled_are_refused(model, d, words):
