@@ -121,6 +121,11 @@ class PoseConfig(Block):
     )
     publish_tf: bool = parameter(False, "with source `none`: broadcast world -> camera")
 
+    def __post_init__(self):
+        super().__post_init__()
+        # The leading slash is of ROS 1: tf2 refuses messages with such a frame.
+        object.__setattr__(self, "world_frame", self.world_frame.lstrip("/"))
+
     def check_together(self) -> None:
         """The world has a name."""
         if not self.world_frame.strip("/"):

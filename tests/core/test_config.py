@@ -30,6 +30,10 @@ def test_the_defaults_pass_their_own_checks():
     assert from_dict({name: p.default for name, p in ALL.items()}) == Config() == from_dict({})
 
 
+def test_the_world_has_no_leading_slash():
+    assert from_dict({"pose.world_frame": "/robot/odom"}).pose.world_frame == "robot/odom"
+
+
 @pytest.mark.parametrize("p", ALL.values(), ids=ALL)
 def test_every_parameter_is_described_and_bounded(p):
     assert p.meaning and p.check(p.default) == p.default

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 from bisect import bisect_left
+from functools import partial
 
 import numpy as np
 import tf2_py
@@ -164,21 +165,28 @@ class TransformBuffer:
         except tf2_py.TransformException:  # the names are known, the transforms were forgotten
             return unconnected(target, source)
         name = f"transform {plain(target)} -> {plain(source)}"
-        if stamp_ns > newest_ns:
+        is_later = stamp_ns > newest_ns
+        cause = TransformUnavailable.NOT_YET if is_later else TransformUnavailable.TOO_OLD
+        if not self._is_known(target, source, newest_ns):  # tf2 passes over stamps of 0
+            sentence = (
+                f"{name} is not known at the image's stamp: the transforms between them have no "
+                "stamps in common near it; one that never moves belongs on /tf_static"
+            )
+        elif is_later:
             seconds = (stamp_ns - newest_ns) / 1e9
             sentence = f"{name} is known only up to {seconds:.3f} s before the image"
-            return TransformUnavailable(TransformUnavailable.NOT_YET, sentence)
-        seconds = (self._oldest_ns(target, source, stamp_ns, newest_ns) - stamp_ns) / 1e9
-        sentence = f"{name} is known only from {seconds:.3f} s after the image on"
-        return TransformUnavailable(TransformUnavailable.TOO_OLD, sentence)
+        else:
+            seconds = (self._oldest_ns(target, source, stamp_ns, newest_ns) - stamp_ns) / 1e9
+            sentence = f"{name} is known only from {seconds:.3f} s after the image on"
+        return TransformUnavailable(cause, sentence)
+
+    def _is_known(self, target: str, source: str, stamp_ns: int) -> bool:
+        return self._buffer.can_transform_core(target, source, _time(stamp_ns))[0]
 
     def _oldest_ns(self, target: str, source: str, since_ns: int, newest_ns: int) -> int:
         """First time after `since_ns` at which the transform is known; tf2 tells only the last."""
-
-        def is_known(stamp_ns: int) -> bool:
-            return self._buffer.can_transform_core(target, source, _time(stamp_ns))[0]
-
-        return bisect_left(range(newest_ns), True, lo=since_ns, key=is_known)
+        known = partial(self._is_known, target, source)
+        return bisect_left(range(newest_ns), True, lo=since_ns, key=known)
 
 
 def _time(stamp_ns: int) -> Time:

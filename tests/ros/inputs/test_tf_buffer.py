@@ -112,6 +112,15 @@ def test_says_by_how_much_the_time_is_missed(buffer, count, late_ms, cause):
     assert caught.value.cause == getattr(TransformUnavailable, cause)
 
 
+def test_a_mount_sent_once_among_moving_transforms_is_named_as_what_it_is(buffer):
+    """It has stamp 0, or its own: no time at which the way is known, so none is said."""
+    for stamp in (10 * SECOND, 11 * SECOND):
+        buffer.insert(transform("odom", "base", stamp), static=False)
+    buffer.insert(transform("base", "camera", 0), static=False)
+    with pytest.raises(TransformUnavailable, match="no stamps in common .* on /tf_static"):
+        buffer.lookup("odom", "camera", 10 * SECOND + 7)
+
+
 def test_one_sample_is_good_for_its_own_time_only(buffer):
     buffer.insert(transform("odom", "base", 10 * SECOND, xyz=(3, 0, 0)), static=False)
     assert buffer.lookup("odom", "base", 10 * SECOND)[0, 3] == 3
