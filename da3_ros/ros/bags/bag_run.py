@@ -148,8 +148,8 @@ class BagRun:
             self._runner.take,
             self._start_over,
             lambda: 0,
-            Patience(config.input.queue_size, INFO_LATE_NS, WAITING_SIZE),
         )
+        self._patience = Patience(config.input.queue_size, INFO_LATE_NS, WAITING_SIZE)
         self._anchors = AnchorInput(
             self._live, self.log, poses, self._runner.add_anchors, lambda: node.now_ns
         )
@@ -193,6 +193,7 @@ class BagRun:
         found: dict[str, list[Taker]] = {}
         for name, topics in cameras.items():
             camera = self._cameras.inputs[name]
+            camera.set_patience(self._patience)
             camera.name_topics(topics.image, topics.camera_info)
             found.setdefault(topics.image, []).append(partial(self._on_image, camera))
             found.setdefault(topics.camera_info, []).append(partial(self._on_info, camera))

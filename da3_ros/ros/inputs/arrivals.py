@@ -62,7 +62,7 @@ class ArrivalQueue:
 
     def __init__(self, poses: PoseSource, patience: Patience, pose_timeout: float):
         self._poses = poses
-        self._patience = patience
+        self.patience = patience
         self._timeout_ns = round(pose_timeout * 1e9)
         self._queue: deque[Arrival] = deque()
         self._infos: OrderedDict[int, Any] = OrderedDict()
@@ -87,7 +87,7 @@ class ArrivalQueue:
         if info is not None:
             return self._pair(arrival, info, now_ns)
         waiting = [a for a in self._queue if a.info is None]
-        excess = self._patience.excess([(a.stamp_ns, len(a.image.data)) for a in waiting])
+        excess = self.patience.excess([(a.stamp_ns, len(a.image.data)) for a in waiting])
         return [self._without_info(a) for a in waiting[:excess]]
 
     def add_info(self, msg: Any, now_ns: int) -> list[Lost]:
@@ -98,7 +98,7 @@ class ArrivalQueue:
             if arrival.info is None and arrival.stamp_ns == stamp_ns:
                 return self._pair(arrival, msg, now_ns)
         self._infos[stamp_ns] = msg
-        for _ in range(self._patience.excess([(stamp, 0) for stamp in self._infos])):
+        for _ in range(self.patience.excess([(stamp, 0) for stamp in self._infos])):
             self._infos.popitem(last=False)
         return []
 
@@ -150,7 +150,7 @@ class ArrivalQueue:
         older = [a for a in self._queue if a.info is None and a.stamp_ns < arrival.stamp_ns]
         lost = [self._without_info(a) for a in older]
         paired = [a for a in self._queue if a.info is not None]
-        for oldest in paired[: -self._patience.count]:
+        for oldest in paired[: -self.patience.count]:
             self._queue.remove(oldest)
             sentence = "too many images wait for their poses; the oldest is dropped"
             lost.append(Lost(oldest.image, Drop.QUEUE_FULL, sentence))

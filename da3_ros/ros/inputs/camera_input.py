@@ -45,8 +45,7 @@ FAULTS = (
 class CameraInput:
     """Messages of one camera in, frames to `take(name, frame)`.
 
-    Everything runs in the executor's thread. now_ns: the node's clock. patience: of images with
-    their camera infos; else `input.queue_size` of them wait. Raises `ConfigError` when
+    Everything runs in the executor's thread. now_ns: the node's clock. Raises `ConfigError` when
     there is no picture at input.mask.
     """
 
@@ -59,7 +58,6 @@ class CameraInput:
         poses: PoseSource,
         take: Callable[[str, Frame], None],
         now_ns: Callable[[], int],
-        patience: Patience | None = None,
     ):
         self.name = name
         self.rate = Rate()
@@ -67,7 +65,7 @@ class CameraInput:
         self._live, self._counts, self._log = live, counts, log
         self._take, self._now_ns = take, now_ns
         config = live.config
-        patience = patience or Patience(config.input.queue_size)
+        patience = Patience(config.input.queue_size)
         self._queue = ArrivalQueue(poses, patience, config.pose.timeout)
         self._clock = StreamClock(poses.known_until_ns, now_ns)
         self._image_topic = "image"  # as remapped, once it is subscribed to
@@ -76,6 +74,10 @@ class CameraInput:
         self._rectifier: Rectifier | None = None
         self._mask = read_mask(config.input.mask, name)
         self._usable: np.ndarray | None = None
+
+    def set_patience(self, patience: Patience) -> None:
+        """How long images and camera infos wait for each other, not `input.queue_size` of them."""
+        self._queue.patience = patience
 
     def name_topics(self, image: str, info: str) -> None:
         """Where images and camera infos come from, as remapped."""

@@ -12,7 +12,6 @@ from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.outlet import Log
 from da3_ros.ros.health.time_jump import StampVerdict
 from da3_ros.ros.inputs.camera_input import CameraInput
-from da3_ros.ros.inputs.patience import Patience
 from da3_ros.ros.inputs.pose_source import PoseSource
 
 
@@ -21,7 +20,7 @@ class CameraInputs:
 
     start_over: called with what jumped, and by how many seconds, before the first image from
     after a jump back in time is taken; everything that waits here is to be cleared then.
-    now_ns: the node's clock. patience: of `CameraInput`.
+    now_ns: the node's clock.
     """
 
     def __init__(
@@ -33,12 +32,11 @@ class CameraInputs:
         take: Callable[[str, Frame], None],
         start_over: Callable[[str, float], None],
         now_ns: Callable[[], int],
-        patience: Patience | None = None,
     ):
         self.poses = poses
         self._start_over = start_over
         self.inputs = {
-            name: CameraInput(name, live, counts, log, poses, take, now_ns, patience)
+            name: CameraInput(name, live, counts, log, poses, take, now_ns)
             for name in live.config.input.cameras
         }
 

@@ -128,9 +128,13 @@ def _notes(taken: Camera, others: list[Camera], *, is_free: bool) -> list[str]:
     notes = []
     others = [c for c in others if c.kind != UNREADABLE and _picture(c) != _picture(taken)]
     if is_free and taken.kind in (GREY, DEEP_GREY):
-        has_color = any(c.kind == COLOR for c in others)
-        why = "no camera in color has its own camera_info" if has_color else "no camera is in color"
-        notes.append(f"{why}: the grey images of {taken.topic} are taken")
+        note = f"no camera is in color: the grey images of {taken.topic} are taken"
+        if any(c.kind == COLOR for c in others):
+            note = (
+                "no camera in color has its own camera_info: the grey images of "
+                f"{taken.topic} are taken"
+            )
+        notes.append(note)
     if rivals := [c.topic for c in others]:
         more = f" and {len(rivals) - MOST_NAMED} more" if len(rivals) > MOST_NAMED else ""
         listed = ", ".join(rivals[:MOST_NAMED])
