@@ -171,7 +171,8 @@ def _tensors_of(values: Any) -> list[Tensor]:
 
 
 def _address(x: Tensor) -> int:
-    return x.untyped_storage().data_ptr()
+    """Packed weights have none; they live as long as the network."""
+    return id(x) if x.is_mkldnn else x.untyped_storage().data_ptr()
 
 
 def cuda_capture(device: torch.device) -> Capture:

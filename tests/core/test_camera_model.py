@@ -112,16 +112,6 @@ def test_what_no_camera_can_have_is_refused(arguments, words):
         CameraModel(*arguments)
 
 
-@pytest.mark.parametrize("size", [(84, 56), (1920, 1080)])
-def test_intrinsics_in_shares_of_the_picture_are_refused(size):
-    """As normalised calibrations have them: depth of such a camera would be nowhere."""
-    shares = np.array([[0.7, 0, 0.5], [0, 1.1, 0.5], [0, 0, 1]])
-    with pytest.raises(CameraError, match="K must be in pixels, not in shares of the picture"):
-        check_plausible(CameraModel(*size, shares))
-    widest = np.array([[size[0] / 3.2, 0, 0], [0, size[0] / 3.2, 0], [0, 0, 1]])
-    check_plausible(CameraModel(*size, widest))
-
-
 FOCAL, OTHERS = [(0, 0), (1, 1)], [(0, 1), (0, 2), (1, 2)]
 
 
