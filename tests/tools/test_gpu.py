@@ -17,6 +17,7 @@ from torch.autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEventAvg
 
 from da3_ros.net.checkpoint import random_network
+from tools.bench.streaming import Stream
 from tools.gpu import cases, correct, fast, train, where
 from tools.gpu.__main__ import open_results, run_part
 from tools.gpu.cases import Case
@@ -228,7 +229,7 @@ def test_the_goals_are_measured_in_every_way_a_node_can_run():
 def test_pictures_are_a_window_ahead_of_the_network():
     case = Case("da3-small", 2, process_res=56)
     frames = case.frames(4)
-    stream = cases.stream(random_network(reduced("da3-small", NARROW, HEAD)), case, frames)
+    stream = Stream(random_network(reduced("da3-small", NARROW, HEAD)), case, frames)
     begun = []
     stream.pipeline.begin = begun.append
     ahead = cases.SentAhead(stream)
