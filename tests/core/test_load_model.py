@@ -16,6 +16,11 @@ from da3_ros.net.cuda_graphs import GraphedNetwork
 from da3_ros.synthetic.room import render_room_frame
 
 
+@pytest.fixture(scope="module")
+def room():
+    return [render_room_frame(i) for i in range(7)]
+
+
 def config(name, **values):
     return from_dict({"model.name": str(name), "model.process_res": 28} | values)
 
@@ -95,7 +100,7 @@ def test_a_window_that_does_not_fit_is_said_at_configure(monkeypatch, caplog):
 @pytest.mark.parametrize("publish", ["reference", "all"])
 @pytest.mark.parametrize("cameras, stride", [(("",), 1), (("",), 2), (("left", "right"), 1)])
 @torch.inference_mode()
-def test_what_comes_is_recorded_at_configure(cameras, stride, publish):
+def test_what_comes_is_recorded_at_configure(room, cameras, stride, publish):
     """A recording takes seconds, in which images would be dropped."""
     recorded = []
 
@@ -109,8 +114,7 @@ def test_what_comes_is_recorded_at_configure(cameras, stride, publish):
     network = GraphedNetwork(load_network("da3-demo"), capture)
     module._warm_up(network, parameters)
     before, pipeline, windows = len(recorded), Pipeline(network, parameters), 0
-    for i in range(7):
-        v = render_room_frame(i)
+    for i, v in enumerate(room):
         instant = [Frame(n, i * 10**8, v.image, v.camera, v.T_world_cam) for n in cameras]
         if window := pipeline.push(*instant).window:
             pipeline.process(window)

@@ -113,12 +113,13 @@ def test_an_interrupted_run_of_tests_says_what_it_had_found(tmp_path):
     assert {k.split("::")[-1]: v for k, v in found.items()}["test_a"] == "passed"
 
 
-def test_nothing_that_a_command_started_outlives_it(tmp_path):
+def test_nothing_that_a_command_started_outlives_it(tmp_path, monkeypatch):
     """Not even what does not listen."""
+    monkeypatch.setattr("tools.gpu.command.GRACE", 1.0)
     start = f"trap '' INT; sleep 1800 & echo $! > {tmp_path / 'child'}; "
     assert run_until(["bash", "-c", start + "exit 3"], tmp_path / "log", 1800) == 3
     wait_for_the_end_of(tmp_path / "child")
-    seconds = GRACE
+    seconds = 2.0
     while not (tmp_path / "child").exists():  # as long as this machine needs
         assert run_until(["bash", "-c", start + "sleep 1800"], tmp_path / "log", seconds) is None
         seconds += 5
