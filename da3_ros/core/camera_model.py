@@ -81,12 +81,12 @@ class CameraModel:
             )
         model, D = _named(self.distortion_model, D)
         sizes = DISTORTION_COEFFICIENTS[model]
-        if not np.isfinite(D).all():
-            raise CameraError(f"D of {model} must be finite, got {D.tolist()}")
         if D.size not in sizes:
             raise CameraError(
                 f"{model} takes {' or '.join(map(str, sizes))} coefficients, got {D.size}"
             )
+        if not np.isfinite(D).all():
+            raise CameraError(f"D of {model} must be finite, got {D.tolist()}")
         for name, value in (("K", K), ("D", D), ("distortion_model", model)):
             object.__setattr__(self, name, value)
 

@@ -49,7 +49,7 @@ def excess(cls: type, raw: bytes) -> str:
     if cls is PointCloud2 and field_count(raw) > MOST_CLOUD_FIELDS:
         return f"clouds whose points have more than {MOST_CLOUD_FIELDS} fields"
     if cls in LARGEST and len(raw) > LARGEST[cls]:
-        return f"messages of more than {LARGEST[cls] >> 10} kB, which are none of a robot"
+        return f"messages of more than {LARGEST[cls] >> 10} kB (no robot sends these)"
     return ""
 
 

@@ -47,6 +47,7 @@ def shared_files(pid: int, pattern: str = r"/dev/shm/\S+") -> set[Path]:
 
 
 STRETCH = 300.0
+"""Seconds between two samples that are compared, at most."""
 
 
 def growth_per_hour(samples: list[Sample], name: str) -> float:

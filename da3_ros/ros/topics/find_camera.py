@@ -124,7 +124,8 @@ def _reach(
     if not world.gap:
         return camera.frame_id, world
     recorded = islice(source.messages(camera.topic), MOST_IMAGES)
-    counts = Counter(f for *_, msg in recorded if (f := msg.header.frame_id))
+    frames = (msg.header.frame_id for *_, msg in recorded)
+    counts = Counter(f for f in frames if f not in ("", camera.frame_id))
     for frame_id, _ in counts.most_common(MOST_FRAMES):
         other = find_world(source, tf, frame_id, choice)
         if not other.gap:
