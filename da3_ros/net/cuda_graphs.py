@@ -56,7 +56,7 @@ class GraphedNetwork(nn.Module):
         self.network = network
         self.preset, self.weights = network.preset, network.weights
         self._capture = capture or cuda_capture(next(network.parameters()).device)
-        self._recordings: dict[tuple, Recording | None] = {}
+        self._recordings: dict[tuple, RecordedGraph | None] = {}
 
     def encode(self, images: Tensor, feature_layers: Sequence[int] = ()):
         """See `Network.encode`."""
@@ -113,11 +113,11 @@ class GraphedNetwork(nn.Module):
         recording = self._recordings[key]
         return recording.replay(inputs) if recording else function(*inputs)
 
-    def _record(self, what: str, function: Callable, inputs: tuple) -> Recording | None:
+    def _record(self, what: str, function: Callable, inputs: tuple) -> RecordedGraph | None:
         """None without enough memory, of which a recording takes more than a run."""
         _log.info("recording CUDA graph %d: %s", len(self._recordings) + 1, what)
         try:
-            return Recording(function, inputs, self._capture)
+            return RecordedGraph(function, inputs, self._capture)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -126,7 +126,7 @@ class GraphedNetwork(nn.Module):
         return None
 
 
-class Recording:
+class RecordedGraph:
     """One function on tensors that stay where they are."""
 
     def __init__(self, function: Callable, inputs: tuple, capture: Capture):

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from da3_ros.synthetic import shading
-from da3_ros.synthetic.scene import Scene
+from da3_ros.synthetic.scene import SyntheticScene
 from da3_ros.synthetic.textures import Atlas
 
 NEAR = 0.01
@@ -28,7 +28,7 @@ TILE = 120
 
 
 def render(
-    scene: Scene,
+    scene: SyntheticScene,
     atlas: Atlas,
     T_world_cam: torch.Tensor,
     K: torch.Tensor,
@@ -67,7 +67,7 @@ def _pixel_rays(K: torch.Tensor, height: int, width: int):
 
 
 def _trace_chunks(
-    scene: Scene,
+    scene: SyntheticScene,
     atlas: Atlas,
     origin: torch.Tensor,
     rays: torch.Tensor,
@@ -87,7 +87,7 @@ def _trace_chunks(
 
 
 def _trace_tiles(
-    scene: Scene,
+    scene: SyntheticScene,
     atlas: Atlas,
     origin: torch.Tensor,
     rays: torch.Tensor,
@@ -116,7 +116,7 @@ def _trace_tiles(
     return light, depth
 
 
-def _in_cone(scene: Scene, apex: torch.Tensor, directions: torch.Tensor) -> Scene:
+def _in_cone(scene: SyntheticScene, apex: torch.Tensor, directions: torch.Tensor) -> SyntheticScene:
     """The primitives of one scene that rays from an apex (3,) in directions (3,R) may meet."""
     directions = directions / shading.length(directions)
     axis = F.normalize(directions.mean(dim=1), dim=0)
@@ -133,8 +133,8 @@ def _in_cone(scene: Scene, apex: torch.Tensor, directions: torch.Tensor) -> Scen
 
 
 def _trace(
-    scene: Scene,
-    everything: Scene,
+    scene: SyntheticScene,
+    everything: SyntheticScene,
     atlas: Atlas,
     origin: torch.Tensor,
     rays: torch.Tensor,
@@ -161,7 +161,7 @@ def _trace(
     return torch.where(hit, light, shading.sky(scene, rays)), depth
 
 
-def _is_lit(scene: Scene, point: torch.Tensor):
+def _is_lit(scene: SyntheticScene, point: torch.Tensor):
     """(S,V,R) True where nothing stands between the point (3,S,V,R) and the first light."""
     to_light = scene.light[:, 0].T[:, :, None, None] - point
     if point.device.type == "cpu":
@@ -171,7 +171,7 @@ def _is_lit(scene: Scene, point: torch.Tensor):
     return ~((t_out > t_in) & (t_in < 1) & (t_in > 0) & solid).any(dim=1)
 
 
-def _intervals(scene: Scene, origin: torch.Tensor, rays: torch.Tensor):
+def _intervals(scene: SyntheticScene, origin: torch.Tensor, rays: torch.Tensor):
     """(t_in, t_out), each (S,P,V,R): where each ray enters and leaves each primitive.
 
     origin: (3,S,V,R or 1). A ray that misses has t_in > t_out, or NaN.
@@ -185,7 +185,7 @@ def _intervals(scene: Scene, origin: torch.Tensor, rays: torch.Tensor):
     return tuple(torch.cat(parts, dim=1) for parts in zip(box, cylinder, ball))
 
 
-def _to_local(scene: Scene, vectors: torch.Tensor, center: torch.Tensor | None = None):
+def _to_local(scene: SyntheticScene, vectors: torch.Tensor, center: torch.Tensor | None = None):
     """Three (S,P,V,R): vectors (3,S,V,R), or points against a centre, in every unit shape."""
     rows = []
     for k in range(3):

@@ -17,7 +17,7 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.poses import compose
 from da3_ros.synthetic import textures
 from da3_ros.synthetic.ray_caster import develop, render
-from da3_ros.synthetic.scene import Scene
+from da3_ros.synthetic.scene import SyntheticScene
 from da3_ros.synthetic.scene_builder import SceneBuilder, yaw_rotation
 from da3_ros.synthetic.textures import Atlas
 
@@ -60,7 +60,7 @@ def room_atlas() -> Atlas:
 
 
 @lru_cache(maxsize=1)
-def room_scene() -> Scene:
+def room_scene() -> SyntheticScene:
     """The room with its furniture (S = 1)."""
     room = SceneBuilder()
     _shell(room)

@@ -1,4 +1,4 @@
-"""Scene: boxes, cylinders and ellipsoids with their looks, and the lights, as tensors."""
+"""SyntheticScene: boxes, cylinders and ellipsoids with their looks, and the lights, as tensors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PRIMITIVE_FIELDS = ("A", "center", "half", "inside", "texture", "uv", "uv_offset
 
 
 @dataclass(frozen=True)
-class Scene:
+class SyntheticScene:
     """S scenes side by side; world z up, metres.
 
     The first `boxes` primitives are boxes, the next `cylinders` cylinders (axis: local z), the
@@ -43,21 +43,21 @@ class Scene:
     boxes: int
     cylinders: int
 
-    def to(self, device: torch.device | str) -> Scene:
+    def to(self, device: torch.device | str) -> SyntheticScene:
         """The same scenes on another device."""
         return self._map(lambda x: x.to(device))
 
-    def __getitem__(self, index: int | slice) -> Scene:
+    def __getitem__(self, index: int | slice) -> SyntheticScene:
         return self._map(lambda x: x[index])
 
-    def keep(self, wanted: torch.Tensor) -> Scene:
+    def keep(self, wanted: torch.Tensor) -> SyntheticScene:
         """Only the wanted (P,) primitives of a single scene."""
         kept = {n: getattr(self, n)[:, wanted] for n in PRIMITIVE_FIELDS}
         b, c = self.boxes, self.boxes + self.cylinders
         counts = {"boxes": int(wanted[:b].sum()), "cylinders": int(wanted[b:c].sum())}
         return dataclasses.replace(self, **kept, **counts)
 
-    def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Scene:
+    def _map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> SyntheticScene:
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         tensors = {k: change(v) for k, v in values.items() if torch.is_tensor(v)}
         return dataclasses.replace(self, **tensors)

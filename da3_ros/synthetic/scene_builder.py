@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from da3_ros.synthetic.scene import Scene
+from da3_ros.synthetic.scene import SyntheticScene
 
 Vector = Sequence[float] | np.ndarray
 
@@ -37,7 +37,7 @@ class Look:
 
 
 class SceneBuilder:
-    """Collects primitives and lights; `build` gives the `Scene` (S = 1)."""
+    """Collects primitives and lights; `build` gives the `SyntheticScene` (S = 1)."""
 
     def __init__(self):
         self.kinds = {"box": [], "cylinder": [], "ball": []}
@@ -91,14 +91,14 @@ class SceneBuilder:
 
     def build(
         self, *, boxes: int | None = None, cylinders: int | None = None, balls: int | None = None
-    ) -> Scene:
+    ) -> SyntheticScene:
         """The scene, each kind padded to the given number of places (None: as many as it has)."""
         wanted = {"box": boxes, "cylinder": cylinders, "ball": balls}
         counts = {k: len(v) if wanted[k] is None else wanted[k] for k, v in self.kinds.items()}
         parts = [p for k, v in self.kinds.items() for p in _padded(v, counts[k], k)]
         columns = {name: _column([p[name] for p in parts]) for name in NOTHING}
         position, color, reach = zip(*self.lights)
-        return Scene(
+        return SyntheticScene(
             **columns,
             light=_column(position),
             light_color=_column(color),
@@ -135,9 +135,9 @@ def _column(values: Sequence) -> torch.Tensor:
     return torch.as_tensor(array, dtype=kind)[None]
 
 
-def join(scenes: list[Scene]) -> Scene:
+def join(scenes: list[SyntheticScene]) -> SyntheticScene:
     """One batch of scenes with equal numbers of primitives and lights."""
     first, *others = scenes
     names = (n for n, v in vars(first).items() if torch.is_tensor(v))
     values = {n: torch.cat([getattr(s, n) for s in scenes]) for n in names}
-    return Scene(**values, boxes=first.boxes, cylinders=first.cylinders)
+    return SyntheticScene(**values, boxes=first.boxes, cylinders=first.cylinders)

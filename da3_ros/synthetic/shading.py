@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 
-from da3_ros.synthetic.scene import Scene
+from da3_ros.synthetic.scene import SyntheticScene
 from da3_ros.synthetic.textures import SIZE, Atlas
 
 
@@ -29,7 +29,7 @@ class Surface:
 
 
 def surface_at(
-    scene: Scene, winner: torch.Tensor, point: torch.Tensor, rays: torch.Tensor
+    scene: SyntheticScene, winner: torch.Tensor, point: torch.Tensor, rays: torch.Tensor
 ) -> Surface:
     """The surface of primitive `winner` (S,V,R) at the points."""
     own = _properties_of(scene, winner)
@@ -55,7 +55,7 @@ def surface_at(
     )
 
 
-def _properties_of(scene: Scene, winner: torch.Tensor):
+def _properties_of(scene: SyntheticScene, winner: torch.Tensor):
     """(25,S,V,R): A, half, centre, uv, uv offset, tint and texture of each point's primitive."""
     columns = (scene.A.flatten(2), scene.half, scene.center, scene.uv.flatten(2),
                scene.uv_offset, scene.tint, scene.texture[..., None].float())  # fmt: skip
@@ -106,7 +106,9 @@ def albedo(surface: Surface, atlas: Atlas, footprint: torch.Tensor, rays: torch.
     return color.movedim(-1, 0) * surface.tint
 
 
-def illumination(scene: Scene, normal: torch.Tensor, point: torch.Tensor, lit: torch.Tensor):
+def illumination(
+    scene: SyntheticScene, normal: torch.Tensor, point: torch.Tensor, lit: torch.Tensor
+):
     """(3,S,V,R) light on the points. lit: (S,V,R) where the first light reaches, or None."""
     total = _spread(scene.ambient) * (0.75 + 0.25 * normal[2])
     for i in range(scene.light.shape[1]):
@@ -120,7 +122,7 @@ def illumination(scene: Scene, normal: torch.Tensor, point: torch.Tensor, lit: t
     return total
 
 
-def sky(scene: Scene, rays: torch.Tensor):
+def sky(scene: SyntheticScene, rays: torch.Tensor):
     """(3,S,V,R) from the horizon's color to the zenith's."""
     up = (rays[2] / length(rays)).clamp(0, 1).sqrt()
     return torch.lerp(_spread(scene.sky[:, 0]), _spread(scene.sky[:, 1]), up)

@@ -8,7 +8,7 @@ import torch
 from small_networks import HEAD, NARROW, in_stages, noise
 
 from da3_ros.net.checkpoint import random_network
-from da3_ros.net.cuda_graphs import MOST_RECORDINGS, GraphedNetwork, Recording, tensors
+from da3_ros.net.cuda_graphs import MOST_RECORDINGS, GraphedNetwork, RecordedGraph, tensors
 from da3_ros.net.network import Cameras, EncodedViews
 from tools.upstream import random_cameras, randomise, reduced
 
@@ -100,7 +100,7 @@ def test_tables_that_are_forgotten_stay_where_the_graph_reads_them():
     def function(x):
         return (x + table) * 2
 
-    recording = Recording(function, (torch.ones(3),), run_again)
+    recording = RecordedGraph(function, (torch.ones(3),), run_again)
     assert any(x is table for x in recording._kept)
     torch.testing.assert_close(recording.replay((torch.zeros(3),)), 2 * table)
 
@@ -140,6 +140,6 @@ def test_a_recording_does_not_hold_what_the_function_made_on_its_way():
             places.add(x.data_ptr())
         return x
 
-    recording = Recording(function, (torch.ones(1000, 1000),), run_again)
+    recording = RecordedGraph(function, (torch.ones(1000, 1000),), run_again)
     assert len(recording._kept) == 1  # what is given
     assert len(places) < 20  # of four runs; a place that is free again is taken again

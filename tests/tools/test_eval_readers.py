@@ -12,7 +12,7 @@ from da3_ros.core.frame import Frame
 from da3_ros.synthetic.room import render_room
 from tools.eval_weights.readers import euroc, read_dataset, seven_scenes, tum
 from tools.eval_weights.readers.register import register_depth, resample
-from tools.eval_weights.recording import EXACT, DataError, Recording, Shot
+from tools.eval_weights.recording import EXACT, DataError, PosedRecording, Shot
 
 
 def agreement(said: np.ndarray, true: np.ndarray, share: float = 0.02) -> float:
@@ -269,6 +269,6 @@ def test_folders_that_are_no_recording_are_refused_in_a_sentence(tmp_path):
         view = seen(0)
         Shot(Frame("camera", 1, view.image, SMALL, view.T_world_cam), view.depth[:60])
     with pytest.raises(DataError, match="do not ascend"):
-        Recording(EXACT, np.array([2, 1]), np.stack([np.eye(4)] * 2), lambda i: None)
+        PosedRecording(EXACT, np.array([2, 1]), np.stack([np.eye(4)] * 2), lambda i: None)
     with pytest.raises(DataError, match="no picture with a pose"):
-        Recording(EXACT, np.array([], int), np.empty((0, 4, 4)), lambda i: None)
+        PosedRecording(EXACT, np.array([], int), np.empty((0, 4, 4)), lambda i: None)

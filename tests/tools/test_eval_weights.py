@@ -25,7 +25,7 @@ from tools.eval_weights.measure import (
     summary,
     ways_of,
 )
-from tools.eval_weights.recording import EXACT, Dataset, Recording
+from tools.eval_weights.recording import EXACT, Dataset, PosedRecording
 from tools.eval_weights.synthetic import demo_room
 
 
@@ -39,9 +39,9 @@ def network():
     return load_network("da3-demo")
 
 
-def still(count: int) -> Recording:
+def still(count: int) -> PosedRecording:
     T = np.tile(np.eye(4), (count, 1, 1))
-    return Recording("still", np.arange(1, count + 1), T, lambda i: i)
+    return PosedRecording("still", np.arange(1, count + 1), T, lambda i: i)
 
 
 def test_errors_are_those_of_their_definitions():
@@ -156,7 +156,7 @@ def test_what_says_nothing_is_left_out_with_a_reason(room, network):
     for name in ("reference", "spacing", "pose-noise", "time-offset", "range"):
         assert JOBS[name].missing(subject) == "the camera stands still"
     assert JOBS["stereo"].missing(Subject(network, room, 2, 4, {})) == "no stereo camera"
-    short = Dataset("short", EXACT, (Recording("short", np.array([1]), np.eye(4)[None], id),))
+    short = Dataset("short", EXACT, (PosedRecording("short", np.array([1]), np.eye(4)[None], id),))
     assert "2 pictures" in JOBS["views"].missing(Subject(network, short, 2, 4, {}))
     assert ways_of(network) == (POINTS, CAMERAS, UNPOSED)
 

@@ -42,7 +42,7 @@ class Shot:
 
 
 @dataclass(frozen=True, eq=False)
-class Recording:
+class PosedRecording:
     """The way of one camera.
 
     stamps_ns: (N,) int64, ascending. T_world_cam: (N, 4, 4) float64, m, optical axes. read: the
@@ -85,7 +85,7 @@ class Recording:
 class Take:
     """Some pictures of one recording, oldest first."""
 
-    recording: Recording
+    recording: PosedRecording
     indices: tuple[int, ...]
 
     def shots(self) -> list[Shot]:
@@ -99,7 +99,7 @@ class Dataset:
 
     name: str
     truth: str
-    recordings: tuple[Recording, ...]
+    recordings: tuple[PosedRecording, ...]
     notes: tuple[str, ...] = field(default=())
 
     def takes(self, count: int, views: int, gap: int = 1) -> list[Take]:

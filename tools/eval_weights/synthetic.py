@@ -8,7 +8,7 @@ import torch
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.synthetic.room import CAMERA, demo_path, render_room
-from tools.eval_weights.recording import EXACT, Dataset, Recording, Shot
+from tools.eval_weights.recording import EXACT, Dataset, PosedRecording, Shot
 from tools.training.held_out import JUDGED_SEED, never_drawn
 from tools.training.windows import Windows
 
@@ -35,7 +35,7 @@ def demo_room(camera: CameraModel = CAMERA) -> Dataset:
         frame = Frame("camera", int(stamps[i]), view.image, view.camera, view.T_world_cam)
         return Shot(frame, np.where(np.isfinite(view.depth), view.depth, np.nan))
 
-    return Dataset("demo room", EXACT, (Recording("demo room", stamps, path, read),))
+    return Dataset("demo room", EXACT, (PosedRecording("demo room", stamps, path, read),))
 
 
 def held_out_scenes(count: int, camera: CameraModel = CAMERA) -> Dataset:
@@ -46,7 +46,7 @@ def held_out_scenes(count: int, camera: CameraModel = CAMERA) -> Dataset:
     return Dataset("held-out scenes", EXACT, tuple(recordings))
 
 
-def _scene(windows: Windows, number: int, camera: CameraModel) -> Recording:
+def _scene(windows: Windows, number: int, camera: CameraModel) -> PosedRecording:
     stamps = (np.arange(SCENE_VIEWS) + 1) * 3 * PERIOD_NS
     T_world_cam = windows.T_world_cam[0].numpy()
 
@@ -56,4 +56,4 @@ def _scene(windows: Windows, number: int, camera: CameraModel) -> Recording:
         frame = Frame("camera", int(stamps[i]), windows.images[0, i].numpy(), model, T_world_cam[i])
         return Shot(frame, torch.where(depth.isfinite(), depth, torch.nan).numpy())
 
-    return Recording(f"scene {number}", stamps, T_world_cam, read)
+    return PosedRecording(f"scene {number}", stamps, T_world_cam, read)

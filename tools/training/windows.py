@@ -10,7 +10,7 @@ import torch
 
 from da3_ros.synthetic import textures
 from da3_ros.synthetic.ray_caster import develop, render
-from da3_ros.synthetic.scene import Scene
+from da3_ros.synthetic.scene import SyntheticScene
 from da3_ros.synthetic.scene_builder import join
 from da3_ros.synthetic.textures import SIZE, Atlas
 from tools.training import paths, scenes
@@ -93,7 +93,7 @@ class Drawn:
     width of the pictures.
     """
 
-    scene: Scene
+    scene: SyntheticScene
     T_world_cam: torch.Tensor
     K: torch.Tensor
     size: tuple[int, int]

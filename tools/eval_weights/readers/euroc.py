@@ -23,7 +23,7 @@ from da3_ros.core.rectify import Rectifier
 from tools.eval_weights.readers.files import read_picture
 from tools.eval_weights.readers.left_out import LeftOut
 from tools.eval_weights.readers.trajectory import NO_POSE, Trajectory
-from tools.eval_weights.recording import STEREO, DataError, Dataset, Recording, Shot
+from tools.eval_weights.recording import STEREO, DataError, Dataset, PosedRecording, Shot
 
 DISPARITIES, BLOCK, AGREEMENT = 128, 5, 1.0
 """px: searched for, and between what left and right say."""
@@ -65,7 +65,7 @@ def read(folder: Path) -> Dataset:
             kept.append((stamp, file, right[stamp], T @ stereo.T_body_left))
     T = np.array([entry[3] for entry in kept]).reshape(-1, 4, 4)
     stamps_ns = np.array([stamp for stamp, *_ in kept], dtype=np.int64)
-    recording = Recording(folder.name, stamps_ns, T, lambda i: _shot(stereo, *kept[i]))
+    recording = PosedRecording(folder.name, stamps_ns, T, lambda i: _shot(stereo, *kept[i]))
     return Dataset(folder.name, STEREO, (recording,), left_out.notes)
 
 

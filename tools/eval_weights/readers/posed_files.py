@@ -10,7 +10,7 @@ import numpy as np
 
 from tools.eval_weights.readers.files import read_pose
 from tools.eval_weights.readers.left_out import LeftOut
-from tools.eval_weights.recording import Recording, Shot
+from tools.eval_weights.recording import PosedRecording, Shot
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ ReadShot = Callable[[int, np.ndarray, tuple[Path, ...]], Shot]
 
 def posed_recording(
     name: str, entries: Sequence[Entry], read_shot: ReadShot
-) -> tuple[Recording, tuple[str, ...]]:
+) -> tuple[PosedRecording, tuple[str, ...]]:
     """The pictures with a known pose and all their files, and notes on the others."""
     left_out, kept = LeftOut(len(entries)), []
     for entry in entries:
@@ -40,7 +40,7 @@ def posed_recording(
             kept.append((entry.stamp_ns, T_world_cam, entry.files))
     stamps = np.array([stamp for stamp, *_ in kept], dtype=np.int64)
     T = np.array([T for _, T, _ in kept]).reshape(-1, 4, 4)
-    return Recording(name, stamps, T, lambda i: read_shot(*kept[i])), left_out.notes
+    return PosedRecording(name, stamps, T, lambda i: read_shot(*kept[i])), left_out.notes
 
 
 def stamp_at(number: int, rate: float) -> int:

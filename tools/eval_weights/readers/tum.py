@@ -25,7 +25,7 @@ from tools.eval_weights.readers.files import checked_K, read_depth, read_matrix,
 from tools.eval_weights.readers.left_out import LeftOut
 from tools.eval_weights.readers.register import rectify_depth
 from tools.eval_weights.readers.trajectory import NO_POSE, Trajectory
-from tools.eval_weights.recording import SENSOR, DataError, Dataset, Recording, Shot
+from tools.eval_weights.recording import SENSOR, DataError, Dataset, PosedRecording, Shot
 
 COUNT = 1 / 5000
 """m of one count of a depth picture."""
@@ -83,7 +83,7 @@ def read(folder: Path) -> Dataset:
             kept.append((stamp, T, picture, depth))
     stamps_ns = np.array([stamp for stamp, *_ in kept], dtype=np.int64)
     T = np.array([T for _, T, *_ in kept]).reshape(-1, 4, 4)
-    recording = Recording(folder.name, stamps_ns, T, lambda i: _shot(calibration, *kept[i]))
+    recording = PosedRecording(folder.name, stamps_ns, T, lambda i: _shot(calibration, *kept[i]))
     return Dataset(folder.name, SENSOR, (recording,), left_out.notes)
 
 
