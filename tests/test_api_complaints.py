@@ -40,7 +40,7 @@ BAD_CAMERAS = [
     ({"extrinsics": EXTRINSICS, "intrinsics": 0 * K}, r"intrinsics\[0\]: K has focal length"),
     (
         {"extrinsics": EXTRINSICS, "intrinsics": np.diag([0.008, 0.01, 1]) @ K},
-        r"intrinsics\[0\]: K has focal length fx=.* for 100x75 pixels, which is no camera's",
+        r"intrinsics\[0\]: K has focal length fx=.* for 100x75 pixels, which no camera has",
     ),
     (
         {"extrinsics": [EXTRINSICS[0], None], "intrinsics": K},

@@ -22,7 +22,8 @@ from da3_ros.core.user_input.options import Flag, Option, OptionError
 from da3_ros.core.user_input.pictures import check_file
 from da3_ros.core.user_input.video import VideoError, read_video
 from da3_ros.net.checkpoint import load_network
-from da3_ros.net.engine.export import DTYPES, EngineSize, export_engine
+from da3_ros.net.engine.export import EngineSize, export_engine
+from da3_ros.net.engine.precisions import ENGINE_PRECISIONS
 from da3_ros.net.model_folder import LARGEST_RES, LARGEST_WINDOW, CheckpointError, known_preset
 from da3_ros.net.plain_text import LONGEST_SENTENCE, first_line, plain
 from da3_ros.net.precision import PRECISIONS
@@ -31,8 +32,14 @@ from da3_ros.net.presets import PATCH, PRESETS
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 ARGUMENTS = (
-    *("process_res", "process_res_method", "ref_view_strategy", "use_ray_pose", "infer_gs"),
-    *("conf_thresh_percentile", "num_max_points", "feat_vis_fps"),
+    "process_res",
+    "process_res_method",
+    "ref_view_strategy",
+    "use_ray_pose",
+    "infer_gs",
+    "conf_thresh_percentile",
+    "num_max_points",
+    "feat_vis_fps",
 )
 """Arguments of `inference` that the command has under their own names."""
 
@@ -89,7 +96,7 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     add("--views", type=int, default=4, help="of every window: window.size (%(default)s)")
     add("--res", type=int, default=0, help="model.process_res, px; 0: the model's own")
     add("--image-size", default="640x480", help="of the camera's pictures, px (%(default)s)")
-    add("--precision", choices=tuple(DTYPES), default="fp32", help="(%(default)s)")
+    add("--precision", choices=tuple(ENGINE_PRECISIONS), default="fp32", help="(%(default)s)")
 
 
 def _help_style() -> dict:
@@ -141,7 +148,7 @@ def _json(text: str) -> dict:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise argparse.ArgumentTypeError(f"is no JSON: {first_line(error)}") from error
+        raise argparse.ArgumentTypeError(f"is not JSON: {first_line(error)}") from error
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError('must be a JSON object like {"glb": {}}')
     return value

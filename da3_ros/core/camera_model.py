@@ -228,7 +228,7 @@ def check_plausible(camera: CameraModel) -> CameraModel:
     if fx < SHORTEST_SHARE * camera.width or fy < SHORTEST_SHARE * camera.height:
         raise CameraError(
             f"K has focal length fx={fx:g}, fy={fy:g} for {camera.width}x{camera.height} pixels, "
-            "which is no camera's: K must be in pixels, not in widths of the picture"
+            "which no camera has: K must be in pixels, not in widths of the picture"
         )
     if np.abs(K[[0, 0, 1], [1, 2, 2]]).max() > FARTHEST_CENTRE:
         raise CameraError(

@@ -93,7 +93,7 @@ class PointCloudWriter:
 def bounded_confidence(conf: np.ndarray) -> np.ndarray:
     """0 to 1 of the network's confidence c, which is at least 1 and has no end: 1 - 1/c.
 
-    It orders pixels of one picture as c does; it is no probability.
+    It orders pixels of one picture as c does; it is not a probability.
     """
     return 1 - 1 / conf
 

@@ -18,7 +18,8 @@ def depth_metres(msg: Image) -> np.ndarray:
     bytes in either order. Raises `ImageError`.
     """
     if msg.encoding not in VALUES:
-        raise ImageError(f"encoding '{plain(msg.encoding)}' is no depth; use {' or '.join(VALUES)}")
+        named, known = plain(msg.encoding), " or ".join(VALUES)
+        raise ImageError(f"encoding '{named}' is not of a depth image; use {known}")
     kind = VALUES[msg.encoding]
     rows = np.ascontiguousarray(unpadded_rows(msg, msg.height, kind.itemsize))
     values = rows.view(kind.newbyteorder(">" if msg.is_bigendian else "<"))

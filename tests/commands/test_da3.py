@@ -212,4 +212,4 @@ def test_sizes_of_engines_that_cannot_be(tmp_path, capsys, words, sentence):
 def test_json_that_is_none_is_one_sentence(capsys, text):
     with pytest.raises(SystemExit):
         da3.main(["infer", "x.png", "--export-kwargs", text])
-    assert "--export-kwargs: is no JSON: " in capsys.readouterr().err.splitlines()[-1]
+    assert "--export-kwargs: is not JSON: " in capsys.readouterr().err.splitlines()[-1]

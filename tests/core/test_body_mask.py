@@ -55,7 +55,7 @@ def test_what_is_no_mask_is_named(tmp_path):
     with pytest.raises(ConfigError, match="text.png', it is not a readable image; give a PNG"):
         read_mask(str(tmp_path / "text.png"), "")
     os.mkfifo(tmp_path / "fifo.png")
-    with pytest.raises(ConfigError, match="fifo.png', it is no file"):
+    with pytest.raises(ConfigError, match="fifo.png', it is not a file"):
         read_mask(str(tmp_path / "fifo.png"), "")
     Image.new("1", (20_000, 20_000)).save(tmp_path / "bomb.png")
     with pytest.raises(ConfigError, match="bomb.png': it unpacks to more than"):

@@ -40,7 +40,7 @@ def test_too_far_stays_infinite():
 @pytest.mark.parametrize(
     "changes, said",
     [
-        ({"encoding": "rgb8"}, "encoding 'rgb8' is no depth; use 32FC1 or 16UC1"),
+        ({"encoding": "rgb8"}, "encoding 'rgb8' is not of a depth image; use 32FC1 or 16UC1"),
         ({"step": 11}, "has step 11, needs 12"),
         ({"width": 0}, "has size 0x2; both must be positive"),
         ({"height": 3}, "has 24 bytes, needs 36"),

@@ -21,7 +21,8 @@ from da3_ros.core.preprocess import plan_resize
 from da3_ros.net.checkpoint import load_network, random_network
 from da3_ros.net.engine.check import BuiltInWindow, answers, errors, errors_of
 from da3_ros.net.engine.engine import open_engine
-from da3_ros.net.engine.export import DTYPES, EngineSize, export_engine
+from da3_ros.net.engine.export import EngineSize, export_engine
+from da3_ros.net.engine.precisions import ENGINE_PRECISIONS
 from da3_ros.net.engine.session import PROVIDERS, import_runtime
 from da3_ros.net.precision import pack_weights, set_precision
 from da3_ros.net.presets import PRESETS, HeadConfig
@@ -123,7 +124,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("presets", nargs="*", metavar="PRESET")
     parser.add_argument("--views", type=int, default=4)
     parser.add_argument("--res", type=int, default=504)
-    parser.add_argument("--precision", choices=tuple(DTYPES), default="fp32")
+    parser.add_argument("--precision", choices=tuple(ENGINE_PRECISIONS), default="fp32")
     parser.add_argument("--reduced", action="store_true")
     return parser.parse_args()
 

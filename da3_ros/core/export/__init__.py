@@ -99,7 +99,8 @@ def write(
     if stage.replaced:
         _log.warning(
             "replaced %d files of an earlier export in '%s'%s",
-            *(len(stage.replaced), folder),
+            len(stage.replaced),
+            folder,
             f"; {stage.left} more of them stay beside the new ones" if stage.left else "",
         )
     return stage.files

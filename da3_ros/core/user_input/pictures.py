@@ -26,7 +26,7 @@ _DEEP_MODES = ("I", "F")
 """PIL modes (with their variants, as I;16) whose values do not fit 8 bits."""
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error)
-"""What Pillow raises on bytes that are no picture, or only a part of one."""
+"""What Pillow raises on bytes that are not a picture, or only a part of one."""
 
 
 class ImageInputError(ValueError):
@@ -79,14 +79,14 @@ def picture_size(
     """(height, width) of an encoded picture (JPEG, PNG, WebP and more), without decoding it.
 
     formats: names of Pillow's formats that may be; None: all that it reads. Raises
-    `ImageInputError` for bytes that are no picture, and for more pixels than the bound.
+    `ImageInputError` for bytes that are not a picture, and for more pixels than the bound.
     """
     with _read(io.BytesIO(data), f"{name} of {len(data)} bytes", formats) as image:
         return image.height, image.width
 
 
 def check_file(path: Path, name: str) -> None:
-    """Raise `ImageInputError` for a file that is no picture, without decoding it."""
+    """Raise `ImageInputError` for a file that is not a picture, without decoding it."""
     with _open(path, name):
         pass
 
@@ -104,7 +104,7 @@ def _open(path: Path, name: str) -> AbstractContextManager[Image.Image]:
         reason = getattr(error, "strerror", None) or error
         raise ImageInputError(f"{called}, {reason}") from error
     if not is_file:
-        reason = "it is no file" if path.exists() else "there is no such file"
+        reason = "it is not a file" if path.exists() else "there is no such file"
         raise ImageInputError(f"{called}, {reason}")
     return _read(path, called)
 

@@ -11,13 +11,8 @@ from torch import Tensor
 
 from da3_ros.net.camera import Cameras
 from da3_ros.net.engine.manifest import EXPECTED, EngineError
+from da3_ros.net.engine.precisions import ENGINE_PRECISIONS
 from da3_ros.net.stage_types import NetOutput
-
-LARGEST_ERROR = {"fp32": 1e-3, "fp16": 3e-2}
-"""Of a mean over a map, or of a camera, relative to the largest value; beyond it an engine is off.
-
-Rounding is a thousandth of it. What is meant are runtimes that compile wrong code.
-"""
 
 MODES = {"posed": True, "unposed": False}
 
@@ -90,8 +85,8 @@ def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
 
 
 def refuse_if_off(found: dict[str, float], precision: str, provider: str) -> None:
-    """Raises `EngineError` when an error is beyond `LARGEST_ERROR`, or no number."""
-    limit = LARGEST_ERROR[precision]
+    """Raises `EngineError` when an error is beyond what the precision allows, or not a number."""
+    limit = ENGINE_PRECISIONS[precision].largest_error
     off = {name: e for name, e in found.items() if not e <= limit}
     if off:
         name = max(off, key=lambda n: (off[n] != off[n], off[n]))

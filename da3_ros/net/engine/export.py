@@ -28,6 +28,7 @@ from da3_ros.net.engine.manifest import (
     Manifest,
     file_hash,
 )
+from da3_ros.net.engine.precisions import ENGINE_PRECISIONS
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.net.precision import lower
@@ -37,8 +38,6 @@ OPSET = 20
 
 OLDEST_TORCH = (2, 6)
 """Whose exporter makes such graphs."""
-
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def _write_network(network, folder, wanted, precision, expected, progress) -> No
 
 def _write_branch(network, folder, wanted, precision, weights, expected, progress) -> None:
     digest = weights_hash(network)
-    lowered = _as_exported(network, DTYPES[precision])
+    lowered = _as_exported(network, ENGINE_PRECISIONS[precision].dtype)
     for name, module, inputs in _graphs(lowered, wanted):
         progress(name)
         _write_graph(module, inputs, folder / name)

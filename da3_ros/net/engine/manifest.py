@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from da3_ros.net.engine.precisions import ENGINE_PRECISIONS
 from da3_ros.net.model_folder import LARGEST_RES, CheckpointError, preset_named, read_config
 from da3_ros.net.plain_text import plain
 from da3_ros.net.presets import PATCH, find_preset
@@ -22,7 +23,6 @@ METRIC_FOLDER = "metric"
 """Of the nested model's metric branch, an engine of its own in the engine's folder."""
 
 FORMAT = 1
-PRECISIONS = ("fp32", "fp16")
 
 
 class EngineError(CheckpointError):
@@ -118,7 +118,7 @@ def _check_sound(manifest: Manifest, folder: Path) -> None:
         "files": not needed <= manifest.files.keys(),
         "size": not all(PATCH <= side <= LARGEST_RES for side in sizes),
         "views": manifest.views < 1,
-        "precision": manifest.precision not in PRECISIONS,
+        "precision": manifest.precision not in ENGINE_PRECISIONS,
         "source": plain(manifest.source, len(manifest.source)) != manifest.source,
         "license": plain(manifest.license) != manifest.license,
     }

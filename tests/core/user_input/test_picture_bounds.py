@@ -127,8 +127,8 @@ def test_an_opened_picture_that_is_cut_off_is_named(tmp_path):
     [
         ("x" * 300, "File name too long"),
         ("a\0b", "null byte|no such file"),
-        (".", "it is no file"),
-        ("/dev/zero", "it is no file"),
+        (".", "it is not a file"),
+        ("/dev/zero", "it is not a file"),
         ("no\nsuch", "there is no such file"),
     ],
 )

@@ -14,10 +14,11 @@ from small_networks import HEAD, NARROW, in_stages, noise, shallow
 from da3_ros.net.camera import Cameras
 from da3_ros.net.checkpoint import random_network
 from da3_ros.net.engine import session
-from da3_ros.net.engine.check import LARGEST_ERROR, BuiltInWindow, refuse_if_off
+from da3_ros.net.engine.check import BuiltInWindow, refuse_if_off
 from da3_ros.net.engine.engine import open_engine
 from da3_ros.net.engine.export import EngineSize, export_engine
 from da3_ros.net.engine.manifest import ENCODE, MANIFEST, EngineError, read_manifest
+from da3_ros.net.engine.precisions import ENGINE_PRECISIONS
 from tools.upstream import random_cameras, randomise, reduced, relative_error
 
 SIZE, VIEWS = (28, 42), 3
@@ -147,7 +148,7 @@ def test_a_folder_of_something_else(tmp_path):
 
 def test_an_engine_that_is_off_is_refused():
     refuse_if_off({"posed_depth": 1e-6, "posed_K": 1e-6}, "fp32", "cpu")
-    for wrong in (2 * LARGEST_ERROR["fp32"], float("nan"), float("inf")):
+    for wrong in (2 * ENGINE_PRECISIONS["fp32"].largest_error, float("nan"), float("inf")):
         with pytest.raises(EngineError, match="off with the provider 'cpu': its posed depth of"):
             refuse_if_off({"posed_depth": wrong, "posed_K": 1e-6}, "fp32", "cpu")
 
