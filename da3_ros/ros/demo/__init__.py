@@ -1,1 +1,1 @@
-"""The demo's bag, its listener and its pictures."""
+"""The demo: what it runs, its bag, its listener and its pictures."""

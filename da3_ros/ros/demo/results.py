@@ -1,4 +1,4 @@
-"""The files that the demo leaves."""
+"""What the demo leaves: a table in the terminal, and files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from da3_ros.core.files.ply import colored_points, write_ply
 from da3_ros.ros.demo.film import POINT_EDGE, write_animation, write_film
 from da3_ros.ros.demo.listener import Listener
 from da3_ros.ros.demo.pictures import draw_depth, draw_from_above
+from da3_ros.ros.demo.processes import DemoError
+from da3_ros.ros.demo.progress import say
 
 MAP_TIMEOUT = 20.0
 """Seconds in which the node has to show its map, which it looks after every two."""
@@ -20,6 +22,40 @@ MAP_TIMEOUT = 20.0
 VOXEL = SceneConfig().voxel_size
 
 NO_POINTS = np.zeros((0, 3)), np.zeros((0, 3), np.uint8)
+
+
+def show(listener: Listener, out: Path, peak_memory: int) -> None:
+    """Table, pictures, video and map. Raises `DemoError` when nothing was published."""
+    if listener.status is None:
+        raise DemoError(f"nothing was heard of the node; see {out / 'node.log'}")
+    print_table(listener, peak_memory)
+    if listener.depth is None or listener.rgb is None:
+        raise DemoError(f"no depth was published: {listener.status.reason or 'see the table'}")
+    for path, what in write_results(listener, out):
+        say("writes", f"{path}: {what}")
+    if "random weights" in listener.status.model:
+        print("\nThe weights are random: nothing was trained, so the depth means nothing yet.")
+
+
+def print_table(listener: Listener, peak_memory: int) -> None:
+    """What became of the frames, and what it cost."""
+    status = listener.status
+    rows = [
+        ("model", status.model),
+        ("frames in", status.frames_received),
+        ("windows", status.windows_processed),
+        ("published", status.frames_published),
+    ]
+    counts = zip(status.dropped_reasons, status.dropped_counts)
+    rows += [(f"dropped: {reason}", count) for reason, count in counts if count]
+    rows.append(("still in the window", status.frames_pending))
+    stages = list(listener.stages.items())  # its thread may add one
+    rows += [(f"{stage}, ms", f"{np.median(ms):.0f}") for stage, ms in stages]
+    rows.append(("peak memory, MB", peak_memory >> 20))
+    print()
+    for name, value in rows:
+        print(f"{name:<28}{value}")
+    print()
 
 
 def write_results(listener: Listener, out: Path) -> Iterator[tuple[Path, str]]:

@@ -14,12 +14,13 @@ from PIL import Image as Pillow
 from plyfile import PlyData
 from processes import children, command_line, is_running, wait_until
 
-from da3_ros.commands.demo import print_table, window_seconds
 from da3_ros.core.colormap import LEGEND_WIDTH, UNKNOWN
 from da3_ros.ros.demo.bag import write_demo_bag
 from da3_ros.ros.demo.film import write_animation, write_film
 from da3_ros.ros.demo.listener import Listener, Shot
 from da3_ros.ros.demo.pictures import MAP_SIZE, draw_depth, draw_from_above
+from da3_ros.ros.demo.results import print_table
+from da3_ros.ros.demo.run_demo import window_seconds
 
 FAST = ("--model", "da3-demo", "--process-res", "56")
 
