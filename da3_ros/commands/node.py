@@ -8,7 +8,8 @@ import sys
 
 from rclpy.utilities import remove_ros_args
 
-from da3_ros.ros.run_node import end_at_once_on_signals, run_node
+from da3_ros.core.stop_signals import end_at_once_on_signals
+from da3_ros.ros.run_node import run_node
 
 HELP = """\
 Parameters, names and topics are given after --ros-args, as to every ROS node:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import os
-import signal
 import socket
 import sys
-import threading
 from pathlib import Path
 
 from da3_ros.core.exit_codes import INTERRUPTED
+from da3_ros.core.stop_signals import Stopper, end_at_once_on_signals
 from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.transport import use_large_message_profile
@@ -28,7 +26,7 @@ def main() -> int:
     """Entry point of da3_view. Returns the exit code."""
     options = parse_arguments(sys.argv[1:])
     # trimesh, which is imported now, takes a KeyboardInterrupt for a library that is missing.
-    signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
+    end_at_once_on_signals(INTERRUPTED)
     if importlib.util.find_spec("viser") is None:
         print(f"da3_view: {NO_VISER}", file=sys.stderr)
         return 1
@@ -80,13 +78,11 @@ def _try_host(host: str) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Serve the page until SIGINT or SIGTERM. Raises `BagError` and `ViewFileError`."""
+    """Serve the page until a signal ends it. Raises `BagError` and `ViewFileError`."""
     from da3_ros.ros.view import files, show
     from da3_ros.ros.view.page import Page
 
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = Stopper()
     if options.file:
         files.check(options.file)
     use_large_message_profile()

@@ -26,6 +26,7 @@ from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.load_model import ModelError, free_memory
 from da3_ros.core.process_res import process_res, size_warning
 from da3_ros.core.scene.mesh import MeshError
+from da3_ros.core.stop_signals import Stopper
 from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain, plain_tail
 from da3_ros.ros.executor import UnansweredError
 from da3_ros.ros.health.callback_errors import CallbackErrors
@@ -40,7 +41,6 @@ from da3_ros.ros.node_states import Active, Configured
 from da3_ros.ros.parameter_file import NODE_NAME
 from da3_ros.ros.parameter_requests import LISTS, bounded
 from da3_ros.ros.parameters import LiveParameters, declare_parameters, foreign_parameters
-from da3_ros.ros.run_node import Stopper
 from da3_ros.ros.status import StatusReport
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE

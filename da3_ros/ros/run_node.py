@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from da3_ros.core.config import ConfigError
+from da3_ros.core.stop_signals import Stopper
 from da3_ros.ros.executor import NodeExecutor, spin_once
 
 STOP_TIMEOUT = 1.0
@@ -22,55 +22,6 @@ STOP_TIMEOUT = 1.0
 
 LAST_WINDOW_TIMEOUT = 0.3
 """Seconds of them for the window in the network."""
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""SIGHUP: the terminal is closed, or the connection to the robot is gone."""
-
-SAME_WISH = 2.0
-"""Seconds within which more signals mean the first one: `timeout` and a launch send two."""
-
-
-class Stopper:
-    """Set by the signals, or by a node that cannot go on and has said why."""
-
-    def __init__(self):
-        self.exit_code = 0
-        self._event = threading.Event()
-        self._asked_at: float | None = None
-        _listen(self._on_signal)
-
-    def fail(self) -> None:
-        """End the process with exit code 1."""
-        self.exit_code = 1
-        self._event.set()
-
-    def wait(self) -> None:
-        """Until it is time to stop."""
-        self._event.wait()
-
-    def is_set(self) -> bool:
-        """Whether it is time to stop."""
-        return self._event.is_set()
-
-    def _on_signal(self, number, frame) -> None:
-        now = time.monotonic()
-        self._asked_at = self._asked_at or now
-        self._event.set()
-        if now - self._asked_at > SAME_WISH:  # it should have ended by now
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-
-
-def end_at_once_on_signals() -> None:
-    """Until there is a `Stopper`: nothing has begun yet that would have to be ended in order."""
-    _listen(lambda number, frame: os._exit(0))
-
-
-def _listen(handler: Callable) -> None:
-    for number in STOP_SIGNALS:
-        is_kept_out = number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
-        if not is_kept_out:  # by nohup
-            signal.signal(number, handler)
 
 
 def run_node(create: Callable[[Stopper], Node]) -> None:

@@ -148,7 +148,7 @@ def test_a_hub_that_does_not_answer_is_said(monkeypatch, tmp_path, start):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_a_signal_before_there_is_a_node_ends_it_in_order(number):
     code = (
-        "import time; from da3_ros.ros.run_node import end_at_once_on_signals\n"
+        "import time; from da3_ros.core.stop_signals import end_at_once_on_signals\n"
         "end_at_once_on_signals(); print('ready', flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -160,7 +160,7 @@ def test_a_signal_before_there_is_a_node_ends_it_in_order(number):
 def test_what_nohup_has_begun_does_not_end_with_the_terminal():
     code = (
         "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-        "from da3_ros.ros.run_node import Stopper\n"
+        "from da3_ros.core.stop_signals import Stopper\n"
         "stopper = Stopper(); os.kill(os.getpid(), signal.SIGHUP); assert not stopper.is_set()\n"
         "os.kill(os.getpid(), signal.SIGTERM); stopper.wait()"
     )

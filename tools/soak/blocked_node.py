@@ -11,8 +11,9 @@ from pathlib import Path
 
 from rclpy.clock import Clock, ClockType
 
+from da3_ros.core.stop_signals import end_at_once_on_signals
 from da3_ros.ros.node import DepthNode
-from da3_ros.ros.run_node import end_at_once_on_signals, run_node
+from da3_ros.ros.run_node import run_node
 from da3_ros.ros.transport import use_large_message_profile
 
 VARIABLE = "BLOCKED"
