@@ -61,7 +61,7 @@ class Pipeline:
         self._chain = WindowChain(config.scale, metric=metric)
         self._own_scale = NetworkScale(metric=metric)
         any_view = network.preset.any_view
-        self._scene = SceneScale(
+        self._scene_scale = SceneScale(
             config.scale,
             self._scale if any_view else self._own_scale,
             keeps_unit=any_view or metric,
@@ -72,12 +72,12 @@ class Pipeline:
         """Take parameters that changed while running."""
         self.config = config
         self._window.config = config.window
-        self._scale.config = self._chain.config = self._scene.config = config.scale
+        self._scale.config = self._chain.config = self._scene_scale.config = config.scale
 
     def clear(self) -> None:
         """Forget frames, encodings, scale and chain, as after a jump back in time."""
         self._window.clear()
-        self._scene.clear()
+        self._scene_scale.clear()
         self._chain.clear()
         self._limit = self._no_limit()
         # An encoding lives as long as its frame is in a window, here or with the caller.
@@ -93,7 +93,7 @@ class Pipeline:
     @property
     def anchors(self) -> AnchorStore:
         """Points from outside are added here, from any thread."""
-        return self._scene.anchors
+        return self._scene_scale.anchors
 
     @property
     def memory(self) -> tuple[tuple, tuple]:
@@ -103,7 +103,7 @@ class Pipeline:
         newest = max((f.stamp_ns for i in self._window.instants for f in i), default=0)
         seconds = self.config.window.max_age + self.config.scale.anchor_age
         anchors = self.anchors.since(newest - round(seconds * 1e9))
-        return (self._window,), (self._scene, self._scale, self._chain, self._limit, anchors)
+        return (self._window,), (self._scene_scale, self._scale, self._chain, self._limit, anchors)
 
     def begin(self, window: Window) -> None:
         """Send the new pictures of a window ahead, to a GPU that computes another one meanwhile.
@@ -227,7 +227,7 @@ class Pipeline:
     def _source_of_scale(self, window: Window) -> ScaleSource:
         """Who says where this window is and how long its unit is."""
         if window.T_world_cam is not None:
-            return self._scene
+            return self._scene_scale
         return self._chain if self.network.preset.any_view else self._own_scale
 
     def _maps(self, out: NetOutput, views: tuple[int, ...], prepared: WindowInput) -> DepthMaps:

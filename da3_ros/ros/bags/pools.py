@@ -125,7 +125,8 @@ class Processes:
 
 def _start_fork_server() -> None:
     """Start it in the root folder, unless it runs: it looks for modules in its working directory
-    first of all, where strangers may have put some. What it forks works where this process does.
+    first of all, where strangers may have put some. What it forks works where this process does,
+    which has no other thread that asks where it is.
     """
     here = os.getcwd()
     os.chdir("/")

@@ -90,7 +90,7 @@ class CameraInput:
             return StampVerdict.IN_TIME, 0.0
         return self._clock.judge(stamp_ns)
 
-    def refuse(self, msg: Image | CompressedImage, ahead: float) -> None:
+    def refuse(self, ahead: float) -> None:
         """Step receive: an image of another clock, `ahead` s ahead of the one followed."""
         self._hear()
         self._counts.refuse(Drop.OUT_OF_ORDER)

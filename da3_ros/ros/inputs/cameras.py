@@ -44,7 +44,7 @@ class CameraInputs:
         """Step receive, for one of `inputs`."""
         verdict, ahead = camera.judge(msg)
         if verdict is StampVerdict.OTHER_CLOCK:
-            camera.refuse(msg, ahead)
+            camera.refuse(ahead)
             return
         if verdict is StampVerdict.JUMP:
             what = "back" if ahead < 0 else "ahead"

@@ -70,8 +70,14 @@ class CameraOutputs:
     def publishers(self) -> list[Publisher]:
         """All of them."""
         return [
-            *(self._depth, self._info, self._confidence, self._points, self._image, self._pose),
-            *(self._small_depth, self._small_image),
+            self._depth,
+            self._info,
+            self._confidence,
+            self._points,
+            self._image,
+            self._pose,
+            self._small_depth,
+            self._small_image,
         ]
 
     def publish(self, view: DepthView) -> None:
