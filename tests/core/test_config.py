@@ -16,6 +16,8 @@ from da3_ros.core.config import (
     from_dict,
     parameters,
 )
+from da3_ros.net.engine.session import PROVIDERS
+from da3_ros.net.precision import PRECISIONS
 
 ALL = {p.name: p for p in parameters()}
 
@@ -28,6 +30,11 @@ def value(config, name):
 
 def test_the_defaults_pass_their_own_checks():
     assert from_dict({name: p.default for name, p in ALL.items()}) == Config() == from_dict({})
+
+
+def test_what_the_network_can_be_asked_for_is_what_may_be_chosen():
+    assert ALL["model.precision"].choices == PRECISIONS
+    assert ALL["model.provider"].choices == ("auto", *PROVIDERS)
 
 
 def test_the_world_has_no_leading_slash():

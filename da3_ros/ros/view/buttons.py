@@ -25,7 +25,6 @@ WAIT = 60.0
 RENDERED_HEIGHT = 360
 """px of the picture that `render_depth` makes of the page's viewpoint."""
 
-
 WIDEST = 20
 """Times as wide as high, or the other way round, that a page may be."""
 

@@ -25,7 +25,6 @@ KINDS = {DEPTH: Image, IMAGE: Image, DEPTH_INFO: CameraInfo, CAMERA_POSE: PoseSt
 UNFINISHED = 8
 """Stamps that wait for their other messages."""
 
-
 TALLEST = 8
 """Times as high as wide: the page shows all pictures in one width."""
 
