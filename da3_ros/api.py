@@ -31,8 +31,8 @@ from da3_ros.core.scale.anchor_depth import anchor_depth
 from da3_ros.core.scene.mesh import Mesh
 from da3_ros.core.scene.render_depth import render_depth
 from da3_ros.net.checkpoint import load_network
-from da3_ros.net.nested import NestedNetwork, metres_per_unit
-from da3_ros.net.network import Cameras, NetOutput, Network
+from da3_ros.net.nested import metres_per_unit
+from da3_ros.net.network import Cameras, NetOutput
 from da3_ros.net.precision import check_precision, set_precision
 from da3_ros.net.presets import PRESETS
 from da3_ros.net.stage_types import first_scene
@@ -77,15 +77,6 @@ class DepthAnything3(nn.Module):
         preset = PRESETS.get(str(name).lower())
         trained = preset.repository or preset.name if preset else str(name)
         return cls(trained, precision=precision)
-
-    @classmethod
-    def around(cls, network: Network | NestedNetwork) -> DepthAnything3:
-        """The API of a network that is loaded already; it is shared, not copied."""
-        model = cls.__new__(cls)
-        nn.Module.__init__(model)
-        model.precision, model._is_lowered = None, False
-        model.model_name, model.model = network.preset.name, network
-        return model
 
     @property
     def device(self) -> torch.device:

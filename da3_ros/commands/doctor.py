@@ -11,7 +11,7 @@ from pathlib import Path
 from da3_ros.core.config import Config, ConfigError, from_dict
 from da3_ros.core.exit_codes import INTERRUPTED
 from da3_ros.core.process_res import with_process_res
-from da3_ros.net.model_folder import CheckpointError, picture_size
+from da3_ros.net.model_folder import CheckpointError, trained_size
 from da3_ros.ros.doctor.camera import check_camera, check_choice
 from da3_ros.ros.doctor.findings import Finding, Verdict, error, format_table
 from da3_ros.ros.doctor.graph import observe_graph
@@ -33,7 +33,7 @@ def main() -> int:
         if options.model:
             parameters["model.name"] = options.model
         config = from_dict(parameters)
-        config = with_process_res(config, picture_size(config.model.name))
+        config = with_process_res(config, trained_size(config.model.name))
         findings = examine(options, config, parameters.get("pose.world_frame"))
     except ConfigError as problem:
         findings = [error("parameters", str(problem), "correct the parameter file")]

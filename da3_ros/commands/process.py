@@ -43,7 +43,7 @@ LARGE = 2_000_000_000
 
 
 @dataclass(frozen=True)
-class Options:
+class FleetOptions:
     """How bags are processed. at_once: processes on this machine. ray: None: without it."""
 
     at_once: int = 1
@@ -66,7 +66,7 @@ def main() -> int:
     return int(any(report.failure for report in reports))
 
 
-def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], Options]:
+def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], FleetOptions]:
     """One job per bag, and how they are processed. Raises `ConfigError` and `ExportError`."""
     parser = argparse.ArgumentParser("da3_process", description=__doc__.splitlines()[0])
     add = parser.add_argument
@@ -115,7 +115,7 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
     add("--gpus-per-task", type=float, metavar="N", help="default: 1 where the cluster has any")
 
 
-def _ways(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Options:
+def _ways(parser: argparse.ArgumentParser, options: argparse.Namespace) -> FleetOptions:
     """What was chosen of `_add_ways`."""
     if options.jobs < 1:
         parser.error(f"--jobs is {options.jobs}, must be at least 1")
@@ -138,7 +138,7 @@ def _ways(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Optio
             parser.error(f"--ray {options.ray} is not an address: name bags before --ray")
         ray = RayOptions(options.ray, options.cpus_per_task, options.gpus_per_task)
     splitting = Splitting(options.split or 0.0, options.deterministic)
-    return Options(options.jobs, splitting, ray)
+    return FleetOptions(options.jobs, splitting, ray)
 
 
 def read_parameters(path: Path) -> dict:
@@ -150,7 +150,7 @@ def read_parameters(path: Path) -> dict:
     return {name: value for name, value in values.items() if name not in foreign}
 
 
-def process_all(jobs: list[BagJob], options: Options = Options()) -> list[Report]:
+def process_all(jobs: list[BagJob], options: FleetOptions = FleetOptions()) -> list[Report]:
     """Process every bag; the failure of one is reported and the others go on.
 
     Raises `ConfigError` where Ray cannot be had.
@@ -170,7 +170,7 @@ def process_all(jobs: list[BagJob], options: Options = Options()) -> list[Report
         return fleet.work(_pool(fleet, options, tell), tell)
 
 
-def _pool(fleet: Fleet, options: Options, tell: Callable[[dict[int, int]], None]) -> Pool:
+def _pool(fleet: Fleet, options: FleetOptions, tell: Callable[[dict[int, int]], None]) -> Pool:
     """One bag alone stays in this process."""
     if options.ray and fleet.tasks:
         return RayPool(options.ray)

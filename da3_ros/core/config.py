@@ -15,9 +15,9 @@ from typing import Any
 from da3_ros.core.input_config import InputConfig
 from da3_ros.core.output_config import OutputConfig
 from da3_ros.core.parameter import (
-    Block,
     ConfigError,
     Parameter,
+    ParameterBlock,
     build,
     declared,
     parameter,
@@ -41,7 +41,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class ModelConfig(Block):
+class ModelConfig(ParameterBlock):
     """The network, and what runs it."""
 
     name: str = parameter(
@@ -105,7 +105,7 @@ class ModelConfig(Block):
 
 
 @dataclass(frozen=True)
-class PoseConfig(Block):
+class PoseConfig(ParameterBlock):
     """Where cameras are."""
 
     source: str = parameter(
@@ -133,7 +133,7 @@ class PoseConfig(Block):
 
 
 @dataclass(frozen=True)
-class WindowConfig(Block):
+class WindowConfig(ParameterBlock):
     """Which frames are looked at together, and which of them are published."""
 
     size: int = parameter(4, "frames of one window", low=1, high=LARGEST_WINDOW)
@@ -196,7 +196,7 @@ class WindowConfig(Block):
 
 
 @dataclass(frozen=True)
-class SceneConfig(Block):
+class SceneConfig(ParameterBlock):
     """The map, and depth rendered from it."""
 
     enabled: bool = parameter(
@@ -244,7 +244,7 @@ class SceneConfig(Block):
 
 
 @dataclass(frozen=True)
-class ExportConfig(Block):
+class ExportConfig(ParameterBlock):
     """Files."""
 
     directory: str = parameter_at_start(
@@ -255,7 +255,7 @@ class ExportConfig(Block):
 
 
 @dataclass(frozen=True)
-class Config(Block):
+class Config(ParameterBlock):
     """All parameters: every value is checked at birth. Raises `ConfigError`."""
 
     model: ModelConfig = field(default_factory=ModelConfig)

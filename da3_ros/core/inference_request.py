@@ -32,11 +32,11 @@ from da3_ros.core.user_input.cameras import (
 )
 from da3_ros.core.user_input.images import ImageBatch, image_list, read_batch
 from da3_ros.core.user_input.options import (
-    Choice,
     Flag,
     ImageSize,
     ListOf,
     Maybe,
+    OneOf,
     Options,
     Whole,
     option,
@@ -62,7 +62,7 @@ class InferenceOptions(Options):
     infer_gs: bool = option(False, Flag(), "also Gaussians, for gs_ply and gs_video")
     use_ray_pose: bool = option(False, Flag(), "cameras from the ray map")
     ref_view_strategy: str = option(
-        "saddle_balanced", Choice(STRATEGIES), "reference of three and more views without poses"
+        "saddle_balanced", OneOf(STRATEGIES), "reference of three and more views without poses"
     )
     render_exts: np.ndarray | None = option(
         None, Maybe(Extrinsics()), "cameras that gs_video renders"
@@ -79,7 +79,7 @@ class InferenceOptions(Options):
         "longest or shortest side inside the network; None: the size that the weights are for",
     )
     process_res_method: str = option(
-        preprocess.METHODS[0], Choice(preprocess.METHODS), "how pictures come to that size"
+        preprocess.METHODS[0], OneOf(preprocess.METHODS), "how pictures come to that size"
     )
     export_feat_layers: tuple[int, ...] = option(
         (), ListOf(Whole(0)), "blocks whose features are returned, and shown by feat_vis"

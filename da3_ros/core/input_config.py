@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from da3_ros.core.parameter import Block, ConfigError, parameter
+from da3_ros.core.parameter import ConfigError, ParameterBlock, parameter
 from da3_ros.net.plain_text import plain
 
 _ROS_NAME = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
@@ -19,7 +19,7 @@ LONGEST_CAMERA = 100
 
 
 @dataclass(frozen=True)
-class InputConfig(Block):
+class InputConfig(ParameterBlock):
     """Images and camera infos."""
 
     cameras: tuple[str, ...] = parameter(

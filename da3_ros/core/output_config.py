@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from da3_ros.core.parameter import Block, ConfigError, parameter
+from da3_ros.core.parameter import ConfigError, ParameterBlock, parameter
 
 
 @dataclass(frozen=True)
-class OutputConfig(Block):
+class OutputConfig(ParameterBlock):
     """What is published, and how."""
 
     size: str = parameter("camera", "size of depth and cloud", choices=("camera", "network"))

@@ -101,7 +101,7 @@ def _shown(value: Any) -> str:
     return plain(repr(value), LONGEST_PATH)
 
 
-class Block:
+class ParameterBlock:
     """Base of the dataclasses of parameters: every value is checked at birth, in the default's
     type afterwards. `size` of WindowConfig is the parameter `window.size`.
     """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from da3_ros.core.parameter import Block, parameter
+from da3_ros.core.parameter import ParameterBlock, parameter
 
 
 @dataclass(frozen=True)
-class ScaleConfig(Block):
+class ScaleConfig(ParameterBlock):
     """What metres rest on."""
 
     source: str = parameter(

@@ -21,9 +21,9 @@ from da3_ros.net.model_folder import (
     CheckpointError,
     PictureSize,
     find_local_folder,
-    picture_size,
     preset_named,
     read_config,
+    trained_size,
 )
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
@@ -99,7 +99,7 @@ def load_checkpoint(
     folder = Path(folder)
     tensors = _read_tensors(folder)
     preset = preset or _preset_of(folder, tensors)
-    size = picture_size(folder)
+    size = trained_size(folder)
     network = network_from(tensors, preset, folder / WEIGHTS)
     network.weights = Weights(source or str(folder), preset.license, random=False, size=size)
     warn_of_license(preset.name, preset.license)

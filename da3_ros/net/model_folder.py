@@ -62,7 +62,7 @@ def known_preset(name: str) -> Preset | None:
     return (repositories | PRESETS).get(name.lower().removesuffix("-1.1"))
 
 
-def picture_size(name: str | Path) -> PictureSize:
+def trained_size(name: str | Path) -> PictureSize:
     """The size of a checkpoint on this machine, by its config.json; official for all others.
 
     name: as in `load_network`. Raises `CheckpointError`.

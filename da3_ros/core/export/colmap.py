@@ -19,7 +19,7 @@ from da3_ros.core.export.points import CloudOptions
 from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.images import ImageBatch
-from da3_ros.core.user_input.options import Choice, Maybe, Of, option
+from da3_ros.core.user_input.options import Maybe, Of, OneOf, option
 
 PINHOLE = 1
 FILE_KINDS = ("binary", "text", "both")
@@ -76,7 +76,7 @@ class _View:
 class ColmapOptions(CloudOptions):
     """Options of the format colmap."""
 
-    model: str = option("binary", Choice(FILE_KINDS), "files of the model")
+    model: str = option("binary", OneOf(FILE_KINDS), "files of the model")
     images: SourceImages | None = option(
         None, Maybe(Of(SourceImages)), "files that the model refers to; from file names by itself"
     )

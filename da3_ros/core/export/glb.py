@@ -17,7 +17,7 @@ from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.files.gltf import LINES, POINTS, Z_UP_TO_Y_UP, Primitive, write_glb
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale import align
-from da3_ros.core.user_input.options import Choice, Flag, JsonObject, Maybe, Number, option
+from da3_ros.core.user_input.options import Flag, JsonObject, Maybe, Number, OneOf, option
 
 _FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])
 """Optical axes (y down, z forward) to glTF's (y up, z backward)."""
@@ -33,7 +33,7 @@ class GlbOptions(CloudOptions):
     camera_size: float = option(
         0.03, Number(above=0, high=100), "their size as a share of the scene's extent"
     )
-    frame: str = option("first_camera", Choice(FRAMES), "axes of the vertices, see below")
+    frame: str = option("first_camera", OneOf(FRAMES), "axes of the vertices, see below")
     metadata: dict | None = option(None, Maybe(JsonObject()), "added to the scene's extras")
     export_depth_vis: bool = option(True, Flag(), "also scene.jpg and depth_vis/")
 

@@ -19,11 +19,11 @@ from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale import align
 from da3_ros.core.user_input.cameras import Extrinsics, Intrinsics
 from da3_ros.core.user_input.options import (
-    Choice,
     FileName,
     Flag,
     ImageSize,
     Maybe,
+    OneOf,
     OptionError,
     Options,
     Whole,
@@ -57,14 +57,14 @@ class GsVideoOptions(Options):
     chunk_size: int | None = option(4, Maybe(Whole(1)), "frames that gsplat renders at once")
     trj_mode: str | None = option(
         None,
-        Maybe(Choice(tuple(camera_paths.MODES))),
+        Maybe(OneOf(tuple(camera_paths.MODES))),
         "way of the camera; None: `original` for given extrinsics, else `extend`",
     )
     color_mode: str = option(
-        "RGB+ED", Choice(COLOR_MODES), "what is shown: colors, depth as sum (D) or mean (ED)"
+        "RGB+ED", OneOf(COLOR_MODES), "what is shown: colors, depth as sum (D) or mean (ED)"
     )
     vis_depth: str | None = option(
-        "hcat", Maybe(Choice(VIS_DEPTH)), "depth beside or below the colors, or left out"
+        "hcat", Maybe(OneOf(VIS_DEPTH)), "depth beside or below the colors, or left out"
     )
     enable_tqdm: bool = option(True, Flag(), "a progress bar")
     output_name: str | None = option(
@@ -72,7 +72,7 @@ class GsVideoOptions(Options):
         Maybe(FileName()),
         "name of the file without .mp4; by default `0000_` and the trj_mode",
     )
-    video_quality: str = option("high", Choice(tuple(QUALITIES)), "of the H.264 encoder")
+    video_quality: str = option("high", OneOf(tuple(QUALITIES)), "of the H.264 encoder")
 
     @property
     def mode(self) -> str:

@@ -135,7 +135,7 @@ def _trust(rest: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Choice:
+class ChosenCorrection:
     """The correction taken. error: mean relative error of the depth of points left out of its
     fit; NaN when there were too few to leave any out."""
 
@@ -146,7 +146,7 @@ class Choice:
 
 def choose(
     samples: Samples, height: float, kinds: tuple[str, ...], log_scale: float = 0.0
-) -> Choice:
+) -> ChosenCorrection:
     """The simplest of `kinds` that the points bear out. height: of the picture, in widths.
 
     log_scale: ln of the factor where there are fewer points than a scale of their own needs: that
@@ -155,7 +155,7 @@ def choose(
     if len(samples) < FEWEST["scale"]:
         only_measured = kinds == ("none",)
         kind, correction = ("none", Scale()) if only_measured else ("scale", Scale(log_scale))
-        return Choice(kind, correction, np.nan)
+        return ChosenCorrection(kind, correction, np.nan)
     tried = [kind for kind in kinds if len(samples) >= FEWEST[kind]]
     around = Neighbourhoods(samples) if "field" in tried else None
     missed = {kind: np.abs(_held_out(kind, samples, around)) for kind in tried}
@@ -163,7 +163,7 @@ def choose(
     best = min(tried, key=lambda kind: share @ missed[kind])
     kind = next(k for k in tried if k == best or _is_borne(missed[k], missed[best], share))
     correction = around.field(height) if kind == "field" else FITS[kind](samples)
-    return Choice(kind, correction, float(share @ np.expm1(missed[kind])))
+    return ChosenCorrection(kind, correction, float(share @ np.expm1(missed[kind])))
 
 
 FITS = {"none": lambda samples: Scale(), "scale": Scale.fit, "shift": Shift.fit, "curve": Curve.fit}

@@ -22,7 +22,7 @@ import numpy as np
 from da3_ros.core.config import ScaleConfig
 from da3_ros.core.frame import Frame
 from da3_ros.core.scale.anchors import AnchorStore
-from da3_ros.core.scale.correction import KINDS, KINDS_OF, Choice, choose, factor_map
+from da3_ros.core.scale.correction import KINDS, KINDS_OF, ChosenCorrection, choose, factor_map
 from da3_ros.core.scale.parallax import Parallax, are_too_few
 from da3_ros.core.scale.placement import (
     CONTRADICTION,
@@ -179,7 +179,9 @@ class SceneScale:
             base, scale=scale, factor=np.stack(factors), evidence=evidence, is_metric=True
         )
 
-    def _choose(self, samples: Samples, size, start: float | None, log_scale: float) -> Choice:
+    def _choose(
+        self, samples: Samples, size, start: float | None, log_scale: float
+    ) -> ChosenCorrection:
         """Correction of depth that is multiplied with `start` (nothing, when unknown)."""
         kinds = KINDS_OF[self.config.correction]
         if start is None:
@@ -252,7 +254,7 @@ def _median_of(residuals: list[Residuals]) -> Residuals:
     )
 
 
-def _mean_error(choices: list[Choice]) -> float:
+def _mean_error(choices: list[ChosenCorrection]) -> float:
     errors = [c.error for c in choices if np.isfinite(c.error)]
     return float(np.mean(errors)) if errors else np.nan
 

@@ -109,7 +109,7 @@ class Whole(Number):
 
 
 @dataclass(frozen=True)
-class Choice(Kind):
+class OneOf(Kind):
     """One of some words."""
 
     values: tuple[str, ...]

@@ -68,7 +68,7 @@ NO_DEFINITION = MessageDefinition(MessageDefinitionFormat.NONE, "")
 
 
 @dataclass(frozen=True)
-class Block:
+class RecordBlock:
     """Bytes of the file that hold whole records, once unpacked.
 
     offset, length: where in the file. size, checksum: of the unpacked bytes, 0 where unknown.
@@ -93,7 +93,7 @@ class McapScan:
 
     def __init__(self, path: Path):
         self._path = path
-        self._blocks: list[Block] = []
+        self._blocks: list[RecordBlock] = []
         self._schemas: dict[int, str] = {}
         self._channels: dict[int, Connection] = {}
         self._counts: Counter[int] = Counter()
@@ -138,7 +138,7 @@ class McapScan:
             if connection and begin <= time_ns < end:
                 yield connection, time_ns, data
 
-    def _messages_of(self, block: Block, wanted: dict[int, Connection]) -> Iterator[tuple]:
+    def _messages_of(self, block: RecordBlock, wanted: dict[int, Connection]) -> Iterator[tuple]:
         yield block.start_ns, None, b""  # so that a block is not unpacked before its time
         found = []
         for kind, content in records(self._unpack(block) or b""):
@@ -173,9 +173,9 @@ class McapScan:
 
     def _add_run(self, start: int, end: int) -> None:
         if end > start:
-            self._add(Block(start, end - start, "", end - start, 0))
+            self._add(RecordBlock(start, end - start, "", end - start, 0))
 
-    def _chunk(self, start: int, end: int) -> Block | None:
+    def _chunk(self, start: int, end: int) -> RecordBlock | None:
         """The block of a chunk record between two offsets; None where its head is cut off."""
         head = self._read(start, min(end - start, CHUNK_HEAD.size + 64))
         try:
@@ -191,9 +191,9 @@ class McapScan:
             raise BagError(f"bag {self._path} is damaged: a chunk of it claims {size >> 20} MB")
         if offset + length > end:
             length, checksum = end - offset, 0
-        return Block(offset, max(length, 0), compression, size, checksum)
+        return RecordBlock(offset, max(length, 0), compression, size, checksum)
 
-    def _add(self, block: Block | None) -> bool:
+    def _add(self, block: RecordBlock | None) -> bool:
         """Take what a block holds; False where that cannot be unpacked."""
         data = self._unpack(block) if block else None
         if data is None:
@@ -226,7 +226,7 @@ class McapScan:
         kind = self._schemas.get(schema, "")
         self._channels[number] = Connection(number, topic, kind, NO_DEFINITION, "", 0, ext, None)
 
-    def _unpack(self, block: Block) -> bytes | None:
+    def _unpack(self, block: RecordBlock) -> bytes | None:
         """The records of a block; None where they are damaged."""
         data = self._read(block.offset, block.length)
         if block.compression not in UNPACKERS:

@@ -36,9 +36,11 @@ class Track:
         return [(s.stamp_ns, s.time_ns) for s in self._samples]
 
     def add(self, sample: Sample) -> None:
+        """One more, wherever its stamp belongs."""
         insort(self._samples, sample, key=_stamp)
 
     def remove(self, sample: Sample) -> None:
+        """One that was added."""
         at = bisect_left(self._samples, sample.stamp_ns, key=_stamp)
         del self._samples[self._samples.index(sample, at)]
 

@@ -120,7 +120,7 @@ def _export(
     )
 
 
-def join(
+def join_pieces(
     job: BagJob, pieces: Sequence[tuple[FilePath, PieceRecord]], config: Config, made: dict
 ) -> Report:
     """Write the result of all pieces, in order: their bags as one, the maps as one.

@@ -14,7 +14,7 @@ from da3_ros.ros.bags.bag_job import BagJob, Report
 from da3_ros.ros.bags.made_of import made_of
 from da3_ros.ros.bags.pieces import Piece
 from da3_ros.ros.bags.process_bag import OpenBag, Progress, process_bag
-from da3_ros.ros.bags.process_piece import PieceRecord, join, process_piece
+from da3_ros.ros.bags.process_piece import PieceRecord, join_pieces, process_piece
 from da3_ros.ros.topics.topic_error import TopicError
 
 EXPECTED = (TopicError, ConfigError, ModelError, MeshError, OSError)
@@ -58,4 +58,4 @@ def _do(task: Task, progress: Progress) -> Report:
     with OpenBag(task.job) as bag:
         config = bag.config
     parts = [(folder, PieceRecord.read(folder)) for folder in task.parts]
-    return join(task.job, parts, config, made_of(task.job))
+    return join_pieces(task.job, parts, config, made_of(task.job))

@@ -10,7 +10,7 @@ from sensor_msgs.msg import CompressedImage
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.config import Config
 from da3_ros.core.preprocess import PreprocessError, plan_resize
-from da3_ros.net.model_folder import OFFICIAL_RES, CheckpointError, picture_size
+from da3_ros.net.model_folder import OFFICIAL_RES, CheckpointError, trained_size
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.doctor.recording import Recording
 from da3_ros.ros.health.clock_watch import FAR_NS
@@ -67,7 +67,7 @@ def check_images(seen: Recording, config: Config) -> Finding:
 def _process_res(config: Config) -> int:
     """Longest side in px in the network; what is wrong with the model, its own check says."""
     try:
-        return config.model.process_res or picture_size(config.model.name).process_res
+        return config.model.process_res or trained_size(config.model.name).process_res
     except CheckpointError:
         return OFFICIAL_RES
 

@@ -43,7 +43,7 @@ def check(path: Path) -> None:
         raise ViewFileError(f"{path.name} is neither .glb nor .ply nor a rosbag2")
 
 
-def show_file(page: Page, path: Path) -> str:
+def add_file(page: Page, path: Path) -> str:
     """Show a .glb or .ply that `check` let pass; returns what it is, in words. Raises
     `ViewFileError`."""
     if path.suffix.lower() == ".glb":

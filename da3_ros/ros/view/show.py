@@ -72,5 +72,5 @@ def show_bag(page: Page, path: Path, stop: threading.Event) -> None:
 
 def show_file(page: Page, path: Path, stop: threading.Event) -> None:
     """One file. Raises `ViewFileError`."""
-    page.say(f"**{path.name}**: {files.show_file(page, path)}")
+    page.say(f"**{path.name}**: {files.add_file(page, path)}")
     stop.wait()

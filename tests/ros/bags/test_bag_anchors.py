@@ -8,7 +8,7 @@ from long_bag import PARAMETERS
 from std_msgs.msg import Header
 from xyz_cloud import xyz_cloud
 
-from da3_ros.commands.process import Options, process_all
+from da3_ros.commands.process import FleetOptions, process_all
 from da3_ros.ros.bags.bag import BagReader, BagWriter
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.demo.bag import DEMO_CAMERA
@@ -110,7 +110,7 @@ def test_the_camera_info_of_the_picture_is_that_of_the_depth(room, tmp_path):
 )
 def test_anchors_that_cannot_be_used(room, tmp_path, choice, parameters, sentence):
     job = BagJob(room, tmp_path / "out", PARAMETERS | parameters, choice=choice)
-    (report,) = process_all([job], Options())
+    (report,) = process_all([job], FleetOptions())
     assert re.search(sentence, report.failure), report.failure
 
 

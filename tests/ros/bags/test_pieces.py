@@ -14,7 +14,7 @@ from long_bag import PARAMETERS, START_NS, stretch
 from scipy.spatial import cKDTree
 from xyz_cloud import xyz_cloud
 
-from da3_ros.commands.process import Options, parse_arguments, process_all
+from da3_ros.commands.process import FleetOptions, parse_arguments, process_all
 from da3_ros.core.config import from_dict
 from da3_ros.ros.bags import tasks
 from da3_ros.ros.bags.bag import BagReader, BagWriter, Span
@@ -263,7 +263,7 @@ def test_command_lines(tmp_path, capsys):
             parse_arguments(["a", "--out", "x", *arguments])
         assert sentence in capsys.readouterr().err
     _, options = parse_arguments(["a", "--out", "x", "--split", "60", "--deterministic"])
-    assert options == Options(1, Splitting(60.0, True), None)
+    assert options == FleetOptions(1, Splitting(60.0, True), None)
     _, options = parse_arguments(["a", "--out", "x", "--ray", "10.0.0.2:6379"])
     assert (options.ray.address, options.ray.cpus, options.ray.gpus) == ("10.0.0.2:6379", 1, None)
 

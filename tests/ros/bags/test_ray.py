@@ -18,7 +18,7 @@ from graph import Process
 from long_bag import PARAMETERS, stretch
 from processes import command_line, descendants, is_running, wait_until
 
-from da3_ros.commands.process import Options, print_table, process_all
+from da3_ros.commands.process import FleetOptions, print_table, process_all
 from da3_ros.core.config import ConfigError
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.fleet import Fleet, Splitting
@@ -93,7 +93,7 @@ def test_the_same_as_without_whatever_happens_to_a_worker(
     killer = threading.Thread(target=kill_one, args=(cluster, killed))
     killer.start()
     jobs = [BagJob(bag, tmp_path, PARAMETERS) for bag in bags]
-    reports = process_all(jobs, Options(1, SPLIT, RayOptions(cluster.address)))
+    reports = process_all(jobs, FleetOptions(1, SPLIT, RayOptions(cluster.address)))
     killer.join(timeout=60)
     assert len(killed) == 1
     for report, other in zip(reports, without_ray, strict=True):
@@ -146,17 +146,17 @@ def test_a_run_that_was_stopped_leaves_nothing_running_and_goes_on(
 def test_a_task_for_which_no_node_is_large_enough(cluster, bags, tmp_path):
     job = BagJob(bags[0], tmp_path, PARAMETERS)
     with pytest.raises(ConfigError, match="a task wants 64 CPUs and 0 GPUs, and no node"):
-        process_all([job], Options(ray=RayOptions(cluster.address, 64)))
+        process_all([job], FleetOptions(ray=RayOptions(cluster.address, 64)))
 
 
 def test_a_cluster_that_is_not_there(bags, tmp_path):
     job = BagJob(bags[0], tmp_path, PARAMETERS)
     with pytest.raises(ConfigError, match=r"--ray 127.0.0.1:1: nothing answers there \("):
-        process_all([job], Options(ray=RayOptions("127.0.0.1:1")))
+        process_all([job], FleetOptions(ray=RayOptions("127.0.0.1:1")))
 
 
 def test_without_ray_its_extra_is_named(bags, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     job = BagJob(bags[0], tmp_path, PARAMETERS)
     with pytest.raises(ConfigError, match=r'pip install "da3_ros\[cluster\]"'):
-        process_all([job], Options(ray=RayOptions()))
+        process_all([job], FleetOptions(ray=RayOptions()))

@@ -5,7 +5,7 @@ import pytest
 from plyfile import PlyData, PlyElement
 
 from da3_ros.core.files.gaussian_columns import NEEDED
-from da3_ros.ros.view.files import ViewFileError, show_file
+from da3_ros.ros.view.files import ViewFileError, add_file
 from da3_ros.ros.view.page import Page
 
 
@@ -35,14 +35,14 @@ SPLATS = CORNERS | {name: [0.5, 0.25, 0.125] for name in NEEDED[3:]}
 @pytest.mark.parametrize("text", [False, True])
 def test_ascii_is_shown_like_binary(page, tmp_path, text):
     mesh = write(tmp_path / "mesh.ply", CORNERS, [(0, 1, 2)], text=text)
-    assert show_file(page, mesh) == "mesh of 1 triangles"
+    assert add_file(page, mesh) == "mesh of 1 triangles"
     plain = write(tmp_path / "plain.ply", CORNERS, text=text)
-    assert show_file(page, plain) == "3 points"
+    assert add_file(page, plain) == "3 points"
     red = CORNERS | {"red": [9, 8, 7], "green": [0] * 3, "blue": [0] * 3}
-    assert show_file(page, write(tmp_path / "red.ply", red, text=text)) == "3 points"
+    assert add_file(page, write(tmp_path / "red.ply", red, text=text)) == "3 points"
     assert page.server.scene.get_handle_by_name("/file").colors[:, 0].tolist() == [9, 8, 7]
     splats = write(tmp_path / "splats.ply", SPLATS, text=text)
-    assert show_file(page, splats) == "3 3D Gaussians"
+    assert add_file(page, splats) == "3 3D Gaussians"
     shown = page.server.scene.get_handle_by_name("/file")
     np.testing.assert_allclose(shown.centers[:, :2], [[0, 0], [1, 0], [0, 1]])
 
@@ -67,5 +67,5 @@ ONLY_COLOR = CORNERS | {"f_dc_0": [0, 0, 0]}
 def test_what_cannot_be_shown_is_one_sentence(page, tmp_path, columns, faces, sentence, text):
     path = write(tmp_path / "odd.ply", columns, faces, text)
     with pytest.raises(ViewFileError, match=sentence) as raised:
-        show_file(page, path)
+        add_file(page, path)
     assert str(raised.value).startswith("odd.ply ") and "\n" not in str(raised.value)

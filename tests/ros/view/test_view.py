@@ -18,7 +18,7 @@ from da3_ros.ros.bags.bag import BagWriter
 from da3_ros.ros.outputs.topics import DEPTH, DEPTH_INFO, IMAGE
 from da3_ros.ros.view import growing_map, view_frame
 from da3_ros.ros.view.buttons import viewpoint
-from da3_ros.ros.view.files import ViewFileError, bag_frames, check, is_bag, show_file
+from da3_ros.ros.view.files import ViewFileError, add_file, bag_frames, check, is_bag
 from da3_ros.ros.view.frame_parts import UNFINISHED, FrameParts
 from da3_ros.ros.view.growing_map import GrowingMap
 from da3_ros.ros.view.page import Page
@@ -182,19 +182,19 @@ def test_files_of_every_kind_are_shown(page, tmp_path):
     )
     box = trimesh.creation.box((1, 1, 1))
     box.export(tmp_path / "mesh.ply"), box.export(tmp_path / "mesh.glb")
-    assert show_file(page, points) == "5 points"
+    assert add_file(page, points) == "5 points"
     np.testing.assert_allclose(page.origin, (500_002, 5.4e6, 0), atol=1)
     shown = page.server.scene.get_handle_by_name("/file").points
     np.testing.assert_allclose(np.ptp(shown[:, 0]), 4, atol=1e-3)
-    assert show_file(page, splats) == "5 3D Gaussians"
-    assert show_file(page, tmp_path / "mesh.ply") == "mesh of 12 triangles"
-    assert show_file(page, tmp_path / "mesh.glb") == "glTF scene"
+    assert add_file(page, splats) == "5 3D Gaussians"
+    assert add_file(page, tmp_path / "mesh.ply") == "mesh of 12 triangles"
+    assert add_file(page, tmp_path / "mesh.glb") == "glTF scene"
 
 
 def test_a_damaged_file_is_said(page, tmp_path):
     (tmp_path / "cut.ply").write_bytes(b"ply\nformat binary_little_endian 1.0\nelement vertex 9")
     with pytest.raises(ViewFileError, match="cut.ply cannot be read as PLY"):
-        show_file(page, tmp_path / "cut.ply")
+        add_file(page, tmp_path / "cut.ply")
 
 
 def test_text_of_strangers_is_text():
