@@ -19,7 +19,7 @@ class Frame:
     image: (H, W, 3) uint8 RGB, C-contiguous.
     camera: pinhole model of exactly this image.
     T_world_cam: (4, 4) float64, metres, optical axes (x right, y down, z forward);
-        None only where poses come from the network itself (pose_source: none).
+        None only where poses come from the network itself (pose.source none).
     seen: (H, W) bool, the pixels that the lens saw; None where it saw all.
     centre: (3,) m, the camera's place in the frame `camera_id` (not zero for the right
         camera of a stereo pair that is published in the left one's frame).
