@@ -6,7 +6,7 @@ network; else at once, in the thread that brought its last frame. A jump in time
 pipeline; the network may still be busy with the old one, and what comes of that is thrown away.
 
     thread      may call
-    callbacks   take, add_anchors, clear, forget, finish, start, stop, memory
+    callbacks   take, add_anchors, clear, forget, finish, start, stop
     network     (own) _work
     outgoing    (own, or the network's) _go_out
     services    newest, look_again
