@@ -48,6 +48,11 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
+ONE_PLACE = (
+    "extrinsics: the cameras are all in one place, which tells no scale; depth keeps the network's "
+    "own"
+)
+
 
 class DepthAnything3(nn.Module):
     """Depth, cameras and Gaussians from images; see `inference`.
@@ -165,21 +170,23 @@ class DepthAnything3(nn.Module):
         )
         if given is not None:
             aligned = request.options.align_to_input_ext_scale
-            return _align(prediction, given) if aligned else prediction
+            is_trained = not self.model.weights.random
+            return _align(prediction, given, is_trained=is_trained) if aligned else prediction
         return prediction if K is None else _to_metres(prediction)
 
 
-def _align(prediction: Prediction, given: GivenCameras) -> Prediction:
+def _align(prediction: Prediction, given: GivenCameras, *, is_trained: bool) -> Prediction:
     """The prediction at the given cameras, in their unit, which nobody has called metres."""
-    predicted = align.to_camera_poses(prediction.extrinsics)
-    similarity = align.align_cameras(poses.inverse(given.T_cam_world), predicted)
-    if similarity.scale is None and not prediction.is_metric:
-        warnings.warn(
-            "extrinsics: the cameras are all in one place, which tells no scale; "
-            "depth keeps the network's own",
-            stacklevel=4,
-        )
-    elif words := preprocess.too_near(poses.inverse(given.T_cam_world)):
+    T_world_cam = poses.inverse(given.T_cam_world)
+    similarity = align.align_cameras(T_world_cam, align.to_camera_poses(prediction.extrinsics))
+    if similarity.scale is None:
+        words = "" if prediction.is_metric else ONE_PLACE
+    else:
+        words = preprocess.too_near(T_world_cam)
+        if is_trained and not words:
+            share = similarity.scale * given.divisor / (prediction.scale_factor or 1.0)
+            words = preprocess.not_followed(T_world_cam, given.divisor, share)
+    if words:
         warnings.warn(words, stacklevel=4)
     gaussians = prediction.gaussians
     return replace(

@@ -14,9 +14,11 @@ from PIL import Image
 
 from da3_ros import api
 from da3_ros.api import DepthAnything3
+from da3_ros.core import poses
 from da3_ros.core.scale.align import to_camera_poses
 from da3_ros.net.checkpoint import load_checkpoint, random_network
 from da3_ros.net.presets import find_preset
+from da3_ros.synthetic.room import CAMERA, demo_path, render_room
 
 LAST = find_preset("da3-demo").backbone.depth - 1
 model = pytest.fixture(small_model, scope="module")
@@ -77,6 +79,33 @@ def test_poses_in_too_large_a_unit_are_told_to_give_no_depth_in_it(model, count,
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         model.inference(pictures(count), extrinsics, K, process_res=RES)
+
+
+def test_two_views_in_too_small_a_unit_are_told_that_depth_is_too_small():
+    """The divisor of two views is 0.1 whatever their distance, as in the published package."""
+    views = [render_room(pose, CAMERA.scaled(width=160, height=120)) for pose in demo_path(60)[:2]]
+    T_world_cam, K = np.stack([v.T_world_cam for v in views]), np.stack([v.camera.K for v in views])
+    distance = np.linalg.norm(T_world_cam[1, :3, 3] - T_world_cam[0, :3, 3])
+    demo, depth = DepthAnything3("da3-demo"), {}
+
+    def infer(apart):
+        T_given = T_world_cam.copy()
+        T_given[:, :3, 3] *= apart / distance
+        found = demo.inference([v.image for v in views], poses.inverse(T_given), K, process_res=112)
+        depth[apart] = np.median(found.depth) / apart
+
+    with pytest.warns(UserWarning, match=r"given cameras 20 .* many times too small.*\(0.1 times"):
+        infer(2.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        infer(0.2)
+    assert depth[2.0] < 0.5 * depth[0.2]
+
+
+def test_a_view_far_from_all_others_is_told():
+    extrinsics, K = cameras(np.outer([0, 1, 1.1, 60], [0.3, 0, 0]))
+    with pytest.warns(UserWarning, match="given cameras 60 of its units .* leave out views that"):
+        DepthAnything3("da3-demo").inference(pictures(4), extrinsics, K, process_res=RES)
 
 
 @pytest.mark.parametrize("count", [3, 4, 7])

@@ -113,11 +113,15 @@ class InferenceOptions(Options):
 
 @dataclass(frozen=True, eq=False)
 class GivenCameras:
-    """What the user gave: T_cam_world (N, 4, 4) and K (N, 3, 3) at network size, float64."""
+    """What the user gave: T_cam_world (N, 4, 4) and K (N, 3, 3) at network size, float64.
+
+    divisor: of the given unit, one unit of `for_network`.
+    """
 
     T_cam_world: np.ndarray
     K: np.ndarray
     for_network: Cameras
+    divisor: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,8 +216,8 @@ def _check_cameras(extrinsics, intrinsics, batch: ImageBatch, preset: Preset):
     if extrinsics is None:
         return None, K
     T_cam_world = check_extrinsics(extrinsics, count=len(K))
-    cameras, _ = preprocess.relative_to_reference(poses.inverse(T_cam_world), K)
-    return GivenCameras(T_cam_world, K, cameras), K
+    cameras, divisor = preprocess.relative_to_reference(poses.inverse(T_cam_world), K)
+    return GivenCameras(T_cam_world, K, cameras, divisor), K
 
 
 def _with_sources(exports: ExportPlan, images: Sequence, batch: ImageBatch) -> ExportPlan:

@@ -32,6 +32,16 @@ MIN_DIVISOR = 0.1
 """Camera distances are never divided by less than this, metres (upstream's rule)."""
 
 
+FOLLOWED = 0.85
+"""How far apart a network's own cameras are at least, of what it was given, where it knows such
+distances: 0.92 and more for two views up to 6 of its units apart, 0.75 for 10, 0.44 for 20
+(da3-demo, whose depth shrinks likewise)."""
+
+
+USUAL_DISTANCE = 5.0
+"""Of its units; farther ones are named where a network does not follow."""
+
+
 class PreprocessError(ValueError):
     """An image, a size or a method that the network cannot take."""
 
@@ -185,6 +195,28 @@ def too_near(T_world_cam: np.ndarray) -> str:
         f"extrinsics: the cameras lie so near each other ({median:.2g}, and below {MIN_DIVISOR:g} "
         "the network takes them for nearer still) that depth may be many times too large; give "
         f"their translations in a smaller unit ({factor:g} times the numbers), that of depth then"
+    )
+
+
+def not_followed(T_world_cam: np.ndarray, divisor: float, share: float) -> str:
+    """What is wrong with poses (N, 4, 4) so far from each other that the network does not follow
+    them: its depth is in no unit of theirs. Or empty.
+
+    divisor: of the poses, as of `relative_to_reference`. share: how far apart the network has
+    placed the cameras, of what it was given.
+    """
+    distances = np.linalg.norm(T_world_cam[:, :3, 3] - T_world_cam[0, :3, 3], axis=1)
+    farthest = float(distances.max()) / divisor
+    if farthest <= USUAL_DISTANCE or not share < FOLLOWED:
+        return ""
+    advice = "leave out views that are far from most others, or check the poses"
+    if divisor == MIN_DIVISOR:
+        factor = 10.0 ** -np.ceil(np.log10(farthest / USUAL_DISTANCE))
+        advice = f"give translations in a larger unit ({factor:g} times the numbers), depth's then"
+    return (
+        f"extrinsics: the network was given cameras {farthest:.2g} of its units apart (each "
+        f"{divisor:.2g} of yours), and sees them {share:.0%} as far apart: depth may be many times "
+        f"too small; {advice}"
     )
 
 
