@@ -1,5 +1,6 @@
 """What the public API says about bad arguments, before the network runs."""
 
+import cv2
 import numpy as np
 import pytest
 from api_models import RES, picture, pictures, small_model, spread_cameras, with_network
@@ -156,3 +157,14 @@ def test_a_file_that_is_no_image(model, tmp_path):
 def test_complaints_of_one_view_models(metric, arguments, said):
     with pytest.raises(ValueError, match=said):
         metric.inference(pictures(2), process_res=RES, **arguments)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_a_color_picture_that_uses_12_of_16_bits_is_named(model, tmp_path, recwarn, suffix):
+    paths = [str(tmp_path / f"{bits}.{suffix}") for bits in (16, 12)]
+    for path, shift in zip(paths, (8, 4)):
+        cv2.imwrite(path, picture(0).astype(np.uint16) << shift)
+    model.inference(paths[:1], process_res=RES)
+    assert not recwarn
+    with pytest.warns(UserWarning, match=r"image\[1\] uses at most 12 of its 16 bits"):
+        model.inference(paths, process_res=RES)

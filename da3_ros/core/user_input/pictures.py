@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -24,6 +25,9 @@ ORIENTATION = 0x0112
 
 _DEEP_MODES = ("I", "F")
 """PIL modes (with their variants, as I;16) whose values do not fit 8 bits."""
+
+DARK = 64
+"""Of 255: no color of a sensor of 14 bits reaches it in a picture of 16."""
 
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error)
 """What Pillow raises on bytes that are not a picture, or only a part of one."""
@@ -67,10 +71,14 @@ def from_file(path: Path, name: str, upright: bool) -> tuple[np.ndarray, bool]:
     name: of the picture in sentences. upright: it is turned so. Raises `ImageInputError`.
     """
     with _open(path, name) as image:
+        # First: to know its EXIF tags a PNG is decoded.
+        is_deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
         is_turned = _asks_to_be_turned(image)
-        if is_turned and upright:
-            return _from_pil(ImageOps.exif_transpose(image), name), True
-        return _from_pil(image, name), is_turned
+        upright_image = ImageOps.exif_transpose(image) if is_turned and upright else image
+        rgb = _from_pil(upright_image, name)
+    if is_deep:
+        _warn_if_dark(rgb, name)
+    return rgb, is_turned
 
 
 def picture_size(
@@ -140,6 +148,16 @@ def _from_pil(image: Image.Image, name: str) -> np.ndarray:
             f"{name} has values of more than 8 bits (PIL mode {image.mode}); convert it to 8 bits"
         )
     return np.array(image.convert("RGB"))
+
+
+def _warn_if_dark(rgb: np.ndarray, name: str) -> None:
+    """rgb: the upper 8 bits of 16, which Pillow keeps."""
+    if rgb.max() < DARK:
+        warnings.warn(
+            f"{name} uses at most {8 + int(rgb.max()).bit_length()} of its 16 bits, and is nearly "
+            "black for the network: scale its values up, or convert it to 8 bits",
+            stacklevel=2,
+        )
 
 
 def _from_array(array: np.ndarray, name: str) -> np.ndarray:
