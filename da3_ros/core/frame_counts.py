@@ -26,6 +26,7 @@ class Drop(Enum):
     DUPLICATE_STAMP = "duplicate_stamp"
     OUT_OF_ORDER = "out_of_order"
     NOT_MOVED = "not_moved"
+    NO_WINDOW = "no_window"
     NEIGHBOUR_ONLY = "neighbour_only"
     BUSY = "busy"
     NO_LISTENERS = "no_listeners"
@@ -39,7 +40,7 @@ class Drop(Enum):
 class _Pending:
     windows: int = 0
     left: bool = False
-    reason: Drop = Drop.NEIGHBOUR_ONLY
+    reason: Drop = Drop.NO_WINDOW
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class FrameCounts:
         with self._lock:
             self._pending: dict[Key, _Pending] = {}
             self._received = self._published = self._windows = 0
+            self._had_window = False
             self._dropped: Counter[Drop] = Counter()
 
     def receive(self, key: Key) -> bool:
@@ -112,20 +114,39 @@ class FrameCounts:
             self._received += 1
             self._dropped[reason] += 1
 
-    def leave(self, keys: Iterable[Key]) -> None:
-        """Frames left the sliding window: no later window will hold them."""
+    def leave(self, keys: Iterable[Key]) -> bool:
+        """Frames left the sliding window: no later window will hold them. Whether any is lost for
+        want of a window, and there has been none at all so far.
+        """
         with self._lock:
+            before = self._dropped[Drop.NO_WINDOW]
             for key in keys:
                 if key in self._pending:
                     self._pending[key].left = True
                     self._settle(key)
+            return self._dropped[Drop.NO_WINDOW] > before and not self._had_window
 
-    def queue(self, keys: Iterable[Key]) -> None:
-        """A window that would publish these frames waits for the network."""
+    def end(self) -> bool:
+        """No frame comes any more, and no window; returns the same as `leave`."""
         with self._lock:
+            before = self._dropped[Drop.NO_WINDOW]
+            for key in list(self._pending):
+                self._drop(key, self._pending[key].reason)
+            return self._dropped[Drop.NO_WINDOW] > before and not self._had_window
+
+    def queue(self, keys: Iterable[Key], beside: Iterable[Key] = ()) -> None:
+        """A window that would publish these frames waits for the network.
+
+        beside: frames that it looks at, too.
+        """
+        with self._lock:
+            self._had_window = True
             for key in keys:
                 if key in self._pending:
                     self._pending[key].windows += 1
+            for pending in map(self._pending.get, beside):
+                if pending and pending.reason is Drop.NO_WINDOW:
+                    pending.reason = Drop.NEIGHBOUR_ONLY
 
     def publish(self, keys: Iterable[Key]) -> None:
         """A queued window was published."""

@@ -34,7 +34,7 @@ from da3_ros.core.rig_cameras import RigCameras
 from da3_ros.core.rig_sync import RigSynchroniser
 from da3_ros.core.scale.anchors import Anchors
 from da3_ros.core.scene.scene import Scene
-from da3_ros.core.sliding_window import Window
+from da3_ros.core.sliding_window import SAID_REFUSALS, Window, why_no_window
 from da3_ros.core.worker import TwoSteps
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
@@ -42,11 +42,6 @@ from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 
 NOT_WANTED = "nobody subscribes to any output: images are not processed until somebody does"
 BACK_TO_WORK = "somebody subscribes: images are processed"
-SAID_REFUSALS = {
-    Drop.DUPLICATE_STAMP: "image dropped: same stamp as the frame before",
-    Drop.OUT_OF_ORDER: "image dropped: older than the frame before",
-}
-"""Not said: frames that were taken too near the last one, which is nobody's mistake."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +136,7 @@ class Runner:
         """No more frames will come: process those that wait for other cameras of the rig."""
         for instant in self._rig.flush():
             self._push(instant)
-        # What is left was seen beside others, but never in the middle of a window.
-        self._counts.drop_all(Drop.NEIGHBOUR_ONLY)
+        self._say_no_window(self._counts.end())
 
     def clear(self) -> None:
         """Forget frames, results and scale, as after a jump back in time."""
@@ -225,12 +219,16 @@ class Runner:
                 self._counts.drop(frame.key, step.refused)
             if step.refused in SAID_REFUSALS:
                 self._log.warn(step.refused, SAID_REFUSALS[step.refused])
-        self._counts.leave(frame.key for frame in step.left)
+        self._say_no_window(self._counts.leave(frame.key for frame in step.left))
         if step.window:
             self._submit(Job(self._pipeline, step.window))
 
+    def _say_no_window(self, are_lost: bool) -> None:
+        if are_lost:
+            self._log.warn(Drop.NO_WINDOW, why_no_window(self._config.window))
+
     def _submit(self, job: Job) -> None:
-        self._counts.queue(job.keys)
+        self._counts.queue(job.keys, beside=(frame.key for frame in job.window.frames))
         if not self._is_wanted():
             self._left_out = job
             self._counts.give_up(job.keys, Drop.NO_LISTENERS)

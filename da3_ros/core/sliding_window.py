@@ -18,6 +18,12 @@ from da3_ros.core.config import WindowConfig
 from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop
 
+SAID_REFUSALS = {
+    Drop.DUPLICATE_STAMP: "image dropped: same stamp as the frame before",
+    Drop.OUT_OF_ORDER: "image dropped: older than the frame before",
+}
+"""Not said: frames that were taken too near the last one, which is nobody's mistake."""
+
 
 @dataclass(frozen=True, eq=False)
 class Window:
@@ -158,6 +164,14 @@ class SlidingWindow:
             return None
         self._fresh, self._shown = [], shown
         return window
+
+
+def why_no_window(config: WindowConfig) -> str:
+    """What to say where all frames so far were in none."""
+    return (
+        f"no window has been made yet: it takes {config.size} images (window.size), of which none "
+        f"is more than {config.max_age:g} s older than the newest (window.max_age)"
+    )
 
 
 def make_window(

@@ -64,8 +64,20 @@ def test_second_chance_in_the_next_window():
 def test_frames_that_only_help_their_neighbours():
     frames = FrameCounts()
     frames.receive(A)
-    frames.leave([A])
+    frames.queue([B], beside=[A, B])
+    assert not frames.leave([A])
     assert summary(frames) == (1, 0, 0, {"neighbour_only": 1})
+
+
+def test_frames_that_were_in_no_window():
+    frames = FrameCounts()
+    for key in (A, B, C):
+        frames.receive(key)
+    assert frames.leave([A]), "there was no window at all"
+    frames.queue([B], beside=[B])
+    frames.publish([B])
+    assert not frames.end(), "there was one"
+    assert summary(frames) == (3, 1, 0, {"no_window": 2})
 
 
 def test_equal_stamps_and_headless_messages_count_too():
@@ -113,9 +125,9 @@ class AnyOrder(RuleBasedStateMachine):
     def drop(self, key, reason):
         self.frames.drop(key, reason)
 
-    @rule(keys=some_keys)
-    def queue(self, keys):
-        self.frames.queue(keys)
+    @rule(keys=some_keys, beside=some_keys)
+    def queue(self, keys, beside):
+        self.frames.queue(keys, beside)
 
     @rule(keys=some_keys)
     def leave(self, keys):
@@ -128,6 +140,10 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(keys=some_keys, reason=reasons)
     def give_up(self, keys, reason):
         self.frames.give_up(keys, reason)
+
+    @rule()
+    def end(self):
+        self.frames.end()
 
     @rule(reason=reasons)
     def drop_all(self, reason):

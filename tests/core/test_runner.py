@@ -250,6 +250,26 @@ def test_frames_that_wait_for_the_rig_are_processed_at_the_end(bench):
     assert (bench.counts.counts().published, bench.dropped()) == (5, {})
 
 
+@pytest.mark.parametrize(
+    "parameters, stamps, dropped",
+    [
+        ({}, [1], {"no_window": 1}),  # a bag of one image
+        ({"window__max_age": 0.5}, [1, 2, 3], {"no_window": 3}),  # a slow camera
+        ({"window__size": 3}, [1, 2, 3, 4], {"neighbour_only": 2}),
+        ({"window__stride": 2, "window__publish": "all"}, [1, 2, 3], {"no_window": 1}),
+    ],
+)
+def test_frames_of_no_window_are_told_from_those_beside_others(bench, parameters, stamps, dropped):
+    bench = bench(thread=False, **parameters)
+    for second in stamps:
+        bench.take("", second * SECOND)
+    bench.runner.finish()
+    assert bench.dropped() == dropped
+    said = [sentence for cause, sentence in bench.log if cause is Drop.NO_WINDOW]
+    assert bool(said) == (not bench.results)
+    assert all("it takes 2 images (window.size), of which none is more than" in s for s in said)
+
+
 def test_two_cameras_cannot_share_a_frame(bench):
     bench = bench(thread=False, input__cameras=["left", "right"])
     bench.take("left", SECOND, "camera")

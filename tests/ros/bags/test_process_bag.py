@@ -11,6 +11,7 @@ from bag_files import SMALL, copy, files, read
 from da3_ros.msg import CameraPoses
 from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import CameraInfo
+from spoilt_bags import spoil
 
 from da3_ros.commands.process import process_all
 from da3_ros.ros.bags.bag import BagReader, BagWriter
@@ -40,6 +41,18 @@ def test_every_window_and_every_topic(result):
         "/da3/path": 1,
     }
     assert len(found["/da3/path"][0][1].poses) == 5
+
+
+def test_a_bag_of_one_image_says_that_it_is_too_few(room, tmp_path):
+    kept = iter(range(FRAMES))
+
+    def first(topic, time_ns, msg):
+        return None if topic == "/camera/image_raw" and next(kept) else (topic, time_ns, msg)
+
+    (report,) = process_all([BagJob(spoil(room, tmp_path / "one", first), tmp_path / "out", SMALL)])
+    assert {r: n for r, n in report.counts.dropped.items() if n} == {"no_window": 1}
+    said = "no window has been made yet: it takes 2 images (window.size), of which none is more"
+    assert sum(sentence.startswith(said) for sentence in report.warnings) == 1
 
 
 def test_messages_fit_together(result, room):
