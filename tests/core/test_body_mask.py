@@ -48,6 +48,56 @@ def test_behind_a_lens_it_is_rectified_and_joins_what_the_lens_does_not_see():
     assert usable[10 : int(29.5 + r), 39].all() and not usable[int(29.5 + r) + 2 :, 39].any()
 
 
+@pytest.mark.parametrize("white", [1, 255, 256, 65535])
+def test_a_mask_of_16_bits_is_that_of_8(tmp_path, white):
+    picture = (lower_third_black() > 0).astype(np.uint16) * white
+    cv2.imwrite(str(tmp_path / "mask.png"), picture)
+    np.testing.assert_array_equal(read_mask(str(tmp_path / "mask.png"), ""), picture > 0)
+
+
+@pytest.mark.parametrize("kind", ["RGB", "RGBA", "LA", "P", "1"])
+def test_every_kind_of_picture_is_the_same_mask(tmp_path, kind):
+    Image.fromarray(lower_third_black()).convert(kind).save(tmp_path / "mask.png")
+    mask = read_mask(str(tmp_path / "mask.png"), "")
+    np.testing.assert_array_equal(mask, lower_third_black() > 0)
+
+
+@pytest.mark.parametrize("suffix, options", [("jpg", {"quality": 75}), ("webp", {"quality": 75})])
+def test_the_black_of_a_lossy_picture_is_black(tmp_path, suffix, options):
+    picture = np.full((60, 80), 255, np.uint8)
+    cv2.circle(picture, (40, 50), 23, 0, -1)
+    Image.fromarray(picture).convert("RGB").save(tmp_path / f"mask.{suffix}", **options)
+    inside = cv2.erode(255 - picture, np.ones((5, 5))) > 0
+    mask = read_mask(str(tmp_path / f"mask.{suffix}"), "")
+    assert not mask[inside].any() and mask[picture == 255].mean() > 0.98
+
+
+def rgba(color, alpha):
+    return np.dstack([np.broadcast_to(color, (60, 80)).astype(np.uint8)] * 3 + [alpha])
+
+
+@pytest.mark.parametrize(
+    "picture, words",
+    [
+        (np.zeros((60, 80), np.uint8), r"mask.png is black all over: paint the robot black \(0\)"),
+        (np.zeros((60, 80), np.uint16), "is black all over"),
+        (rgba(0, lower_third_black()), "is black all over, and its transparency is not looked at"),
+        (rgba(255, lower_third_black()), "is of one color, and its transparency is not looked at"),
+        (np.maximum(lower_third_black(), 30), "has values from 30 to 255, and none is black"),
+    ],
+)
+def test_a_picture_that_tells_no_robot_is_refused(tmp_path, picture, words):
+    """Black all over it would leave NaN, and without black it would mask nothing."""
+    cv2.imwrite(str(tmp_path / "mask.png"), picture)
+    with pytest.raises(ConfigError, match=words):
+        read_mask(str(tmp_path / "mask.png"), "")
+
+
+def test_a_camera_that_does_not_see_its_robot_has_a_white_mask(tmp_path):
+    cv2.imwrite(str(tmp_path / "mask.png"), np.full((60, 80), 255, np.uint8))
+    assert read_mask(str(tmp_path / "mask.png"), "").all()
+
+
 def test_what_is_no_mask_is_named(tmp_path):
     with pytest.raises(ConfigError, match="nothing.png', there is no such file; give a PNG"):
         read_mask(str(tmp_path / "nothing.png"), "")

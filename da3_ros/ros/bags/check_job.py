@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from da3_ros.core.body_mask import read_mask
 from da3_ros.core.config import Config
 from da3_ros.core.export import FEATURES, FORMATS, NEED_GAUSSIANS
 from da3_ros.core.export.folder import ExportError, check_folder
@@ -18,8 +19,10 @@ def check_before_loading(config: Config, out: Path, formats: str) -> None:
     """Check files, folders and formats of a job on a bag, without loading the model.
 
     out: folder of the results. formats: exports of the end, joined with ``-``.
-    Raises `BagError` and `MeshError` in one sentence.
+    Raises `BagError`, `ConfigError` and `MeshError` in one sentence.
     """
+    for camera in config.input.cameras:
+        read_mask(config.input.mask, camera)
     if config.scene.mesh:
         Mesh.load(config.scene.mesh)
     try:
