@@ -45,8 +45,9 @@ class InputConfig(ParameterBlock):
     )
     rectify: bool = parameter(
         True,
-        "images come straight from the lens and are rectified with their camera info; false: they "
-        "are rectified already (`image_rect`) and its P describes them",
+        "images come straight from the lens and are rectified with their camera info, unless "
+        "their topic is named as rectified (`image_rect`) and there is a P; false: they are "
+        "rectified already, and its P describes them",
     )
     mask: str = parameter(
         "",

@@ -35,7 +35,7 @@ class Rectifier:
         new_K: np.ndarray | None = None,
         centre: np.ndarray | None = None,
     ):
-        R = np.eye(3) if R is None else _rotation(R)
+        R = np.eye(3) if R is None else rotation(R)
         self.camera = CameraModel(camera.width, camera.height, camera.K if new_K is None else new_K)
         self.centre = np.zeros(3) if centre is None else np.asarray(centre, np.float64)
         self.seen: np.ndarray | None = None
@@ -83,7 +83,8 @@ class Rectifier:
         return Frame(camera_id, stamp_ns, rectified, self.camera, T_world_cam, usable, self.centre)
 
 
-def _rotation(R) -> np.ndarray:
+def rotation(R: np.ndarray) -> np.ndarray:
+    """(3, 3) R of a camera info, if it is one. Raises `CameraError`."""
     try:
         return poses.rigid(poses.compose(np.reshape(R, (3, 3)), np.zeros(3)), "R")[:3, :3]
     except poses.PoseError as error:

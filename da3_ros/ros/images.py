@@ -15,6 +15,7 @@ import numpy as np
 from cv_bridge import CvBridge, CvBridgeError
 from sensor_msgs.msg import CompressedImage, Image
 
+from da3_ros.core.bit_depth import BitDepth
 from da3_ros.core.user_input.pictures import (
     ImageInputError,
     PictureTooLargeError,
@@ -74,22 +75,25 @@ TO_RGB = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
 
 
 def decode(
-    msg: Image | CompressedImage, check_size: Callable[[tuple[int, int]], object] | None = None
+    msg: Image | CompressedImage,
+    check_size: Callable[[tuple[int, int]], object] | None = None,
+    bit_depth: BitDepth | None = None,
 ) -> np.ndarray:
     """(H, W, 3) uint8 RGB of an image message of either type. Raises `ImageError`.
 
     check_size: called with (height, width) of a compressed one before it is decoded; it may raise.
+    bit_depth: of the camera, which learns from the image; None: all bits of 16 are used.
     """
     if isinstance(msg, CompressedImage):
-        return compressed_to_rgb(msg, check_size)
-    return to_rgb(msg)
+        return compressed_to_rgb(msg, check_size, bit_depth)
+    return to_rgb(msg, bit_depth)
 
 
-def to_rgb(msg: Image) -> np.ndarray:
+def to_rgb(msg: Image, bit_depth: BitDepth | None = None) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a sensor_msgs/Image. rgb8 is a view of the message, not a copy.
 
-    16-bit images are scaled from their full range to 8 bits, as cv_bridge does.
-    Raises `ImageError` naming the encoding, the size or the missing bytes.
+    16-bit images are scaled from their full range to 8 bits, as cv_bridge does; bit_depth: as of
+    `decode`. Raises `ImageError` naming the encoding, the size or the missing bytes.
     """
     if msg.encoding in PLANAR:
         return _planar_to_rgb(msg)
@@ -100,6 +104,8 @@ def to_rgb(msg: Image) -> np.ndarray:
         raise ImageError(f"{msg.encoding} image has odd width {msg.width}; pixels come in pairs")
     rows = unpadded_rows(msg, msg.height, size * channels)
     packed = _packed(msg, rows, size)
+    if size == 2 and bit_depth:
+        packed = _full_range(packed, channels, bit_depth)
     wanted = "passthrough" if msg.encoding == "rgb8" else "rgb8"  # nothing to convert: no copy
     try:
         rgb = BRIDGE.imgmsg_to_cv2(packed, wanted)
@@ -113,13 +119,15 @@ def to_rgb(msg: Image) -> np.ndarray:
 
 
 def compressed_to_rgb(
-    msg: CompressedImage, check_size: Callable[[tuple[int, int]], object] | None = None
+    msg: CompressedImage,
+    check_size: Callable[[tuple[int, int]], object] | None = None,
+    bit_depth: BitDepth | None = None,
 ) -> np.ndarray:
     """(H, W, 3) uint8 RGB of a sensor_msgs/CompressedImage (JPEG, PNG, WebP).
 
     Its format begins with the encoding that was compressed, where a driver says it: a mosaic is
     made RGB, as the raw image would be. Raises `ImageError` when the bytes are not such a picture,
-    or hold depth. check_size: as of `decode`.
+    or hold depth. check_size, bit_depth: as of `decode`.
     """
     encoding = msg.format.partition(";")[0].strip()
     if "compressedDepth" in msg.format or encoding in DEPTH_ENCODINGS:
@@ -135,14 +143,14 @@ def compressed_to_rgb(
     if pixels is None:
         raise ImageError(_undecodable(msg))
     if encoding.startswith("bayer_") and (mosaic := _one_channel(pixels)) is not None:
-        return _mosaic_to_rgb(mosaic, encoding)
+        return _mosaic_to_rgb(mosaic, encoding, bit_depth)
     if pixels.ndim == 2 and pixels.dtype != np.uint8 and encoding != "mono16":
         raise NoPictureError(
             f"compressed image, format '{plain(msg.format)}', has one channel of {pixels.dtype}, "
             "which usually is depth; a camera of 16 bits says so: 'mono16; png compressed '"
         )
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    return cv2.cvtColor(_to_8_bits(pixels), TO_RGB[channels])
+    return cv2.cvtColor(_to_8_bits(pixels, bit_depth), TO_RGB[channels])
 
 
 def decoded(picture: np.ndarray) -> np.ndarray | None:
@@ -195,16 +203,17 @@ def _one_channel(pixels: np.ndarray) -> np.ndarray | None:
     return np.ascontiguousarray(pixels[..., 0]) if is_grey else None
 
 
-def _mosaic_to_rgb(pixels: np.ndarray, encoding: str) -> np.ndarray:
+def _mosaic_to_rgb(pixels: np.ndarray, encoding: str, bit_depth: BitDepth | None) -> np.ndarray:
     """pixels: (H, W)."""
     if encoding not in ENCODINGS:
         raise _unsupported(encoding)
     name = next(mosaic for mosaic in MOSAICS if encoding.startswith(mosaic))
-    return to_rgb(BRIDGE.cv2_to_imgmsg(_to_8_bits(pixels), f"{name}8"))
+    return to_rgb(BRIDGE.cv2_to_imgmsg(_to_8_bits(pixels, bit_depth), f"{name}8"))
 
 
-def _to_8_bits(pixels: np.ndarray) -> np.ndarray:
+def _to_8_bits(pixels: np.ndarray, bit_depth: BitDepth | None) -> np.ndarray:
     if pixels.dtype == np.uint16:
+        pixels = bit_depth.full_range(pixels) if bit_depth else pixels
         return cv2.convertScaleAbs(pixels, alpha=255 / 65535)
     if pixels.dtype != np.uint8:
         raise ImageError(f"compressed image has channels of {pixels.dtype}, not of 8 or 16 bits")
@@ -247,6 +256,14 @@ def _packed(msg: Image, rows: np.ndarray, channel_size: int) -> Image:
     packed.is_bigendian = int(big)
     packed.data.frombytes(np.ascontiguousarray(rows))
     return packed
+
+
+def _full_range(packed: Image, channels: int, bit_depth: BitDepth) -> Image:
+    """packed: of 16 bits, see `_packed`."""
+    shape = (packed.height, packed.width, channels)[: 2 if channels == 1 else 3]
+    values = np.frombuffer(packed.data, np.uint16).reshape(shape)
+    moved = bit_depth.full_range(values)
+    return packed if moved is values else BRIDGE.cv2_to_imgmsg(moved, packed.encoding)
 
 
 def _planar_to_rgb(msg: Image) -> np.ndarray:

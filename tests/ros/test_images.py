@@ -18,6 +18,7 @@ from picture_messages import (
 )
 from sensor_msgs.msg import CompressedImage, Image
 
+from da3_ros.core.bit_depth import BitDepth
 from da3_ros.ros.images import (
     ENCODINGS,
     PLANAR,
@@ -196,6 +197,28 @@ def test_compressed_pictures_of_16_bits(shape):
     assert out.shape == (6, 8, 3) and (out == 200).all()
 
 
+DEEP = [name for name, (size, _) in ENCODINGS.items() if size == 2]
+
+
+@pytest.mark.parametrize("bigendian, padding", [(False, 0), (True, 6)])
+@pytest.mark.parametrize("encoding", DEEP)
+def test_a_sensor_of_12_bits_gives_the_same_picture_as_one_of_16(encoding, bigendian, padding):
+    rgb = smooth_picture()
+    pixels = encoded(rgb, encoding) >> 4
+    bits = BitDepth()
+    out = to_rgb(message(pixels, encoding, bigendian=bigendian, padding=padding), bits)
+    error = np.abs(out.astype(int) - expected(rgb, encoding))[2:-2, 2:-2]
+    assert bits.bits == 12 and error.max() <= tolerance(encoding) + 1
+
+
+@pytest.mark.parametrize("encoding, shape", [("mono16", ()), ("bgr16", (3,)), ("bayer_rggb16", ())])
+def test_a_compressed_picture_of_12_bits_is_as_bright_as_one_of_16(encoding, shape):
+    data = cv2.imencode(".png", np.full((6, 8, *shape), 200 << 4, np.uint16))[1].tobytes()
+    msg, bits = CompressedImage(format=f"{encoding}; png compressed ", data=data), BitDepth()
+    assert np.abs(compressed_to_rgb(msg, bit_depth=bits).astype(int) - 200).max() <= 1
+    assert bits.bits == 12
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     encoding=st.sampled_from([*ENCODINGS, *PLANAR, "16UC1", "8UC3", "nonsense"]),
@@ -210,7 +233,7 @@ def test_any_message_gives_rgb_or_a_reason(encoding, width, height, step, bigend
         width=width, height=height, encoding=encoding, step=step, is_bigendian=bigendian, data=data
     )
     try:
-        out = to_rgb(msg)
+        out = to_rgb(msg, BitDepth())
     except ImageError as error:
         assert str(error)
         return

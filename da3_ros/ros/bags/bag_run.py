@@ -201,6 +201,7 @@ class BagRun:
 
     def anchor_takers(self, topics: AnchorTopics) -> dict[str, Taker]:
         """Who takes the messages of each topic of anchors."""
+        self._anchors.name_topic(topics.depth)
         takes = self._anchors.on_points, self._anchors.on_depth, self._anchors.on_info
         named = zip((topics.points, topics.depth, topics.camera_info), takes)
         return {topic: partial(self._on_anchors, take) for topic, take in named if topic}

@@ -15,7 +15,12 @@ from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.doctor.recording import Recording
 from da3_ros.ros.health.clock_watch import FAR_NS
 from da3_ros.ros.images import ImageError, decode
-from da3_ros.ros.inputs.info_doubts import frame_doubt, is_distorted, rectification_doubt
+from da3_ros.ros.inputs.info_doubts import (
+    frame_doubt,
+    is_distorted,
+    is_raw,
+    rectification_doubt,
+)
 from da3_ros.ros.messages import rectifier, stamp_to_ns
 from da3_ros.ros.transport import FAST_DDS_LIMIT, LARGE_IMAGES_ARE_LOST, use_profile
 
@@ -125,7 +130,8 @@ def check_info(seen: Recording, config: Config) -> Finding:
         return error(name, what, "start or record the camera_info topic beside the images")
     info = seen.infos[0]
     try:
-        rectify = rectifier(info, is_raw=config.input.rectify)
+        is_asked = config.input.rectify
+        rectify = rectifier(info, is_raw=is_raw(seen.topics.image, info, rectify=is_asked))
         camera = rectify.camera
         height, width = decode(seen.images[0].msg).shape[:2]
     except CameraError as problem:
@@ -173,13 +179,16 @@ def check_rectification(seen: Recording, config: Config) -> Finding:
     name = "rectification"
     if not seen.infos:
         return warn(name, "not judged: no camera info", "see camera info")
-    info = seen.infos[0]
-    doubt = rectification_doubt(seen.topics.image, info, is_raw=config.input.rectify)
+    topic, info, is_asked = seen.topics.image, seen.infos[0], config.input.rectify
+    doubt = rectification_doubt(topic, info, rectify=is_asked)
+    is_done_here = is_raw(topic, info, rectify=is_asked)
+    if doubt and is_asked and not is_done_here:
+        return ok(name, f"{doubt.what}; {doubt.fix}")
     if doubt:
         return error(name, *doubt)
     if not is_distorted(info):
         return ok(name, "no lens distortion")
-    return ok(name, "done by the node" if config.input.rectify else "done by the camera's pipeline")
+    return ok(name, "done by the node" if is_done_here else "done by the camera's pipeline")
 
 
 def check_clock(seen: Recording) -> Finding:

@@ -23,9 +23,15 @@ from da3_ros.net.plain_text import plain
 from da3_ros.ros.bounds import MOST_CLOUD_FIELDS, excess, field_count
 from da3_ros.ros.depth_images import depth_metres
 from da3_ros.ros.images import ImageError
+from da3_ros.ros.inputs.info_doubts import is_raw, rectification_doubt
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
-from da3_ros.ros.messages import camera_model, stamp_to_ns
+from da3_ros.ros.messages import (
+    camera_model,
+    optical_placement,
+    rectified_camera_model,
+    stamp_to_ns,
+)
 
 MOST_WAITING = 10
 FLOAT_BYTES = {PointField.FLOAT32: 4, PointField.FLOAT64: 8}
@@ -60,6 +66,11 @@ class AnchorInput:
         self._waiting: deque[_Waiting] = deque(maxlen=MOST_WAITING)
         self._info: CameraInfo | None = None
         self._early: Image | None = None
+        self._depth_topic = "anchor/depth"  # as remapped, once it is subscribed to
+
+    def name_topic(self, depth: str) -> None:
+        """Where depth images come from, as remapped."""
+        self._depth_topic = depth
 
     @property
     def memory(self) -> tuple[list[tuple[str, int]], bool, bool]:
@@ -95,7 +106,10 @@ class AnchorInput:
 
     def on_info(self, msg: CameraInfo) -> None:
         """The camera of the depth images."""
-        self._info = msg
+        is_first, self._info = self._info is None, msg
+        doubt = rectification_doubt(self._depth_topic, msg, rectify=True) if is_first else None
+        if doubt:
+            self._warn("rectification", f"{doubt.what}: {doubt.fix}")
         if self._early is not None:
             early, self._early = self._early, None
             self.on_depth(early)
@@ -106,7 +120,8 @@ class AnchorInput:
             self._early = msg
             self._warn("no info", "anchor/depth waits for its camera info on anchor/camera_info")
             return
-        self._receive("anchor/depth", msg, lambda image: depth_xyz(image, self._info))
+        raw = is_raw(self._depth_topic, self._info, rectify=True)
+        self._receive("anchor/depth", msg, lambda image: depth_xyz(image, self._info, is_raw=raw))
 
     def locate(self) -> None:
         """Hand on all points whose transform is known by now; give up those too old to get one."""
@@ -190,10 +205,12 @@ def _positions_of(msg: PointCloud2) -> PointCloud2:
     )
 
 
-def depth_xyz(msg: Image, info: CameraInfo) -> np.ndarray:
-    """(P, 3) float32 points of a depth image in its optical frame; holes are left out.
+def depth_xyz(msg: Image, info: CameraInfo, *, is_raw: bool = True) -> np.ndarray:
+    """(P, 3) float32 points of a depth image in the frame of its header; holes are left out.
 
-    Raises `AnchorError` and `CameraError`.
+    is_raw: its pixels are as the lens made them, else P describes them. Either way the frame is
+    what it is for a color image (`messages.rectifier`): R turns into it, and P places the camera
+    in it. Raises `AnchorError` and `CameraError`.
     """
     if (info.width, info.height) != (msg.width, msg.height):
         raise AnchorError(
@@ -207,9 +224,11 @@ def depth_xyz(msg: Image, info: CameraInfo) -> np.ndarray:
         rows, columns = np.nonzero(np.isfinite(depth) & (depth > 0))
     kept = slice(None, None, _step(len(rows)))
     rows, columns = rows[kept], columns[kept]
-    rays = camera_model(info).unproject(np.stack([columns, rows], axis=-1))
-    z = depth[rows, columns, None]
-    return (rays / rays[:, 2:] * z).astype(np.float32)
+    camera = camera_model(info) if is_raw else rectified_camera_model(info)
+    rays = camera.unproject(np.stack([columns, rows], axis=-1))
+    T_frame_cam = optical_placement(info, is_raw=is_raw)
+    points = rays / rays[:, 2:] * depth[rows, columns, None] @ T_frame_cam[:3, :3].T
+    return (points + T_frame_cam[:3, 3]).astype(np.float32)
 
 
 def _step(count: int) -> int:

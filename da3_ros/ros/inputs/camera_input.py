@@ -9,8 +9,9 @@ from collections.abc import Callable, Hashable
 import numpy as np
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from da3_ros.core.bit_depth import BitDepth
 from da3_ros.core.blank_picture import BlankPictureError, check_picture
-from da3_ros.core.body_mask import check_mask, read_mask, usable_pixels
+from da3_ros.core.body_mask import check_mask, mask_doubt, read_mask, usable_pixels
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, FrameCounts
@@ -26,7 +27,7 @@ from da3_ros.ros.health.rates import Rate
 from da3_ros.ros.health.time_jump import StampVerdict, StreamClock
 from da3_ros.ros.images import ImageError, decode
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
-from da3_ros.ros.inputs.info_doubts import frame_doubt, rectification_doubt
+from da3_ros.ros.inputs.info_doubts import frame_doubt, is_raw, rectification_doubt
 from da3_ros.ros.inputs.patience import Patience
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.messages import rectified_camera_model, rectifier, stamp_to_ns
@@ -71,8 +72,10 @@ class CameraInput:
         self._image_topic = "image"  # as remapped, once it is subscribed to
         self._info: CameraInfo | None = None
         self._is_doubted = False
+        self._bit_depth = BitDepth()
         self._rectifier: Rectifier | None = None
         self._mask = read_mask(config.input.mask, name)
+        self._mask_doubt = mask_doubt(self._mask)
         self._usable: np.ndarray | None = None
 
     def set_patience(self, patience: Patience) -> None:
@@ -132,8 +135,8 @@ class CameraInput:
 
     @property
     def memory(self) -> tuple:
-        """What decides on the images that come: their clock, and what waits."""
-        return self._clock.memory, self._queue.memory
+        """What decides on the images that come: their clock, what waits, and what white is."""
+        return self._clock.memory, self._queue.memory, self._bit_depth.bits
 
     @property
     def is_waiting(self) -> bool:
@@ -182,7 +185,10 @@ class CameraInput:
     def _frame(self, arrival: Arrival) -> Frame:
         image = arrival.image
         # Of another size it is not worth decoding.
-        rgb = decode(image, lambda size: self._rectifier_of(arrival.info, size))
+        bits = self._bit_depth.bits
+        rgb = decode(image, lambda size: self._rectifier_of(arrival.info, size), self._bit_depth)
+        if change := self._bit_depth.change(bits):
+            self._warn("bit depth", change)
         rectify = self._rectifier_of(arrival.info, rgb.shape[:2])
         self._doubt(image.header.frame_id)
         frame = rectify.frame(
@@ -201,7 +207,8 @@ class CameraInput:
             # First the sizes: the maps of a rectifier may be of gigabytes.
             _check_size(rectified_camera_model(info), size)
             check_mask(self._mask, size)
-            rectify = rectifier(info, is_raw=self._live.config.input.rectify)
+            is_asked = self._live.config.input.rectify
+            rectify = rectifier(info, is_raw=is_raw(self._image_topic, info, rectify=is_asked))
             self._usable = usable_pixels(rectify, self._mask)
             self._rectifier, self._info = rectify, info
             self._is_doubted = False
@@ -209,19 +216,22 @@ class CameraInput:
         return self._rectifier
 
     def _doubt(self, frame_id: str) -> None:
-        """Say what looks wrong about a camera info, when it is used first."""
+        """Say what looks wrong about a camera info and the mask, when they are used first."""
         if self._is_doubted:
             return
         self._is_doubted = True
-        is_raw = self._live.config.input.rectify
+        is_asked = self._live.config.input.rectify
         frames = frame_doubt(frame_id, self._info)
         if frames and self._info.header.frame_id:  # some drivers leave it empty
             self._warn(
                 "frame of the info",
                 f"camera_info on {self._queue.info_topic}: {frames.what}: {frames.fix}",
             )
-        if lens := rectification_doubt(self._image_topic, self._info, is_raw=is_raw):
+        if lens := rectification_doubt(self._image_topic, self._info, rectify=is_asked):
             self._warn("rectification", f"{lens.what}: {lens.fix}")
+        if self._mask_doubt:
+            self._warn("mask", self._mask_doubt)
+            self._mask_doubt = ""  # said once: camera infos may change
 
     def _give_up(self, lost: list[Lost]) -> None:
         for image in lost:

@@ -22,16 +22,35 @@ class Doubt(NamedTuple):
     fix: str
 
 
-def rectification_doubt(topic: str, info: CameraInfo, *, is_raw: bool) -> Doubt | None:
-    """Whether images are rectified twice, or never. topic: of the images. is_raw: input.rectify."""
-    is_rectified = bool(RECTIFIED.search(topic))
-    if not is_distorted(info) or is_rectified != is_raw:
+def is_raw(topic: str, info: CameraInfo, *, rectify: bool) -> bool:
+    """Whether images are as the lens made them, and to be rectified here.
+
+    topic: of the images. rectify: input.rectify. What a topic's name says goes first, where P is
+    there: image_proc gives image_rect the camera info of image_raw, and by the definition of
+    CameraInfo its P describes the one, its K and D the other.
+    """
+    return rectify and not (_is_named_rectified(topic) and np.any(info.p))
+
+
+def rectification_doubt(topic: str, info: CameraInfo, *, rectify: bool) -> Doubt | None:
+    """Whether the name of an image topic and input.rectify say different things; as of `is_raw`."""
+    is_named = _is_named_rectified(topic)
+    if not is_distorted(info) or is_named != rectify:
         return None
-    if is_raw:
-        what = f"{topic} seems to be rectified already and would be rectified again"
+    if not rectify:
+        what = f"{topic} has a lens and is not rectified, and input.rectify is false"
+        return Doubt(what, "set input.rectify: true")
+    if is_raw(topic, info, rectify=True):
+        what = f"{topic} seems to be rectified already and would be rectified again, for want of P"
         return Doubt(what, "set input.rectify: false, or use the raw image")
-    what = f"{topic} has a lens and is not rectified, and input.rectify is false"
-    return Doubt(what, "set input.rectify: true")
+    what = f"{topic} is rectified already, by its name: P of its camera_info describes it, not D"
+    return Doubt(what, "if it comes straight from the lens, give it another name")
+
+
+def _is_named_rectified(topic: str) -> bool:
+    name = topic.removesuffix("/compressed").rpartition("/")[2]
+    is_raw_below = "raw" in name.split("_")  # /rect/image_raw
+    return bool(RECTIFIED.search(name if is_raw_below else topic))
 
 
 def frame_doubt(frame_id: str, info: CameraInfo) -> Doubt | None:

@@ -114,7 +114,9 @@ class Inputs:
             (Image, "anchor/depth", self.anchors.on_depth, False),
             (CameraInfo, "anchor/camera_info", self.anchors.on_info, False),
         ):
-            self._create(kind, topic, partial(self._on_anchors, take), qos, raw=raw)
+            made = self._create(kind, topic, partial(self._on_anchors, take), qos, raw=raw)
+            if kind is Image:
+                self.anchors.name_topic(made.topic_name)
 
     def _create(self, kind: type, topic: str, callback: Callable, qos: QoSProfile, **options):
         return self._entities.create_subscription(

@@ -1,11 +1,13 @@
 """Clouds and depth images that lie about themselves: points as they are meant, or one sentence."""
 
+import cv2
 import numpy as np
 import pytest
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, Image, PointField
 from sensor_msgs_py import point_cloud2
 
+from da3_ros.core.camera_model import CameraError
 from da3_ros.core.config import Config, PoseConfig
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.ros.bounds import MOST_CLOUD_FIELDS, field_count
@@ -17,7 +19,7 @@ from da3_ros.ros.inputs.anchor_input import (
     depth_xyz,
 )
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.messages import header
+from da3_ros.ros.messages import header, rectifier
 
 POINTS = np.random.default_rng(0).random((50, 3)).astype(np.float32)
 FLOAT = PointField.FLOAT32
@@ -95,6 +97,75 @@ def test_depth_whose_rows_are_shorter_than_its_pixels(step):
     msg.step = step
     with pytest.raises(AnchorError, match=f"32FC1 image of width 20 has step {step}, needs 80"):
         depth_xyz(msg, info)
+
+
+TURN = cv2.Rodrigues(np.array([0.02, -0.05, 0.01]))[0]
+
+
+def right_camera(**changes):
+    """Of a stereo pair 0.12 m apart, with a lens, in the left one's frame."""
+    info = CameraInfo(width=20, height=10, distortion_model="plumb_bob", d=[-0.2, 0.05, 0, 0, 0.0])
+    info.k = [20.0, 0, 9.5, 0, 20, 4.5, 0, 0, 1]
+    info.r = TURN.ravel()
+    info.p = [18.0, 0, 9, -18 * 0.12, 0, 18, 4, 0, 0, 0, 1, 0]
+    for name, value in changes.items():
+        setattr(info, name, value)
+    return info
+
+
+def depth_of(metres):
+    msg = Image(width=20, height=10, step=80, encoding="32FC1")
+    msg.data = np.broadcast_to(np.float32(metres), (10, 20)).tobytes()
+    return msg
+
+
+@pytest.mark.parametrize("is_raw", [True, False])
+def test_depth_lies_where_a_color_image_of_the_same_camera_shows_it(is_raw):
+    """Each point projects by P to the pixel where the rectified picture shows its pixel."""
+    info = right_camera()
+    points = depth_xyz(depth_of(2.0), info, is_raw=is_raw).astype(float)
+    u, v = np.meshgrid(np.arange(20), np.arange(10))
+    P = np.reshape(info.p, (3, 4))
+    x, y, w = P @ np.c_[points, np.ones(200)].T
+    if not is_raw:
+        np.testing.assert_allclose([x / w, y / w], [u.ravel(), v.ravel()], atol=1e-4)
+        return
+    rectify = rectifier(info, is_raw=True)
+    shown = [rectify((c * 10).astype(np.uint8)) / 10 for c in (u, v)]
+    inside = (x / w > 2) & (x / w < 17) & (y / w > 2) & (y / w < 7)
+    at = np.round(y / w).astype(int)[inside], np.round(x / w).astype(int)[inside]
+    assert inside.sum() > 50
+    assert np.abs(shown[0][at] - u.ravel()[inside]).max() < 0.8  # rounding to whole pixels
+    assert np.abs(shown[1][at] - v.ravel()[inside]).max() < 0.8
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"r": np.diag([1.0, 1, -1]).ravel()}, "R: rotation is a reflection"),
+        ({"p": np.r_[np.zeros(3), 5.0, np.zeros(8)]}, "P has no inverse"),
+        ({"p": np.r_[18.0, 0, 9, np.nan, np.zeros(8)]}, "P must be finite"),
+    ],
+)
+def test_depth_of_a_camera_that_cannot_be_is_refused(changes, words):
+    with pytest.raises(CameraError, match=words):
+        depth_xyz(depth_of(2.0), right_camera(**changes))
+
+
+def test_depth_whose_topic_is_named_as_rectified_is_described_by_P():
+    said, taken = [], []
+    log = ThrottledLog(type("Log", (), {"warning": lambda self, text: said.append(text)})())
+    anchors = AnchorInput(
+        LiveConfig(Config()), log, PoseSource(PoseConfig()), taken.append, lambda: 10**9
+    )
+    anchors.name_topic("/depth/image_rect")
+    msg = depth_of(2.0)
+    msg.header = header("odom", 10**9)
+    for _ in range(2):
+        anchors.on_info(right_camera())
+        anchors.on_depth(msg)
+    np.testing.assert_array_equal(taken[1].points, depth_xyz(msg, right_camera(), is_raw=False))
+    assert len(said) == 1 and "/depth/image_rect is rectified already, by its name" in said[0]
 
 
 @pytest.mark.parametrize("frame_id", ["", "a", "lidar", "x" * 300])

@@ -119,6 +119,41 @@ def test_a_picture_of_one_color_is_no_picture(level):
     assert any(f"of one color (grey value {level} of 255)" in said for said in here.said)
 
 
+def test_a_camera_of_12_bits_is_bright_and_that_is_said_once():
+    """Taken for 16 it would be nearly black: its pictures would even pass for empty ones."""
+    here, frames = Here(), []
+    here.camera._take = lambda name, frame: frames.append(frame.image)
+
+    def of_12_bits(image, info):
+        rows = np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
+        dark = 4 if image.header.stamp.sec == 2 else 1
+        image.encoding, image.step = "mono16", 2 * image.width
+        image.data = (rows[..., 1].astype(np.uint16) * 16 // dark).tobytes()
+
+    for second in (1, 2, 3):
+        here.send(second, of_12_bits)
+        here.move(second)
+        here.camera.locate()
+    bright, dark, again = (frame.mean() for frame in frames)
+    assert bright > 60 and abs(dark - bright / 4) < 2 and again == pytest.approx(bright, abs=20)
+    assert len(here.said) == 1 and "use 12 of their 16 bits" in here.said[0], here.said
+    assert here.camera.memory[2] == 12
+
+
+@pytest.mark.parametrize("rows, said", [(14, []), (28, ["input.mask hides 67% of the picture"])])
+def test_a_mask_that_hides_most_of_the_picture_is_doubted(tmp_path, rows, said):
+    mask = np.full((42, 56), 255, np.uint8)
+    mask[:rows] = 0
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    here = Here(from_dict({"input.mask": str(tmp_path / "mask.png")}))
+    for second in (1, 2):
+        here.send(second)
+        here.move(second)
+        here.camera.locate()
+    assert len(here.taken) == 2
+    assert [sentence[:35] for sentence in here.said] == said
+
+
 def test_a_compressed_image_of_another_size_than_its_info_is_not_decoded():
     here = Here()
     image, info = picture_messages(SECOND)
@@ -250,7 +285,13 @@ def test_a_camera_info_of_megabytes_is_not_kept():
         ("/camera/image_rect", True, [0.0] * 5, "/camera_optical_frame", ""),
         ("/rectangle/image_unrect", True, [-0.3, 0.1, 0, 0, 0], "", ""),
         ("/camera/image_rect/compressed", False, [-0.3, 0.1, 0, 0, 0], "", ""),
-        ("/camera/image_rect_color", True, [-0.3, 0.1, 0, 0, 0], "", "rectified already"),
+        (
+            "/camera/image_rect_color",
+            True,
+            [-0.3, 0.1, 0, 0, 0],
+            "",
+            "is rectified already, by its",
+        ),
         ("/camera/image_raw", False, [-0.3, 0.1, 0, 0, 0], "", "is not rectified"),
         ("/camera/image_raw", True, [0.0] * 5, "rear", "/info: its frame_id is 'rear'"),
     ],
@@ -267,3 +308,32 @@ def test_a_doubtful_camera_info_is_used_and_said_once(topic, rectify, D, frame, 
     here.camera.locate()
     assert len(here.taken) == 2
     assert len(here.said) == bool(said) and said in " ".join(here.said)
+
+
+@pytest.mark.parametrize(
+    "topic, rectify, has_P, K",
+    [
+        ("/camera/image_rect", True, True, "P"),
+        ("/camera/rect/image", True, True, "P"),
+        ("/camera/image_rect_raw/compressed", True, True, "P"),  # as drivers of stereo depth do
+        ("/rect/image_raw", True, True, "rectified here"),
+        ("/camera/image_rect", True, False, "rectified here"),
+        ("/camera/image_raw", True, True, "rectified here"),
+        ("/camera/image_raw", False, True, "P"),
+    ],
+)
+def test_what_is_named_as_rectified_is_not_rectified_again(topic, rectify, has_P, K):
+    def lens(image, info):
+        info.d = [-0.3, 0.1, 0.0, 0.0, 0.0]
+        info.p = [50.0, 0, 27, 0, 0, 50, 20, 0, 0, 0, 1, 0] if has_P else [0.0] * 12
+
+    here, frames = Here(from_dict({"input.rectify": rectify})), []
+    here.camera._take = lambda name, frame: frames.append(frame)
+    here.camera.name_topics(topic, "/info")
+    here.send(1, lens)
+    here.move(1)
+    here.camera.locate()
+    image, _ = picture_messages(SECOND)
+    sent = np.frombuffer(image.data, np.uint8).reshape(42, 56, 3)
+    assert (frames[0].camera.K[0, 0] == 50) == has_P
+    assert np.array_equal(frames[0].image, sent) == (K == "P")
