@@ -16,6 +16,7 @@ from da3_ros.ros.doctor.camera import check_camera, check_choice
 from da3_ros.ros.doctor.findings import Finding, Verdict, error, format_table
 from da3_ros.ros.doctor.graph import observe_graph
 from da3_ros.ros.doctor.machine import check_machine
+from da3_ros.ros.doctor.pictures import check_pictures
 from da3_ros.ros.doctor.poses import check_poses
 from da3_ros.ros.doctor.recording import observe_bag
 from da3_ros.ros.doctor.whole_bag import check_files, check_frames
@@ -80,7 +81,7 @@ def examine(options: argparse.Namespace, config: Config, world: str | None) -> l
         else:
             fix = "start the camera with its camera_info; see ROS_DOMAIN_ID and the network"
         return [error("topics", str(problem), fix), *machine]
-    camera = [*check_choice(seen), *check_camera(seen, config)]
+    camera = [*check_choice(seen), *check_camera(seen, config), check_pictures(seen, config)]
     return [*findings, *camera, *check_poses(seen, config, world), *machine]
 
 

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
+from da3_ros.core.bit_depth import BitDepth
 from da3_ros.core.body_mask import read_mask, usable_pixels
 from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
 from da3_ros.ros.doctor.recording import Event, Recording
 from da3_ros.ros.images import decode
+from da3_ros.ros.inputs.info_doubts import is_raw
 from da3_ros.ros.messages import rectifier, stamp_to_ns
 
 
 class PosedFrames:
-    """Frames of the images that have a pose; `Recording.locate` has been called.
+    """Frames of images, with the poses that `Recording.locate` has found, once it was called.
 
-    events: those images. Raises `ValueError` in one sentence when the camera has no usable info.
+    events: the images that have one. bit_depth: of those that were asked for. mask: of input.mask.
+    Raises `ValueError` in one sentence when the camera has no usable info.
     """
 
     def __init__(self, seen: Recording, config: Config):
         self.events = [e for e in seen.images if _stamp(e) in seen.poses]
+        self.bit_depth = BitDepth()
         self._poses = seen.poses
         if not seen.infos:
             raise ValueError("there is no camera info")
-        self._rectify = rectifier(seen.infos[0], is_raw=config.input.rectify)
-        mask = read_mask(config.input.mask, _name(seen.topics.image, config))
-        self._usable = usable_pixels(self._rectify, mask)
+        topic, info, is_asked = seen.topics.image, seen.infos[0], config.input.rectify
+        self._rectify = rectifier(info, is_raw=is_raw(topic, info, rectify=is_asked))
+        self.mask = read_mask(config.input.mask, _name(topic, config))
+        self._usable = usable_pixels(self._rectify, self.mask)
 
     @property
     def T_world_frame(self) -> list[np.ndarray]:
@@ -33,9 +38,10 @@ class PosedFrames:
         return [self._poses[_stamp(e)].T_world_frame for e in self.events]
 
     def frame(self, event: Event) -> Frame:
-        """One of `events`, decoded and rectified. Raises `ValueError` in one sentence."""
-        stamp_ns, image = _stamp(event), decode(event.msg)
-        T_world_frame = self._poses[stamp_ns].T_world_frame
+        """An image, decoded and rectified. Raises `ValueError` in one sentence."""
+        stamp_ns, image = _stamp(event), decode(event.msg, bit_depth=self.bit_depth)
+        pose = self._poses.get(stamp_ns)
+        T_world_frame = pose and pose.T_world_frame
         return self._rectify.frame(
             event.msg.header.frame_id, stamp_ns, image, T_world_frame, self._usable
         )

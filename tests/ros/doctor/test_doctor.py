@@ -4,6 +4,7 @@ import shutil
 import sys
 from copy import deepcopy
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -27,6 +28,7 @@ from da3_ros.ros.doctor import machine, recording
 from da3_ros.ros.doctor.epipolar import T_OPENGL_OPTICAL
 from da3_ros.ros.doctor.findings import Verdict, format_table, ok, warn
 from da3_ros.ros.doctor.machine import check_device, check_model
+from da3_ros.ros.messages import image_message
 
 FRAMES = 8
 
@@ -270,6 +272,70 @@ def test_images_that_were_lost_beside_their_camera_infos(room, tmp_path):
     finding = diagnose(spoil(room, tmp_path / "spoilt", change))["images"]
     assert finding.verdict is Verdict.WARN
     assert finding.seen == "8 camera infos came, but 2 images of 225 kB"
+
+
+@pytest.mark.parametrize(
+    "is_black, verdict, said",
+    [
+        (lambda k: k % 2 == 1, "WARN", "4 of 8 looked at are of no use: the image is of one color"),
+        (lambda k: True, "ERROR", "8 of 8 looked at are of no use: the image is of one color"),
+    ],
+)
+def test_a_covered_lens(room, tmp_path, is_black, verdict, said):
+    """da3_process drops these as blank_image."""
+    count = iter(range(10**6))
+
+    def change(topic, time_ns, msg):
+        if topic == "/camera/image_raw" and is_black(next(count)):
+            msg.data = bytes(len(msg.data))
+        return topic, time_ns, msg
+
+    finding = diagnose(spoil(room, tmp_path / "spoilt", change))["pictures"]
+    assert (finding.verdict.value, said in finding.seen, bool(finding.fix)) == (verdict, True, True)
+
+
+def test_a_camera_of_12_bits(room, tmp_path):
+    def change(topic, time_ns, msg):
+        if topic == "/camera/image_raw":
+            rgb = np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.width, 3)
+            msg = image_message(rgb[..., 1].astype(np.uint16) << 4, "mono16", msg.header)
+        return topic, time_ns, msg
+
+    findings = diagnose(spoil(room, tmp_path / "spoilt", change))
+    assert wrong(findings) == set()
+    assert "which use 12 of their 16 bits: 4,095 is taken for white" in findings["pictures"].seen
+
+
+def test_a_mask_that_is_none(room, tmp_path):
+    cv2.imwrite(str(tmp_path / "mask.png"), np.zeros((240, 320), np.uint8))
+    finding = diagnose(room, input__mask=str(tmp_path / "mask.png"))["pictures"]
+    assert finding.verdict is Verdict.WARN and "is black all over" in finding.seen
+    mostly_black = np.zeros((240, 320), np.uint8)
+    mostly_black[:50, :50] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mostly_black)
+    finding = diagnose(room, input__mask=str(tmp_path / "mask.png"))["pictures"]
+    assert finding.verdict is Verdict.WARN and "input.mask hides 97% of the picture" in finding.seen
+
+
+def test_images_that_are_rectified_already(room, tmp_path):
+    """image_proc gives them the camera info of the raw ones."""
+
+    def change(topic, time_ns, msg):
+        if isinstance(msg, CameraInfo):
+            msg.d = [-0.3, 0.1, 0.0, 0.0, 0.0]
+        return topic.replace("image_raw", "image_rect_color"), time_ns, msg
+
+    path = spoil(room, tmp_path / "spoilt", change)
+    findings = diagnose(path)
+    assert wrong(findings) == set()
+    assert "image_rect_color is rectified already, by its name" in findings["rectification"].seen
+    (report,) = process_all([BagJob(path, tmp_path / "out", {**TINY, "scale.max_spread": 10.0})])
+    assert any("is rectified already, by its name" in said for said in report.warnings)
+    with BagReader(report.job.result) as bag, BagReader(path) as given:
+        out = [msg for *_, msg in bag.messages("/da3/image_rect")]
+        stamps = [msg.header.stamp for msg in out]
+        sent = [m for *_, m in given.messages("/camera/image_rect_color")]
+    assert [msg.data for msg in out] == [m.data for m in sent if m.header.stamp in stamps]
 
 
 def test_poses_from_odometry_are_judged_by_the_whole_bag(room, tmp_path):
