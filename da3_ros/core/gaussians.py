@@ -34,7 +34,8 @@ def moved(gaussians: Gaussians, similarity: Similarity) -> Gaussians:
     """
     R = torch.from_numpy(similarity.R).to(gaussians.means)
     t = torch.from_numpy(similarity.t).to(gaussians.means.device)
-    precision = torch.float64 if t.abs().max() > FAR else gaussians.means.dtype
+    is_far = np.abs(similarity.t).max() > FAR
+    precision = torch.float64 if is_far else gaussians.means.dtype
     scale = similarity.scale or 1.0
     xyzw = gaussians.rotations.roll(-1, dims=-1)
     turned = quaternion(R @ rotation_matrix(F.normalize(xyzw, dim=-1)))
