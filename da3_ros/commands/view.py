@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import ipaddress
 import socket
 import sys
 from pathlib import Path
@@ -15,6 +16,11 @@ from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.transport import use_large_message_profile
 
 LAST_PORT = 65535
+
+PUBLIC = (
+    "the page has no password: whoever reaches this computer over the network sees it and can "
+    "press its buttons; without --host only this computer reaches it"
+)
 
 NO_VISER = (
     "the page needs viser: pip install viser into the environment of da3_ros (make demo VIEW=1 "
@@ -57,13 +63,17 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
         action="store_true",
         help="take the node's compressed topics: for a radio link",
     )
-    add("--host", default="127.0.0.1", help="0.0.0.0: also for other computers (%(default)s)")
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="0.0.0.0: also for other computers, without a password (%(default)s)",
+    )
     add("--port", type=int, default=8080, help="or the next free one (%(default)s)")
     options = parser.parse_args(arguments)
     if not 0 <= options.port <= LAST_PORT:
         parser.error(f"--port is {options.port}, must be at most {LAST_PORT}")
     try:
-        _try_host(options.host)
+        options.is_public = not _try_host(options.host).is_loopback
     except (OSError, ValueError) as error:  # viser would try one port after the other, for ever
         parser.error(
             f"--host is {plain(options.host)}, which is not an address of this computer: {error}"
@@ -71,10 +81,12 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-def _try_host(host: str) -> None:
+def _try_host(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The address of a host name. Raises `OSError`, `ValueError` if it cannot be served."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
     with socket.socket(family, kind, protocol) as tried:
         tried.bind(address)
+    return ipaddress.ip_address(address[0])
 
 
 def run(options: argparse.Namespace) -> None:
@@ -87,6 +99,8 @@ def run(options: argparse.Namespace) -> None:
         files.check(options.file)
     use_large_message_profile()
     page = Page(options.host, options.port)
+    if options.is_public:
+        print(f"da3_view: {PUBLIC}", file=sys.stderr)
     print(f"open {page.address} in a browser; Ctrl-C ends", flush=True)
     try:
         if options.file is None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from da3_ros.core.far_world import FAR
 from da3_ros.core.scale.align import Similarity
 from da3_ros.net.camera import Cameras, quaternion, rotation_matrix
 from da3_ros.net.gaussians import Gaussians, pose_scales
@@ -28,20 +29,29 @@ def unbatched(gaussians: Gaussians) -> Gaussians:
 def moved(gaussians: Gaussians, similarity: Similarity) -> Gaussians:
     """Gaussians carried from the similarity's source frame into its target frame.
 
-    Sizes, orientations and view-dependent colors come along. A scale of None counts as 1.
+    Sizes, orientations and view-dependent colors come along. A scale of None counts as 1. Far
+    from the target's origin the means are float64.
     """
     R = torch.from_numpy(similarity.R).to(gaussians.means)
-    t = torch.from_numpy(similarity.t).to(gaussians.means)
+    t = torch.from_numpy(similarity.t).to(gaussians.means.device)
+    is_far = np.abs(similarity.t).max() > FAR
+    precision = torch.float64 if is_far else gaussians.means.dtype
     scale = similarity.scale or 1.0
     xyzw = gaussians.rotations.roll(-1, dims=-1)
     turned = quaternion(R @ rotation_matrix(F.normalize(xyzw, dim=-1)))
     return Gaussians(
-        means=scale * gaussians.means @ R.T + t,
+        means=(scale * gaussians.means @ R.T).to(precision) + t.to(precision),
         scales=scale * gaussians.scales,
         rotations=turned.roll(1, dims=-1),
         harmonics=rotate_harmonics(gaussians.harmonics, R),
         opacities=gaussians.opacities,
     )
+
+
+def around(gaussians: Gaussians, origin: np.ndarray) -> Gaussians:
+    """The same with float32 means whose zero is at `origin` (3,) of their frame."""
+    means = gaussians.means - torch.from_numpy(origin).to(gaussians.means)
+    return replace(gaussians, means=means.float())
 
 
 def of_views(gaussians: Gaussians, order: Sequence[int]) -> Gaussians:

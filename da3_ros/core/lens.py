@@ -39,15 +39,23 @@ class BrownLens:
         """Image plane (n, 2) of directions (n, 3), any length; NaN where the lens sees nothing."""
         with np.errstate(all="ignore"):
             x, y = (directions[:, :2] / directions[:, 2:]).T
-            u, v, radial = self._bend(x, y)
-            seen = (directions[:, 2] > 0) & (radial[0] < self.fold**2)
-            if any(self._p) or any(self._s):  # they bend the fold out of its circle
-                a, b, c, d = self._jacobian(x, y, *radial)
-                seen &= a * d - b * c > 0
-            plane = np.stack([u, v], axis=-1)
-            if self._tilt is not None:
-                q = np.c_[plane, np.ones(len(plane))] @ self._tilt.T
-                plane, seen = q[:, :2] / q[:, 2:], seen & (q[:, 2] > 0)
+            near = (directions[:, 2] > 0) & (x * x + y * y < self.fold**2)
+            if near.all():
+                return self._distort(x, y)
+            plane = np.full((len(near), 2), np.nan)
+            plane[near] = self._distort(x[near], y[near])
+        return plane
+
+    def _distort(self, x, y):
+        """Image plane (n, 2) of undistorted points before the fold; NaN where nothing is seen."""
+        u, v, radial = self._bend(x, y)
+        plane, seen = np.stack([u, v], axis=-1), np.ones(len(u), bool)
+        if any(self._p) or any(self._s):  # they bend the fold out of its circle
+            a, b, c, d = self._jacobian(x, y, *radial)
+            seen &= a * d - b * c > 0
+        if self._tilt is not None:
+            q = np.c_[plane, np.ones(len(plane))] @ self._tilt.T
+            plane, seen = q[:, :2] / q[:, 2:], seen & (q[:, 2] > 0)
         plane[~seen] = np.nan
         return plane
 

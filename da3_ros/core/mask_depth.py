@@ -86,6 +86,6 @@ def mask_unseen(
     """Depth (M, h, w) of frames, in place NaN at pixels that their lens did not wholly see."""
     for i, (frame, plan) in enumerate(zip(frames, plans)):
         if frame.seen is not None:
-            white = np.repeat(frame.seen[..., None] * np.uint8(255), 3, axis=2)
-            depth[i][centre_crop(plan.image(white), depth.shape[1:])[..., 0] < 255] = np.nan
+            white = plan.image(frame.seen * np.uint8(255))
+            depth[i][centre_crop(white, depth.shape[1:]) < 255] = np.nan
     return depth

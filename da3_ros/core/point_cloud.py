@@ -36,7 +36,7 @@ class PointCloudWriter:
     def __init__(self, step: int = 1):
         """step: every n-th pixel of every n-th row."""
         self.step = step
-        self._points = np.zeros((0, 0), POINT)
+        self._points: np.ndarray | None = None
         self._seen_by: tuple[int, int, bytes] | None = None
         self._rays: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -62,20 +62,21 @@ class PointCloudWriter:
             )
         depth, image = (m[:: self.step, :: self.step] for m in (depth, image))
         x, y = self._rays_of(camera)
-        points = self._buffer(depth.shape)
         z = np.where(np.isfinite(depth), depth, np.float32(np.nan))
-        points["z"] = z
-        np.multiply(x, z, out=points["x"])
-        np.multiply(y, z, out=points["y"])
+        axes = x * z, y * z, z
         if centre is not None and centre.any():
-            for axis, shift in zip("xyz", centre.astype(np.float32)):
-                points[axis] += shift
+            for axis, shift in zip(axes, centre.astype(np.float32)):
+                axis += shift
         # BGRA bytes are a little-endian 0xAARRGGBB; some consumers want no alpha.
-        bgra = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGRA)
-        np.bitwise_and(bgra.view("<u4")[..., 0], 0x00FFFFFF, out=points["rgb"])
+        bgra = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2BGRA).view("<u4")[..., 0]
+        bgra &= 0x00FFFFFF
         thinned = slice(None, None, self.step)
-        points["confidence"] = 0 if conf is None else bounded_confidence(conf[thinned, thinned])
-        return points
+        none = np.zeros_like(z)
+        known = none if conf is None else bounded_confidence(conf[thinned, thinned])
+        # At once: written field by field, the whole cloud would go through the cache five times.
+        planes = [*axes, none, bgra.view("<f4"), known, none, none]
+        self._points = cv2.merge(planes, self._points)  # a new one where it does not fit
+        return self._points.view(POINT)[..., 0]
 
     def _rays_of(self, camera: CameraModel) -> tuple[np.ndarray, np.ndarray]:
         """By value, not by the camera object, of which there is one per image."""
@@ -83,11 +84,6 @@ class PointCloudWriter:
         if self._rays is None or self._seen_by != key:
             self._rays, self._seen_by = thin_rays(camera, self.step), key
         return self._rays
-
-    def _buffer(self, shape: tuple[int, int]) -> np.ndarray:
-        if self._points.shape != shape:
-            self._points = np.zeros(shape, POINT)
-        return self._points
 
 
 def bounded_confidence(conf: np.ndarray) -> np.ndarray:

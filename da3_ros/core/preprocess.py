@@ -60,7 +60,7 @@ class ResizePlan:
     crops: bool
 
     def image(self, image: np.ndarray) -> np.ndarray:
-        """Resize one (H, W, 3) uint8 image to `size`."""
+        """Resize one (H, W, 3) or (H, W) uint8 image to `size`."""
         image = _resize(image, self.bounded)
         return centre_crop(image, self.size) if self.crops else _resize(image, self.size)
 

@@ -92,7 +92,7 @@ def rotation(R: np.ndarray) -> np.ndarray:
 
 
 def _raw_pixels(camera: CameraModel, R: np.ndarray, pinhole: CameraModel):
-    """u and v (H, W) float32 in the raw image of each rectified pixel; far out without any."""
+    """u and v (H, W) float32 in the raw image of each rectified pixel; NaN without any."""
     to_raw = R.T @ np.linalg.inv(pinhole.K)
 
     def raw(pixels: np.ndarray) -> np.ndarray:
@@ -101,5 +101,4 @@ def _raw_pixels(camera: CameraModel, R: np.ndarray, pinhole: CameraModel):
     def error(pixels: np.ndarray, values: np.ndarray) -> np.ndarray:
         return np.abs(raw(pixels) - values)
 
-    maps = at_every_pixel(raw, pinhole.width, pinhole.height, error, _EXACT, np.float32)
-    return np.nan_to_num(maps, copy=False, nan=_NOWHERE)
+    return at_every_pixel(raw, pinhole.width, pinhole.height, error, _EXACT, np.float32)

@@ -80,7 +80,7 @@ class Resampler:
         low, high = np.minimum(low[:-1], low[1:]), np.maximum(high[:-1], high[1:])
         # False for NaN; infinity is near nothing.
         near = (high <= low * (1 + MAX_STEP)) & (high < np.inf)
-        return near.view(np.uint8).take(self._rows, 0).take(self._columns, 1)
+        return near.view(np.uint8).take(self._columns, 1).take(self._rows, 0)
 
 
 def _missing(source: CameraModel, target: CameraModel, axis: int) -> tuple[int, int]:

@@ -36,7 +36,8 @@ HIGH_DEGREE_WEIGHT = torch.tensor([1.0] + [0.1 * 0.25] * 3 + [0.1 * 0.25**2] * 5
 class Gaussians:
     """G Gaussians per batch entry, in the frame of the poses they were built with.
 
-    means (B, G, 3); scales (B, G, 3) standard deviations; rotations (B, G, 4) wxyz;
+    means (B, G, 3), float64 in a world far from its origin; scales (B, G, 3) standard deviations;
+    rotations (B, G, 4) wxyz;
     harmonics (B, G, 3, 9); opacities (B, G), 0 to 1.
     """
 

@@ -36,6 +36,10 @@ RESET_PERIOD = 1.0
 LONGEST_EXPORT_REQUEST = 16 << 10
 """Characters of formats, name and options together. JSON of 57 MB took 2.4 s and 2 GB to read."""
 
+MOST_GOALS = 10
+"""Goals of exports accepted within a second. All are kept for a while after they end, and each
+change of one is told to all clients with the list of all."""
+
 MOST_PARAMETERS = 1000
 """Parameters of one request; the node has a tenth. 400,000 took 13 s to answer."""
 

@@ -90,6 +90,15 @@ def test_any_rational_lens_sees_what_projects_there_or_nothing(radial, others, f
     assert (radius < getattr(camera.lens, "fold", np.inf)).all()
 
 
+@pytest.mark.parametrize("model, D", LENSES)
+def test_a_direction_lands_where_it_lands_alone(model, D):
+    """Whatever is asked for beside it: behind the camera, or beyond the fold."""
+    lens = CameraModel(320, 240, K, model, np.array(D)).lens
+    directions = np.random.default_rng(0).normal(size=(300, 3))
+    alone = [lens.distort(d[None])[0] for d in directions]
+    np.testing.assert_allclose(lens.distort(directions), alone, rtol=1e-12)
+
+
 @settings(max_examples=40, deadline=None)
 @given(k=st.tuples(*[small] * 4), f=st.floats(15, 400))
 def test_any_fisheye_sees_what_projects_there_or_nothing(k, f):

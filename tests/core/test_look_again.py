@@ -87,6 +87,17 @@ def test_gaussians_lie_at_the_depth_of_their_views(network, posed):
         assert np.linalg.norm(centres[result.window.reference].ravel() - given[1, :3, 3]) < 1.0
 
 
+def test_gaussians_of_a_far_world_keep_their_millimetres(network):
+    place = np.array([512345.37, 5404321.62, 431.18])
+    means = []
+    for world in (HERE, poses.compose(np.eye(3), place)):
+        spine, result = window_of(network, world=world)
+        means.append(spine.look_again(result, gaussians=True).gaussians.means.numpy())
+    near, far = means
+    assert near.dtype == np.float32 and far.dtype == np.float64
+    np.testing.assert_allclose(far - place, near, rtol=0, atol=1e-4)
+
+
 def test_exports_wait_for_the_window_in_the_network_and_have_its_size(network, tmp_path):
     bench = Bench(model__process_res=56)
     bench.network = bench.runner.network = network

@@ -1,11 +1,14 @@
 """Slow callbacks hold nobody up, quick ones run one at a time, errors end nothing."""
 
+import gc
 import threading
 import time
 
 import pytest
 from graph import a_node
+from rcl_interfaces.srv import SetParameters
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.parameter import Parameter
 from std_msgs.msg import String
 
 from da3_ros.ros.executor import NodeExecutor
@@ -72,6 +75,31 @@ def test_every_message_is_heard_in_order(node, executor):
         publisher.publish(String(data=word))
     spin_until(executor, lambda: len(heard) == 50)
     assert heard == sent
+
+
+def test_a_request_of_many_parts_is_read_without_looking_for_garbage(node, executor):
+    collected, parts = [], []
+
+    def answer(request, response):
+        parts.append(len(request.parameters))
+        return response
+
+    node.create_service(SetParameters, "many", answer)
+    client = node.create_client(SetParameters, "many")
+    size = Parameter("window.size", value=3).to_parameter_msg()
+    request = SetParameters.Request(parameters=[size] * 20_000)
+    spin_until(executor, client.service_is_ready)
+
+    def note(phase, _):
+        collected.append(phase)
+
+    gc.callbacks.append(note)
+    try:
+        client.call_async(request)
+        spin_until(executor, lambda: parts)
+    finally:
+        gc.callbacks.remove(note)
+    assert parts == [20_000] and len(collected) < 40 and gc.isenabled()
 
 
 def test_errors_are_told_from_both_kinds(node, executor, errors):

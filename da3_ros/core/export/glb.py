@@ -12,7 +12,6 @@ import numpy as np
 from da3_ros.core.export import depth_vis, points
 from da3_ros.core.export.depth_vis import DepthVisOptions
 from da3_ros.core.export.points import CloudOptions
-from da3_ros.core.far_world import float32_origin
 from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.files.gltf import LINES, POINTS, Z_UP_TO_Y_UP, Primitive, write_glb
 from da3_ros.core.prediction import Prediction
@@ -75,8 +74,7 @@ def _at_first_camera(prediction, mask):
 
 def _in_world(prediction, mask):
     T_local_world = np.eye(4)
-    centres = align.to_camera_poses(prediction.extrinsics)[:, :3, 3]
-    T_local_world[:3, 3] = -float32_origin(centres)
+    T_local_world[:3, 3] = -points.world_origin(prediction)
     return points.unproject(prediction, mask, T_local_world), T_local_world, Z_UP_TO_Y_UP
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from da3_ros.core.export.points import world_origin
 from da3_ros.core.files import gaussian_columns
 from da3_ros.core.files.ply import write_ply
-from da3_ros.core.gaussians import unbatched
+from da3_ros.core.gaussians import around, unbatched
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.options import Flag, Maybe, Number, Options, Whole, option
 from da3_ros.net.gaussians import Gaussians
@@ -45,18 +46,24 @@ def export_gs_ply(prediction: Prediction, folder: Path, options: GsPlyOptions) -
     """Write the Gaussians.
 
     Columns: position, normal (zero), f_dc, 45 of f_rest (all of red, then green, then blue),
-    opacity as logit, scale as logarithm, rotation wxyz.
+    opacity as logit, scale as logarithm, rotation wxyz. All are float32, which viewers demand: in
+    a world far from its origin (UTM, say) positions are around an origin of whole units, which a
+    second comment of the header holds.
     """
-    columns = _to_numpy(unbatched(prediction.gaussians))
+    origin = world_origin(prediction)
+    columns = _to_numpy(around(unbatched(prediction.gaussians), origin))
     kept = np.isfinite(columns["means"]).all(axis=1) & _pixels(prediction, options)
     rest = 0 if options.save_sh_dc_only else REST
     unit = "metre" if prediction.is_metric else "unit of the model"
+    comments = [f"world frame, {unit}"]
+    if origin.any():
+        comments.append("origin {:.0f} {:.0f} {:.0f}, to be added to x y z".format(*origin))
     path = write_ply(
         folder / "gs_ply" / "0000.ply",
         np.dtype([(name, "<f4") for name in gaussian_columns.columns(rest)]),
         int(kept.sum()),
         _blocks(columns, kept, rest),
-        f"world frame, {unit}",
+        *comments,
     )
     return [path]
 

@@ -13,8 +13,9 @@ from tqdm import tqdm
 from da3_ros.core import colormap, poses
 from da3_ros.core.export import camera_paths, splat
 from da3_ros.core.export.camera_paths import CameraPath
+from da3_ros.core.export.points import world_origin
 from da3_ros.core.files.video import QUALITIES, write_video
-from da3_ros.core.gaussians import unbatched
+from da3_ros.core.gaussians import around, unbatched
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale import align
 from da3_ros.core.user_input.cameras import Extrinsics, Intrinsics
@@ -99,13 +100,15 @@ def export_gs_video(prediction: Prediction, folder: Path, options: GsVideoOption
     """Render the Gaussians along a camera path into an mp4 at 24 frames/s."""
     options.check_views(len(prediction.depth))
     size = options.out_image_hw or prediction.depth.shape[1:]
-    views = _views(prediction, options.extrinsics, options.intrinsics, size)
+    origin = world_origin(prediction)  # what is drawn is float32
+    views = _views(prediction, options.extrinsics, options.intrinsics, size, origin)
     known = prediction.depth[np.isfinite(prediction.depth) & (prediction.depth > 0)]
     focus = float(np.median(known)) if known.size else 1.0
     path = camera_paths.follow(views, options.mode, focus)
     near, far = colormap.depth_range(prediction.depth)
     chunk_size = min(options.chunk_size or len(path), len(path))
-    pictures = _render(unbatched(prediction.gaussians), path, size, chunk_size)
+    gaussians = around(unbatched(prediction.gaussians), origin)
+    pictures = _render(gaussians, path, size, chunk_size)
     bar = tqdm(pictures, "gs_video", len(path), disable=not options.enable_tqdm, leave=False)
     frames = (_frame(p, options.color_mode, options.vis_depth, near, far) for p in bar)
     target = folder / "gs_video" / f"{options.output_name or f'0000_{options.mode}'}.mp4"
@@ -113,14 +116,16 @@ def export_gs_video(prediction: Prediction, folder: Path, options: GsVideoOption
     return [write_video(target, frames, fps=camera_paths.FPS, quality=quality)]
 
 
-def _views(prediction: Prediction, extrinsics, intrinsics, size) -> CameraPath:
+def _views(prediction: Prediction, extrinsics, intrinsics, size, origin) -> CameraPath:
     given = extrinsics is not None
     extrinsics = np.asarray(extrinsics) if given else prediction.extrinsics
     if intrinsics is None:
         # One lens for all: given cameras need not be as many as the prediction's.
         intrinsics = _resize(prediction.intrinsics, prediction.depth.shape[1:], size)
         intrinsics = intrinsics[[0] * len(extrinsics)] if given else intrinsics
-    return CameraPath(align.to_camera_poses(extrinsics), np.float64(intrinsics))
+    T_world_cam = align.to_camera_poses(extrinsics)
+    T_world_cam[:, :3, 3] -= origin
+    return CameraPath(T_world_cam, np.float64(intrinsics))
 
 
 def _resize(K: np.ndarray, before: tuple[int, int], after: tuple[int, int]) -> np.ndarray:

@@ -95,9 +95,19 @@ def unproject(prediction: Prediction, mask: np.ndarray, T_out_world=None) -> np.
     return np.concatenate(points)
 
 
+def world_origin(prediction: Prediction) -> np.ndarray:
+    """(3,) of the world, around which float32 points near the cameras keep their digits.
+
+    Zero where the cameras are near the world's own, or unknown.
+    """
+    if prediction.extrinsics is None:
+        return np.zeros(3)
+    return float32_origin(align.to_camera_poses(prediction.extrinsics)[:, :3, 3])
+
+
 def world_points(prediction: Prediction, mask: np.ndarray) -> np.ndarray:
     """(M, 3) points of the masked pixels in the world frame: float32, or float64 far out."""
-    origin = float32_origin(align.to_camera_poses(prediction.extrinsics)[:, :3, 3])
+    origin = world_origin(prediction)
     if not origin.any():
         return unproject(prediction, mask)
     return unproject(prediction, mask, poses.compose(np.eye(3), -origin)) + origin

@@ -18,7 +18,7 @@ def write_ply(
     vertex: np.dtype,
     count: int,
     blocks: Iterable[np.ndarray],
-    comment: str,
+    *comments: str,
     faces: np.ndarray | None = None,
 ) -> Path:
     """Binary little-endian PLY of `count` vertices, as they come, and triangles (F, 3), if any.
@@ -28,7 +28,7 @@ def write_ply(
     header = [
         "ply",
         "format binary_little_endian 1.0",
-        f"comment {comment}",
+        *(f"comment {comment}" for comment in comments),
         f"element vertex {count}",
         *(f"property {_KINDS[vertex[name].str[1:]]} {name}" for name in vertex.names),
     ]

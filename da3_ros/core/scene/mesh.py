@@ -93,7 +93,7 @@ class Mesh:
         points = self.vertices if is_far else self.vertices.astype(np.float32)
         vertices = colored_points(points, self.vertex_colors)
         kind, count = vertices.dtype, len(vertices)
-        write_ply(Path(path), kind, count, [vertices], "world frame, metre", self.faces)
+        write_ply(Path(path), kind, count, [vertices], "world frame, metre", faces=self.faces)
 
     def save_glb(
         self,

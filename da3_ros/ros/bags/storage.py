@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +16,7 @@ from da3_ros.ros.bags.bag_files import COMPRESSED, BagError
 from da3_ros.ros.bags.damage import DAMAGE
 from da3_ros.ros.bags.mcap_indexed import IndexedMcap
 from da3_ros.ros.bags.mcap_scan import MOST_BYTES, UNPACKERS, McapScan
+from da3_ros.ros.bags.sqlite_scan import SqliteFile, SqliteScan
 
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 
@@ -29,7 +30,7 @@ UNFINISHED = ("-wal", "-journal")
 """Files that sqlite leaves beside a database whose writer was killed."""
 
 
-Storage = Reader | IndexedMcap | McapScan
+Storage = IndexedMcap | McapScan | SqliteFile | SqliteScan
 
 
 @contextmanager
@@ -65,7 +66,7 @@ def _open(path: Path, stack: ExitStack, notes: list[str]) -> Storage:
         return _open_mcap(path, notes)
     if left := _left_beside(path):
         path = _finish(path, left, _folder_for_copies(path, stack), notes)
-    return _open_reader(path)
+    return _open_sqlite(path, notes)
 
 
 def _folder_for_copies(path: Path, stack: ExitStack) -> Path:
@@ -104,6 +105,25 @@ def _open_mcap(path: Path, notes: list[str]) -> IndexedMcap | McapScan:
             f"{scan.message_count} messages of it are read, the rest is lost{mend(path)}"
         )
     return scan
+
+
+def _open_sqlite(path: Path, notes: list[str]) -> SqliteFile | SqliteScan:
+    def salvage(error: Exception) -> SqliteScan:
+        scan = SqliteScan(path)
+        note = (
+            f"{path} cannot be read as a whole ({error}): {scan.message_count} messages of it are "
+            f"read, {scan.missing or 'none'} between them and what came after are lost{mend(path)}"
+        )
+        if note not in notes:
+            notes.append(note)
+        return scan
+
+    try:
+        return SqliteFile(_open_reader(path), salvage)
+    except DAMAGE as error:
+        with suppress(*DAMAGE):
+            return salvage(error)
+        raise
 
 
 def _has_index(reader: Reader) -> bool:

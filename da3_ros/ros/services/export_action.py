@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import deque
 
 from rclpy.action import CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
@@ -10,8 +12,8 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.task import Future
 
 from da3_ros.action import Export
+from da3_ros.ros.bounds import MOST_GOALS
 from da3_ros.ros.entities import Entities
-from da3_ros.ros.health.throttled_log import PERIOD
 from da3_ros.ros.services.export import CALLED_OFF, ExportCancelled, ExportServices, Written
 
 RESULT_TIMEOUT = 30
@@ -24,6 +26,7 @@ class ExportAction:
     def __init__(self, entities: Entities, exports: ExportServices):
         self._node, self._exports = entities.node, exports
         self._open: set[Future] = set()  # known only where the node spins
+        self._accepted_at: deque[float] = deque(maxlen=MOST_GOALS)
         entities.create_action_server(
             Export,
             "~/export",
@@ -45,14 +48,20 @@ class ExportAction:
             _end(done, Written(False, CALLED_OFF))
 
     def _on_goal(self, goal: Export.Goal) -> GoalResponse:
-        """A goal that is accepted is kept until `RESULT_TIMEOUT`: not one of megabytes."""
-        refusal = self._exports.refusal(goal.formats, goal.name, goal.options)
-        if not refusal:
-            return GoalResponse.ACCEPT
+        """A goal that is accepted is kept until `RESULT_TIMEOUT`: not one of megabytes, and not
+        hundreds a second."""
+        if refusal := self._exports.refusal(goal.formats, goal.name, goal.options):
+            return self._reject("request", refusal)
+        accepted = self._accepted_at
+        if len(accepted) == MOST_GOALS and time.monotonic() - accepted[0] < 1:
+            many = f"{MOST_GOALS} came within a second; send the next one when the last is done"
+            return self._reject("rate", many)
+        accepted.append(time.monotonic())
+        return GoalResponse.ACCEPT
+
+    def _reject(self, cause: str, refusal: str) -> GoalResponse:
         # The client is told no reason: there is no place for it in the answer.
-        self._node.get_logger().warning(
-            f"export goal rejected: {refusal}", throttle_duration_sec=PERIOD
-        )
+        self._node.log.warn(("export goal", cause), f"export goal rejected: {refusal}")
         return GoalResponse.REJECT
 
     async def _execute(self, goal: ServerGoalHandle) -> Export.Result:

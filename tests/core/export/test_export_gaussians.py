@@ -1,5 +1,6 @@
 """Gaussian splats as files: the PLY, and the film through them."""
 
+import re
 from dataclasses import replace
 
 import av
@@ -9,10 +10,11 @@ import pytest
 import torch
 from small_scene import HEIGHT, WIDTH, prediction, random_gaussians
 
+from da3_ros.core import poses
 from da3_ros.core.export import ExportError, camera_paths, export, splat
 from da3_ros.core.export.camera_paths import MODES, CameraPath
-from da3_ros.core.gaussians import unbatched
-from da3_ros.core.scale.align import to_camera_poses
+from da3_ros.core.gaussians import moved, unbatched
+from da3_ros.core.scale.align import Similarity, to_camera_poses
 from da3_ros.net.gaussians import Gaussians
 
 # ---- gs_ply ----
@@ -98,6 +100,33 @@ def test_gs_ply_keeps_what_the_options_say(tmp_path, options, kept):
     assert ("f_rest_0" in vertices.data.dtype.names) != ("save_sh_dc_only" in options)
 
 
+PLACE = np.array([512345.37, 5404321.62, 431.18])  # UTM
+
+
+def there(found):
+    """The same prediction at `PLACE`."""
+    extrinsics = np.stack([poses.rigid(T)[:3] for T in found.extrinsics])
+    extrinsics[:, :, 3] -= extrinsics[:, :, :3] @ PLACE
+    at_place = Similarity(np.eye(3), PLACE, None)
+    return replace(found, extrinsics=extrinsics, gaussians=moved(found.gaussians, at_place))
+
+
+def test_far_gaussians_keep_their_millimetres(tmp_path):
+    """In float32 around an origin that the header names; near by there is none."""
+    found = prediction(gaussians=True)
+    near, far = (
+        plyfile.PlyData.read(export(scene, "gs_ply", tmp_path / name, KEEP_ALL)[0])
+        for name, scene in (("near", found), ("far", there(found)))
+    )
+    assert near.comments == ["world frame, metre"]
+    (_, comment) = far.comments
+    origin = [float(word) for word in re.match("origin (.*), to be", comment)[1].split()]
+    for axis, place, start in zip("xyz", PLACE, origin):
+        assert far["vertex"][axis].dtype == np.float32
+        moved_by = np.float64(far["vertex"][axis]) + start - near["vertex"][axis]
+        np.testing.assert_allclose(moved_by, place, rtol=0, atol=1e-4)
+
+
 def test_gs_ply_alone_makes_no_video(tmp_path):
     export(prediction(gaussians=True), "gs_ply", tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["gs_ply"]
@@ -143,6 +172,14 @@ def test_gs_video_follows_every_mode(few, tmp_path, mode):
     given = CameraPath(to_camera_poses(few.extrinsics), np.float64(few.intrinsics))
     assert len(frames) == len(camera_paths.follow(given, mode, 2.5))
     assert all(f.shape == (28, 42, 3) and f.std() > 5 for f in frames)
+
+
+def test_gs_video_of_a_far_world_is_that_of_a_near_one(few, tmp_path):
+    options = {"trj_mode": "wander", "vis_depth": None}
+    _, near = make(few, tmp_path / "near", **options)
+    _, far = make(there(few), tmp_path / "far", **options)
+    for a, b in zip(near, far, strict=True):
+        assert np.abs(a.astype(int) - b).mean() < 1
 
 
 def test_gs_video_extends_by_default(few, tmp_path):

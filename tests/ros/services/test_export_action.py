@@ -101,6 +101,20 @@ def test_what_is_called_off_leaves_no_files(robot, client, folder, node):
     assert Goal(robot, client, formats="mini_npz").result.success
 
 
+def test_goals_without_end_are_rejected(robot, client, node):
+    """The next one is taken when there is room for it again."""
+
+    def accepted(count):
+        goals = [client.send_goal_async(Export.Goal(formats="usdz")) for _ in range(count)]
+        robot.wait_until(lambda: all(goal.done() for goal in goals), what="the answers")
+        return sum(goal.result().accepted for goal in goals)
+
+    # A service has a queue of ten requests.
+    robot.wait_until(lambda: accepted(10) < 10, 60, "a goal that is rejected")
+    node.wait_for("export goal rejected: 10 came within a second")
+    robot.wait_until(lambda: accepted(1), what="a goal that is accepted")
+
+
 @pytest.mark.parametrize("part", ["formats", "name", "options"])
 def test_a_goal_of_megabytes_is_rejected(robot, client, node, part):
     goal = client.send_goal_async(Export.Goal(**{part: " " * 5_000_000}))

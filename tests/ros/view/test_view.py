@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import trimesh
 from da3_ros.msg import CameraPoses, Status
+from graph import Process
 from hypothesis import given
 from hypothesis import strategies as st
 from plyfile import PlyData, PlyElement
@@ -255,3 +256,19 @@ def test_an_address_that_cannot_be_served_is_said(arguments, capsys):
     with pytest.raises(SystemExit):
         parse_arguments([*arguments])
     assert f"{arguments[0]} is {arguments[1]}" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "is_public"),
+    [((), False), (("--host", "localhost"), False), (("--host", "0.0.0.0"), True)],
+)
+def test_a_page_for_all_of_the_network_says_that_it_has_no_password(tmp_path, arguments, is_public):
+    file = tmp_path / "box.ply"
+    trimesh.creation.box().export(file)
+    page = Process("da3_ros.commands.view", str(file), *arguments)
+    try:
+        page.wait_for("open http://")
+        assert bool(page.matching("has no password")) == is_public
+        assert page.stop() == 0
+    finally:
+        page.kill()
