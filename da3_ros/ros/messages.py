@@ -27,7 +27,6 @@ from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
 from da3_ros.core.far_world import float32_origin
 from da3_ros.core.point_cloud import FAR_POINT, POINT
-from da3_ros.core.rectify import Rectifier, rotation
 from da3_ros.ros.depth_images import to_millimetres
 from da3_ros.ros.images import BRIDGE, LARGEST_PICTURE
 
@@ -114,49 +113,6 @@ def rectified_camera_model(info: CameraInfo) -> CameraModel:
     except CameraError as error:
         raise CameraError(f"P: {error}" if P.any() else str(error)) from error
     return _cut_and_binned(camera, info)
-
-
-def rectifier(info: CameraInfo, *, is_raw: bool) -> Rectifier:
-    """Takes images of this camera to those that P describes, as image_proc does with K, D, R, P.
-
-    is_raw: the images are as the lens made them; else they are rectified already. By the
-    definition of CameraInfo, P takes a point in the frame of `header.frame_id` to its rectified
-    pixel: its last column says where in that frame the camera is (`Rectifier.centre`).
-    Raises `CameraError` with one sentence.
-    """
-    rectified = rectified_camera_model(info)
-    centre = _centre(np.reshape(info.p, (3, 4)))
-    if not is_raw:
-        return Rectifier(rectified, centre=centre)
-    R = np.reshape(info.r, (3, 3))
-    return Rectifier(camera_model(info), R if R.any() else None, rectified.K, centre)
-
-
-def optical_placement(info: CameraInfo, *, is_raw: bool) -> np.ndarray:
-    """(4, 4) camera in the frame of `header.frame_id`, whose axes are those of the rectified
-    image: turned by R, where the image is raw, at the place that P gives; see `rectifier`.
-
-    Raises `CameraError` with one sentence.
-    """
-    R = np.reshape(info.r, (3, 3))
-    R = rotation(R) if is_raw and R.any() else np.eye(3)
-    return poses.compose(R, _centre(np.reshape(info.p, (3, 4))))
-
-
-def _centre(P: np.ndarray) -> np.ndarray:
-    """(3,) m: where the camera of P = K [I | -centre] is."""
-    if not P[:, 3].any():
-        return np.zeros(3)
-    if not np.isfinite(P).all():
-        raise CameraError("P must be finite")
-    try:
-        centre = -np.linalg.solve(P[:, :3], P[:, 3])
-        poses.require_near(centre, "P: the camera")
-    except np.linalg.LinAlgError as error:
-        raise CameraError("P has no inverse: its first three columns are no camera's K") from error
-    except poses.PoseError as error:
-        raise CameraError(str(error)) from error
-    return centre
 
 
 def _plausible(camera: CameraModel) -> CameraModel:

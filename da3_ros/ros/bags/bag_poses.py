@@ -21,6 +21,7 @@ from da3_ros.core.config import PoseConfig
 from da3_ros.ros.bags.bag import BagError, BagReader, Span
 from da3_ros.ros.bags.pose_track import CACHE_NS, SAME_CLOCK_NS, Sample, Track
 from da3_ros.ros.inputs.pose_source import odometry_transform
+from da3_ros.ros.inputs.stereo_frames import StereoFrames
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
     TransformBuffer,
@@ -62,6 +63,7 @@ class BagPoses:
         start_ns: int | None = None,
     ):
         self.refused: dict[str, None] = {}
+        self.stereo = StereoFrames()
         self._bag = bag
         self._config = config
         self._ahead_ns = max(ahead_ns, AHEAD_NS)

@@ -195,6 +195,7 @@ class BagRun:
             camera = self._cameras.inputs[name]
             camera.set_patience(self._patience)
             camera.name_topics(topics.image, topics.camera_info)
+            self.poses.stereo.frames |= topics.first_frames
             found.setdefault(topics.image, []).append(partial(self._on_image, camera))
             found.setdefault(topics.camera_info, []).append(partial(self._on_info, camera))
         return {topic: partial(_to_all, takers) for topic, takers in found.items()}

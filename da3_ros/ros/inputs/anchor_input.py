@@ -26,12 +26,8 @@ from da3_ros.ros.images import ImageError
 from da3_ros.ros.inputs.info_doubts import is_raw, rectification_doubt
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
-from da3_ros.ros.messages import (
-    camera_model,
-    optical_placement,
-    rectified_camera_model,
-    stamp_to_ns,
-)
+from da3_ros.ros.messages import camera_model, rectified_camera_model, stamp_to_ns
+from da3_ros.ros.rectifier import optical_placement
 
 MOST_WAITING = 10
 FLOAT_BYTES = {PointField.FLOAT32: 4, PointField.FLOAT64: 8}
@@ -107,6 +103,7 @@ class AnchorInput:
     def on_info(self, msg: CameraInfo) -> None:
         """The camera of the depth images."""
         is_first, self._info = self._info is None, msg
+        self._poses.stereo.add(msg)
         doubt = rectification_doubt(self._depth_topic, msg, rectify=True) if is_first else None
         if doubt:
             self._warn("rectification", f"{doubt.what}: {doubt.fix}")
@@ -121,7 +118,14 @@ class AnchorInput:
             self._warn("no info", "anchor/depth waits for its camera info on anchor/camera_info")
             return
         raw = is_raw(self._depth_topic, self._info, rectify=True)
-        self._receive("anchor/depth", msg, lambda image: depth_xyz(image, self._info, is_raw=raw))
+        second = self._poses.stereo.is_second(self._info)
+        if doubt := self._poses.stereo.doubt(self._info):
+            self._warn("second camera", f"anchor/camera_info: {doubt.what}: {doubt.fix}")
+        self._receive(
+            "anchor/depth",
+            msg,
+            lambda image: depth_xyz(image, self._info, is_raw=raw, is_second=second),
+        )
 
     def locate(self) -> None:
         """Hand on all points whose transform is known by now; give up those too old to get one."""
@@ -205,11 +209,13 @@ def _positions_of(msg: PointCloud2) -> PointCloud2:
     )
 
 
-def depth_xyz(msg: Image, info: CameraInfo, *, is_raw: bool = True) -> np.ndarray:
+def depth_xyz(
+    msg: Image, info: CameraInfo, *, is_raw: bool = True, is_second: bool = False
+) -> np.ndarray:
     """(P, 3) float32 points of a depth image in the frame of its header; holes are left out.
 
     is_raw: its pixels are as the lens made them, else P describes them. Either way the frame is
-    what it is for a color image (`messages.rectifier`): R turns into it, and P places the camera
+    what it is for a color image (`ros.rectifier`): R turns into it, and P places the camera
     in it. Raises `AnchorError` and `CameraError`.
     """
     if (info.width, info.height) != (msg.width, msg.height):
@@ -226,7 +232,7 @@ def depth_xyz(msg: Image, info: CameraInfo, *, is_raw: bool = True) -> np.ndarra
     rows, columns = rows[kept], columns[kept]
     camera = camera_model(info) if is_raw else rectified_camera_model(info)
     rays = camera.unproject(np.stack([columns, rows], axis=-1))
-    T_frame_cam = optical_placement(info, is_raw=is_raw)
+    T_frame_cam = optical_placement(info, is_raw=is_raw, is_second=is_second)
     points = rays / rays[:, 2:] * depth[rows, columns, None] @ T_frame_cam[:3, :3].T
     return (points + T_frame_cam[:3, 3]).astype(np.float32)
 

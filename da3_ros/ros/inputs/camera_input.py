@@ -30,7 +30,8 @@ from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
 from da3_ros.ros.inputs.info_doubts import frame_doubt, is_raw, rectification_doubt
 from da3_ros.ros.inputs.patience import Patience
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.messages import rectified_camera_model, rectifier, stamp_to_ns
+from da3_ros.ros.messages import rectified_camera_model, stamp_to_ns
+from da3_ros.ros.rectifier import rectifier
 
 FAULTS = (
     (ImageError, Drop.BAD_IMAGE, ""),
@@ -71,6 +72,7 @@ class CameraInput:
         self._clock = StreamClock(poses.known_until_ns, now_ns)
         self._image_topic = "image"  # as remapped, once it is subscribed to
         self._info: CameraInfo | None = None
+        self._stereo, self._is_second = poses.stereo, False
         self._is_doubted = False
         self._bit_depth = BitDepth()
         self._rectifier: Rectifier | None = None
@@ -130,6 +132,7 @@ class CameraInput:
             sentence = f"camera_info with a name or D of {longest} elements is dropped"
             self._warn((Drop.BAD_CAMERA_INFO, "length"), sentence)
             return
+        self._stereo.add(msg)
         self._give_up(self._queue.add_info(msg, self._now_ns()))
         self.locate()
 
@@ -203,14 +206,16 @@ class CameraInput:
         size: (height, width) of the image. Raises `CameraError`, and `ConfigError` for a mask of
         another size.
         """
-        if not (self._info and _same_camera(info, self._info)):
+        is_second = self._stereo.is_second(info)
+        if not (self._info and _same_camera(info, self._info) and is_second == self._is_second):
             # First the sizes: the maps of a rectifier may be of gigabytes.
             _check_size(rectified_camera_model(info), size)
             check_mask(self._mask, size)
             is_asked = self._live.config.input.rectify
-            rectify = rectifier(info, is_raw=is_raw(self._image_topic, info, rectify=is_asked))
+            raw = is_raw(self._image_topic, info, rectify=is_asked)
+            rectify = rectifier(info, is_raw=raw, is_second=is_second)
             self._usable = usable_pixels(rectify, self._mask)
-            self._rectifier, self._info = rectify, info
+            self._rectifier, self._info, self._is_second = rectify, info, is_second
             self._is_doubted = False
         _check_size(self._rectifier.camera, size)
         return self._rectifier
@@ -229,6 +234,11 @@ class CameraInput:
             )
         if lens := rectification_doubt(self._image_topic, self._info, rectify=is_asked):
             self._warn("rectification", f"{lens.what}: {lens.fix}")
+        if place := self._stereo.doubt(self._info):
+            self._warn(
+                "second camera",
+                f"camera_info on {self._queue.info_topic}: {place.what}: {place.fix}",
+            )
         if self._mask_doubt:
             self._warn("mask", self._mask_doubt)
             self._mask_doubt = ""  # said once: camera infos may change

@@ -17,6 +17,7 @@ from da3_ros.core.rig_cameras import MOST_FRAME_IDS
 from da3_ros.net.plain_text import plain
 from da3_ros.ros.bounds import LARGEST_TF_MESSAGE, MOST_FRAMES, MOST_TRANSFORMS, excess
 from da3_ros.ros.health.time_jump import StampVerdict, StreamClock
+from da3_ros.ros.inputs.stereo_frames import StereoFrames
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
     TransformBuffer,
@@ -41,11 +42,12 @@ class PoseSource:
 
     Odometry is one more edge of the transform tree, interpolated like any other; the same
     edge on /tf is then ignored. now_ns: the node's clock, 0 where there is none. `lookup` may be
-    called from any thread, all else from the executor's only.
+    called from any thread, all else from the executor's only. stereo: whose frames those are.
     """
 
     def __init__(self, config: PoseConfig, now_ns: Callable[[], int] = lambda: 0):
         self._config, self._now_ns = config, now_ns
+        self.stereo = StereoFrames()
         self._buffer = TransformBuffer()
         self._odometry_child: str | None = None
         self._clocks: dict[str, StreamClock] = {}  # of each frame that moves

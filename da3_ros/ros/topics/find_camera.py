@@ -10,9 +10,10 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo
 from tf2_msgs.msg import TFMessage
 
+from da3_ros.ros.inputs.stereo_frames import StereoFrames
 from da3_ros.ros.topics.choose_camera import MOST_NAMED, Camera, choose_camera
 from da3_ros.ros.topics.find_world import World, find_world
-from da3_ros.ros.topics.message_source import MessageSource, chosen_topic
+from da3_ros.ros.topics.message_source import MessageSource, chosen_topic, first_messages
 from da3_ros.ros.topics.tf_tree import is_static
 
 MOST_IMAGES, MOST_FRAMES = 300, 3
@@ -51,8 +52,9 @@ class BagTopics:
     lead to the camera, and `gap` says why, or is empty where there are no transforms at all.
     odometry_world: the same for pose.source odometry; empty where it is not known. still: what to
     say where TF never moves the camera in `world_frame`.
-    size: (height, width) of the first image in pixels, zeros where it cannot be read. notes: what
-    else could have been meant, in sentences.
+    size: (height, width) of the first image in pixels, zeros where it cannot be read.
+    first_frames: of all cameras there that stand in their frame's origin (`StereoFrames`). notes:
+    what else could have been meant, in sentences.
     """
 
     image: str
@@ -65,6 +67,7 @@ class BagTopics:
     odometry_world: str = ""
     still: str = ""
     size: tuple[int, int] = (0, 0)
+    first_frames: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
     def world_of(self, source: str) -> str | None:
@@ -102,8 +105,17 @@ def find_topics(source: MessageSource, choice: Choice = Choice(), name: str = ""
         odometry_world=world.of_odometry,
         still=world.still,
         size=camera.size,
+        first_frames=_first_frames(source),
         notes=tuple(notes),
     )
+
+
+def _first_frames(source: MessageSource) -> frozenset[str]:
+    stereo = StereoFrames()
+    for topic in source.topics_of(CameraInfo):
+        for info in first_messages(source, topic):
+            stereo.add(info)
+    return frozenset(stereo.frames)
 
 
 def _no_transforms(source: MessageSource, choice: Choice) -> str:

@@ -19,7 +19,8 @@ from da3_ros.ros.inputs.anchor_input import (
     depth_xyz,
 )
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.messages import header, rectifier
+from da3_ros.ros.messages import header
+from da3_ros.ros.rectifier import rectifier
 
 POINTS = np.random.default_rng(0).random((50, 3)).astype(np.float32)
 FLOAT = PointField.FLOAT32
@@ -103,7 +104,7 @@ TURN = cv2.Rodrigues(np.array([0.02, -0.05, 0.01]))[0]
 
 
 def right_camera(**changes):
-    """Of a stereo pair 0.12 m apart, with a lens, in the left one's frame."""
+    """Of a stereo pair 0.12 m apart, with a lens."""
     info = CameraInfo(width=20, height=10, distortion_model="plumb_bob", d=[-0.2, 0.05, 0, 0, 0.0])
     info.k = [20.0, 0, 9.5, 0, 20, 4.5, 0, 0, 1]
     info.r = TURN.ravel()
@@ -123,14 +124,14 @@ def depth_of(metres):
 def test_depth_lies_where_a_color_image_of_the_same_camera_shows_it(is_raw):
     """Each point projects by P to the pixel where the rectified picture shows its pixel."""
     info = right_camera()
-    points = depth_xyz(depth_of(2.0), info, is_raw=is_raw).astype(float)
+    points = depth_xyz(depth_of(2.0), info, is_raw=is_raw, is_second=True).astype(float)
     u, v = np.meshgrid(np.arange(20), np.arange(10))
     P = np.reshape(info.p, (3, 4))
     x, y, w = P @ np.c_[points, np.ones(200)].T
     if not is_raw:
         np.testing.assert_allclose([x / w, y / w], [u.ravel(), v.ravel()], atol=1e-4)
         return
-    rectify = rectifier(info, is_raw=True)
+    rectify = rectifier(info, is_raw=True, is_second=True)
     shown = [rectify((c * 10).astype(np.uint8)) / 10 for c in (u, v)]
     inside = (x / w > 2) & (x / w < 17) & (y / w > 2) & (y / w < 7)
     at = np.round(y / w).astype(int)[inside], np.round(x / w).astype(int)[inside]
@@ -149,14 +150,18 @@ def test_depth_lies_where_a_color_image_of_the_same_camera_shows_it(is_raw):
 )
 def test_depth_of_a_camera_that_cannot_be_is_refused(changes, words):
     with pytest.raises(CameraError, match=words):
-        depth_xyz(depth_of(2.0), right_camera(**changes))
+        depth_xyz(depth_of(2.0), right_camera(**changes), is_second=True)
 
 
 def test_depth_whose_topic_is_named_as_rectified_is_described_by_P():
     said, taken = [], []
     log = ThrottledLog(type("Log", (), {"warning": lambda self, text: said.append(text)})())
     anchors = AnchorInput(
-        LiveConfig(Config()), log, PoseSource(PoseConfig()), taken.append, lambda: 10**9
+        LiveConfig(Config()),
+        log,
+        PoseSource(PoseConfig()),
+        taken.append,
+        lambda: 10**9,
     )
     anchors.name_topic("/depth/image_rect")
     msg = depth_of(2.0)
@@ -165,7 +170,9 @@ def test_depth_whose_topic_is_named_as_rectified_is_described_by_P():
         anchors.on_info(right_camera())
         anchors.on_depth(msg)
     np.testing.assert_array_equal(taken[1].points, depth_xyz(msg, right_camera(), is_raw=False))
-    assert len(said) == 1 and "/depth/image_rect is rectified already, by its name" in said[0]
+    rectified, second = said
+    assert "/depth/image_rect is rectified already, by its name" in rectified
+    assert "0.120 m beside the first of a stereo pair" in second
 
 
 @pytest.mark.parametrize("frame_id", ["", "a", "lidar", "x" * 300])
@@ -184,7 +191,11 @@ def test_a_cloud_of_many_fields_is_dropped_and_named():
     said, taken = [], []
     log = ThrottledLog(type("Log", (), {"warning": lambda self, text: said.append(text)})())
     anchors = AnchorInput(
-        LiveConfig(Config()), log, PoseSource(PoseConfig()), taken.append, lambda: 10**9
+        LiveConfig(Config()),
+        log,
+        PoseSource(PoseConfig()),
+        taken.append,
+        lambda: 10**9,
     )
     anchors.on_raw_points(serialize_message(cloud(*1000 * [field("f", 0)])))
     assert not taken and f"1,003 fields, must have at most {MOST_CLOUD_FIELDS}" in said[0]

@@ -15,7 +15,8 @@ from da3_ros.core.live_config import LiveConfig
 from da3_ros.ros.health.throttled_log import ThrottledLog
 from da3_ros.ros.inputs.cameras import CameraInputs
 from da3_ros.ros.inputs.pose_source import PoseSource
-from da3_ros.ros.messages import header, rectifier, stamp_to_ns
+from da3_ros.ros.messages import header, stamp_to_ns
+from da3_ros.ros.rectifier import rectifier
 
 SECOND = 10**9
 

@@ -1,0 +1,48 @@
+"""Whose frame a camera info names that says to be the second of a stereo pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sensor_msgs.msg import CameraInfo
+
+from da3_ros.ros.inputs.info_doubts import Doubt
+from da3_ros.ros.rectifier import baseline
+
+
+class StereoFrames:
+    """Frames in whose origin a camera stands: those of the camera infos whose P has no baseline.
+
+    P of the second camera of a pair (Tx = -fx B) is measured from the first. By CameraInfo the
+    origin of `header.frame_id` is the camera itself, and so do RealSense, ZED, OAK and the bags
+    made of KITTI; other drivers give both cameras the first one's frame, and only there
+    P says where in its frame the camera is.
+    """
+
+    def __init__(self, frames: Iterable[str] = ()):
+        self.frames = set(frames)
+
+    def add(self, info: CameraInfo) -> None:
+        """Take a camera info into account."""
+        if info.header.frame_id and not baseline(info):
+            self.frames.add(frame_name(info))
+
+    def is_second(self, info: CameraInfo) -> bool:
+        """Whether P says where in its frame the camera is: another camera stands in the origin."""
+        return baseline(info) > 0 and frame_name(info) in self.frames
+
+    def doubt(self, info: CameraInfo) -> Doubt | None:
+        """What is assumed of a second camera while no first one is known."""
+        if not baseline(info) or self.frames:
+            return None
+        what = (
+            f"P says that the camera is {baseline(info):.3f} m beside the first of a stereo pair, "
+            f"and '{info.header.frame_id}' is taken for its own frame, as CameraInfo defines it"
+        )
+        fix = "if it is the first camera's, give that camera to the node as well (input.cameras)"
+        return Doubt(what, fix)
+
+
+def frame_name(info: CameraInfo) -> str:
+    """Without the leading slash of ROS 1."""
+    return info.header.frame_id.lstrip("/")
