@@ -38,10 +38,10 @@ def surface_points(volume: TsdfVolume) -> tuple[np.ndarray, np.ndarray]:
         position[:, axis] += share
         points.append(position * volume.voxel_size)
         colors.append(blocks.color[row, voxel])
-    points = torch.cat(points).cpu().numpy()
+    where = torch.cat(points).cpu().numpy()
     if not blocks.are_colored:
-        return points, np.full(points.shape, UNCOLORED, np.uint8)
-    return points, torch.cat(colors).float().round().byte().cpu().numpy()
+        return where, np.full(where.shape, UNCOLORED, np.uint8)
+    return where, torch.cat(colors).float().round().byte().cpu().numpy()
 
 
 def _local(voxel: torch.Tensor) -> torch.Tensor:
