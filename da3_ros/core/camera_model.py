@@ -62,8 +62,7 @@ class CameraModel:
     def __post_init__(self):
         K = np.array(self.K, dtype=np.float64)
         D = np.array(self.D, dtype=np.float64).reshape(-1)
-        if self.width < 1 or self.height < 1:
-            raise CameraError(f"camera size must be positive, got {self.width}x{self.height}")
+        width, height = _checked_size(self.width, self.height)
         if K.shape != (3, 3) or not np.isfinite(K).all():
             raise CameraError("K must be a finite 3x3 matrix")
         if K[0, 0] <= 0 or K[1, 1] <= 0:
@@ -76,7 +75,7 @@ class CameraModel:
         sizes = DISTORTION_COEFFICIENTS.get(self.distortion_model)
         if sizes is None:
             raise CameraError(
-                f"distortion model '{plain(self.distortion_model)}' is not supported; "
+                f"distortion model '{plain(str(self.distortion_model))}' is not supported; "
                 f"use one of {', '.join(DISTORTION_COEFFICIENTS)}"
             )
         model, D = _named(self.distortion_model, D)
@@ -87,7 +86,8 @@ class CameraModel:
             )
         if not np.isfinite(D).all():
             raise CameraError(f"D of {model} must be finite, got {D.tolist()}")
-        for name, value in (("K", K), ("D", D), ("distortion_model", model)):
+        fields = {"width": width, "height": height, "K": K, "D": D, "distortion_model": model}
+        for name, value in fields.items():
             object.__setattr__(self, name, value)
 
     @classmethod
@@ -210,6 +210,19 @@ class CameraModel:
             plane = self.lens.distort(points[part])
             pixels[part] = plane @ self.K[:2, :2].T + self.K[:2, 2]
         return pixels
+
+
+def _checked_size(width: float, height: float) -> tuple[int, int]:
+    """Whole pixels; files and divisions give 640.0."""
+    try:
+        size = int(width), int(height)
+    except (TypeError, ValueError, OverflowError):
+        size = None
+    if size is None or size != (width, height):
+        raise CameraError(f"camera size must be whole pixels, got {width!r} x {height!r}")
+    if min(size) < 1:
+        raise CameraError(f"camera size must be positive, got {width}x{height}")
+    return size
 
 
 def check_plausible(camera: CameraModel) -> CameraModel:

@@ -101,6 +101,11 @@ def test_zero_coefficients_are_no_lens_but_a_fisheye_is_one():
         ((4, 4, -K), "both must be positive"),
         ((4, 4, np.full((3, 3), np.nan)), "finite 3x3"),
         ((4, 4, np.eye(4)), "finite 3x3"),
+        ((4.5, 4, K), "whole pixels, got 4.5 x 4"),
+        (("4", 4, K), "whole pixels, got '4' x 4"),
+        ((np.inf, 4, K), "whole pixels, got inf"),
+        ((None, 4, K), "whole pixels, got None"),
+        ((4, 4, K, None), "'None' is not supported"),
         ((4, 4, K.T), "upper triangular"),
         ((4, 4, K, "thin_prism", np.zeros(4)), "'thin_prism' is not supported"),
         ((4, 4, K, "plumb_bob", np.zeros(3)), "takes 4 or 5 coefficients, got 3"),
@@ -110,6 +115,12 @@ def test_zero_coefficients_are_no_lens_but_a_fisheye_is_one():
 def test_what_no_camera_can_have_is_refused(arguments, words):
     with pytest.raises(CameraError, match=words):
         CameraModel(*arguments)
+
+
+def test_sizes_that_come_as_floats_are_whole():
+    camera = CameraModel(8.0, np.float64(4), K)
+    assert (camera.width, camera.height) == (8, 4)
+    assert type(camera.width) is type(camera.height) is int
 
 
 FOCAL, OTHERS = [(0, 0), (1, 1)], [(0, 1), (0, 2), (1, 2)]

@@ -20,6 +20,9 @@ from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.scene.mesh import Mesh
 from da3_ros.core.scene.rasteriser import draw
 
+LARGEST_PICTURE = 1_000_000_000
+"""Pixels of a height field or a map: memory for some gigabytes is asked for at once."""
+
 
 def depth_of(image: np.ndarray) -> np.ndarray:
     """(H, W) depth of what `render_depth` returns: that itself, or its first channel of two."""
@@ -44,18 +47,18 @@ def save_grey_png(path: str | os.PathLike, depth: np.ndarray) -> tuple[float, fl
     near, far = float(depth[valid].min()), float(depth[valid].max())
     grey = np.zeros(depth.shape, np.uint8)
     grey[valid] = np.round(1 + 254 * (depth[valid] - near) / max(far - near, 1e-12))
-    _save(path, grey)
+    _save(path, grey, "PNG")
     return near, far
 
 
 def save_float_tiff(path: str | os.PathLike, depth: np.ndarray) -> None:
     """Lossless float32 TIFF, metres, NaN where nothing is seen."""
-    _save(path, np.ascontiguousarray(depth_of(depth), dtype=np.float32))
+    _save(path, np.ascontiguousarray(depth_of(depth), dtype=np.float32), "TIFF")
 
 
-def _save(path, pixels) -> None:
+def _save(path, pixels, kind: str) -> None:
     with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary)
+        Image.fromarray(pixels).save(temporary, kind)
 
 
 class Visibility(IntEnum):
@@ -78,8 +81,11 @@ def visibility(
     depth: (H, W) rendered at this transform and calibration, or (H, W, 2) with alpha. A point is
     occluded when it lies farther than `tolerance` metres behind all of the surface that the four
     pixels around it show: a pixel sees the surface at its centre only, and a slanted surface or
-    an outline goes on between the centres.
+    an outline goes on between the centres. Raises ValueError for depth of another size.
     """
+    depth, size = depth_of(depth), (calibration.height, calibration.width)
+    if depth.shape != size:
+        raise ValueError(f"depth is {depth.shape}, its calibration {size}: (height, width)")
     T_cam_world = poses.inverse(poses.rigid(transform))
     points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
     in_camera = points @ T_cam_world[:3, :3].T + T_cam_world[:3, 3]
@@ -88,7 +94,7 @@ def visibility(
     # NaN, which the lens does not see, compares false.
     inside = (u >= -0.5) & (v >= -0.5) & (u < width - 0.5) & (v < height - 0.5)
     state = np.full(len(points), Visibility.OUTSIDE, np.uint8)
-    farthest = _farthest_around(depth_of(depth), u[inside], v[inside], calibration)
+    farthest = _farthest_around(depth, u[inside], v[inside], calibration)
     distance = np.linalg.norm(in_camera[inside], axis=1)
     along = in_camera[inside, 2] / distance
     # Along the ray, for at 90 degrees from the axis z says nothing.
@@ -130,10 +136,13 @@ def stereo_pair(
 ) -> StereoPair:
     """A rectified stereo camera: left at `transform`, right `baseline` metres along its x.
 
-    disparity = fx baseline / depth. Raises CameraError when the calibration has a lens.
+    disparity = fx baseline / depth. Raises CameraError when the calibration has a lens, ValueError
+    for a baseline that is not a number.
     """
     if calibration.is_distorted:
         raise CameraError("a stereo pair needs a rectified calibration; use its pinhole() model")
+    if not np.isfinite(baseline):
+        raise ValueError(f"baseline is {baseline}, must be metres")
     T_world_left = poses.rigid(transform)
     T_world_right = T_world_left @ poses.compose(np.eye(3), np.array([baseline, 0, 0]))
     left, right = (
@@ -183,8 +192,9 @@ def nadir_height_field(
     cell: m per pixel. With `cull_faces` ceilings, which show their back, are left out.
     """
     x_min, y_min, x_max, y_max = area
-    if not (x_max > x_min and y_max > y_min and cell > 0):
+    if not (x_max > x_min and y_max > y_min and cell > 0 and np.isfinite([*area, cell]).all()):
         raise ValueError(f"area {area} and cell {cell} must have positive sizes")
+    _check_pixels((y_max - y_min) / cell, (x_max - x_min) / cell)
     shape = (int(np.ceil((y_max - y_min) / cell)), int(np.ceil((x_max - x_min) / cell)))
     vertices = mesh.vertices
     # Drawn as a picture whose inverse depth is the height above the lowest point.
@@ -197,6 +207,13 @@ def nadir_height_field(
     return HeightField(height.astype(np.float32), x_min, y_max, cell)
 
 
+def _check_pixels(rows: float, columns: float) -> None:
+    if rows * columns > LARGEST_PICTURE:
+        raise ValueError(
+            f"{rows:.3g} x {columns:.3g} pixels are more than {LARGEST_PICTURE:,}: use larger cells"
+        )
+
+
 def nadir_camera(mesh: Mesh, cell: float, height: float) -> tuple[np.ndarray, CameraModel]:
     """Transform and calibration of a pinhole camera that looks straight down on the whole mesh.
 
@@ -206,11 +223,12 @@ def nadir_camera(mesh: Mesh, cell: float, height: float) -> tuple[np.ndarray, Ca
     """
     if len(mesh.faces) == 0:
         raise ValueError("the mesh is empty: nothing to look down on")
-    if not (cell > 0 and height > 0):
+    if not (0 < cell < np.inf and 0 < height < np.inf):
         raise ValueError(f"cell {cell} and height {height} must be positive")
     low, high = mesh.bounds
     f = (high[2] + height - low[2]) / cell
     # What reaches up stands nearer, and is seen larger.
+    _check_pixels(*((high - low)[:2] * f / height))
     width, depth = (int(np.ceil((high - low)[i] * f / height)) + 1 for i in (0, 1))
     K = np.array([[f, 0, (width - 1) / 2], [0, f, (depth - 1) / 2], [0, 0, 1]])
     middle = (low + high) / 2

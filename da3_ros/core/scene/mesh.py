@@ -23,6 +23,8 @@ from da3_ros.core.scene.render_depth import render_depth
 from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain
 
 SUFFIXES = (".ply", ".obj", ".glb")
+UNCOLORED = 200
+"""Grey of surfaces that no picture has shown."""
 _PARSER_ERRORS = (
     ValueError, LookupError, TypeError, AttributeError, NotImplementedError, OSError,
     MemoryError, ArithmeticError, RecursionError, struct.error,
@@ -32,6 +34,25 @@ _PARSER_ERRORS = (
 
 class MeshError(ValueError):
     """A mesh that is unreadable or invalid."""
+
+
+def whole_numbers(values: np.ndarray, dtype: type, name: str, what: str) -> np.ndarray:
+    """The same numbers as a contiguous array of an integer type.
+
+    name, what: of the values, in words. Raises `MeshError` for numbers that the type does not
+    have: it would cut or wrap them.
+    """
+    values, limits = np.asarray(values), np.iinfo(dtype)
+    is_whole = values.dtype.kind in "iu"
+    if values.size and not (is_whole and values.min() >= limits.min and values.max() <= limits.max):
+        raise MeshError(f"{name} must be whole numbers: {what}; got {_range(values)}")
+    return np.ascontiguousarray(values, dtype=dtype)
+
+
+def _range(values: np.ndarray) -> str:
+    if values.dtype.kind not in "iuf":
+        return str(values.dtype)
+    return f"{values.dtype} from {values.min():g} to {values.max():g}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +69,7 @@ class Mesh:
 
     def __post_init__(self):
         vertices = np.ascontiguousarray(self.vertices, dtype=np.float64)
-        faces = np.ascontiguousarray(self.faces, dtype=np.int64)
+        faces = whole_numbers(self.faces, np.int64, "faces", "rows of vertices")
         if vertices.ndim != 2 or vertices.shape[1] != 3 or not np.isfinite(vertices).all():
             raise MeshError(f"vertices must be finite with shape (V, 3), got {vertices.shape}")
         if faces.ndim != 2 or faces.shape[1] != 3:
@@ -56,7 +77,8 @@ class Mesh:
         if faces.size and not (faces.min() >= 0 and faces.max() < len(vertices)):
             raise MeshError(f"faces name vertices outside 0..{len(vertices) - 1}")
         if self.vertex_colors is not None:
-            colors = np.ascontiguousarray(self.vertex_colors, dtype=np.uint8)
+            what = "red, green and blue from 0 to 255 (shares from 0 to 1: multiply by 255)"
+            colors = whole_numbers(self.vertex_colors, np.uint8, "vertex_colors", what)
             if colors.shape != vertices.shape:
                 raise MeshError(f"vertex_colors must be {vertices.shape}, got {colors.shape}")
             object.__setattr__(self, "vertex_colors", colors)
@@ -76,7 +98,8 @@ class Mesh:
         if path.suffix.lower() not in SUFFIXES:
             raise MeshError(f"{called}: mesh files end in {', '.join(SUFFIXES)}")
         if not os.path.isfile(path):
-            raise MeshError(f"{called}: no such file")
+            what = "it is a folder, not a file" if os.path.isdir(path) else "no such file"
+            raise MeshError(f"{called}: {what}")
         try:
             bounds.check("file_bytes", path.stat().st_size)
             vertices, faces, colors = _READERS[path.suffix.lower()](path, bounds)
@@ -112,7 +135,7 @@ class Mesh:
             origin = far_world.float32_origin(self.vertices)
         colors = self.vertex_colors
         if colors is None:
-            colors = np.full(self.vertices.shape, 200, np.uint8)
+            colors = np.full(self.vertices.shape, UNCOLORED, np.uint8)
         part = Primitive("mesh", TRIANGLES, self.vertices - origin, colors, self.faces)
         T_world_gltf = poses.compose(np.eye(3), origin) @ poses.inverse(Z_UP_TO_Y_UP)
         extras = {"T_world_gltf": T_world_gltf.tolist(), "unit": "m", "frame": "world"}
@@ -121,7 +144,9 @@ class Mesh:
 
     @property
     def bounds(self) -> np.ndarray:
-        """(2, 3) m: the smallest and the largest x, y, z."""
+        """(2, 3) m: the smallest and the largest x, y, z. MeshError without vertices."""
+        if len(self.vertices) == 0:
+            raise MeshError("a mesh without vertices has no bounds")
         return np.stack([self.vertices.min(axis=0), self.vertices.max(axis=0)])
 
     def render_depth(

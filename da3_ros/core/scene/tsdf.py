@@ -56,7 +56,7 @@ class TsdfVolume:
         camera: pinhole model of these pixels. T_world_cam: (4, 4). image: (H, W, 3) uint8
         RGB or None (grey). conf: (H, W) weights, NaN and negative count as 0; None means 1
         everywhere.
-        Raises ValueError when sizes differ or the camera has a lens.
+        Raises ValueError when sizes differ, the image is not uint8 or the camera has a lens.
         """
         with one_thread():
             return self._fuse(_View(depth, T_world_cam, camera, image, conf, self.blocks.device))
@@ -249,6 +249,10 @@ def _check(depth, camera, image, conf) -> None:
         raise ValueError(f"depth has shape {np.shape(depth)}, its camera is {size}")
     if image is not None and np.shape(image) != (*size, 3):
         raise ValueError(f"image has shape {np.shape(image)}, depth is {size}")
+    if image is not None and np.asarray(image).dtype != np.uint8:
+        raise ValueError(
+            f"image is {np.asarray(image).dtype}, must be uint8: red, green and blue from 0 to 255"
+        )
     if conf is not None and np.shape(conf) != size:
         raise ValueError(f"conf has shape {np.shape(conf)}, depth is {size}")
 

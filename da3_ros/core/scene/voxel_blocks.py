@@ -63,6 +63,11 @@ class VoxelBlocks:
         held = (self._coords, self._tsdf, self._weight, self._color, self._keys, self._slots)
         return sum(t.numel() * t.element_size() for t in held)
 
+    @property
+    def are_colored(self) -> bool:
+        """Whether any picture was fused."""
+        return bool(self.color.any())
+
     def find(self, coords: torch.Tensor) -> torch.Tensor:
         """Rows (...) int64 of block positions (..., 3); -1 where there is no such block."""
         if self.count == 0:

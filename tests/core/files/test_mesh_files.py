@@ -283,3 +283,20 @@ def test_vertices_of_obj_that_are_not_there(tmp_path, face):
     (tmp_path / "a.obj").write_text(f"{BEFORE}f {face}\n{BEHIND}")
     with pytest.raises(MeshError, match="cannot be read as a mesh"):
         Mesh.load(tmp_path / "a.obj")
+
+
+NOTCH = np.array([[0, 0], [4, 0], [4, 4], [2, 1], [0, 4]], float)
+"""A wall with a notch; the first corner sees all of it, the third does not."""
+
+
+@pytest.mark.parametrize("first", range(5))
+def test_hollow_polygons_of_obj_stay_hollow(first, tmp_path):
+    """A fan from a corner that does not see the whole polygon would fill the notch."""
+    corners = np.roll(np.arange(5), first) + 1
+    text = "".join(f"v {x:g} {y:g} 0\n" for x, y in NOTCH)
+    text += "f " + " ".join(f"{corner}//1" for corner in corners) + "\nvn 0 0 1\nf 1 2 3\n"
+    (tmp_path / "a.obj").write_text(text)
+    triangles = Mesh.load(tmp_path / "a.obj")
+    areas = [np.cross(b - a, c - a)[2] / 2 for a, b, c in triangles.vertices[triangles.faces]]
+    # The wall, and the triangle below it that is a face of its own.
+    assert min(areas) > 0 and sum(areas) == pytest.approx((16 - 6) + 8)

@@ -230,8 +230,42 @@ def test_height_field_and_its_world_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "area, cell", [((0, 0, 0, 1), 0.1), ((0, 1, 1, 0), 0.1), ((0, 0, 1, 1), 0.0)]
+    "area, cell",
+    [
+        ((0, 0, 0, 1), 0.1),
+        ((0, 1, 1, 0), 0.1),
+        ((0, 0, 1, 1), 0.0),
+        ((0, 0, np.inf, 1), 0.1),
+        ((0, 0, 1, 1), np.nan),
+    ],
 )
 def test_an_area_must_have_a_size(area, cell):
     with pytest.raises(ValueError, match="positive"):
         nadir_height_field(room(), area, cell)
+
+
+def test_no_memory_is_asked_for_pictures_beyond_all_bounds():
+    with pytest.raises(ValueError, match="1e\\+06 x 1e\\+06 pixels are more than .* larger cells"):
+        nadir_height_field(room(), (0, 0, 1, 1), 1e-6)
+    with pytest.raises(ValueError, match="larger cells"):
+        nadir_camera(room(), 1e-9, 10)
+    for height in (np.inf, np.nan):
+        with pytest.raises(ValueError, match="must be positive"):
+            nadir_camera(room(), 0.1, height)
+
+
+def test_depth_of_another_size_is_not_compared():
+    with pytest.raises(ValueError, match=r"depth is \(30, 40\), its calibration \(60, 80\)"):
+        visibility(np.zeros((1, 3)), np.ones((30, 40)), np.eye(4), CAMERA)
+
+
+def test_a_baseline_is_a_number():
+    with pytest.raises(ValueError, match="baseline is nan"):
+        stereo_pair(room(), np.eye(4), CAMERA, np.nan)
+
+
+def test_pictures_have_their_format_whatever_their_name(tmp_path):
+    save_float_tiff(tmp_path / "depth", np.ones((3, 4)))
+    assert tifffile.imread(tmp_path / "depth").shape == (3, 4)
+    save_grey_png(tmp_path / "grey", np.ones((3, 4)))
+    assert (tmp_path / "grey").read_bytes().startswith(b"\x89PNG")

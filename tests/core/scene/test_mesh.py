@@ -114,7 +114,39 @@ def test_far_meshes_keep_their_millimetres_in_files(tmp_path, suffix, place):
     np.testing.assert_allclose(np.sort(world, axis=0), np.sort(mesh.vertices, axis=0), atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "colors, words",
+    [
+        (np.full((4, 3), 0.5), "float64 from 0.5 to 0.5"),
+        (np.full((4, 3), 300), "from 300 to 300"),
+        (np.full((4, 3), -1), "from -1 to -1"),
+        (np.full((4, 3), 65535, np.uint16), "uint16 from 65535"),
+        (np.full((4, 3), np.nan), "from nan"),
+        ([["red"] * 3] * 4, "<U3"),
+    ],
+)
+def test_colors_that_would_be_cut_or_wrapped_are_refused(colors, words):
+    with pytest.raises(MeshError, match=f"from 0 to 255 .*multiply by 255.*{words}"):
+        Mesh(tetrahedron().vertices, tetrahedron().faces, colors)
+
+
+def test_whole_numbers_of_any_type_are_colors_and_faces():
+    mesh = Mesh(np.eye(3), np.array([[0, 1, 2]], np.uint8), np.full((3, 3), 7, np.int64))
+    assert mesh.vertex_colors.dtype == np.uint8 and mesh.faces.dtype == np.int64
+    assert len(Mesh(np.eye(3), np.zeros((0, 3))).faces) == 0
+    with pytest.raises(MeshError, match="faces must be whole numbers"):
+        Mesh(np.eye(3), np.array([[0.0, 1.5, 2]]))
+
+
+def test_a_mesh_without_vertices_has_no_bounds():
+    with pytest.raises(MeshError, match="no bounds"):
+        Mesh(np.zeros((0, 3)), np.zeros((0, 3), int)).bounds  # noqa: B018
+
+
 def test_files_that_are_no_meshes(tmp_path):
+    (tmp_path / "folder.ply").mkdir()
+    with pytest.raises(MeshError, match="it is a folder"):
+        Mesh.load(tmp_path / "folder.ply")
     with pytest.raises(MeshError, match="no such file"):
         Mesh.load(tmp_path / "absent.ply")
     with pytest.raises(MeshError, match="mesh files end in"):

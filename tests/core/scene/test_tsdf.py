@@ -8,7 +8,7 @@ import trimesh
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.core.scene.mesh import MeshError
+from da3_ros.core.scene.mesh import UNCOLORED, MeshError
 from da3_ros.core.scene.one_thread import one_thread
 from da3_ros.core.scene.surface import extract_mesh, surface_points
 from da3_ros.core.scene.tsdf import TsdfVolume
@@ -121,6 +121,19 @@ def test_colors_follow_the_image():
     for position, color in ((points, colors), (mesh.vertices, mesh.vertex_colors)):
         assert (color[position[:, 0] < -0.02] == (200, 30, 10)).all()
         assert (color[position[:, 0] > 0.02] == (0, 90, 250)).all()
+
+
+def test_without_pictures_the_surface_is_grey_not_black():
+    volume = TsdfVolume(0.02)
+    volume.integrate(wall(1.0), at(), SMALL)
+    assert extract_mesh(volume).vertex_colors is None
+    assert (surface_points(volume)[1] == UNCOLORED).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.uint16])
+def test_pictures_of_other_numbers_are_refused(dtype):
+    with pytest.raises(ValueError, match="must be uint8"):
+        TsdfVolume(0.02).integrate(wall(1.0), at(), SMALL, np.ones((120, 160, 3), dtype))
 
 
 def test_pictures_that_may_not_be_written_to_are_taken_without_a_word(recwarn):
