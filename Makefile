@@ -19,6 +19,8 @@ COMPILED := $(wildcard da3_ros/net/*.cpp msg/*.msg srv/*.srv action/*.action pip
 # The environment is complete in itself: a sourced ROS installation would break it, and the
 # compilation finds CMake and Ninja there.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO _ROS_WHEELS_BOOTSTRAP_COMPLETE
+# Set in many containers; each node would compile the package again, for a second.
+unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help demo test test-oldest lint check-bare bench soak parity eval-demo eval-metres eval-weights clean

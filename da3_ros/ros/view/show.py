@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 
 import cv2
 from rclpy.logging import get_logger
 
+from da3_ros.core.stop_signals import Stopper
 from da3_ros.net.plain_text import first_line, plain
 from da3_ros.ros.view import files
 from da3_ros.ros.view.buttons import Buttons
@@ -24,7 +24,7 @@ SAY_PERIOD = 5.0
 
 
 def show_node(
-    page: Page, name: str, world_frame: str, stop: threading.Event, *, compressed: bool = False
+    page: Page, name: str, world_frame: str, stop: Stopper, *, compressed: bool = False
 ) -> None:
     """What the node `name` publishes. world_frame: the node's pose.world_frame. compressed:
     take the smaller topics, for a link that is slow."""
@@ -59,7 +59,7 @@ def show_frame(page: Page, frame: ViewFrame) -> None:
         )
 
 
-def show_bag(page: Page, path: Path, stop: threading.Event) -> None:
+def show_bag(page: Page, path: Path, stop: Stopper) -> None:
     """Every frame of a bag, then the whole map. Raises `BagError` and `ViewFileError`."""
     for count, frame in enumerate(files.bag_frames(path), 1):
         show_frame(page, frame)
@@ -70,7 +70,7 @@ def show_bag(page: Page, path: Path, stop: threading.Event) -> None:
         page.show_map()
 
 
-def show_file(page: Page, path: Path, stop: threading.Event) -> None:
+def show_file(page: Page, path: Path, stop: Stopper) -> None:
     """One file. Raises `ViewFileError`."""
     page.say(f"**{path.name}**: {files.add_file(page, path)}")
     stop.wait()
