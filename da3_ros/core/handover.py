@@ -87,7 +87,8 @@ class _Walk:
             return
         if isinstance(value, Frame):
             yield repr(value.key)
-            yield from map(_bytes, (value.camera.K, value.T_world_cam, value.centre))
+            placed = value.T_world_cam, value.T_world_odom, value.centre
+            yield from map(_bytes, (value.camera.K, *placed))
         elif isinstance(value, (np.ndarray, np.generic)):
             yield repr((value.dtype.str, np.shape(value)))
             yield _bytes(value)

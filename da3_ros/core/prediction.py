@@ -114,8 +114,8 @@ class WindowDepth:
 
     @property
     def world_poses(self) -> np.ndarray | None:
-        """T_world_cam (N, 4, 4) as given, else as placed, NaN where unknown; None of a one-view
-        network without given ones.
+        """T_world_cam (N, 4, 4) as given, of one moment's correction, else as placed, NaN where
+        unknown; None of a one-view network without given ones.
         """
         given = self.window.T_world_cam
         return self.T_world_cam if given is None else given
@@ -141,11 +141,13 @@ class WindowDepth:
         return tuple(self.window.frames[i] for i in self.window.views)
 
     def pose(self, index: int) -> np.ndarray | None:
-        """T_world_cam (4, 4) of a published view: as given, else as placed; None if unknown."""
-        if self.world_poses is None:
-            return None
-        T_world_cam = self.world_poses[self.window.views[index]]
-        return T_world_cam if np.isfinite(T_world_cam).all() else None
+        """T_world_cam (4, 4) of a published view: as given for its stamp, else as placed; None if
+        unknown.
+        """
+        T_world_cam = self.frames[index].T_world_cam
+        if T_world_cam is None and self.T_world_cam is not None:
+            T_world_cam = self.T_world_cam[self.window.views[index]]
+        return T_world_cam if T_world_cam is not None and np.isfinite(T_world_cam).all() else None
 
     def image(self, index: int) -> np.ndarray:
         """(h, w, 3) uint8 RGB of a published view, as the network saw it."""

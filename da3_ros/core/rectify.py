@@ -69,18 +69,21 @@ class Rectifier:
         image: np.ndarray,
         T_world_frame: np.ndarray | None,
         usable: np.ndarray | None,
+        T_world_odom: np.ndarray | None = None,
     ) -> Frame:
         """The frame of a raw image (H, W, 3) uint8 RGB.
 
         T_world_frame: (4, 4), of the frame `camera_id`, beside whose origin the camera may stand
         (`centre`); None without poses. usable: (H, W) bool of the rectified image, as of
-        `body_mask.usable_pixels`; None: all. Raises `ValueError` and `PoseError`.
+        `body_mask.usable_pixels`; None: all. T_world_odom: (4, 4), see `Frame`. Raises
+        `ValueError` and `PoseError`.
         """
         T_world_cam = None
         if T_world_frame is not None:
             T_world_cam = T_world_frame @ poses.compose(np.eye(3), self.centre)
         rectified = self(image)
-        return Frame(camera_id, stamp_ns, rectified, self.camera, T_world_cam, usable, self.centre)
+        placed = T_world_cam, usable, self.centre, T_world_odom
+        return Frame(camera_id, stamp_ns, rectified, self.camera, *placed)
 
 
 def rotation(R: np.ndarray) -> np.ndarray:

@@ -48,10 +48,16 @@ class Window:
 
     @property
     def T_world_cam(self) -> np.ndarray | None:
-        """(N, 4, 4) float64 poses as given, metres; None when there are none."""
+        """(N, 4, 4) float64 poses as given, metres; None when there are none.
+
+        All with the newest frame's correction by SLAM, so that they go together; each by itself,
+        `Frame.T_world_cam`, has that of its own moment.
+        """
         if self.frames[0].T_world_cam is None:
             return None
-        return np.stack([f.T_world_cam for f in self.frames])
+        corrected = [f for f in self.frames if f.T_world_odom is not None]
+        newest = max(corrected, key=lambda f: f.stamp_ns, default=self.frames[-1])
+        return np.stack([f.pose_under(newest.T_world_odom) for f in self.frames])
 
     @property
     def stamp_ns(self) -> int:
@@ -77,6 +83,7 @@ class _Kept(NamedTuple):
 
     stamp_ns: int
     T_world_cam: np.ndarray | None
+    T_world_odom: np.ndarray | None
 
 
 class SlidingWindow:
@@ -115,7 +122,8 @@ class SlidingWindow:
         )
         if refused:
             return Step(refused=refused)
-        self._last_kept.update({f.camera_id: _Kept(f.stamp_ns, f.T_world_cam) for f in frames})
+        for f in frames:
+            self._last_kept[f.camera_id] = _Kept(f.stamp_ns, f.T_world_cam, f.T_world_odom)
         # Cameras that are not synchronised may arrive a little out of step.
         self._instants = sorted([*self._instants, frames], key=_stamp_ns)
         self._fresh.append(frames)
@@ -140,7 +148,7 @@ class SlidingWindow:
             return True
         if frame.stamp_ns - last.stamp_ns >= round(self.config.max_interval * 1e9):
             return True  # a robot that stands still sees people pass
-        T_last_frame = poses.inverse(last.T_world_cam) @ frame.T_world_cam
+        T_last_frame = poses.inverse(last.T_world_cam) @ frame.pose_under(last.T_world_odom)
         return (
             np.linalg.norm(T_last_frame[:3, 3]) >= self.config.min_baseline
             or poses.rotation_angle(T_last_frame[:3, :3]) >= self.config.min_rotation

@@ -34,13 +34,22 @@ NEARER = 1.25
 
 @dataclass(frozen=True, eq=False)
 class Anchors:
-    """Points (P, 3) float64 m of one message: in the world, seen at stamp_ns."""
+    """Points (P, 3) float64 m of one message: in the world, seen at stamp_ns.
+
+    T_world_odom: (4, 4) at that stamp, as of a `Frame`.
+    """
 
     stamp_ns: int
     points: np.ndarray
+    T_world_odom: np.ndarray | None = None
 
     @staticmethod
-    def of(stamp_ns: int, points: np.ndarray, T_world_source: np.ndarray) -> Anchors:
+    def of(
+        stamp_ns: int,
+        points: np.ndarray,
+        T_world_source: np.ndarray,
+        T_world_odom: np.ndarray | None = None,
+    ) -> Anchors:
         """Of points (..., 3) in the frame of their source; those that are not finite are left out.
 
         Raises `ValueError` when points are not an array of x, y, z.
@@ -52,7 +61,13 @@ class Anchors:
         points = points[np.isfinite(points).all(axis=1)]
         step = -(-len(points) // MOST_POINTS) or 1
         kept = points[::step].astype(np.float64)
-        return Anchors(stamp_ns, kept @ T_world_source[:3, :3].T + T_world_source[:3, 3])
+        points = kept @ T_world_source[:3, :3].T + T_world_source[:3, 3]
+        return Anchors(stamp_ns, points, T_world_odom)
+
+    def seen_from(self, frame: Frame) -> np.ndarray:
+        """(P, 3) m in the optical frame of a posed one, whatever SLAM has corrected in between."""
+        T_cam_world = poses.inverse(frame.pose_under(self.T_world_odom))
+        return self.points @ T_cam_world[:3, :3].T + T_cam_world[:3, 3]
 
 
 class AnchorStore:
@@ -81,11 +96,8 @@ class AnchorStore:
         """Points that a posed frame sees, of stamps at most `max_age` s from its own."""
         with self._lock:
             near = [a for a in self._held if abs(a.stamp_ns - frame.stamp_ns) <= max_age * 1e9]
-        points = np.concatenate([np.zeros((0, 3)), *(a.points for a in near)])
-        T_cam_world = poses.inverse(frame.T_world_cam)
-        return project(
-            points @ T_cam_world[:3, :3].T + T_cam_world[:3, 3], frame.camera, frame.seen
-        )
+        points = np.concatenate([np.zeros((0, 3)), *(a.seen_from(frame) for a in near)])
+        return project(points, frame.camera, frame.seen)
 
 
 def project(

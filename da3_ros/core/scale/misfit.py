@@ -16,8 +16,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from da3_ros.core import poses
-from da3_ros.core.frame import Frame
 from da3_ros.core.scale.points import Sightings, newton_step, residuals_of, split
+from da3_ros.core.sliding_window import Window
 
 STEP_S = 0.01
 STEP_FOCAL = 0.01
@@ -81,14 +81,12 @@ class MisfitWatch:
     def __init__(self):
         self._found: deque[np.ndarray] = deque(maxlen=REMEMBERED)
 
-    def look(
-        self, frames: tuple[Frame, ...], view: int, sightings: Sightings, w: np.ndarray
-    ) -> Misfit:
-        """frames: of one camera, in order of time; view: index of the sightings' reference.
+    def look(self, window: Window, sightings: Sightings, w: np.ndarray) -> Misfit:
+        """window: of one camera, in order of time, its reference that of the sightings.
         w: (P,) inverse depths that were fitted to them."""
-        if np.isfinite(sightings.seen_at[..., 0]).sum() < FEWEST or len(frames) < 2:
+        if np.isfinite(sightings.seen_at[..., 0]).sum() < FEWEST or len(window.frames) < 2:
             return Misfit()
-        changed = (_later(frames, view, sightings, STEP_S), _longer(sightings, 1 + STEP_FOCAL))
+        changed = (_later(window, sightings, STEP_S), _longer(sightings, 1 + STEP_FOCAL))
         columns, wanted, change = _effects(sightings, changed, w)
         steps, sigma = _fit(columns, wanted)
         if np.median(np.abs(wanted - columns @ steps)) > EXPLAINED * np.median(np.abs(wanted)):
@@ -154,20 +152,22 @@ def _fit(columns: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return x, sigma
 
 
-def _later(frames: tuple[Frame, ...], view: int, sightings: Sightings, by: float) -> Sightings:
+def _later(window: Window, sightings: Sightings, by: float) -> Sightings:
     """The same sightings, the cameras where they are `by` s later."""
-    T = [_at(frames, i, by) for i in range(len(frames))]
-    T_cam_ref = [poses.inverse(T[i]) @ T[view] for i in range(len(frames)) if i != view]
+    stamps_ns, given = [f.stamp_ns for f in window.frames], window.T_world_cam
+    T = [_at(given, stamps_ns, i, by) for i in range(len(given))]
+    T_ref = T.pop(window.reference)
+    T_cam_ref = [poses.inverse(T_i) @ T_ref for T_i in T]
     return replace(sightings, T_cam_ref=np.reshape(T_cam_ref, (-1, 4, 4)))
 
 
-def _at(frames: tuple[Frame, ...], i: int, by: float) -> np.ndarray:
-    a, b = (i, i + 1) if i + 1 < len(frames) else (i - 1, i)
-    seconds = (frames[b].stamp_ns - frames[a].stamp_ns) * 1e-9
+def _at(T_world_cam: np.ndarray, stamps_ns: list[int], i: int, by: float) -> np.ndarray:
+    a, b = (i, i + 1) if i + 1 < len(stamps_ns) else (i - 1, i)
+    seconds = (stamps_ns[b] - stamps_ns[a]) * 1e-9
     if seconds < SHORTEST:
-        return frames[i].T_world_cam
+        return T_world_cam[i]
     fraction = (i - a) + by / seconds
-    T_a, T_b = frames[a].T_world_cam, frames[b].T_world_cam
+    T_a, T_b = T_world_cam[[a, b]]
     turn = Rotation.from_matrix(T_a[:3, :3].T @ T_b[:3, :3]).as_rotvec()
     R = T_a[:3, :3] @ Rotation.from_rotvec(fraction * turn).as_matrix()
     return poses.compose(R, T_a[:3, 3] + fraction * (T_b[:3, 3] - T_a[:3, 3]))

@@ -57,7 +57,8 @@ class Parallax:
         w = refine(sightings)
         points, residuals = triangulate(sightings, w)
         own = tuple(f for f in window.frames if f.camera_id == window.frames[view].camera_id)
-        self.misfit = self._watch.look(own, own.index(window.frames[view]), sightings, w)
+        at = own.index(window.frames[view])
+        self.misfit = self._watch.look(Window(own, at, (at,)), sightings, w)
         if sightings.baseline < min_baseline:
             points = points[:0]  # given poses are not known to the millimetre
         return points, residuals

@@ -59,7 +59,8 @@ class Sightings:
         seen_at = [tracker[f].find(tracks.ids) for f in others]
         seen_at = np.reshape(seen_at, (len(others), len(tracks.ids), 2))
         kept = np.isfinite(seen_at[..., 0]).any(axis=0)
-        T_cam_ref = [poses.inverse(f.T_world_cam) @ frame.T_world_cam for f in others]
+        T_world_cam = dict(zip(window.frames, window.T_world_cam))
+        T_cam_ref = [poses.inverse(T_world_cam[f]) @ T_world_cam[frame] for f in others]
         return Sightings(
             tracks.pixels[kept].astype(np.float64),
             seen_at[:, kept],

@@ -20,6 +20,7 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.core.config import PoseConfig
 from da3_ros.ros.bags.bag import BagError, BagReader, Span
 from da3_ros.ros.bags.pose_track import CACHE_NS, SAME_CLOCK_NS, Sample, Track
+from da3_ros.ros.inputs.odom_frames import OdomFrames
 from da3_ros.ros.inputs.pose_source import odometry_transform
 from da3_ros.ros.inputs.stereo_frames import StereoFrames
 from da3_ros.ros.inputs.tf_buffer import (
@@ -71,6 +72,7 @@ class BagPoses:
         self._now_ns = self._read_to_ns = 0
         self._tracks: dict[str, Track] = {}
         self._parents: dict[str, set[str]] = {}
+        self._odoms = OdomFrames()
         self._static: dict[str, list[Sample]] = {}
         self._read: deque[tuple[str, Sample]] = deque()
         self._odometry_child = ""
@@ -117,8 +119,32 @@ class BagPoses:
 
     def lookup(self, target: str, source: str, stamp_ns: int) -> np.ndarray:
         """T_target_source (4, 4). Raises `TransformUnavailable`."""
+        target, source = target.lstrip("/"), source.lstrip("/")
         buffer = TransformBuffer()
-        way = self._way_up(target.lstrip("/"), source.lstrip("/"))
+        for sample, static in self._samples(target, source, stamp_ns):
+            buffer.insert(sample.transform, static=static)
+        try:
+            return buffer.lookup(target, source, stamp_ns)
+        except TransformUnavailable as error:
+            raise self._of_whole_tree(error, target, source) from error
+
+    def correction(self, frame_id: str, stamp_ns: int) -> np.ndarray | None:
+        """T_world_odom (4, 4) at a stamp, of the frame of odometry on the way from the world to a
+        frame; None where there is none.
+        """
+        world, frame = self._config.world_frame.lstrip("/"), frame_id.lstrip("/")
+        samples = self._samples(world, frame, stamp_ns)
+        edges = ((s.transform.child_frame_id, s.transform.header.frame_id) for s, _ in samples)
+        parents = {child.lstrip("/"): parent.lstrip("/") for child, parent in edges}
+        odom = self._odoms.between(frame, world, parents)
+        try:
+            return self.lookup(world, odom, stamp_ns) if odom else None
+        except TransformUnavailable:
+            return None  # the transforms around the stamp have two parents
+
+    def _samples(self, target: str, source: str, stamp_ns: int) -> Iterator[tuple[Sample, bool]]:
+        """The transforms that count for an image, of all frames above two; which are static."""
+        way = self._way_up(target, source)
         moving = {
             child: self._tracks[child].around(self._now_ns, stamp_ns)
             for child in way & self._tracks.keys()
@@ -127,13 +153,9 @@ class BagPoses:
             static = self._newest(self._static[child])
             if self._is_in_force(static, moving.get(child, []), stamp_ns):
                 moving.pop(child, None)
-                buffer.insert(static.transform, static=True)
+                yield static, True
         for sample in itertools.chain.from_iterable(moving.values()):
-            buffer.insert(sample.transform, static=False)
-        try:
-            return buffer.lookup(target, source, stamp_ns)
-        except TransformUnavailable as error:
-            raise self._of_whole_tree(error, target.lstrip("/"), source.lstrip("/")) from error
+            yield sample, False
 
     def explain(self, error: TransformUnavailable) -> str:
         """Why there is no pose. The search for the camera has said which frames there are."""
@@ -184,6 +206,7 @@ class BagPoses:
         sample = self._sample(time_ns, transform)
         if sample:
             child = transform.child_frame_id.lstrip("/")
+            self._odoms.note(transform.header.frame_id.lstrip("/"), child, transform.transform)
             self._tracks.setdefault(child, Track()).add(sample)
             self._read.append((child, sample))
 

@@ -41,7 +41,8 @@ def agreement(pictures: list[tuple[Frame, Frame]]) -> dict[str, float]:
             continue
         tolerance = TOLERANCE_PX / a.camera.K[0, 0]
         for name, reading in READINGS.items():
-            T_b_a = poses.inverse(reading(b.T_world_cam)) @ reading(a.T_world_cam)
+            T_world_a = a.pose_under(b.T_world_odom)
+            T_b_a = poses.inverse(reading(b.T_world_cam)) @ reading(T_world_a)
             shares[name].append(explained(T_b_a, rays_a, rays_b, tolerance))
     return {name: float(np.mean(values)) for name, values in shares.items() if values}
 

@@ -179,7 +179,7 @@ def _spread(looks: list[_Look]) -> float:
             a.points,
             b.points,
             a.frame.camera.K,
-            poses.inverse(b.frame.T_world_cam) @ a.frame.T_world_cam,
+            poses.inverse(b.frame.T_world_cam) @ a.frame.pose_under(b.frame.T_world_odom),
         )
         for a, b in pairwise(looks)
         if a.stretch == b.stretch

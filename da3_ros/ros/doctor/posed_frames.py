@@ -44,11 +44,10 @@ class PosedFrames:
     def frame(self, event: Event) -> Frame:
         """An image, decoded and rectified. Raises `ValueError` in one sentence."""
         stamp_ns, image = _stamp(event), decode(event.msg, bit_depth=self.bit_depth)
-        pose = self._poses.get(stamp_ns)
-        T_world_frame = pose and pose.T_world_frame
-        return self._rectify.frame(
-            event.msg.header.frame_id, stamp_ns, image, T_world_frame, self._usable
-        )
+        key, pose = (event.msg.header.frame_id, stamp_ns), self._poses.get(stamp_ns)
+        if pose is None:
+            return self._rectify.frame(*key, image, None, self._usable)
+        return self._rectify.frame(*key, image, pose.T_world_frame, self._usable, pose.T_world_odom)
 
 
 def _name(topic: str, config: Config) -> str:

@@ -37,10 +37,14 @@ class Event:
 
 @dataclass(frozen=True)
 class Pose:
-    """T_world_frame (4, 4) of an image's frame_id, and the seconds it came after the image."""
+    """T_world_frame (4, 4) of an image's frame_id, and the seconds it came after the image.
+
+    T_world_odom: (4, 4), see `PoseSource.correction`.
+    """
 
     T_world_frame: np.ndarray
     late: float
+    T_world_odom: np.ndarray | None = None
 
 
 @dataclass
@@ -107,16 +111,16 @@ class Recording:
 
     def _try(self, source: PoseSource, image: Event, now_ns: int) -> str:
         """Why the image still waits; empty when its fate is known."""
-        stamp = stamp_to_ns(image.msg.header.stamp)
+        frame_id, stamp = image.msg.header.frame_id, stamp_to_ns(image.msg.header.stamp)
         late_ns = now_ns - image.time_ns
         try:
-            T = source.locate(image.msg.header.frame_id, stamp)
+            T = source.locate(frame_id, stamp)
         except TransformUnavailable as error:
             if error.may_come and late_ns < ENDED_NS:
                 return str(error)
             self.missing[stamp] = str(error)
             return ""
-        self.poses[stamp] = Pose(T, late_ns / 1e9)
+        self.poses[stamp] = Pose(T, late_ns / 1e9, source.correction(frame_id, stamp))
         return ""
 
 

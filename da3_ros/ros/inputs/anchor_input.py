@@ -132,7 +132,7 @@ class AnchorInput:
         for _ in range(len(self._waiting)):
             waiting = self._waiting.popleft()
             try:
-                T_world_source = self._locate(waiting)
+                placed = self._locate(waiting)
             except TransformUnavailable as error:
                 waited = (self._now_ns() - waiting.came_ns) * 1e-9
                 if error.may_come and 0 <= waited <= self._live.config.pose.timeout:
@@ -141,7 +141,7 @@ class AnchorInput:
                     sentence = f"{waiting.topic} is dropped: {self._poses.explain(error)}"
                     self._warn((waiting.topic, error.cause), sentence)
                 continue
-            self._take(Anchors.of(waiting.stamp_ns, waiting.points, T_world_source))
+            self._take(Anchors.of(waiting.stamp_ns, waiting.points, *placed))
 
     def clear(self) -> None:
         """Forget what waits."""
@@ -161,11 +161,13 @@ class AnchorInput:
         self._waiting.append(_Waiting(topic, frame_id, stamp_ns, self._now_ns(), points))
         self.locate()
 
-    def _locate(self, waiting: _Waiting) -> np.ndarray:
+    def _locate(self, waiting: _Waiting) -> tuple[np.ndarray, np.ndarray | None]:
+        """T_world_source and T_world_odom, (4, 4) each; the latter is None where there is none."""
         world = self._live.config.pose.world_frame
         if is_same_frame(waiting.frame_id, world):
-            return np.eye(4)
-        return self._poses.lookup(world, waiting.frame_id, waiting.stamp_ns)
+            return np.eye(4), None
+        key = waiting.frame_id, waiting.stamp_ns
+        return self._poses.lookup(world, *key), self._poses.correction(*key)
 
     def _warn(self, cause, sentence: str) -> None:
         self._log.warn(("anchors", cause), sentence)

@@ -30,7 +30,7 @@ class Arrival:
 
     came_at: s on any steady clock. info: the camera info of the same stamp. paired_ns: when
     that was there, on the node's clock. T_world_frame: (4, 4) of the image's frame_id; None with
-    pose source `none`.
+    pose source `none`. T_world_odom: (4, 4), see `PoseSource.correction`.
     """
 
     image: Any
@@ -39,6 +39,7 @@ class Arrival:
     info: Any = None
     paired_ns: int = 0
     T_world_frame: np.ndarray | None = None
+    T_world_odom: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,8 +169,10 @@ class ArrivalQueue:
     def _locate(self, arrival: Arrival, now_ns: int) -> Arrival | Lost | None:
         """None while the pose may still come."""
         image = arrival.image
+        key = image.header.frame_id, arrival.stamp_ns
         try:
-            arrival.T_world_frame = self._poses.locate(image.header.frame_id, arrival.stamp_ns)
+            arrival.T_world_frame = self._poses.locate(*key)
+            arrival.T_world_odom = self._poses.correction(*key)
         except TransformUnavailable as error:
             waited_ns = now_ns - arrival.paired_ns
             # A clock that was set back would never reach the timeout.

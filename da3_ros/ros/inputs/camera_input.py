@@ -194,9 +194,8 @@ class CameraInput:
             self._warn("bit depth", change)
         rectify = self._rectifier_of(arrival.info, rgb.shape[:2])
         self._doubt(image.header.frame_id)
-        frame = rectify.frame(
-            image.header.frame_id, arrival.stamp_ns, rgb, arrival.T_world_frame, self._usable
-        )
+        key, T_world_frame = (image.header.frame_id, arrival.stamp_ns), arrival.T_world_frame
+        frame = rectify.frame(*key, rgb, T_world_frame, self._usable, arrival.T_world_odom)
         check_picture(frame)
         return frame
 

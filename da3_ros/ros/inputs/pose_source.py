@@ -17,6 +17,7 @@ from da3_ros.core.rig_cameras import MOST_FRAME_IDS
 from da3_ros.net.plain_text import plain
 from da3_ros.ros.bounds import LARGEST_TF_MESSAGE, MOST_FRAMES, MOST_TRANSFORMS, excess
 from da3_ros.ros.health.time_jump import StampVerdict, StreamClock
+from da3_ros.ros.inputs.odom_frames import OdomFrames
 from da3_ros.ros.inputs.stereo_frames import StereoFrames
 from da3_ros.ros.inputs.tf_buffer import (
     BadTransform,
@@ -55,6 +56,7 @@ class PoseSource:
         self._frames: set[str] = set()
         self._parent_of: dict[str, str] = {}
         self._located: set[str] = set()
+        self._odoms = OdomFrames()
         # By cause, since the start.
         self.missed: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -99,6 +101,17 @@ class PoseSource:
         if len(self._located) < MOST_FRAME_IDS:  # images of others are refused later on
             self._located.add(frame_id.lstrip("/"))
         return T_world_frame
+
+    def correction(self, frame_id: str, stamp_ns: int) -> np.ndarray | None:
+        """T_world_odom (4, 4) at a stamp, of the frame of odometry on the way from the world to a
+        frame; None where there is none.
+        """
+        world = self._config.world_frame.lstrip("/")
+        odom = self._odoms.between(frame_id.lstrip("/"), world, self._parent_of)
+        try:
+            return self.lookup(world, odom, stamp_ns) if odom else None
+        except TransformUnavailable:
+            return None  # the way was another one then
 
     def explain(self, error: TransformUnavailable) -> str:
         """The error in words; with the frames there are, where one was asked for that is not."""
@@ -164,6 +177,7 @@ class PoseSource:
             self._buffer.insert(transform, static=True)
         else:
             said = self._take_in_time(transform, child)
+            self._odoms.note(parent, child, transform.transform)
         self._frames |= names
         self._parent_of[child] = parent
         return said
