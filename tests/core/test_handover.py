@@ -2,7 +2,7 @@
 
 import math
 from collections import OrderedDict, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from weakref import WeakKeyDictionary
 
@@ -60,6 +60,7 @@ def test_arrays_frames_and_weak_references():
     assert digest(array) == digest(array.copy()) != digest(array.astype(np.float32))
     assert digest(array) != digest(array.reshape(2, 2))
     assert digest(frame()) == digest(frame()) != digest(frame(x=1e-9))
+    assert digest(frame()) != digest(replace(frame(), T_world_odom=np.eye(4)))
     first, second = frame(1), frame(2)
     tracks = WeakKeyDictionary({first: [1], second: [2]})
     turned = WeakKeyDictionary({second: [2], first: [1]})

@@ -5,6 +5,7 @@ import pytest
 
 from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
+from da3_ros.core.poses import compose
 from da3_ros.core.prediction import Prediction, WindowDepth
 from da3_ros.core.preprocess import plan_resize
 from da3_ros.core.scale.placement import Placement, ScaleEstimate
@@ -114,6 +115,20 @@ def test_placed_poses_stand_in_for_given_ones():
     nowhere = replace(placed, placement=replace(placed.placement, T_world_cam=None))
     assert nowhere.world_poses is None and nowhere.pose(0) is None
     assert nowhere.to_prediction().extrinsics is None
+
+
+def test_a_published_pose_is_that_of_its_own_stamp():
+    """As TF has it there; an export has one correction for all views, the newest one's."""
+    before, after = np.eye(4), compose(np.eye(3), np.array([0.3, 0, 0]))
+    given = window_depth(views=(1, 2))
+    frames = [
+        replace(f, T_world_cam=T, T_world_odom=T)
+        for f, T in zip(given.window.frames, (before, before, after))
+    ]
+    result = replace(given, window=Window(tuple(frames), 1, (1, 2)))
+    np.testing.assert_array_equal([result.pose(0), result.pose(1)], [before, after])
+    np.testing.assert_allclose(result.world_poses, [after] * 3)
+    np.testing.assert_allclose(result.to_prediction().extrinsics[:, 0, 3], -0.3)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from weakref import WeakSet
 
 import cv2
@@ -322,3 +323,41 @@ def test_pictures_that_left_are_held_by_nobody():
         window.push(one)
     del one
     assert len(held) == 3
+
+
+VECTOR = st.tuples(*3 * [st.floats(-3, 3)]).map(np.array)
+POSE = st.builds(lambda turn, t: poses.compose(cv2.Rodrigues(turn)[0], t), VECTOR, VECTOR)
+
+
+def corrected(k, T_world_odom, T_odom_cam, camera_id="cam"):
+    """Frame k of a camera whose odometry SLAM has placed."""
+    image = np.zeros((3, 4, 3), np.uint8)
+    T_world_cam = T_world_odom @ T_odom_cam
+    return Frame(camera_id, k, image, CAMERA, T_world_cam, T_world_odom=T_world_odom)
+
+
+@given(st.lists(st.tuples(POSE, POSE, st.sampled_from("ab")), min_size=1, max_size=6))
+def test_a_window_has_one_correction_and_the_newest_view_its_own_place(views):
+    frames = tuple(corrected(k, *view) for k, view in enumerate(views))
+    T = Window(frames, 0, (0,)).T_world_cam
+    np.testing.assert_array_equal(T[-1], frames[-1].T_world_cam)
+    for k, (_, T_odom_cam, _) in enumerate(views):
+        np.testing.assert_allclose(T[k], views[-1][0] @ T_odom_cam, atol=1e-9)
+    T = Window(frames[::-1], 0, (0,)).T_world_cam  # by stamp, whatever the order
+    np.testing.assert_array_equal(T[0], frames[-1].T_world_cam)
+
+
+@given(st.lists(POSE, min_size=1, max_size=6), POSE, st.integers(0, 6))
+def test_poses_are_left_to_the_bit_where_nothing_is_corrected(places, C, count):
+    frames = [corrected(k, C, T) for k, T in enumerate(places)]
+    frames[:count] = [replace(f, T_world_odom=None) for f in frames[:count]]
+    T = Window(tuple(frames), 0, (0,)).T_world_cam
+    np.testing.assert_array_equal(T, [f.T_world_cam for f in frames])
+
+
+def test_a_correction_is_no_motion_and_hides_none():
+    sliding, shift = SlidingWindow(config(size=2)), frame(0, 0.5).T_world_cam
+    still, moved = frame(0, 1).T_world_cam, frame(0, 1.5).T_world_cam
+    assert sliding.push(corrected(0, np.eye(4), still)).refused is None
+    assert sliding.push(corrected(1, shift, still)).refused is Drop.NOT_MOVED
+    assert sliding.push(corrected(2, poses.inverse(shift), moved)).window is not None

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from room_windows import ROOM_CAMERA, frame, true_at, view
 
+from da3_ros.core import poses
 from da3_ros.core.scale.anchors import MOST_POINTS, MOST_SEEN, SIGMA, Anchors, AnchorStore, project
 
 
@@ -78,3 +79,14 @@ def test_however_many_points_come_few_are_taken_and_all_lie_in_the_picture(count
     assert len(points) <= 1.2 * MOST_SEEN
     assert (points.depth > 0).all() and (points.pixels > -0.5).all()
     assert (points.pixels < (319.5, 239.5)).all()
+
+
+def test_points_from_before_a_correction_lie_where_they_were_seen():
+    """A cloud and a picture of one moment on both sides of it."""
+    correction = poses.compose(np.eye(3), np.array([0.4, 0.3, 0.0]))
+    corrected = frame(0, T_world_cam=correction @ view(0).T_world_cam, T_world_odom=correction)
+    store = AnchorStore()
+    store.add(Anchors.of(0, cloud_of(0), np.eye(4), np.eye(4)))
+    points = store.seen_by(corrected, max_age=1.0)
+    assert len(points) > 150
+    np.testing.assert_allclose(points.depth, true_at(view(0).depth, points.pixels), rtol=0.01)

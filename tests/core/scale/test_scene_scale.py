@@ -252,3 +252,19 @@ def test_a_jump_of_the_source_is_said_and_the_networks_own_is_none():
     blind = window_of([frame(18 + k, image=grey) for k in range(4)])
     last, _ = place(source, blind, 0.2 * true_map(20))
     assert "metres changed by -50% when they came to rest on cameras" in last.evidence.jump
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_step_along_the_way_in_the_middle_of_a_window(known):
+    """A correction by SLAM is taken out of the window's poses; one that is not told is believed."""
+    T_a, T_b = view(18).T_world_cam, view(19).T_world_cam
+    step = poses.compose(np.eye(3), T_b[:3, 3] - T_a[:3, 3])
+    corrections = [np.eye(4), np.eye(4), step, step]
+    frames = [
+        frame(17 + k, T_world_cam=C @ view(17 + k).T_world_cam, T_world_odom=C if known else None)
+        for k, C in enumerate(corrections)
+    ]
+    placement, depth = place(scene_scale(), window_of(frames), 0.31 * true_map(19))
+    assert placement.evidence.source == "parallax" and placement.evidence.across < 0.5
+    error = np.median(depth / true_map(19)) - 1
+    assert abs(error) < 0.01 if known else error > 0.2

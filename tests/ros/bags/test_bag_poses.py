@@ -331,3 +331,33 @@ def test_made_up_names_of_transforms_are_not_all_kept(tmp_path):
         poses.read_until(ns(START + 2))
     assert len(poses.refused) == MOST_REFUSED + 1
     assert [*poses.refused][-1] == "more transforms than these are ignored"
+
+
+def corrections(folder, moves, odom="odom"):
+    """x of the frame of odometry in `map` when images were taken. moves: x of the base at s."""
+    recorded = []
+    for t in np.arange(0, 4, 0.1):
+        slam = edge(START + t, 0.0 if t < 2 else 5.0, "map", odom)
+        base = edge(START + t, moves(t), odom)
+        recorded.append((START + t, "/tf", TFMessage(transforms=[slam, base])))
+    with BagReader(write(folder / "bag", recorded)) as bag:
+        bag_poses, found = BagPoses(bag, PoseConfig(world_frame="map")), []
+        for t in (0.55, 1.95, 3.05):
+            bag_poses.read_until(ns(START + t))
+            T = bag_poses.correction("camera", ns(START + t))
+            found.append(None if T is None else T[0, 3])
+            assert bag_poses.locate("camera", ns(START + t)) is not None
+        assert bag_poses.correction("camera", ns(START + 60)) is None
+        return found
+
+
+@pytest.mark.parametrize("odom", ["odom", "robot1/odom"])
+def test_where_slam_has_placed_odometry(tmp_path, odom):
+    found = corrections(tmp_path, lambda t: SPEED * t, odom)
+    assert found == pytest.approx([0, 2.5, 5], abs=1e-4)
+
+
+def test_only_a_frame_of_odometry_that_the_robot_moves_in_is_one(tmp_path):
+    assert corrections(tmp_path, lambda t: 1.0) == [None] * 3
+    (tmp_path / "b").mkdir()
+    assert corrections(tmp_path / "b", lambda t: SPEED * t, "carrier") == [None] * 3
