@@ -7,18 +7,14 @@ import logging
 import os
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.config import Config
-from da3_ros.core.frame import Frame
 from da3_ros.core.load_engine import load_engine
-from da3_ros.core.pipeline import Pipeline
 from da3_ros.core.process_res import process_res
-from da3_ros.core.sliding_window import Instant, make_window
+from da3_ros.core.warm_up import warm_up
 from da3_ros.net.checkpoint import load_network
-from da3_ros.net.cuda_graphs import GraphedNetwork
+from da3_ros.net.cuda_graphs import GraphedNetwork, RecordingError
 from da3_ros.net.engine.engine import Engine
 from da3_ros.net.engine.manifest import is_engine
 from da3_ros.net.model_folder import CheckpointError, known_preset
@@ -39,6 +35,8 @@ def load_model(config: Config) -> Network | NestedNetwork | Engine:
     """Load, place and warm up the network, or its engine. Raises `ModelError`."""
     try:
         return _load(config)
+    except RecordingError as error:
+        raise ModelError(str(error)) from error
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -143,29 +141,10 @@ def _check_output(network: Network | NestedNetwork, name: str) -> None:
 
 
 def _warm_up(network: Network | NestedNetwork, config: Config) -> None:
-    """One window as they will come: what does not fit into memory is said here, not on the way.
-
-    Where graphs are recorded, a second one: then only what is new is encoded.
-    """
-    side, size, stride = process_res(config, network), config.window.size, config.window.stride
-    windows = 1 + config.model.cuda_graphs
+    """What does not fit into memory is said here, not on the way."""
     compiled = ", compiled: this takes minutes" if config.model.compile else ""
-    views = size * len(config.input.cameras)
+    views = config.window.size * len(config.input.cameras)
+    side = process_res(config, network)
     _log.info("warming up with a window of %d views, %d px%s", views, side, compiled)
-    instants = _grey_instants(config, side, size + (windows - 1) * stride)
-    pipeline, fresh = Pipeline(network, config), size
-    for first in range(0, windows * stride, stride):
-        shown = instants[first : first + size]
-        result = pipeline.process(make_window(shown, config.window, shown[-fresh:]))
-        fresh = stride
-    if result.limit:
-        _log.warning("%s", result.limit)
-
-
-def _grey_instants(config: Config, side: int, count: int) -> list[Instant]:
-    """What every camera sees, with pictures of 4:3."""
-    camera = CameraModel(side, side * 3 // 4, np.diag([side, side, 1.0]))
-    image = np.zeros((camera.height, camera.width, 3), np.uint8)
-    pose = None if config.pose.source == "none" else np.eye(4)
-    names = config.input.cameras
-    return [tuple(Frame(n, i + 1, image, camera, pose) for n in names) for i in range(count)]
+    if limit := warm_up(network, config).limit:
+        _log.warning("%s", limit)

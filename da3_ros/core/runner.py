@@ -7,7 +7,7 @@ pipeline; the network may still be busy with the old one, and what comes of that
 
     thread      may call
     callbacks   take, add_anchors, clear, forget, finish, start, stop
-    network     (own) _work
+    network     (own) _prepare, _work
     outgoing    (own, or the network's) _go_out
     services    newest, look_again
     any         failure, newest_result
@@ -18,12 +18,13 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 
 from da3_ros.core.config import Config
 from da3_ros.core.depth_view import fuse
 from da3_ros.core.frame import Frame
 from da3_ros.core.frame_counts import Drop, FrameCounts
+from da3_ros.core.job import Done, Job
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.outlet import Log, Outlet
 from da3_ros.core.pipeline import Pipeline
@@ -34,7 +35,8 @@ from da3_ros.core.rig_cameras import RigCameras
 from da3_ros.core.rig_sync import RigSynchroniser
 from da3_ros.core.scale.anchors import Anchors
 from da3_ros.core.scene.scene import Scene
-from da3_ros.core.sliding_window import SAID_REFUSALS, Window, why_no_window
+from da3_ros.core.sliding_window import SAID_REFUSALS, why_no_window
+from da3_ros.core.warm_up import warm_up
 from da3_ros.core.worker import TwoSteps
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
@@ -42,23 +44,6 @@ from da3_ros.net.plain_text import LONGEST_SENTENCE, plain
 
 NOT_WANTED = "nobody subscribes to any output: images are not processed until somebody does"
 BACK_TO_WORK = "somebody subscribes: images are processed"
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """A window, and the pipeline that collected it and knows its encodings."""
-
-    pipeline: Pipeline
-    window: Window
-
-    @property
-    def keys(self) -> list[tuple[str, int]]:
-        """The frames it would publish."""
-        return [self.window.frames[i].key for i in self.window.views]
-
-
-Done = tuple[Job, WindowDepth | Exception]
-"""A job, and what the network made of it."""
 
 
 class Runner:
@@ -81,7 +66,10 @@ class Runner:
         self.network = network
         self.failure = ""
         # On a processor all its cores are the network's: both would only be later.
-        self.side_by_side = next(network.parameters()).device.type != "cpu"
+        kind = next(network.parameters()).device.type
+        self.side_by_side = kind != "cpu"
+        # Torch prepares its libraries for a GPU in every thread anew.
+        self.warms_up = kind == "cuda" and live.config.model.backend == "torch"
         self._live, self._scene, self._outlet = live, scene, outlet
         self._counts, self._log, self._on_error = counts, log, on_error
         self._worker: TwoSteps[Job, Done] | None = None
@@ -103,7 +91,11 @@ class Runner:
         self._counts.reset()
         newest_wins = self._config.window.drop_when_busy
         self._worker = TwoSteps(
-            self._work, self._go_out, newest_wins=newest_wins, side_by_side=self.side_by_side
+            self._work,
+            self._go_out,
+            newest_wins=newest_wins,
+            side_by_side=self.side_by_side,
+            prepare=self._prepare if self.warms_up else lambda: None,
         )
         return True
 
@@ -245,6 +237,11 @@ class Runner:
             self._was_wanted = is_wanted
             self._log.debug(BACK_TO_WORK if is_wanted else NOT_WANTED)
         return is_wanted
+
+    def _prepare(self) -> None:
+        """Before the first picture; what goes wrong here goes wrong there again, and is said."""
+        with self._in_network, suppress(Exception):
+            warm_up(self.network, self._config)
 
     def _work(self, job: Job) -> Done | None:
         """One window in the network's thread, which goes on whatever happens."""

@@ -18,11 +18,19 @@ LONGEST_QUEUE = 256
 class Worker(Generic[Job]):
     """Runs jobs one after the other in a thread of its own.
 
-    run: must not raise. newest_wins: a job that waits gives way to a newer one.
+    run: must not raise. newest_wins: a job that waits gives way to a newer one. prepare: runs first
+    in the thread; must not raise, either.
     """
 
-    def __init__(self, run: Callable[[Job], None], *, newest_wins: bool, name: str = "da3_network"):
-        self._run_job = run
+    def __init__(
+        self,
+        run: Callable[[Job], None],
+        *,
+        newest_wins: bool,
+        name: str = "da3_network",
+        prepare: Callable[[], None] = lambda: None,
+    ):
+        self._run_job, self._prepare = run, prepare
         self._limit = 1 if newest_wins else LONGEST_QUEUE
         self._queue: deque[Job] = deque()
         self._changed = threading.Condition()
@@ -56,6 +64,7 @@ class Worker(Generic[Job]):
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        self._prepare()
         while (job := self._next()) is not None:
             self._run_job(job)
 
@@ -74,8 +83,8 @@ class TwoSteps(Generic[Job, Done]):
     Then a result is handled while the next job runs. The first thread waits for the second, so at
     most one result waits between them.
 
-    work: what it returns goes on to `handle`, None does not. Neither may raise. newest_wins: see
-    `Worker`.
+    work: what it returns goes on to `handle`, None does not. Neither may raise. newest_wins,
+    prepare: see `Worker`; the thread of `work`.
     """
 
     def __init__(
@@ -85,12 +94,13 @@ class TwoSteps(Generic[Job, Done]):
         *,
         newest_wins: bool,
         side_by_side: bool,
+        prepare: Callable[[], None] = lambda: None,
     ):
         self._work, self._hand_on, self._second = work, handle, None
         if side_by_side:
             self._second = Worker(handle, newest_wins=False, name="da3_outgoing")
             self._hand_on = self._second.submit_when_idle
-        self._first = Worker(self._run, newest_wins=newest_wins)
+        self._first = Worker(self._run, newest_wins=newest_wins, prepare=prepare)
 
     def submit(self, job: Job) -> Job | None:
         """See `Worker.submit`."""

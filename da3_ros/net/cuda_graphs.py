@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 from da3_ros.net.camera import Cameras
 from da3_ros.net.out_of_memory import is_out_of_memory
+from da3_ros.net.plain_text import first_line
 from da3_ros.net.stage_types import NetOutput, map_tensors
 
 MOST_RECORDINGS = 16
@@ -33,6 +36,10 @@ _log = logging.getLogger(__name__)
 Capture = Callable[[Callable[[], Any]], tuple[Callable[[], None], Any]]
 """Runs a function once in a way that can be run again: how, and what it returned, which the next
 run writes into again."""
+
+
+class RecordingError(RuntimeError):
+    """The network runs, and cannot be recorded; one sentence. Torch gives memory back no more."""
 
 
 @dataclass(frozen=True)
@@ -133,11 +140,19 @@ class RecordedGraph:
         self._inputs = map_tensors(inputs, torch.clone)
         for _ in range(WARM_UPS - 1):
             function(*self._inputs)
-        with _Reads() as reads:
+        with _Reads() as reads, _as_written():
             function(*self._inputs)
         # Tables that functions cache: a graph reads them where they are, in use or forgotten.
         self._kept = reads.found
-        self._again, self._output = capture(lambda: function(*self._inputs))
+        try:
+            self._again, self._output = capture(lambda: function(*self._inputs))
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            raise RecordingError(
+                f"no CUDA graph can be recorded here ({first_line(error)}): set model.cuda_graphs "
+                "to false"
+            ) from error
 
     def replay(self, inputs: tuple) -> Any:
         """The function of these inputs; its result is the caller's own."""
@@ -166,6 +181,14 @@ class _Reads(TorchDispatchMode):
         return made
 
 
+def _as_written() -> AbstractContextManager:
+    """While active, what is compiled runs as it is written: its own kernels tell nobody what they
+    read."""
+    if hasattr(torch.compiler, "set_stance"):  # from torch 2.6 on
+        return torch.compiler.set_stance("force_eager")
+    return nullcontext()
+
+
 def _tensors_of(values: Any) -> list[Tensor]:
     return [x for x in tree_leaves(values) if isinstance(x, Tensor)]
 
@@ -177,7 +200,7 @@ def _address(x: Tensor) -> int:
 
 def cuda_capture(device: torch.device) -> Capture:
     """CUDA graphs that share one pool of memory: one replays at a time, and results are copied."""
-    pool = torch.cuda.graph_pool_handle()
+    pool, stream = torch.cuda.graph_pool_handle(), _stream_of(device)
 
     def capture(function: Callable[[], Any]):
         # A recording that fails leaves its own stream as the current one.
@@ -185,11 +208,18 @@ def cuda_capture(device: torch.device) -> Capture:
             torch.cuda.synchronize()
             graph = torch.cuda.CUDAGraph()
             # Other threads, as that of the map, go on using the device meanwhile.
-            with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool, stream, capture_error_mode="thread_local"):
                 output = function()
         return graph.replay, output
 
     return capture
+
+
+@cache
+def _stream_of(device: torch.device) -> torch.cuda.Stream:
+    """What is recorded goes there. Torch's own for that belongs to the device that came first, and
+    libraries keep memory for each stream that was ever used."""
+    return torch.cuda.Stream(device)
 
 
 def tensors(values: Any) -> list[Tensor]:

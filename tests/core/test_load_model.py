@@ -11,6 +11,7 @@ from da3_ros.core.config import ConfigError, from_dict
 from da3_ros.core.frame import Frame
 from da3_ros.core.load_model import ModelError, load_model
 from da3_ros.core.pipeline import Pipeline
+from da3_ros.core.warm_up import warm_up
 from da3_ros.net.checkpoint import load_network, save_checkpoint
 from da3_ros.net.cuda_graphs import GraphedNetwork
 from da3_ros.synthetic.room import render_room_frame
@@ -81,6 +82,16 @@ def test_a_model_that_does_not_fit_is_one_sentence(stage, monkeypatch):
         load_model(config("da3-demo"))
 
 
+def test_what_cannot_be_recorded_is_one_sentence(monkeypatch):
+    def capture(function):
+        raise RuntimeError("operation not permitted when stream is capturing\nand more lines")
+
+    graphed = GraphedNetwork(load_network("da3-demo"), capture)
+    monkeypatch.setattr(module, "load_network", lambda *_: graphed)
+    with pytest.raises(ModelError, match=r"\(operation not permitted .* capturing\): set model.cuda"):
+        load_model(config("da3-demo"))
+
+
 def test_a_window_that_does_not_fit_is_said_at_configure(monkeypatch, caplog):
     network = load_network("da3-demo")
     aggregate = network.aggregate
@@ -112,7 +123,7 @@ def test_what_comes_is_recorded_at_configure(room, cameras, stride, publish):
     values |= {"window.size": 3, "window.min_baseline": 0.0, "model.cuda_graphs": True}
     parameters = config("da3-demo", **values)
     network = GraphedNetwork(load_network("da3-demo"), capture)
-    module._warm_up(network, parameters)
+    warm_up(network, parameters)
     before, pipeline, windows = len(recorded), Pipeline(network, parameters), 0
     for i, v in enumerate(room):
         instant = [Frame(n, i * 10**8, v.image, v.camera, v.T_world_cam) for n in cameras]

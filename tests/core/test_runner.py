@@ -112,6 +112,29 @@ def test_a_window_goes_out_while_the_next_one_is_in_the_network(bench):
     assert bench.counts.counts().windows == 3
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_thread_that_works_is_warm_before_the_first_picture(bench, fails):
+    """On a GPU, where libraries prepare themselves for each thread."""
+    bench = bench(thread=False)
+    assert not bench.runner.warms_up, "only with a GPU"
+    bench.runner.warms_up = True
+    threads = []
+
+    def aggregate(*arguments, **options):
+        threads.append(threading.current_thread().name)
+        if fails and len(threads) == 1:
+            raise ValueError("once")
+        return bench.aggregate(*arguments, **options)
+
+    bench.network.aggregate = aggregate
+    assert bench.runner.start(20)
+    bench.wait_for(lambda: threads)
+    assert bench.results == [] and bench.counts.counts().received == 0
+    bench.drive(2)
+    bench.wait_for(lambda: bench.results)
+    assert threads == ["da3_network"] * 2 and bench.runner.failure == ""
+
+
 def test_stop_does_not_wait_for_ever_and_start_does_not_run_two_at_once(bench):
     bench = bench()
     bench.hold()

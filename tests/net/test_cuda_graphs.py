@@ -60,6 +60,7 @@ def test_every_window_gets_its_own_numbers(network, device, capture):
                 getattr(out, name), getattr(expected, name), rtol=1e-4, atol=1e-4
             )
     assert len(graphed._recordings) == 4  # encode, and three kinds of windows
+    assert all(graphed._recordings.values())
 
 
 @torch.inference_mode()
@@ -129,6 +130,21 @@ def test_without_memory_to_record_stages_run_as_they_are(network, caplog):
             torch.testing.assert_close(found.depth, expected.depth)
     warned = [r.getMessage() for r in caplog.records]
     assert len(warned) == 2 and all("without a CUDA graph" in w for w in warned)  # once each
+
+
+def test_tables_that_only_compiled_code_reads_are_kept():
+    """Its own kernels are no operations of torch."""
+    table = torch.arange(3.0)
+    own_kernel, pieces = [], table.tolist()
+
+    def backend(graph, inputs):
+        own_kernel.append(graph)
+        return lambda x, *_: (x + torch.tensor(pieces),)
+
+    function = torch.compile(lambda x: x + table, backend=backend)
+    recording = Recording(function, (torch.ones(3),), run_again)
+    assert own_kernel and any(x is table for x in recording._kept)
+    torch.testing.assert_close(recording.replay((torch.zeros(3),)), table)
 
 
 def test_a_recording_does_not_hold_what_the_function_made_on_its_way():

@@ -1,12 +1,15 @@
 """The benchmark's parts, on the smallest case: its numbers are what they say."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
+import torch
 from small_networks import HEAD, NARROW
 
 from da3_ros.net.checkpoint import random_network
 from da3_ros.synthetic.room import CAMERA
-from tools.bench import cache, node_overhead
+from tools.bench import cache, node_overhead, upstream_peer
 from tools.bench.flops import count_flops
 from tools.bench.streaming import Case, Stream, matmul_peak, measure, room_frames
 from tools.upstream import reduced
@@ -25,6 +28,15 @@ def test_both_were_timed_and_agree(row):
         assert least <= row["ms"][who] <= most
     # Random weights magnify rounding.
     assert row["depth_error"]["mean"] < 0.05
+
+
+def test_the_published_package_is_timed_as_torch_ships(monkeypatch):
+    """Our precision takes TF32 away from all of a process, on a GPU from its heads, too."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    seen = []
+    model = SimpleNamespace(inference=lambda *_, **__: seen.append(torch.backends.cudnn.allow_tf32))
+    upstream_peer.infer(model, room_frames(1), 56)
+    assert seen == [True] and not torch.backends.cudnn.allow_tf32
 
 
 def test_stages_are_parts_of_the_whole(row):

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ from torch.autograd.profiler_util import FunctionEventAvg
 
 from da3_ros.net.checkpoint import random_network
 from tools.bench.streaming import Stream
-from tools.gpu import cases, correct, fast, train, where
+from tools.gpu import __main__ as command
+from tools.gpu import attention, beside, cases, correct, fast, goals, train, ways, where
 from tools.gpu.__main__ import open_results, run_part
 from tools.gpu.cases import Case
 from tools.gpu.command import GRACE, run_until
@@ -30,14 +32,11 @@ from tools.upstream import reduced
 ROOT = Path(__file__).parents[2]
 
 
-def command(out, *words):
-    return subprocess.run(
-        [sys.executable, "-m", "tools.gpu", "--rehearse", "--out", str(out), *words],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=1800,
-    )
+@pytest.fixture
+def rehearse(monkeypatch):
+    """The command, in this process, which goes on listening as it did."""
+    monkeypatch.setattr(command, "_heed_signals", lambda: None)
+    return lambda out, *words: command.main(["--rehearse", "--out", str(out), *words])
 
 
 def job(out, seconds=1800.0):
@@ -48,30 +47,38 @@ def parts(out):
     return json.loads((out / "results.json").read_text())["parts"]
 
 
-def test_it_measures_writes_and_goes_on_where_it_was(tmp_path):
+def test_it_measures_writes_and_goes_on_where_it_was(tmp_path, rehearse, capsys):
     first, second = tmp_path / "first", tmp_path / "second"
-    done = command(first, "--only", "correct", "fast", "train")
-    assert done.returncode == 0, done.stderr
+    assert rehearse(first, "--only", "goals", "correct", "ways", "train") == 0
     tests = parts(first)["correct"]["result"]
     assert tests["ended"] and set(tests["tests"].values()) <= {"passed", "left out"}
     trained = parts(first)["train"]["result"]
     assert trained["ended"] and trained["curve"] and (first / "best_fp16.pt").is_file()
-    rows = parts(first)["fast"]["result"]["rows"]
-    assert set(rows) == {c.key for c in fast.wanted(tiny=True)}
-    for row in rows.values():
-        assert min(row["ms"].values()) > 0 and row["gflop"] > 0
+    for part, wanted in (("goals", goals.wanted(tiny=True)), ("ways", ways.wanted(tiny=True))):
+        rows = parts(first)[part]["result"]["rows"]
+        assert set(rows) == {c.key for c in wanted}
+        for row in rows.values():
+            assert min(row["ms"].values()) > 0 and row["gflop"] > 0 and row["first_ms"] > 0
 
-    again = command(second, "--resume", str(first), "--only", "fast", "where")
-    assert again.returncode == 0 and "fast: done before" in again.stderr
-    assert "where: done, " in again.stderr
+    capsys.readouterr()
+    assert rehearse(second, "--resume", str(first), "--only", "goals", "where", "beside") == 0
+    said = capsys.readouterr().err
+    assert "goals: done before" in said and "where: done, " in said
     stages = parts(second)["where"]["result"]["stages"]
     assert all(set(s) == {"encode", "aggregate", "decode"} for s in stages.values())
+    assert set(parts(second)["beside"]["result"]["ms"]) == set(beside.MODES)
     report = (second / "report.md").read_text()
     assert "A rehearsal: its numbers mean nothing" in report and "| da3-small | 3 |" in report
-    for part in ("correct", "fast", "where", "train"):
+    for part in ("goals", "correct", "ways", "where", "beside", "train"):
         assert f"## {part}" in report
     # No more come home from a machine that is lent, and none from deeper folders.
     assert len(list(second.iterdir())) <= 8 and all(f.is_file() for f in second.iterdir())
+
+
+def test_what_is_worth_most_comes_first():
+    """And all of it has a share of the nine minutes."""
+    assert list(command.PARTS)[:3] == ["goals", "correct", "ways"]
+    assert all(part.WEIGHT > 0 for part in command.PARTS.values())
 
 
 def test_what_time_cut_short_is_done_again(tmp_path, capsys):
@@ -146,27 +153,49 @@ def test_a_result_before_does_not_hide_a_failure(tmp_path, monkeypatch):
 
 def test_one_row_that_cannot_be_measured_costs_no_other(tmp_path, monkeypatch):
     """It is tried again, after those that were not tried."""
-    measure, broken = fast.measure, fast.wanted(tiny=True)[0]
+    measure = fast.measure
+    broken, sound = (Case("da3-small", n, process_res=56) for n in (3, 4))
 
-    def fails_once(case, networks, job):
-        if case == broken and not results.of("fast"):
+    def fails(case, networks, job):
+        if case == broken:
             raise RuntimeError("no kernel for this\nand more lines")
         return measure(case, networks, job)
 
-    results = job(tmp_path).results
-    monkeypatch.setattr(fast, "measure", fails_once)
+    monkeypatch.setattr(fast, "measure", fails)
+    monkeypatch.setattr(fast, "wanted", lambda tiny: [broken, sound])
     assert not run_part("fast", job(tmp_path))
     rows = parts(tmp_path)["fast"]["result"]["rows"]
     assert rows[broken.key]["failed"] == "RuntimeError: no kernel for this"
-    assert [k for k, row in rows.items() if "ms" in row] == list(rows)[1:]
+    assert "ms" in rows[sound.key]
     assert "RuntimeError: no kernel for this" in (tmp_path / "report.md").read_text()
 
-    new = Case("da3-small", 2, process_res=56)
-    monkeypatch.setattr(fast, "wanted", lambda tiny: [broken, new])
-    assert fast.to_do(True, rows) == [new, broken]
+    new = Case("da3-small", 5, process_res=56)
+    assert fast.to_do([broken, sound, new], rows) == [new, broken]
     rows[broken.key] = {"failed": "out of memory"}
-    assert fast.to_do(True, rows) == [new]
+    assert fast.to_do([broken, sound, new], rows) == [new]
     assert fast.state({"rows": rows, "left_out": []}) == "done"
+
+
+def test_a_way_that_breaks_its_process_costs_no_other(tmp_path, monkeypatch):
+    """What comes after it is measured by another process; what was cut short is not measured."""
+    rows = [Case("da3-large", 8, how=how) for how in cases.WAYS]
+    row = {"ms": {"ours": 1.0, "published": 2.0}, "first_ms": 3, "gflop": 1.0, "peak_mib": {}}
+    good, failed = (fast.row_of(rows[0]) | more for more in (row, {"failed": "no kernel"}))
+    one, two, three, four = (c.key for c in rows)
+    answers = [({one: good}, -11), ({three: failed}, 0), ({}, None)]
+    asked = []
+
+    def in_a_process(goal, job, seconds):
+        asked.append([c.key for c in goal])
+        return answers[len(asked) - 1]
+
+    monkeypatch.setattr(ways, "in_a_process", in_a_process)
+    monkeypatch.setattr(ways, "wanted", lambda tiny: rows)
+    assert not run_part("ways", job(tmp_path))
+    assert asked == [[one, two, three, four], [three, four], [four]]
+    result = parts(tmp_path)["ways"]["result"]
+    assert "status -11" in result["rows"][two]["failed"] and result["left_out"] == [four]
+    assert list(result["rows"]) == [one, two, three]
 
 
 def test_every_picture_is_rendered_once(monkeypatch):
@@ -177,6 +206,7 @@ def test_every_picture_is_rendered_once(monkeypatch):
     for case in fast.wanted(tiny=False):
         frames = case.frames(case.views + 2)
         shown[case.shape] |= {f.image.tobytes() for f in frames}
+    assert all(case.camera == cases.camera(case.shape, 16) for case in fast.GOALS)
     count = max(fast.VIEWS) + 2
     assert [len(pictures) for pictures in shown.values()] == [count] * len(cases.SHAPES)
     assert cases.room_view.cache_info().misses == count * len(cases.SHAPES)
@@ -217,14 +247,37 @@ sys.exit(pytest.main(["-q", "--collect-only", "-p", "no:cacheprovider", "-m", "g
 
 
 def test_the_goals_are_measured_in_every_way_a_node_can_run():
-    rows = fast.wanted(tiny=False)
-    assert [c.key for c in rows[:3]] == [
+    assert [c.key for c in goals.wanted(tiny=False)] == [
         "da3-large 8 504x378",
+        "da3-small 4 504x378",
+    ]
+    assert [c.key for c in ways.wanted(tiny=False)[:4]] == [
         "da3-large 8 504x378 CUDA graphs",
         "da3-large 8 504x378 CUDA graphs, next picture sent ahead",
+        "da3-large 8 504x378 compiled",
+        "da3-large 8 504x378 compiled, CUDA graphs",
     ]
+    rows = [c for part in (goals, ways, fast) for c in part.wanted(tiny=False)]
+    assert len({c.key for c in rows}) == len(rows) == 2 + 8 + 28
     assert {(c.preset, c.views) for c in rows if c.how} == {("da3-large", 8), ("da3-small", 4)}
-    assert len({c.key for c in rows}) == len(rows)
+
+
+def test_what_is_compiled_is_compiled_once():
+    """And what is not stays as it is: those rows come first."""
+    network = random_network(reduced("da3-small", NARROW, HEAD))
+    case = Case("da3-small", 2, process_res=56)
+    made = []
+    for how in ("", cases.GRAPHS, cases.COMPILED, cases.COMPILED_GRAPHS):
+        cases.step(network, replace(case, how=how), case.frames(4))
+        made.append(network.backbone.blocks[0]._compiled_call_impl)
+    assert made[0] is made[1] is None and made[2] is made[3] is not None
+    assert list(cases.WAYS) == sorted(cases.WAYS, key=lambda how: cases.COMPILED in how)
+
+
+def test_kernels_for_attention_that_are_not_there_are_said():
+    found = attention.measure("cpu", tiny=True)["a few tokens"]
+    assert found["torch's choice"] > 0 and found["cuDNN"] is None
+    assert "| no |" in "\n".join(attention.table({"a few tokens": found}))
 
 
 def test_pictures_are_a_window_ahead_of_the_network():

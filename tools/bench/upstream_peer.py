@@ -35,12 +35,26 @@ def load(preset: str, device: str):
 
 def infer(model, frames: list[Frame], process_res: int) -> None:
     """Upstream's `inference()` on a whole posed window, as a user would call it."""
-    model.inference(
-        [f.image for f in frames],
-        extrinsics=np.stack([poses.inverse(f.T_world_cam) for f in frames]),
-        intrinsics=np.stack([f.camera.K for f in frames]),
-        process_res=process_res,
-    )
+    with _shipped_convolutions():
+        model.inference(
+            [f.image for f in frames],
+            extrinsics=np.stack([poses.inverse(f.T_world_cam) for f in frames]),
+            intrinsics=np.stack([f.camera.K for f in frames]),
+            process_res=process_res,
+        )
+
+
+@contextmanager
+def _shipped_convolutions():
+    """While active, a GPU's convolutions in fp32 are TF32: torch's default, in which upstream runs
+    its heads, and which `set_precision` changes for the whole process.
+    """
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 @contextmanager

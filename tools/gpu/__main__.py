@@ -1,13 +1,13 @@
-"""One command for the day that a GPU is at hand: correct, fast, where the time goes, train.
+"""One command for the day that a GPU is at hand: the goals, correct, fast, where time goes, train.
 
     python -m tools.gpu                           # all of it, 9 minutes, into $OUT or out/gpu
-    python -m tools.gpu --only fast where --minutes 4
+    python -m tools.gpu --only goals where --minutes 3
     python -m tools.gpu --resume earlier          # goes on with what that folder holds
     python -m tools.gpu --rehearse                # every line of it on a CPU, with tiny settings
 
 Nothing is fetched: tools/gpu/wheels.txt lists what to bring. A part that is done is not done
-again in the same folder; what failed or was cut short is, and `fast` goes on row by row.
-report.md and results.json hold all that was found so far, after every part; at most four files
+again in the same folder; what failed or was cut short is, and rows go on one by one.
+report.md and results.json hold all that was found so far, after every row; at most five files
 lie beside them. A part that fails says so there and does not stop the others.
 """
 
@@ -21,20 +21,31 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
-from tools.gpu import correct, fast, train, where
+from tools.gpu import beside, correct, fast, goals, train, ways, where
 from tools.gpu.job import Job, share_of
 from tools.gpu.results import FAILED, Results, take_over
 
-PARTS = {"correct": correct, "fast": fast, "where": where, "train": train}
+PARTS = {
+    "goals": goals,
+    "correct": correct,
+    "ways": ways,
+    "where": where,
+    "beside": beside,
+    "fast": fast,
+    "train": train,
+}
+"""What is worth most comes first: time, or the machine, may end before all is done."""
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """The number of parts that failed."""
-    arguments = _arguments()
+    arguments = _arguments(words)
     device = "cpu" if arguments.rehearse else "cuda"
     if device == "cuda" and not torch.cuda.is_available():
         print("torch sees no CUDA device here; --rehearse runs all of it on the CPU")
@@ -55,7 +66,7 @@ def main() -> int:
     return failed
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -65,7 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--resume", type=Path, help="folder with the files of an earlier run")
     parser.add_argument("--minutes", type=float, default=9.0, help="for all parts (%(default)s)")
     parser.add_argument("--rehearse", action="store_true", help="on the CPU, tiny")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     if arguments.resume and not (arguments.resume / "results.json").is_file():
         parser.error(f"--resume {arguments.resume}: there is no results.json")
     return arguments
@@ -110,7 +121,9 @@ def free(device: str) -> None:
     """Give back what the part before held: other processes need the device's memory, too."""
     gc.collect()
     if device == "cuda":
-        torch.cuda.empty_cache()
+        # After a fault torch may not be able to; that is not the fault of the part that comes.
+        with suppress(RuntimeError):
+            torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":

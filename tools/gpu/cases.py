@@ -12,8 +12,9 @@ from da3_ros.core.camera_model import CameraModel
 from da3_ros.core.frame import Frame
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.sliding_window import Window
-from da3_ros.net.checkpoint import Weights, network_from
+from da3_ros.net.checkpoint import Weights, network_from, random_network
 from da3_ros.net.cuda_graphs import GraphedNetwork
+from da3_ros.net.precision import compile_stages, pack_weights, set_precision
 from da3_ros.net.presets import APACHE, PRESETS
 from da3_ros.synthetic.room import CAMERA, RoomView, demo_path, render_room
 from tools import upstream
@@ -29,12 +30,16 @@ WAY = 60
 
 GRAPHS = "CUDA graphs"
 AHEAD = "CUDA graphs, next picture sent ahead"
+COMPILED = "compiled"
+COMPILED_GRAPHS = "compiled, CUDA graphs"
+WAYS = (GRAPHS, AHEAD, COMPILED, COMPILED_GRAPHS)
+"""How the node can run besides its default; what is compiled stays so, and comes last."""
 
 
 @dataclass(frozen=True)
 class Case:
     """One row. shape: of `SHAPES`. process_res: longest side in the network, px. how: ours runs
-    as the node does by default, or as `GRAPHS` or `AHEAD` say."""
+    as the node does by default, or in one of the `WAYS`."""
 
     preset: str
     views: int
@@ -50,29 +55,38 @@ class Case:
         )
 
     @property
+    def width(self) -> int:
+        """Of the camera's pictures, px; a rehearsal's are small."""
+        return CAMERA.width if self.process_res == RES else 2 * self.process_res
+
+    @property
     def camera(self) -> CameraModel:
         """See `camera`."""
-        return camera(self.shape)
+        return camera(self.shape, self.width)
+
+    def view(self, i: int) -> RoomView:
+        """See `room_view`."""
+        return room_view(self.shape, self.width, i % WAY)
 
     def frames(self, count: int) -> list[Frame]:
         """Frames of the demo room, well apart."""
-        views = [room_view(self.shape, i % WAY) for i in range(count)]
+        views = [self.view(i) for i in range(count)]
         return [Frame("camera", i, v.image, v.camera, v.T_world_cam) for i, v in enumerate(views)]
 
 
-def camera(shape: str) -> CameraModel:
-    """As wide as the room's, of one of the `SHAPES`."""
+def camera(shape: str, width: int) -> CameraModel:
+    """As wide as the room's, of one of the `SHAPES`, with pictures of this width."""
     x, y = SHAPES[shape]
-    height = CAMERA.width * y // x
-    K = CAMERA.K.copy()
+    height = width * y // x
+    K = CAMERA.scaled(width=width, height=CAMERA.height * width // CAMERA.width).K.copy()
     K[1, 2] = (height - 1) / 2
-    return CameraModel(CAMERA.width, height, K)
+    return CameraModel(width, height, K)
 
 
 @cache
-def room_view(shape: str, i: int) -> RoomView:
-    """View i of the demo room; a picture takes seconds of the CPU, and many rows show it."""
-    return render_room(demo_path(WAY)[i], camera(shape))
+def room_view(shape: str, width: int, i: int) -> RoomView:
+    """View i of the demo room; a picture takes a second of the CPU, and many rows show it."""
+    return render_room(demo_path(WAY)[i], camera(shape, width))
 
 
 def step(network, case: Case, frames: list[Frame]) -> Callable[[], object]:
@@ -81,10 +95,17 @@ def step(network, case: Case, frames: list[Frame]) -> Callable[[], object]:
     From a picture in to depth out; for `AHEAD` from one depth to the next while pictures go on
     coming: when a window is computed the picture of the one after it is already on its way.
     """
-    if not case.how:
+    if case.how in (COMPILED, COMPILED_GRAPHS) and not is_compiled(network):
+        compile_stages(network)
+    if case.how in ("", COMPILED):
         return Stream(network, case, frames).step
     graphed = Stream(with_graphs(network), case, frames)
-    return graphed.step if case.how == GRAPHS else SentAhead(graphed).step
+    return SentAhead(graphed).step if case.how == AHEAD else graphed.step
+
+
+def is_compiled(network) -> bool:
+    """Whether it will not run as it is any more."""
+    return any(m._compiled_call_impl is not None for m in network.modules())
 
 
 def with_graphs(network) -> GraphedNetwork:
@@ -109,6 +130,15 @@ class SentAhead:
         """The picture after next on its way, and the depth of the next."""
         window, self._due = self._due, self._begun()
         return self._stream.pipeline.process(window)
+
+
+def as_the_node_runs_it(preset: str, device: str):
+    """Ours alone with random weights, made on the device: there that takes no time."""
+    with torch.device(device):
+        network = random_network(PRESETS[preset])
+    set_precision(network, "auto")
+    pack_weights(network)
+    return network
 
 
 def same_weights(preset: str, device: str):

@@ -16,12 +16,12 @@ GRACE = 10.0
 
 
 def run_until(command: Sequence[str], log: Path, seconds: float) -> int | None:
-    """Exit status of a command in the root of the repository, its output in `log`.
+    """Exit status of a command in the root of the repository, its output at the end of `log`.
 
     None when it was not done in time: it is interrupted as by Ctrl-C `GRACE` s before the
     `seconds` are over, and killed after them; what it started is killed in any case.
     """
-    with log.open("w") as file:
+    with log.open("a") as file:
         process = subprocess.Popen(
             command,
             stdout=file,

@@ -10,7 +10,7 @@ from tools.gpu.command import ROOT, run_until
 from tools.gpu.job import Job
 from tools.gpu.results import DONE, FAILED, UNFINISHED
 
-WEIGHT = 2.0
+WEIGHT = 9.0
 TESTS = ROOT / "tests"
 MARK = "pytest.mark.gpu"
 

@@ -11,7 +11,7 @@ from tools.gpu.command import GRACE, run_until
 from tools.gpu.job import Job
 from tools.gpu.results import DONE, FAILED
 
-WEIGHT = 5.0
+WEIGHT = 6.0
 LARGEST_CHECKPOINT = 16 * 2**20
 """Bytes of the file that is brought home."""
 

@@ -1,4 +1,5 @@
-"""Where the time goes: torch's profiler over each stage, as a table to work from later."""
+"""Where the time goes: torch's profiler over each stage, and torch's kernels for attention side by
+side, as tables to work from later."""
 
 from __future__ import annotations
 
@@ -10,15 +11,13 @@ from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile
 
 from da3_ros.net.camera import Cameras
-from da3_ros.net.checkpoint import random_network
-from da3_ros.net.precision import pack_weights, set_precision
-from da3_ros.net.presets import PRESETS
-from tools.gpu.cases import Case
+from tools.gpu import attention
+from tools.gpu.cases import Case, as_the_node_runs_it
 from tools.gpu.job import Job
 from tools.gpu.results import DONE, UNFINISHED
 from tools.stopwatch import synchronise, timed
 
-WEIGHT = 1.0
+WEIGHT = 3.5
 TOP = 14
 RUNS = 5
 
@@ -33,12 +32,14 @@ def wanted(tiny: bool) -> list[Case]:
 
 
 def run(job: Job) -> dict:
-    """Of each case: the stages, ms and their heaviest operations."""
+    """Kernels for attention; of each case the stages, ms and their heaviest operations."""
+    kernels = attention.measure(job.device, job.tiny)
     found = {}
     for case in wanted(job.tiny):
         if job.tiny or job.has(15.0):
             found[case.key] = _stages(case, job)
-    return {"stages": found, "left_out": [c.key for c in wanted(job.tiny) if c.key not in found]}
+    left_out = [c.key for c in wanted(job.tiny) if c.key not in found]
+    return {"attention": kernels, "stages": found, "left_out": left_out}
 
 
 def state(result: dict) -> str:
@@ -47,9 +48,7 @@ def state(result: dict) -> str:
 
 
 def _stages(case: Case, job: Job) -> dict:
-    network = random_network(PRESETS[case.preset]).to(job.device)
-    set_precision(network, "auto")
-    pack_weights(network)
+    network = as_the_node_runs_it(case.preset, job.device)
     height, width = (42, 56) if job.tiny else (378, 504)
     images = torch.randn(1, case.views, 3, height, width, device=job.device)
     T = torch.eye(4, device=job.device).repeat(1, case.views, 1, 1)
@@ -96,7 +95,7 @@ def heaviest(events: Iterable[FunctionEventAvg], on_gpu: bool) -> dict[str, list
 
 def table(result: dict) -> str:
     """Markdown, stage after stage."""
-    lines = []
+    lines = attention.table(result["attention"])
     for case, stages in result["stages"].items():
         for stage, found in stages.items():
             lines += ["", f"**{case}, {stage}: {found['ms']} ms**", ""]
