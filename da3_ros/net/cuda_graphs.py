@@ -7,6 +7,7 @@ What the stages run has fixed shapes and waits for nothing (tests/net/test_no_wa
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -184,7 +185,8 @@ class _Reads(TorchDispatchMode):
 def _as_written() -> AbstractContextManager:
     """While active, what is compiled runs as it is written: its own kernels tell nobody what they
     read."""
-    if hasattr(torch.compiler, "set_stance"):  # from torch 2.6 on
+    is_compiled = "torch._dynamo" in sys.modules  # slow to import, and only for that
+    if is_compiled and hasattr(torch.compiler, "set_stance"):  # from torch 2.6 on
         return torch.compiler.set_stance("force_eager")
     return nullcontext()
 

@@ -17,6 +17,9 @@ from da3_ros.net.attention import has_bf16_products
 
 PRECISIONS = ("auto", "fp32", "bf16")
 
+VERSIONS = 64
+"""Of compiled code; torch's own bound is 8, and what comes beyond runs as it is written."""
+
 
 class Linear(nn.Linear):
     """Computes in the type of its weights."""
@@ -135,6 +138,8 @@ def compile_stages(network: nn.Module) -> None:
 
     The stages themselves stay as they are: they are called with windows of any kind.
     """
+    # All blocks count together: one kind of window needs five versions, of a nested model seven.
+    torch._dynamo.config.cache_size_limit = max(VERSIONS, torch._dynamo.config.cache_size_limit)
     for name, module in network.named_modules():
         if re.search(r"backbone\.blocks\.\d+$|(^|\.)(head|gs_head)$", name):
             module.compile()

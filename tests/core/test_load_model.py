@@ -88,7 +88,9 @@ def test_what_cannot_be_recorded_is_one_sentence(monkeypatch):
 
     graphed = GraphedNetwork(load_network("da3-demo"), capture)
     monkeypatch.setattr(module, "load_network", lambda *_: graphed)
-    with pytest.raises(ModelError, match=r"\(operation not permitted .* capturing\): set model.cuda"):
+    with pytest.raises(
+        ModelError, match=r"\(operation not permitted .* capturing\): set model.cuda"
+    ):
         load_model(config("da3-demo"))
 
 

@@ -84,6 +84,16 @@ def test_blocks_and_head_are_what_is_compiled():
     assert compiled == [*blocks, "head"]
 
 
+def test_a_second_picture_size_is_compiled_too():
+    """One kind of window needs five versions of a block, and torch's bound is eight."""
+    with torch._dynamo.config.patch(cache_size_limit=8):
+        compile_stages(load_network("da3-demo"))
+        assert torch._dynamo.config.recompile_limit >= 4 * 7
+    with torch._dynamo.config.patch(cache_size_limit=1000):
+        compile_stages(load_network("da3-demo"))
+        assert torch._dynamo.config.recompile_limit == 1000
+
+
 def test_convolutions_in_fp32_are_not_tf32(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     set_precision(load_network("da3-demo"), "fp32")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,7 +20,11 @@ def count_flops(preset: str, views: int, process_res: int, camera: CameraModel) 
     of `camera` in, `views` looked at, one view decoded. On a device attention that is counted
     would need gigabytes for its scores.
     """
-    height, width = plan_resize(camera.height, camera.width, process_res).size
+    return _count(preset, views, *plan_resize(camera.height, camera.width, process_res).size)
+
+
+@cache
+def _count(preset: str, views: int, height: int, width: int) -> int:
     with torch.device("meta"):
         network = random_network(PRESETS[preset])
         images = torch.empty(1, 1, 3, height, width)

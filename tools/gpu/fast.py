@@ -195,7 +195,7 @@ def table(result: dict) -> str:
     peak = result["peak_tflops"]
     lines = [
         f"bf16 matrix product: {peak} TFLOP/s. ms from a picture in to depth out; sent ahead: from "
-        "one depth to the next. First: of ours, what is recorded or compiled included. MiB: peak of "
+        "one depth to the next. First: of ours, recording or compiling included. MiB: peak of "
         "ours / of the published package.",
         "",
         "| preset | views | px | ours ms | published ms | ratio | share of peak | first s | MiB |",
@@ -216,4 +216,6 @@ def _line(row: dict, peak: float) -> str:
     share = row["gflop"] / ours / peak
     memory = " / ".join(map(str, row["peak_mib"].values()))
     first = row["first_ms"] / 1000
-    return f"{head} {ours} | {theirs} | {theirs / ours:.2f} | {share:.0%} | {first:.1f} | {memory} |"
+    return (
+        f"{head} {ours} | {theirs} | {theirs / ours:.2f} | {share:.0%} | {first:.1f} | {memory} |"
+    )
