@@ -480,6 +480,18 @@ def test_precision_is_the_nodes_switch():
         DepthAnything3("da3-demo", precision="fp16")
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("precision, mean", [("fp32", 1e-4), (None, 0.02)])
+def test_a_gpu_says_what_the_processor_says(device, precision, mean):
+    """With and without given cameras; by default a GPU lowers the backbone alone."""
+    exact = DepthAnything3("da3-demo", precision="fp32")
+    moved = DepthAnything3("da3-demo", precision=precision).to(device)
+    assert moved.device.type == device
+    for given in ((), spread_cameras(3)):
+        depth = [m.inference(pictures(3), *given, process_res=RES).depth for m in (exact, moved)]
+        assert np.abs(depth[1] / depth[0] - 1).mean() < mean
+
+
 def test_from_a_folder_moves_and_says_where_it_is(tmp_path):
     from da3_ros.net.checkpoint import save_checkpoint
 
