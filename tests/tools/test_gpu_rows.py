@@ -4,6 +4,7 @@ import json
 import time
 from dataclasses import replace
 
+import pytest
 import torch
 from small_networks import HEAD, NARROW
 from torch import nn
@@ -27,11 +28,21 @@ def parts(out):
     return json.loads((out / "results.json").read_text())["parts"]
 
 
-def test_one_row_that_cannot_be_measured_costs_no_other(tmp_path, monkeypatch):
+@pytest.fixture
+def alone(monkeypatch):
+    """Where the published network cannot be had."""
+
+    def no_such_package(*_):
+        raise ImportError("no module named depth_anything_3")
+
+    monkeypatch.setattr(cases, "same_weights", no_such_package)
+
+
+def test_one_row_that_cannot_be_measured_costs_no_other(tmp_path, monkeypatch, alone):
     """It is tried again, after those that were not tried. The other one is compiled; for nothing,
     since compiling takes minutes."""
     measure = fast.measure
-    broken = Case("da3-small", 3, process_res=56)
+    broken = Case("da3-demo", 2, process_res=56)
     sound = replace(broken, how=cases.COMPILED)
 
     def fails(case, networks, job):
@@ -75,6 +86,13 @@ def test_a_way_that_breaks_its_process_costs_no_other(tmp_path, monkeypatch):
     result = parts(tmp_path)["ways"]["result"]
     assert "status -11" in result["rows"][two]["failed"] and result["left_out"] == [four]
     assert list(result["rows"]) == [one, two, three]
+
+
+def test_ours_is_measured_where_the_published_network_cannot_run(tmp_path, alone):
+    case = Case("da3-demo", 2, process_res=56)
+    row = fast.attempt(case, {}, job(tmp_path))
+    assert list(row["ms"]) == ["ours"] and row["ms"]["ours"] > 0
+    assert "| nan | nan |" in fast.table({"peak_tflops": 1, "rows": {"a": row}, "left_out": []})
 
 
 def test_every_picture_is_rendered_once(monkeypatch):

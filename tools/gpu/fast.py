@@ -5,8 +5,9 @@ Parts that measure rows share what is here: `goals`, `ways`, and this one for al
 
 from __future__ import annotations
 
+import math
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 
 import torch
@@ -123,31 +124,47 @@ def row_of(case: Case) -> dict:
 
 
 def make_networks(preset: str, device: str) -> tuple:
-    """The published network and ours, as fast as the node runs it."""
-    theirs, ours = cases.same_weights(preset, device)
+    """The published network, None where it cannot be made, and ours as the node runs it."""
+    try:
+        theirs, ours = cases.same_weights(preset, device)
+    except ImportError:
+        traceback.print_exc()
+        return None, cases.as_the_node_runs_it(preset, device)
     set_precision(ours, "auto")
     pack_weights(ours)
     return theirs, ours
 
 
 def measure(case: Case, networks: tuple, job: Job) -> dict:
-    """One row: medians of interleaved runs in ms, FLOP, and memory in MiB."""
+    """One row: medians of interleaved runs in ms, FLOP, and memory in MiB. Ours alone where the
+    published network does not run."""
     theirs, ours = networks
     frames = case.frames(case.views + 2)
     window = frames[: case.views]
     work = (case.preset, case.views, case.process_res, case.camera)
-    steps = {
-        "ours": cases.step(ours, case, frames),
-        "published": lambda: upstream_peer.infer(theirs, window, case.process_res),
-    }
+    held_by, steps = {"ours": ours}, {"ours": cases.step(ours, case, frames)}
+    if runs(published := lambda: upstream_peer.infer(theirs, window, case.process_res)):
+        held_by["published"], steps["published"] = theirs.model, published
     first, times, memory = interleaved(steps, job)
     return {
         "ms": {name: round(1000 * median(t), 2) for name, t in times.items()},
         "first_ms": round(1000 * first["ours"]),
         "spread_ms": {n: [round(1000 * x, 2) for x in (min(t), max(t))] for n, t in times.items()},
         "gflop": round(count_flops(*work) / 1e9, 1),
-        "peak_mib": own_memory(memory, {"ours": ours, "published": theirs.model}),
+        "peak_mib": own_memory(memory, held_by),
     }
+
+
+def runs(work: Callable[[], object]) -> bool:
+    """Whether it does, but for a lack of memory, which it raises."""
+    try:
+        work()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception:
+        traceback.print_exc()
+        return False
+    return True
 
 
 def own_memory(peaks: dict[str, int], networks: dict[str, nn.Module]) -> dict[str, int]:
@@ -212,7 +229,7 @@ def _line(row: dict, peak: float) -> str:
     head = f"| {what} | {row['views']} | {row['shape']} |"
     if "failed" in row:
         return f"{head} {row['failed'].replace('|', '/')} | | | | | |"
-    ours, theirs = row["ms"]["ours"], row["ms"]["published"]
+    ours, theirs = row["ms"]["ours"], row["ms"].get("published", math.nan)
     share = row["gflop"] / ours / peak
     memory = " / ".join(map(str, row["peak_mib"].values()))
     first = row["first_ms"] / 1000
