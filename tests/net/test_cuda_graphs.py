@@ -142,7 +142,7 @@ def test_tables_that_only_compiled_code_reads_are_kept():
         return lambda x, *_: (x + torch.tensor(pieces),)
 
     function = torch.compile(lambda x: x + table, backend=backend)
-    recording = Recording(function, (torch.ones(3),), run_again)
+    recording = RecordedGraph(function, (torch.ones(3),), run_again)
     assert own_kernel and any(x is table for x in recording._kept)
     torch.testing.assert_close(recording.replay((torch.zeros(3),)), table)
 
