@@ -66,12 +66,12 @@ class Log(list):
 class Bench:
     """A runner; its network waits for `go` once `hold` is called."""
 
-    def __init__(self, *, thread=True, **parameters):
-        self.network = load_network("da3-demo")
+    def __init__(self, *, thread=True, device="cpu", **parameters):
+        self.network = load_network("da3-demo", device)
         given = {k.replace("__", "."): v for k, v in parameters.items()}
         self.live = LiveConfig(from_dict({**PARAMETERS, **given}))
         self.counts, self.results, self.log = FrameCounts(), Results(), Log()
-        self.scene, self.errors = Scene(self.live.config.scene), []
+        self.scene, self.errors = Scene(self.live.config.scene, device), []
         self.runner = Runner(
             self.network,
             self.live,

@@ -11,6 +11,7 @@ from runner_bench import PARAMETERS, SECOND, Bench
 from da3_ros.core.config import from_dict
 from da3_ros.core.frame_counts import Drop
 from da3_ros.core.runner import BACK_TO_WORK, NOT_WANTED
+from da3_ros.net.precision import set_precision
 
 
 @pytest.fixture
@@ -133,6 +134,24 @@ def test_the_thread_that_works_is_warm_before_the_first_picture(bench, fails):
     bench.drive(2)
     bench.wait_for(lambda: bench.results)
     assert threads == ["da3_network"] * 2 and bench.runner.failure == ""
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_both_threads_say_on_a_gpu_what_one_says_on_a_processor(bench, device):
+    """While one window is in the network the one before goes into the map, on the same device."""
+    same = {"scene__enabled": True, "scale__source": "cameras", "window__drop_when_busy": False}
+    one, two = bench(thread=False, **same), bench(thread=False, device=device, **same)
+    for each in (one, two):
+        set_precision(each.network, "fp32")
+    two.runner.side_by_side = True
+    assert two.runner.start(20)
+    for each in (one, two):
+        each.drive(6)
+    two.wait_for(lambda: two.scene.frames == one.scene.frames)
+    assert len(one.results) == len(two.results) == 5
+    for a, b in zip(one.results, two.results):
+        assert a.window.stamp_ns == b.window.stamp_ns
+        np.testing.assert_allclose(b.depth, a.depth, rtol=1e-3)
 
 
 def test_stop_does_not_wait_for_ever_and_start_does_not_run_two_at_once(bench):

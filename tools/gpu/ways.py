@@ -20,7 +20,7 @@ from tools.gpu.command import GRACE, run_until
 from tools.gpu.job import Job
 from tools.gpu.results import UNFINISHED, Results, read_json
 
-WEIGHT = 18.0
+WEIGHT = 24.0
 TO_START = 20.0 + GRACE
 """Seconds in which a process cannot measure anything."""
 
