@@ -6,7 +6,7 @@ from tools.gpu import fast
 from tools.gpu.cases import Case
 from tools.gpu.job import Job
 
-WEIGHT = 6.0
+WEIGHT = 9.0
 
 state, table = fast.state, fast.table
 
