@@ -19,7 +19,7 @@ from da3_ros.core.export import (
     plan_exports,
     split_formats,
 )
-from da3_ros.core.export.colmap import ColmapOptions, check_names, source_images
+from da3_ros.core.export.colmap import PICTURES, ColmapOptions, check_names, source_images
 from da3_ros.core.export.feat_vis import FPS, check_layers
 from da3_ros.core.export.gs_video import LARGEST_SIDE
 from da3_ros.core.export.points import PERCENT
@@ -153,7 +153,10 @@ def check_request(arguments: dict, network: Network | NestedNetwork) -> Inferenc
     has_K = arguments["intrinsics"] is not None
     batch = read_batch(images, res, options.process_res_method, upright=not has_K)
     cameras, K = _check_cameras(arguments["extrinsics"], arguments["intrinsics"], batch, preset)
-    return InferenceRequest(options, batch, cameras, K, _with_sources(exports, images, batch))
+    exports = _with_sources(exports, images, batch)
+    if exports:
+        check_exports_folder(arguments["export_dir"], exports, images)
+    return InferenceRequest(options, batch, cameras, K, exports)
 
 
 def check_options(arguments: dict, preset: Preset | None) -> tuple[InferenceOptions, ExportPlan]:
@@ -169,7 +172,8 @@ def check_options(arguments: dict, preset: Preset | None) -> tuple[InferenceOpti
     exports = plan_exports(formats, arguments["export_kwargs"], options.export_defaults())
     if arguments["export_dir"] is None:
         return options, {}
-    check_exports_folder(arguments["export_dir"], exports)
+    # Whether colmap writes pictures is known when the images are read.
+    check_exports_folder(arguments["export_dir"], exports, later=(PICTURES,))
     if preset:
         _check_formats(exports, options, preset)
     return options, exports

@@ -255,3 +255,34 @@ def test_pictures_that_are_files_are_named_in_colmap(tmp_path):
     kwargs = {"colmap": {"images": own}}
     request = check(tmp_path, image=files, export_format="colmap", export_kwargs=kwargs)
     assert request.exports["colmap"].images is own
+
+
+def test_given_images_are_never_replaced(tmp_path):
+    """Files, and pictures that Pillow has opened: by name, whatever is in them."""
+    (tmp_path / "depth_vis").mkdir()
+    for name in ("scene.jpg", "depth_vis/0000.jpg"):
+        Image.fromarray(PICTURES[1]).save(tmp_path / name)
+    for image in (tmp_path / "scene.jpg", Image.open(tmp_path / "scene.jpg")):
+        with pytest.raises(ValueError, match="given image '.*scene.jpg' has the name of a file to"):
+            check(tmp_path, image=[*PICTURES[:2], image], export_format="glb")
+    check(tmp_path, export_format="glb")
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("given", ["names", "arrays"])
+def test_pictures_of_a_colmap_project_stay(tmp_path, given, orientation):
+    """Files are referred to; pictures would be written for arrays and for files turned upright."""
+    (tmp_path / "images").mkdir()
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    files = [tmp_path / "images" / f"{i:04d}.png" for i in range(3)]
+    for file, picture in zip(files, PICTURES):
+        Image.fromarray(picture).save(file, exif=exif)
+    call = {"image": files if given == "names" else PICTURES, "export_format": "colmap"}
+    call |= {"extrinsics": None, "intrinsics": None}
+    if given == "names" and orientation == 1:
+        assert check(tmp_path, **call).exports["colmap"].images is not None
+        return
+    said = "is not of an earlier export" if given == "arrays" else "has the name of a file to write"
+    with pytest.raises(ValueError, match=f"images/0000.png' {said}"):
+        check(tmp_path, **call)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from da3_ros.core.export.colmap import ColmapOptions, export_colmap
+from da3_ros.core.export.colmap import CLOUD, MODEL_FILES, PICTURES, ColmapOptions, export_colmap
 from da3_ros.core.export.depth_vis import DepthVisOptions, export_depth_vis
+from da3_ros.core.export.earlier import check_inputs_stay, check_replaceable
 from da3_ros.core.export.feat_vis import FeatVisOptions, export_feat_vis
 from da3_ros.core.export.folder import ExportError, check_folder
 from da3_ros.core.export.glb import GlbOptions, export_glb
@@ -31,24 +32,42 @@ _log = logging.getLogger(__name__)
 class Format:
     """One format: its writer, its options, what it needs, and its files.
 
-    files: below the export's folder, patterns as of `Path.glob`.
+    files: below the export's folder, patterns as of `Path.glob`. spared: those of them that such
+    options do not write. whole: patterns of files that are one thing: older ones that are not
+    written anew go, for readers would mix the two.
     """
 
     write: Callable[[Prediction, Path, Options], list[Path]]
     options: type[Options]
     needs: tuple[str, ...]
     files: tuple[str, ...]
+    spared: Callable[[Options], tuple[str, ...]] = lambda options: ()
+    whole: tuple[str, ...] = ()
 
 
 _PICTURES = "depth_vis/[0-9]*.jpg"
-_MODEL = ("sparse/0/*.bin", "sparse/0/*.txt", "images/[0-9]*.png")
+_SHOWN = ("scene.jpg", _PICTURES)
+"""What glb adds to the scene."""
 
 FORMATS = {
     "mini_npz": Format(export_mini_npz, Options, (), ("exports/mini_npz/results.npz",)),
     "npz": Format(export_npz, Options, (IMAGES,), ("exports/npz/results.npz",)),
-    "glb": Format(export_glb, GlbOptions, (CAMERAS, IMAGES), ("scene.glb", "scene.jpg", _PICTURES)),
+    "glb": Format(
+        export_glb,
+        GlbOptions,
+        (CAMERAS, IMAGES),
+        ("scene.glb", *_SHOWN),
+        spared=lambda options: () if options.export_depth_vis else _SHOWN,
+    ),
     "ply": Format(export_ply, CloudOptions, (CAMERAS, IMAGES), ("points.ply",)),
-    "colmap": Format(export_colmap, ColmapOptions, (CAMERAS, IMAGES), _MODEL),
+    "colmap": Format(
+        export_colmap,
+        ColmapOptions,
+        (CAMERAS, IMAGES),
+        (*MODEL_FILES, CLOUD, PICTURES),
+        spared=lambda options: (PICTURES,) if options.images else (),
+        whole=MODEL_FILES,
+    ),
     "gs_ply": Format(export_gs_ply, GsPlyOptions, (GAUSSIANS,), ("gs_ply/0000.ply",)),
     "gs_video": Format(export_gs_video, GsVideoOptions, (CAMERAS, GAUSSIANS), ("gs_video/*.mp4",)),
     "feat_vis": Format(
@@ -92,7 +111,8 @@ def write(
     for name in plan:
         _check_contents(name, prediction)
     check_exports_folder(folder, plan)
-    with staged(Path(folder)) as stage:
+    whole = [pattern for name in plan for pattern in FORMATS[name].whole]
+    with staged(Path(folder), whole) as stage:
         for name, options in plan.items():
             tell(name)
             FORMATS[name].write(prediction, stage.path, options)
@@ -106,9 +126,21 @@ def write(
     return stage.files
 
 
-def check_exports_folder(folder: str | Path, plan: ExportPlan) -> None:
-    """`ExportError` if the plan's files cannot be written below `folder`."""
-    check_folder(folder, [path for name in plan for path in FORMATS[name].files])
+def check_exports_folder(
+    folder: str | Path, plan: ExportPlan, images: Iterable = (), later: tuple[str, ...] = ()
+) -> None:
+    """`ExportError` if the plan's files cannot be written below `folder`, or if one would take the
+    place of one of the given `images` or of a file that is not of an earlier export.
+
+    later: patterns of files of which it is not known yet whether they are written.
+    """
+    files = []
+    for name, options in plan.items():
+        spared = {*later, *FORMATS[name].spared(options)}
+        files += [pattern for pattern in FORMATS[name].files if pattern not in spared]
+    check_folder(folder, files)
+    check_inputs_stay(folder, files, images)
+    check_replaceable(folder, files)
 
 
 def split_formats(formats: str, others: Iterable[str] = ()) -> list[str]:

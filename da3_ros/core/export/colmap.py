@@ -17,6 +17,7 @@ from da3_ros.core.export import points
 from da3_ros.core.export.folder import ExportError
 from da3_ros.core.export.points import CloudOptions
 from da3_ros.core.files.atomic_file import atomic_path
+from da3_ros.core.files.png_mark import marked
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.images import ImageBatch
 from da3_ros.core.user_input.options import Maybe, Of, OneOf, option
@@ -25,6 +26,13 @@ PINHOLE = 1
 FILE_KINDS = ("binary", "text", "both")
 LARGEST_SKEW = 0.1
 """px at the first or last row that nobody is told of."""
+
+PICTURES = "images/[0-9]*.png"
+MODEL = ("cameras", "images", "points3D")
+MODEL_FILES = ("sparse/0/*.bin", "sparse/0/*.txt")
+CLOUD = "sparse/0/*.ply"
+"""All that lies there is read as one model: readers prefer binary files, and trainers the cloud
+that they once made of them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +133,7 @@ def _write_images(prediction: Prediction, folder: Path) -> list[Path]:
     for i, image in enumerate(prediction.processed_images):
         paths.append(folder / f"{i:04d}.png")
         with atomic_path(paths[-1]) as temporary:
-            temporary.write_bytes(cv2.imencode(".png", image[..., ::-1])[1])
+            temporary.write_bytes(marked(cv2.imencode(".png", image[..., ::-1])[1].tobytes()))
     return paths
 
 
@@ -168,7 +176,7 @@ def _warn_of_skew(pixels: list[float]) -> None:
 
 
 _POINT2D = np.dtype([("xy", "<f8", 2), ("point", "<u8")])
-_POINT3D = np.dtype(
+POINT3D = np.dtype(
     [
         ("id", "<u8"),
         ("xyz", "<f8", 3),
@@ -182,7 +190,7 @@ _POINT3D = np.dtype(
 
 
 def _points3d(views: list[_View], cloud: np.ndarray, colors: np.ndarray) -> np.ndarray:
-    table = np.empty(len(cloud), _POINT3D)
+    table = np.empty(len(cloud), POINT3D)
     table["id"] = np.arange(1, len(cloud) + 1)
     table["xyz"], table["rgb"], table["error"], table["track_length"] = cloud, colors, 0, 1
     for i, view in enumerate(views):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
 from da3_ros.core.files.staging import UNFINISHED
@@ -18,7 +18,7 @@ class ExportError(ValueError):
     """What cannot be exported, or not to that place (format, option, folder); one sentence."""
 
 
-def check_folder(folder: str | os.PathLike, files: Iterable[str], name: str = "export_dir") -> None:
+def check_folder(folder: str | os.PathLike, files: Sequence[str], name: str = "export_dir") -> None:
     """`ExportError` if `files` cannot be written below `folder`.
 
     files: patterns as of `Path.glob`. A file in the place of a folder, a folder in the place of
@@ -31,9 +31,10 @@ def check_folder(folder: str | os.PathLike, files: Iterable[str], name: str = "e
         _check_made(Path(folder), name)
         for pattern in files:
             for parent in reversed(PurePath(pattern).parents):
-                for path in _named(Path(folder), parent):
-                    _check_inside(Path(folder), path, name)
-            for path in _named(Path(folder), PurePath(pattern)):
+                for path in named(Path(folder), parent):
+                    if not _is_one_of(path, folder, files):
+                        _check_inside(Path(folder), path, name)
+            for path in named(Path(folder), PurePath(pattern)):
                 _check_no_folder(Path(folder), path, name)
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: links in a circle
         if isinstance(error, ExportError):
@@ -44,14 +45,25 @@ def check_folder(folder: str | os.PathLike, files: Iterable[str], name: str = "e
         ) from error
 
 
-def _named(folder: Path, pattern: PurePath) -> Iterable[Path]:
+def named(folder: Path, pattern: PurePath) -> Iterable[Path]:
     """What is there of a pattern; a path without a pattern also when it is not there."""
     return folder.glob(str(pattern)) if "*" in str(pattern) else [folder / pattern]
+
+
+def _is_one_of(path: Path, folder: str | os.PathLike, files: Sequence[str]) -> bool:
+    """A file with a name of `files`, which another pattern finds in the place of a folder."""
+    name = path.relative_to(folder)
+    return path.is_file() and any(name.match(p) for p in files if "*" in p)
 
 
 def _check_made(folder: Path, name: str) -> None:
     """The nearest part of the path that is there has to be a folder that takes new folders."""
     there = next(path for path in (folder, *folder.absolute().parents) if _is_there(path))
+    if there.is_symlink() and not there.exists():
+        raise ExportError(
+            f"{name} is '{folder}', but '{there}' is a link to '{os.readlink(there)}', which is "
+            "not there; make that folder, or remove the link"
+        )
     if not there.is_dir():
         raise ExportError(f"{name} is '{folder}', but '{there}' is a file, not a folder")
     # Permissions alone do not tell: /proc is root's to write to, and takes no folder.

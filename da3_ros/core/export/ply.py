@@ -9,6 +9,10 @@ from da3_ros.core.export.points import CloudOptions
 from da3_ros.core.files.ply import colored_points, write_ply
 from da3_ros.core.prediction import Prediction
 
+_ABOUT = "world frame"
+FIRST_LINES = f"ply\nformat binary_little_endian 1.0\ncomment {_ABOUT}, ".encode("ascii")
+"""By which a file of ours is known."""
+
 
 def export_ply(prediction: Prediction, folder: Path, options: CloudOptions) -> list[Path]:
     """Binary PLY of x, y, z float32 and red, green, blue uint8 (sRGB).
@@ -19,5 +23,5 @@ def export_ply(prediction: Prediction, folder: Path, options: CloudOptions) -> l
     cloud = points.world_points(prediction, mask)
     vertices = colored_points(cloud, prediction.processed_images[mask])
     unit = "metre" if prediction.is_metric else "unit of the model"
-    about = f"world frame, {unit}"
+    about = f"{_ABOUT}, {unit}"
     return [write_ply(folder / "points.ply", vertices.dtype, len(vertices), [vertices], about)]

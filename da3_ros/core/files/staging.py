@@ -9,7 +9,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
@@ -22,8 +22,8 @@ UNFINISHED = ".unfinished-"
 class Stage:
     """Where to write, and after the block, what became of it.
 
-    path: the hidden folder. files: the files at their places. replaced: those of them that
-    were there before. left: older files of the same kinds that stay beside them.
+    path: the hidden folder. files: the files at their places. replaced: the files that they
+    stand in for. left: older files of the same kinds that stay beside them.
     """
 
     path: Path
@@ -33,9 +33,10 @@ class Stage:
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Stage]:
+def staged(folder: Path, whole: Iterable[str] = ()) -> Iterator[Stage]:
     """Write below `stage.path`; when the block succeeds, all files move below `folder`.
 
+    whole: patterns below `folder`, as of `Path.glob`; files there that are not written anew go.
     When it raises, nothing is left of it, nor of the folders that were made for it. Raises
     `OSError` where a link leads out of `folder` or a folder has the name of a file.
     """
@@ -44,7 +45,7 @@ def staged(folder: Path) -> Iterator[Stage]:
     try:
         stage.path.mkdir()
         yield stage
-        _move(stage, folder)
+        _move(stage, folder, whole)
         made = []
     finally:
         shutil.rmtree(stage.path, ignore_errors=True)
@@ -81,19 +82,22 @@ def _make(folder: Path) -> list[Path]:
     return missing
 
 
-def _move(stage: Stage, folder: Path) -> None:
+def _move(stage: Stage, folder: Path, whole: Iterable[str]) -> None:
     sources = sorted(path for path in stage.path.rglob("*") if path.is_file())
     targets = [folder / path.relative_to(stage.path) for path in sources]
     for path in targets:
         _check_place(path, folder)
     stage.files = targets
-    stage.replaced = [path for path in targets if path.exists()]
+    parts = {path for pattern in whole for path in folder.glob(pattern)} - set(targets)
+    stage.replaced = [path for path in (*targets, *sorted(parts)) if path.exists()]
     kinds = {(path.parent, path.suffix) for path in targets if path.parent != folder}
     beside = {p for f, suffix in kinds if f.is_dir() for p in f.iterdir() if p.suffix == suffix}
-    stage.left = len(beside - set(targets))
+    stage.left = len(beside - set(targets) - parts)
     for source, target in zip(sources, targets, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(source, target)
+    for path in parts:
+        path.unlink()
 
 
 def _check_place(path: Path, folder: Path) -> None:
