@@ -19,7 +19,7 @@ from da3_ros.core.export import (
     plan_exports,
     split_formats,
 )
-from da3_ros.core.export.colmap import PICTURES, ColmapOptions, check_names, source_images
+from da3_ros.core.export.colmap import PICTURES, ColmapOptions, source_images
 from da3_ros.core.export.feat_vis import FPS, check_layers
 from da3_ros.core.export.gs_video import LARGEST_SIDE
 from da3_ros.core.export.points import PERCENT
@@ -230,5 +230,5 @@ def _with_sources(exports: ExportPlan, images: Sequence, batch: ImageBatch) -> E
     if not isinstance(given, ColmapOptions) or given.images is not None:
         return exports
     colmap = replace(given, images=source_images(images, batch))
-    check_names(colmap)
+    colmap.check_views(len(images))
     return exports | {"colmap": colmap}

@@ -24,7 +24,8 @@ class Prediction:
     It is the caller's own: arrays and attributes may be changed, as in
     ``prediction.depth[prediction.sky >= 0.3] = np.nan``; exports check it again.
 
-    depth: (N, H, W) float32 along z. conf: (N, H, W) at least 1, or None. sky: (N, H, W),
+    depth: (N, H, W) float32 along z, conf: (N, H, W) at least 1, or None; NaN in either: no point
+    in an export. sky: (N, H, W),
     0.3 and more is sky, or None. extrinsics: (N, 3, 4) world to camera, OpenCV axes, and
     intrinsics: (N, 3, 3) px at (H, W), or None where the model has no cameras.
     processed_images: (N, H, W, 3) uint8 RGB as the network saw them. is_metric: depth is in
@@ -50,7 +51,7 @@ class Prediction:
         self.check()
 
     def check(self) -> None:
-        """`ValueError` where shapes do not go together."""
+        """`ValueError` where it is no array, or shapes do not go together."""
         _check_maps(self.depth, conf=self.conf, sky=self.sky)
         count = len(self.depth)
         _check("extrinsics", self.extrinsics, (count, 3, 4))
@@ -175,6 +176,7 @@ class WindowDepth:
 
 
 def _check_maps(depth: np.ndarray, **others: np.ndarray | None) -> None:
+    _check_array("depth", depth)
     if depth.ndim != 3 or depth.dtype != np.float32:
         raise ValueError(f"depth must be (N, H, W) float32, got {depth.dtype} {depth.shape}")
     for name, values in others.items():
@@ -182,5 +184,13 @@ def _check_maps(depth: np.ndarray, **others: np.ndarray | None) -> None:
 
 
 def _check(name: str, values: np.ndarray | None, shape: tuple[int, ...]) -> None:
-    if values is not None and values.shape != shape:
+    if values is None:
+        return
+    _check_array(name, values)
+    if values.shape != shape:
         raise ValueError(f"{name} must be {shape}, got {values.shape}")
+
+
+def _check_array(name: str, values: object) -> None:
+    if not isinstance(values, np.ndarray):
+        raise ValueError(f"{name} must be a numpy array, got a {type(values).__name__}")

@@ -4,6 +4,7 @@
 """
 
 import inspect
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -181,6 +182,7 @@ def folder_cases(tmp_path):
     (tmp_path / "deep" / "depth_vis").symlink_to("../../..")
     (tmp_path / "taken" / "feat_vis").write_text("a file")
     (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    (tmp_path / "loose").symlink_to(tmp_path / "nowhere")
     taken = {
         tmp_path / f"taken{number}": f"{place}' is a folder, where a file has to be; remove it"
         for number, place in enumerate(TAKEN)
@@ -193,6 +195,8 @@ def folder_cases(tmp_path):
         tmp_path / "deep": "depth_vis' is a link that leads out of it",
         tmp_path / "taken": "feat_vis' is a file, not a folder",
         tmp_path / "circle": "circle",
+        tmp_path / "loose": "loose' is a link to .*nowhere.*, which is not there; make that folder",
+        tmp_path / "loose" / "below": "loose' is a link to .*nowhere",
         tmp_path / ("x" * 300): "which is not possible: File name too long",
         "a\0b": "which is not possible: ",
         "": "is '', must be the path of a folder",
@@ -247,8 +251,9 @@ def test_any_value_of_any_option_is_taken_or_named(option, value):
 
 
 def test_pictures_that_are_files_are_named_in_colmap(tmp_path):
-    Image.fromarray(PICTURES[0]).save(tmp_path / "a.png")
-    files = [tmp_path / "a.png"] * 3
+    files = [tmp_path / f"{i}.png" for i in range(3)]
+    for file, picture in zip(files, PICTURES):
+        Image.fromarray(picture).save(file)
     request = check(tmp_path / "out", image=files, export_format="colmap")
     assert request.exports["colmap"].images.sizes == [(30, 40)] * 3
     own = replace(request.exports["colmap"].images, names=["b", "c", "d"])
@@ -286,3 +291,22 @@ def test_pictures_of_a_colmap_project_stay(tmp_path, given, orientation):
     said = "is not of an earlier export" if given == "arrays" else "has the name of a file to write"
     with pytest.raises(ValueError, match=f"images/0000.png' {said}"):
         check(tmp_path, **call)
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ([b"0.png", b"1.png", b"./0.png"], "the image '0.png' is given twice"),
+        ([b"caf\xe9.png", b"1.png", b"2.png"], r"name 'caf\\udce9.png' is not UTF-8"),
+    ],
+)
+def test_names_that_a_colmap_model_cannot_hold(tmp_path, names, said):
+    files = [Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + name)) for name in names]
+    for file, picture in zip(files, PICTURES):
+        try:
+            Image.fromarray(picture).save(file)
+        except OSError:
+            pytest.skip("the file system takes UTF-8 alone")
+    with pytest.raises(ValueError, match=said):
+        check(tmp_path / "out", image=files, export_format="colmap")
+    assert check(tmp_path / "out", image=files, export_format="glb")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from da3_ros.core.export.colmap import CLOUD, MODEL_FILES, PICTURES, ColmapOptions, export_colmap
+from da3_ros.core.export.contents import CAMERAS, FEATURES, GAUSSIANS, IMAGES, check_contents
 from da3_ros.core.export.depth_vis import DepthVisOptions, export_depth_vis
 from da3_ros.core.export.earlier import check_inputs_stay, check_replaceable
 from da3_ros.core.export.feat_vis import FeatVisOptions, export_feat_vis
@@ -21,9 +22,6 @@ from da3_ros.core.export.points import CloudOptions
 from da3_ros.core.files.staging import staged
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.options import Options, shown
-
-CAMERAS, GAUSSIANS, IMAGES, FEATURES = "cameras", "gaussians", "images", "features"
-"""What a format may need of a prediction."""
 
 _log = logging.getLogger(__name__)
 
@@ -91,8 +89,9 @@ def export(
     """Write `formats` (names joined with ``-``) below `folder`; returns the files written.
 
     options: ``{format: {option: value}}``; an option at the top level goes to every
-    requested format that has it. Raises `ExportError` or `OptionError` before anything is
-    written when a name is unknown, a value cannot be or the prediction lacks something.
+    requested format that has it. Raises `ValueError` (`ExportError`, `OptionError`) before anything
+    is written when a name is unknown, a value cannot be, or the prediction lacks something or has
+    been changed to what cannot be.
     """
     return write(prediction, plan_exports(split_formats(formats), options), folder)
 
@@ -106,10 +105,12 @@ def write(
     """Write all formats of a plan, or none: they appear when the last one is complete.
 
     tell: called with each format before it is written. Files of an earlier export are replaced,
-    which a warning says. Raises `ExportError`, and what `tell` raises.
+    which a warning says. Raises `ValueError`, mostly `ExportError`, before anything is written, and
+    what `tell` raises.
     """
-    for name in plan:
-        _check_contents(name, prediction)
+    for name, options in plan.items():
+        check_contents(name, FORMATS[name].needs, prediction)
+        options.check_views(len(prediction.depth))
     check_exports_folder(folder, plan)
     whole = [pattern for name in plan for pattern in FORMATS[name].whole]
     with staged(Path(folder), whole) as stage:
@@ -206,23 +207,3 @@ def _option_names(name: str) -> list[str]:
 def _list(names: list[str]) -> str:
     lists = ((name, ", ".join(_option_names(name)) or "no options") for name in names)
     return "".join(f"; {name} has {options}" for name, options in lists)
-
-
-def _check_contents(name: str, prediction: Prediction) -> None:
-    prediction.check()
-    needs = FORMATS[name].needs
-    if CAMERAS in needs and (prediction.extrinsics is None or prediction.intrinsics is None):
-        raise ExportError(
-            f"export format '{name}' needs camera poses, which one-view models do not predict"
-        )
-    if IMAGES in needs and prediction.processed_images is None:
-        raise ExportError(f"export format '{name}' needs the prediction's processed_images")
-    if GAUSSIANS in needs and prediction.gaussians is None:
-        raise ExportError(
-            f"export format '{name}' needs Gaussians: set infer_gs=True, with da3-giant or "
-            "da3nested-giant-large"
-        )
-    if FEATURES in needs and not any(k.startswith("feat_layer_") for k in prediction.aux):
-        raise ExportError(
-            f"export format '{name}' needs features: name layers in export_feat_layers"
-        )

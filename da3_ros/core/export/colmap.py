@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.files.png_mark import marked
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.images import ImageBatch
-from da3_ros.core.user_input.options import Maybe, Of, OneOf, option
+from da3_ros.core.user_input.options import Maybe, Of, OneOf, OptionError, option, shown
 
 PINHOLE = 1
 FILE_KINDS = ("binary", "text", "both")
@@ -89,17 +90,51 @@ class ColmapOptions(CloudOptions):
         None, Maybe(Of(SourceImages)), "files that the model refers to; from file names by itself"
     )
 
+    def check_views(self, count: int) -> None:
+        """`OptionError` if `images` are not those of `count` views, `ExportError` if a COLMAP model
+        cannot hold their names.
+        """
+        if self.images is None:
+            return
+        names, sizes = self.images.names, self.images.sizes
+        matrices = np.asarray(self.images.network_from_image)
+        if len(names) != count or len(sizes) != count or matrices.shape != (count, 3, 3):
+            raise OptionError(
+                f"option images has {len(names)} names, {len(sizes)} sizes and matrices of shape "
+                f"{matrices.shape}; for {count} views they must be {count}, {count} and "
+                f"({count}, 3, 3)"
+            )
+        if not (np.abs(np.linalg.det(matrices)) > 0).all():
+            raise OptionError("option images has a network_from_image without an inverse")
+        _check_names(names, in_text=self.model != "binary")
 
-def check_names(options: ColmapOptions) -> None:
-    """Raises `ExportError` for a name that COLMAP's text files cannot hold."""
-    if options.images is None or options.model == "binary":
-        return
-    for name in options.images.names:
-        if any(c.isspace() for c in name):
+
+def _check_names(names: list[str], *, in_text: bool) -> None:
+    for name, times in Counter(names).items():
+        if times > 1:
+            raise ExportError(
+                f"colmap: the image {shown(name)} is given twice, and names are unique in a COLMAP "
+                "model; give each file once"
+            )
+        if not _is_utf8(name):
+            raise ExportError(
+                f"colmap: the image name {shown(name)} is not UTF-8, as readers of COLMAP's files "
+                "take it to be; rename the image"
+            )
+        if in_text and any(c.isspace() for c in name):
             raise ExportError(
                 f"colmap: the image name '{name}' has a space, at which readers of COLMAP's text "
                 "files end it; rename the image, or write the option model: binary"
             )
+
+
+def _is_utf8(name: str) -> bool:
+    """File names of other bytes come with surrogates in their place."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def export_colmap(prediction: Prediction, folder: Path, options: ColmapOptions) -> list[Path]:
@@ -110,7 +145,6 @@ def export_colmap(prediction: Prediction, folder: Path, options: ColmapOptions) 
     that the network saw are written to ``images/``.
     """
     images = options.images
-    check_names(options)
     mask = points.chosen_pixels(prediction, options)
     cloud, colors = points.world_points(prediction, mask), prediction.processed_images[mask]
     paths = [] if images else _write_images(prediction, folder / "images")

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import torch
 
+from da3_ros.core.export.contents import features_of
 from da3_ros.core.export.depth_vis import write_jpeg
 from da3_ros.core.export.folder import ExportError
 from da3_ros.core.files.video import write_video
@@ -47,9 +48,7 @@ def export_feat_vis(prediction: Prediction, folder: Path, options: FeatVisOption
     together, so one color means one thing throughout.
     """
     paths = []
-    for name, features in prediction.aux.items():
-        if not name.startswith("feat_layer_"):
-            continue
+    for name, features in features_of(prediction).items():
         frames = _side_by_side(prediction.processed_images, principal_colors(features))
         target = folder / "feat_vis" / name
         paths += [write_jpeg(target / f"{i:06d}.jpg", frame) for i, frame in enumerate(frames)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from da3_ros.core.export.contents import features_of
 from da3_ros.core.files.atomic_file import atomic_path
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.options import Options
@@ -23,12 +24,11 @@ def export_mini_npz(prediction: Prediction, folder: Path, options: Options) -> l
 
 def export_npz(prediction: Prediction, folder: Path, options: Options) -> list[Path]:
     """What mini_npz holds, and `image`, `sky`, `is_metric` and the features `feat_layer_X`."""
-    features = {k: v for k, v in prediction.aux.items() if k.startswith("feat_layer_")}
     arrays = _arrays(prediction) | {
         "image": prediction.processed_images,
         "sky": prediction.sky,
         "is_metric": np.array(bool(prediction.is_metric)),
-        **features,
+        **features_of(prediction),
     }
     return [_write(arrays, folder / "exports" / "npz" / "results.npz")]
 

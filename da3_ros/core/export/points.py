@@ -47,7 +47,8 @@ def confident_pixels(prediction: Prediction, options: CloudOptions) -> np.ndarra
 
     The confidence threshold is `conf_thresh`, raised to the percentile
     `conf_thresh_percentile` and lowered to `ensure_thresh_percentile` of the pixels that
-    the other filters leave. A prediction without confidence keeps them all.
+    the other filters leave. A prediction without confidence keeps them all; where it is NaN
+    there is no point.
     """
     depth, images = prediction.depth, prediction.processed_images
     mask = np.isfinite(depth) & (depth > 0)
@@ -57,6 +58,8 @@ def confident_pixels(prediction: Prediction, options: CloudOptions) -> np.ndarra
         mask &= (images < WHITE_FROM).any(axis=-1)
     if options.filter_sky and prediction.sky is not None:
         mask &= prediction.sky < SKY_SCORE
+    if prediction.conf is not None:
+        mask &= ~np.isnan(prediction.conf)
     if prediction.conf is None or not mask.any():
         return mask
     conf = prediction.conf if mask.all() else prediction.conf[mask]

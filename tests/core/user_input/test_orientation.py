@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from da3_ros.core.export.colmap import ColmapOptions, check_names, source_images
+from da3_ros.core.export.colmap import ColmapOptions, SourceImages, source_images
 from da3_ros.core.export.folder import ExportError
 from da3_ros.core.user_input.images import read_batch
 from da3_ros.core.user_input.video import read_video
@@ -84,14 +84,11 @@ def test_colmap_tells_files_of_one_name_apart_by_their_folders(tmp_path, monkeyp
 @pytest.mark.parametrize("name", ["my photo.jpg", "my\tphoto.jpg", "a b/c.jpg"])
 @pytest.mark.parametrize("model", ["text", "both"])
 def test_names_that_colmaps_text_cannot_hold_are_refused(name, model):
-    images = type("Images", (), {"names": ["a.jpg", name]})()
-    options = ColmapOptions(model="binary")
-    check_names(options)
-    object.__setattr__(options, "images", images)
-    check_names(options)  # the binary files end a name by a zero byte
-    object.__setattr__(options, "model", model)
+    images = SourceImages(["a.jpg", name], [(48, 64)] * 2, np.tile(np.eye(3), (2, 1, 1)))
+    ColmapOptions(model=model).check_views(2)
+    ColmapOptions(images=images).check_views(2)  # the binary files end a name by a zero byte
     with pytest.raises(ExportError, match="has a space"):
-        check_names(options)
+        ColmapOptions(images=images, model=model).check_views(2)
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
