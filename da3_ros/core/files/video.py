@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
@@ -17,16 +18,27 @@ QUALITIES = {
     "high": {"crf": "18", "preset": "slow"},
 }
 
+# As H.264 numbers them. Without a word players take the matrix of television (BT.709) for large
+# pictures, which is not the one that FFmpeg turns RGB into YUV with.
+_COLORS = {
+    "colorspace": 6,  # BT.601
+    "color_range": 1,  # 16 to 235
+    "color_primaries": 1,  # of sRGB, which are those of BT.709
+    "color_trc": 13,  # sRGB
+}
+
 
 def write_video(
     path: Path, frames: Iterable[np.ndarray], *, fps: float, quality: str = "medium"
 ) -> Path:
     """Write (H, W, 3) uint8 RGB frames of one size, as they come; H.264 needs even sizes, so an
-    odd last row or column is doubled.
+    odd last row or column is doubled. The file says which colors it means.
     """
     with atomic_path(path) as temporary:
         options = {"movflags": "+faststart"}
-        with av.open(str(temporary), "w", format="mp4", options=options) as container:
+        # An absolute path: FFmpeg takes what stands before a colon for a protocol.
+        name = os.path.abspath(temporary)
+        with av.open(name, "w", format="mp4", options=options) as container:
             stream = None
             for frame in frames:
                 stream = stream or _add_stream(container, frame, fps, quality)
@@ -43,6 +55,8 @@ def _add_stream(container, frame: np.ndarray, fps: float, quality: str):
     stream.codec_context.thread_count = 1
     height, width = _make_even(frame).shape[:2]
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    for name, value in _COLORS.items():
+        setattr(stream.codec_context, name, value)
     return stream
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,13 +26,19 @@ def read_video(path: str | Path, *, fps: float) -> Iterator[np.ndarray]:
     Their size has the bound of pictures, twice ``PIL.Image.MAX_IMAGE_PIXELS``.
     """
     try:
-        with av.open(str(path)) as container:
+        with av.open(_for_ffmpeg(path)) as container:
             if not container.streams.video:
                 raise VideoError(f"'{path}' holds no video")
             _bound_size(path, container.streams.video[0])
             yield from _sample(container, fps)
     except (OSError, av.FFmpegError) as error:
         raise VideoError(f"cannot read the video '{path}': {error.strerror}") from error
+
+
+def _for_ffmpeg(path: str | Path) -> str:
+    """FFmpeg takes what stands before a colon for a protocol: a file goes by its absolute path."""
+    is_address = "://" in str(path) and not os.path.exists(path)
+    return str(path) if is_address else os.path.abspath(path)
 
 
 def _bound_size(path: str | Path, stream) -> None:
