@@ -22,7 +22,7 @@ from torch import nn
 
 from da3_ros.core import poses, preprocess
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.core.export import write
+from da3_ros.core.export import FailedExportError, write_or_keep
 from da3_ros.core.gaussians import moved, with_gaussians_at_depth
 from da3_ros.core.inference_request import GivenCameras, InferenceRequest, check_request
 from da3_ros.core.prediction import Prediction
@@ -40,6 +40,7 @@ from da3_ros.net.stage_types import first_scene
 __all__ = [
     "CameraModel",
     "DepthAnything3",
+    "FailedExportError",
     "Mesh",
     "Prediction",
     "anchor_depth",
@@ -119,13 +120,14 @@ class DepthAnything3(nn.Module):
         `align_to_input_ext_scale` the returned cameras are the given ones, else the
         network's own poses at its own scale. Files are complete when the call returns.
 
-        Raises `ValueError` naming the argument, what was given and what is wanted.
+        Raises `ValueError` naming the argument, what was given and what is wanted, and
+        `FailedExportError`, which holds the prediction, where its files cannot be written.
         """
         arguments = {name: value for name, value in locals().items() if name != "self"}
         request = check_request(arguments, self.model)
         prediction = self._to_prediction(self._run(request), request)
         if request.exports:
-            write(prediction, request.exports, export_dir)
+            write_or_keep(prediction, request.exports, export_dir)
         return prediction
 
     @torch.no_grad()

@@ -15,6 +15,7 @@ from PIL import Image
 from da3_ros import api
 from da3_ros.api import DepthAnything3
 from da3_ros.core import poses
+from da3_ros.core.export import export
 from da3_ros.core.scale.align import to_camera_poses
 from da3_ros.net.checkpoint import load_checkpoint, random_network
 from da3_ros.net.presets import find_preset
@@ -396,6 +397,25 @@ def test_files_of_an_earlier_export_are_replaced_with_a_word(model, tmp_path, ca
     assert f"replaced 2 files of an earlier export in '{tmp_path}'; 1 more" in caplog.text
     assert (tmp_path / "exports/mini_npz/results.npz").read_bytes() != before
     assert len(list(tmp_path.rglob("*.*"))) == 3
+
+
+def test_a_prediction_outlives_an_export_that_fails(model, tmp_path):
+    """A disk that is full after the network has run, as a limit on the size of files shows it."""
+    resource = pytest.importorskip("resource", reason="file size limits are a POSIX thing")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    wanted = model.inference(pictures(2), process_res=56)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
+    try:
+        with pytest.raises(api.FailedExportError, match=f"make room below '{tmp_path}'") as failure:
+            model.inference(
+                pictures(2), process_res=56, export_dir=tmp_path, export_format="mini_npz-ply"
+            )
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert isinstance(failure.value, ValueError) and isinstance(failure.value, OSError)
+    np.testing.assert_array_equal(failure.value.prediction.depth, wanted.depth)
+    assert not list(tmp_path.iterdir())
+    assert len(export(failure.value.prediction, "mini_npz-ply", tmp_path)) == 2
 
 
 def test_nothing_is_written_without_a_folder(model, tmp_path, monkeypatch):

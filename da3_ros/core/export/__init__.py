@@ -12,13 +12,14 @@ from da3_ros.core.export.contents import CAMERAS, FEATURES, GAUSSIANS, IMAGES, c
 from da3_ros.core.export.depth_vis import DepthVisOptions, export_depth_vis
 from da3_ros.core.export.earlier import check_inputs_stay, check_replaceable
 from da3_ros.core.export.feat_vis import FeatVisOptions, export_feat_vis
-from da3_ros.core.export.folder import ExportError, check_folder
+from da3_ros.core.export.folder import ExportError, FailedExportError, check_folder
 from da3_ros.core.export.glb import GlbOptions, export_glb
 from da3_ros.core.export.gs_ply import GsPlyOptions, export_gs_ply
 from da3_ros.core.export.gs_video import GsVideoOptions, export_gs_video
 from da3_ros.core.export.npz import export_mini_npz, export_npz
 from da3_ros.core.export.ply import export_ply
 from da3_ros.core.export.points import CloudOptions
+from da3_ros.core.files.disk import in_words
 from da3_ros.core.files.staging import staged
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.options import Options, shown
@@ -125,6 +126,15 @@ def write(
             f"; {stage.left} more of them stay beside the new ones" if stage.left else "",
         )
     return stage.files
+
+
+def write_or_keep(prediction: Prediction, plan: ExportPlan, folder: str | Path) -> list[Path]:
+    """`write`; whatever happens, the prediction is not lost: `FailedExportError` has it."""
+    try:
+        return write(prediction, plan, folder)
+    except Exception as error:
+        words = in_words(error, "the files of the export", f"'{folder}'")
+        raise FailedExportError(words, prediction) from error
 
 
 def check_exports_folder(

@@ -18,6 +18,17 @@ class ExportError(ValueError):
     """What cannot be exported, or not to that place (format, option, folder); one sentence."""
 
 
+class FailedExportError(ExportError, OSError):
+    """Files that could not be written (a full disk), after the network has run; none is left.
+
+    prediction: the `Prediction` that was to be written, for `da3_ros.core.export.export`.
+    """
+
+    def __init__(self, words: str, prediction: object):
+        super().__init__(words)
+        self.prediction = prediction
+
+
 def check_folder(folder: str | os.PathLike, files: Sequence[str], name: str = "export_dir") -> None:
     """`ExportError` if `files` cannot be written below `folder`.
 
