@@ -110,6 +110,11 @@ def _check_inside(folder: Path, path: Path, name: str) -> None:
             f"{name} is '{folder}', but '{path}' is a link that leads out of it; remove the link"
         )
     _check_made(path, name)
+    if path.exists() and path.stat().st_dev != folder.stat().st_dev:
+        raise ExportError(
+            f"{name} is '{folder}', but '{path}' is on another disk, where files cannot appear "
+            "together with the others; export to another folder"
+        )
 
 
 def export_folder(directory: str, name: str, stamp_ns: int) -> Path:

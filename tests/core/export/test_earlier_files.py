@@ -1,5 +1,6 @@
 """An export replaces its own earlier files, and nobody else's."""
 
+import os
 import shutil
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ from small_scene import prediction
 
 from da3_ros.core.export import FORMATS, ExportError, export
 from da3_ros.core.export.colmap import SourceImages
+from da3_ros.core.export.folder import check_folder
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +125,13 @@ def test_a_model_that_colmap_has_written_since_is_the_users(found, tmp_path):
     with pytest.raises(ExportError, match="is not of an earlier export"):
         export(found, "colmap", tmp_path, {"images": sources(3)})
     assert everything(tmp_path) == before
+
+
+@pytest.mark.skipif(
+    not os.access("/dev", os.W_OK) or os.stat("/dev").st_dev == os.stat("/dev/shm").st_dev,
+    reason="needs a folder with another file system below it",
+)
+def test_a_folder_on_another_disk_is_named_before_anything_is_written():
+    """Files cannot be moved there, and would appear one by one."""
+    with pytest.raises(ExportError, match="'/dev/shm' is on another disk"):
+        check_folder("/dev", ("points.ply", "shm/a.ply"))
