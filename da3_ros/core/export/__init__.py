@@ -40,7 +40,7 @@ class Format:
     options: type[Options]
     needs: tuple[str, ...]
     files: tuple[str, ...]
-    spared: Callable[[Options], tuple[str, ...]] = lambda options: ()
+    spared: Callable[..., tuple[str, ...]] = lambda options: ()
     whole: tuple[str, ...] = ()
 
 

@@ -18,8 +18,12 @@ def check_contents(name: str, needs: tuple[str, ...], prediction: Prediction) ->
     cameras cannot be.
     """
     prediction.check()
-    if CAMERAS in needs:
-        _check_cameras(name, prediction)
+    if CAMERAS in needs and (prediction.extrinsics is None or prediction.intrinsics is None):
+        raise ExportError(
+            f"export format '{name}' needs camera poses, which one-view models do not predict"
+        )
+    if CAMERAS in needs or GAUSSIANS in needs:  # these lie around the cameras, where there are any
+        _check_cameras(prediction)
     if IMAGES in needs:
         _check_images(name, prediction)
     if GAUSSIANS in needs and prediction.gaussians is None:
@@ -46,14 +50,11 @@ def features_of(prediction: Prediction) -> dict[str, np.ndarray]:
     return features
 
 
-def _check_cameras(name: str, prediction: Prediction) -> None:
-    if prediction.extrinsics is None or prediction.intrinsics is None:
-        raise ExportError(
-            f"export format '{name}' needs camera poses, which one-view models do not predict"
-        )
-    height, width = prediction.depth.shape[1:]
-    for i, (T_cam_world, K) in enumerate(zip(prediction.extrinsics, prediction.intrinsics)):
+def _check_cameras(prediction: Prediction) -> None:
+    for i, T_cam_world in enumerate(() if prediction.extrinsics is None else prediction.extrinsics):
         poses.rigid(T_cam_world, f"extrinsics[{i}]")
+    height, width = prediction.depth.shape[1:]
+    for i, K in enumerate(() if prediction.intrinsics is None else prediction.intrinsics):
         try:
             CameraModel(width, height, K)
         except CameraError as error:

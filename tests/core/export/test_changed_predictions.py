@@ -31,17 +31,17 @@ CHANGES = {
     ),
     "scaled matrices": (
         lambda p: {"extrinsics": p.extrinsics * 2},
-        "glb ply colmap gs_video",
+        "glb ply colmap gs_ply gs_video",
         r"extrinsics\[0\]: rotation is not orthonormal .* it is scaled by 2",
     ),
     "a pose that is unknown": (
         lambda p: {"extrinsics": with_value(p.extrinsics, 1, np.nan)},
-        "glb ply colmap gs_video",
+        "glb ply colmap gs_ply gs_video",
         r"extrinsics\[1\]: contains NaN",
     ),
     "no lens": (
         lambda p: {"intrinsics": with_value(p.intrinsics, 2, 0)},
-        "glb ply colmap gs_video",
+        "glb ply colmap gs_ply gs_video",
         r"intrinsics\[2\]: K has focal length fx=0, fy=0; both must be positive",
     ),
     "a mirrored lens": (
