@@ -75,7 +75,8 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], FleetOptions]:
     add("--params", type=Path, metavar="FILE", help="parameter file of the node")
     add("--model", help="parameter model.name")
     add("--export", default="", metavar="FORMATS", help="files of the end: glb-mesh_ply")
-    add("--leave-out", nargs="+", default=[], choices=WRITTEN, help="topics that are not written")
+    left_out = f"topics that are not written, of {', '.join(WRITTEN)}"
+    add("--leave-out", nargs="+", default=[], choices=WRITTEN, metavar="TOPIC", help=left_out)
     add("--zstd", action="store_true", help="compress the results: smaller, slower to write")
     add_topic_options(parser)
     add_anchor_options(parser)
