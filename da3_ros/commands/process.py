@@ -74,7 +74,7 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], FleetOptions]:
     add("--out", type=Path, required=True, help="folder of the results, one folder per bag")
     add("--params", type=Path, metavar="FILE", help="parameter file of the node")
     add("--model", help="parameter model.name")
-    add("--export", default="", metavar="FORMATS", help="files of the end: glb-mesh_ply")
+    add("--export", default="", metavar="FORMATS", help="files at the end: glb-mesh_ply")
     left_out = f"topics that are not written, of {', '.join(WRITTEN)}"
     add("--leave-out", nargs="+", default=[], choices=WRITTEN, metavar="TOPIC", help=left_out)
     add("--zstd", action="store_true", help="compress the results: smaller, slower to write")
