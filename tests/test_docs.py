@@ -142,6 +142,17 @@ def test_one_spelling():
     assert [name for name, text in texts.items() if re.search(r"colour|licence", text)] == []
 
 
+def sends_to_a_registry(text: str) -> bool:
+    """This package is in none; and pip does not know what colcon has installed."""
+    return bool(re.search(r"pip install ['\"]?da3_ros", text))
+
+
+def test_nobody_is_sent_to_a_registry_for_this_package():
+    assert sends_to_a_registry("first: pip install 'da3_ros[engines]'")
+    texts = {d.name: d.read_text() for d in DOCUMENTS} | {"the program": sentences()}
+    assert [name for name, text in texts.items() if sends_to_a_registry(text)] == []
+
+
 def first_cells(text: str) -> list[str]:
     """Of every row of every table but its head."""
     return re.findall(r"^\| (?!it says)(.+?) \|", text, re.MULTILINE)

@@ -96,7 +96,8 @@ def _add_engine(parser: argparse.ArgumentParser) -> None:
     add("--views", type=int, default=4, help="of every window: window.size (%(default)s)")
     add("--res", type=int, default=0, help="model.process_res, px; 0: the model's own")
     add("--image-size", default="640x480", help="of the camera's pictures, px (%(default)s)")
-    add("--precision", choices=tuple(ENGINE_PRECISIONS), default="fp32", help="(%(default)s)")
+    about = "fp16 is for GPUs (%(default)s)"
+    add("--precision", choices=tuple(ENGINE_PRECISIONS), default="fp32", help=about)
 
 
 def _help_style() -> dict:

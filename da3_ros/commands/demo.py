@@ -43,8 +43,14 @@ def parse_arguments(arguments: list[str]) -> DemoOptions:
     trained = (MODELS_FOLDER / "da3-demo" / WEIGHTS).is_file()
     parser = argparse.ArgumentParser("da3_demo", description=__doc__.splitlines()[0])
     parser.add_argument("bag", nargs="?", help="rosbag2 to replay; default: a synthetic room")
-    parser.add_argument("--out", type=Path, default=Path("out"), help="folder of the results")
-    parser.add_argument("--model", default="da3-demo" if trained else "da3-small")
+    parser.add_argument(
+        "--out", type=Path, default=Path("out"), help="folder of the results (%(default)s)"
+    )
+    parser.add_argument(
+        "--model",
+        default="da3-demo" if trained else "da3-small",
+        help="parameter model.name: repository, folder or preset (%(default)s)",
+    )
     parser.add_argument(
         "--process-res",
         type=int,
@@ -55,7 +61,9 @@ def parse_arguments(arguments: list[str]) -> DemoOptions:
         type=float,
         help="times faster than recorded; default: 0.15, with da3-demo 0.5",
     )
-    parser.add_argument("--frames", type=int, default=60, help="images of the synthetic room")
+    parser.add_argument(
+        "--frames", type=int, default=60, help="images of the synthetic room (%(default)s)"
+    )
     parser.add_argument("--view", action="store_true", help="show it live in the browser, too")
     options = parser.parse_args(arguments)
     options.bag = Path(options.bag) if options.bag else None

@@ -28,7 +28,9 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Command line of da3_play."""
     parser = argparse.ArgumentParser("da3_play", description="Replay a rosbag2 (MCAP, sqlite3).")
     parser.add_argument("bag", help="folder of the bag, or its .mcap or .db3 file")
-    parser.add_argument("--rate", type=float, default=1.0, help="times faster than recorded")
+    parser.add_argument(
+        "--rate", type=float, default=1.0, help="times faster than recorded (%(default)s)"
+    )
     parser.add_argument("--clock", action="store_true", help="publish /clock")
     parser.add_argument("--loop", action="store_true", help="start over at the end")
     parser.add_argument(

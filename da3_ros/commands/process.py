@@ -74,8 +74,9 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], FleetOptions]:
     add("--out", type=Path, required=True, help="folder of the results, one folder per bag")
     add("--params", type=Path, metavar="FILE", help="parameter file of the node")
     add("--model", help="parameter model.name")
-    add("--export", default="", metavar="FORMATS", help="files of the end: glb-mesh_ply")
-    add("--leave-out", nargs="+", default=[], choices=WRITTEN, help="topics that are not written")
+    add("--export", default="", metavar="FORMATS", help="files at the end: glb-mesh_ply")
+    left_out = f"topics that are not written, of {', '.join(WRITTEN)}"
+    add("--leave-out", nargs="+", default=[], choices=WRITTEN, metavar="TOPIC", help=left_out)
     add("--zstd", action="store_true", help="compress the results: smaller, slower to write")
     add_topic_options(parser)
     add_anchor_options(parser)
@@ -106,13 +107,13 @@ def parse_arguments(arguments: list[str]) -> tuple[list[BagJob], FleetOptions]:
 def _add_ways(parser: argparse.ArgumentParser) -> None:
     """How the work is shared out."""
     add = parser.add_argument
-    add("--jobs", type=int, default=1, metavar="N", help="bags or pieces processed at once")
+    add("--jobs", type=int, default=1, metavar="N", help="bags or pieces at once (%(default)s)")
     add("--split", type=float, metavar="SECONDS", help="process bags in pieces of this length")
     add("--deterministic", action="store_true", help="pieces fit bit for bit, or are put together")
     where = "on a Ray cluster (host:port), on the one of this machine, or a local one"
     add("--ray", nargs="?", const="", metavar="ADDRESS", help=f"process {where}")
-    add("--cpus-per-task", type=int, default=1, metavar="N", help="of --ray, for each task")
-    add("--gpus-per-task", type=float, metavar="N", help="default: 1 where the cluster has any")
+    add("--cpus-per-task", type=int, default=1, metavar="N", help="of --ray (%(default)s)")
+    add("--gpus-per-task", type=float, metavar="N", help="of --ray; default: 1 where there are any")
 
 
 def _ways(parser: argparse.ArgumentParser, options: argparse.Namespace) -> FleetOptions:

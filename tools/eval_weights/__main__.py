@@ -15,6 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 
 import torch
@@ -116,7 +117,7 @@ def _how(args: argparse.Namespace, network, seconds: float) -> str:
         f"{network.weights.source.rstrip('/').rsplit('/', 1)[-1]} ({network.preset.name}, license "
         f"{network.weights.license}), pictures of {size} px, windows of {args.views} views where "
         f"nothing else is said, {args.windows} windows per line, {seconds / 60:.0f} minutes on "
-        f"{device}."
+        f"{device}, {date.today()}."
     )
 
 

@@ -94,7 +94,7 @@ def _import_exporter() -> None:
     except ImportError as error:
         raise EngineError(
             "engines are exported with onnxscript, which is not installed: "
-            "pip install 'da3_ros[engines]'"
+            "pip install onnx onnxruntime onnxscript"
         ) from error
 
 

@@ -32,7 +32,7 @@ def import_runtime():
         import onnxruntime
     except ImportError as error:
         raise EngineError(
-            "engines run in ONNX Runtime, which is not installed: pip install 'da3_ros[engines]' "
+            "engines run in ONNX Runtime, which is not installed: pip install onnxruntime "
             "(for a GPU: pip install onnxruntime-gpu)"
         ) from error
     return onnxruntime

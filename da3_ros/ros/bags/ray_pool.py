@@ -117,7 +117,7 @@ def _start(address: str):
     try:
         import ray
     except ImportError as error:
-        raise ConfigError('--ray needs Ray: pip install "da3_ros[cluster]"') from error
+        raise ConfigError("--ray needs Ray: pip install ray") from error
     _knock(address)
     try:
         ray.init(address or None, include_dashboard=False, logging_level=logging.ERROR)

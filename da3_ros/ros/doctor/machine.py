@@ -38,7 +38,10 @@ def check_device(config: Config) -> Finding:
         return error("device", str(problem), "set model.device: auto, or install torch with CUDA")
     if device.type == "cpu":
         what = f"no GPU is used; the CPU has {os.cpu_count()} cores"
-        fix = "expect seconds per window: lower model.process_res or window.size, or use a GPU"
+        fix = (
+            "the official models at full size take a second or more per window: lower "
+            "model.process_res or window.size, or use a GPU; da3-demo is fast enough"
+        )
         if has_bf16_products() and not has_bf16_tiles() and kernel() is None:
             what += "; da3_ros was built without its own attention for them"
             fix = f"build it with g++ 10 or newer; {fix}"

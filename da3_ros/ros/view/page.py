@@ -1,6 +1,6 @@
 """The page itself: a viser server that shows frames, the map, cameras and words.
 
-It knows nothing of where they come from. viser is the extra `view`: pip install da3_ros[view].
+It knows nothing of where they come from. viser is the extra `view`: pip install viser.
 """
 
 from __future__ import annotations
