@@ -28,6 +28,7 @@ from da3_ros.core.inference_request import GivenCameras, InferenceRequest, check
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.scale import align
 from da3_ros.core.scale.anchor_depth import anchor_depth
+from da3_ros.core.scale.metric_scale import align_to_given, pose_residuals, turned_away
 from da3_ros.core.scene.mesh import Mesh
 from da3_ros.core.scene.render_depth import render_depth
 from da3_ros.net.checkpoint import load_network
@@ -171,10 +172,22 @@ class DepthAnything3(nn.Module):
             scale_factor=_known_scale(out),
         )
         if given is not None:
-            aligned = request.options.align_to_input_ext_scale
             is_trained = not self.model.weights.random
+            if is_trained:
+                _warn_of_turned(prediction, given)
+            aligned = request.options.align_to_input_ext_scale
             return _align(prediction, given, is_trained=is_trained) if aligned else prediction
         return prediction if K is None else _to_metres(prediction)
+
+
+def _warn_of_turned(prediction: Prediction, given: GivenCameras) -> None:
+    """Camera-to-world given as world-to-camera, body axes, another order: the network looks."""
+    T_world_cam = poses.inverse(given.T_cam_world)
+    seen = align_to_given(prediction.extrinsics, T_world_cam, scale=1.0)
+    if words := turned_away(pose_residuals(T_world_cam, seen)[1]):
+        warnings.warn(
+            f"extrinsics: {words} (world to camera, OpenCV axes) and their order", stacklevel=4
+        )
 
 
 def _align(prediction: Prediction, given: GivenCameras, *, is_trained: bool) -> Prediction:

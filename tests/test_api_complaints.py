@@ -104,13 +104,15 @@ def test_complaints_name_the_argument(model, runs, tmp_path, monkeypatch, argume
     assert runs
 
 
-def test_intrinsics_of_larger_pictures_are_named(recwarn):
+@pytest.mark.parametrize("share", [2.1, 0.5, 0.25])
+def test_intrinsics_of_another_size_are_named(recwarn, share):
+    """Smaller ones, too: a prediction's own are those of the network's size."""
     check_intrinsics(K, [(75, 100)] * 2)
     check_intrinsics(np.diag([40, 40, 1]) @ K)  # of no picture in particular
     assert not recwarn
-    twice = np.stack([K[0], np.diag([2, 2, 1]) @ (K[1] + [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]])])
-    with pytest.warns(UserWarning, match=r"intrinsics\[1\] has its principal point at .*, outside"):
-        check_intrinsics(twice, [(75, 100)] * 2)
+    other = np.stack([K[0], np.diag([share, share, 1]) @ K[1]])
+    with pytest.warns(UserWarning, match=r"intrinsics\[1\] has its principal point at .*, far off"):
+        check_intrinsics(other, [(75, 100)] * 2)
 
 
 @pytest.mark.parametrize(

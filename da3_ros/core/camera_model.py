@@ -38,6 +38,10 @@ FARTHEST_CENTRE = 1e7
 """px. A crop's principal point may lie outside the image, but not so far."""
 
 
+FAR_OFF_CENTRE = 0.2
+"""Of width or height. Lenses sit within 0.1 of the middle; K of half the size is 0.25 off."""
+
+
 class CameraError(ValueError):
     """Intrinsics or lens parameters that no camera can have."""
 
@@ -254,6 +258,12 @@ def check_plausible(camera: CameraModel) -> CameraModel:
             "calibrate the camera"
         )
     return camera
+
+
+def is_far_off_centre(camera: CameraModel) -> bool:
+    """Whether the principal point says that the image was cut, or K is of another size than it."""
+    off = camera.K[:2, 2] / (camera.width, camera.height) - 0.5
+    return bool(np.abs(off).max() > FAR_OFF_CENTRE)
 
 
 def _named(model: str, D: np.ndarray) -> tuple[str, np.ndarray]:

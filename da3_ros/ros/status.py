@@ -13,6 +13,7 @@ from rclpy.node import Node
 
 from da3_ros.core.frame_counts import FrameCounts
 from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.scale.metric_scale import turned_away
 from da3_ros.core.scale.misfit import explanation
 from da3_ros.core.scale.placement import CONTRADICTION, TOO_FEW, Evidence
 from da3_ros.msg import Status
@@ -29,9 +30,6 @@ from da3_ros.ros.outputs.publishing import create_publisher
 
 LONGEST_REASON = 8000
 """Characters of all that is wrong at once."""
-
-MAX_ROTATION_RESIDUAL = 0.35
-"""rad; a trained network is off by a few hundredths."""
 
 
 @dataclass(frozen=True)
@@ -153,11 +151,8 @@ def _alarms(newest: WindowDepth | None) -> list[str]:
             f"the views of a window disagree about the scale by {newest.scale.window_spread:.0%}, "
             "which is not used: check time stamps, wheel slip and scale.max_spread"
         )
-    if newest.rotation_residuals.max() > MAX_ROTATION_RESIDUAL:
-        alarms.append(
-            f"the network sees the cameras turned by {newest.rotation_residuals.max():.2f} rad "
-            "against the given poses: check extrinsics, their direction and the time stamps"
-        )
+    if words := turned_away(newest.rotation_residuals):
+        alarms.append(f"{words} and the time stamps")
     return alarms
 
 

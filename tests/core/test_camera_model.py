@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
+from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible, is_far_off_centre
 
 K = np.array([[210.0, 0, 158], [0, 208, 121], [0, 0, 1]])
 LENSES = [
@@ -144,3 +144,9 @@ def test_a_focal_length_in_widths_of_the_picture_is_no_pixels():
         check_plausible(CameraModel(640, 480, K))
     around = np.diag([640 / (2 * np.pi), 640 / (2 * np.pi), 1.0])  # a fisheye that sees all around
     check_plausible(CameraModel(640, 480, around, "equidistant", np.zeros(4)))
+
+
+@pytest.mark.parametrize("share, is_far", [(1, False), (0.9, False), (0.5, True), (2, True)])
+def test_intrinsics_of_another_size_are_far_off_centre(share, is_far):
+    camera = CameraModel(320, 240, np.diag([share, share, 1]) @ K)
+    assert is_far_off_centre(camera) == is_far

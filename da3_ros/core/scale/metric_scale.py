@@ -30,6 +30,10 @@ from da3_ros.core.scale.placement import (
 from da3_ros.core.sliding_window import Window
 
 
+MAX_ROTATION_RESIDUAL = 0.35
+"""rad; a trained network is off by a few hundredths."""
+
+
 @dataclass(frozen=True)
 class _Measurement:
     ratio: float  # metres per network unit, per metre of divisor
@@ -136,6 +140,16 @@ def pose_residuals(T_world_a: np.ndarray, T_world_b: np.ndarray) -> tuple[np.nda
     R_a_b = np.swapaxes(T_world_a[:, :3, :3], 1, 2) @ T_world_b[:, :3, :3]
     distances = np.linalg.norm(T_world_a[:, :3, 3] - T_world_b[:, :3, 3], axis=1)
     return distances, poses.rotation_angle(R_a_b)
+
+
+def turned_away(rotation_residuals: np.ndarray) -> str:
+    """What is wrong with given poses that the network sees turned by angles (N,), rad; or empty."""
+    if not rotation_residuals.max() > MAX_ROTATION_RESIDUAL:
+        return ""
+    return (
+        f"the network sees the cameras turned by {rotation_residuals.max():.2f} rad against the "
+        "given poses: check extrinsics, their direction"
+    )
 
 
 def camera_positions(T_cam_ref: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from da3_ros.core import poses
-from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible
+from da3_ros.core.camera_model import CameraError, CameraModel, check_plausible, is_far_off_centre
 from da3_ros.core.user_input.options import Kind, shown
 
 
@@ -32,31 +32,34 @@ def check_intrinsics(
     """(N, 3, 3) float64 K, one for each image size (height, width) if sizes are given.
 
     A batch of one, (1, N, 3, 3), counts. `ValueError` names the argument and the view. A warning
-    names the first view whose principal point lies outside its image.
+    names the first view whose principal point is far off the middle of its image.
     """
     values = _without_batch(_floats(intrinsics, name))
     if values.ndim != 3 or values.shape[1:] != (3, 3) or not len(values):
         raise ValueError(f"{name} has shape {values.shape}, must be (N, 3, 3)")
     _check_count(values, name, None if sizes is None else len(sizes))
     given = [(1, 1)] * len(values) if sizes is None else sizes
+    cameras = []
     for i, (K, (height, width)) in enumerate(zip(values, given, strict=True)):
         try:
-            check_plausible(CameraModel(width, height, K))
+            cameras.append(check_plausible(CameraModel(width, height, K)))
         except CameraError as error:
             raise ValueError(f"{name}[{i}]: {error}") from error
-    _warn_of_other_sizes(values, sizes or (), name)
+    if sizes is not None:
+        _warn_of_other_sizes(cameras, name)
     return values
 
 
-def _warn_of_other_sizes(values: np.ndarray, sizes: Sequence[tuple[int, int]], name: str) -> None:
-    """A principal point outside the image is a crop's, or that of a picture twice as large."""
-    for i, (K, (height, width)) in enumerate(zip(values, sizes)):
-        x, y = K[:2, 2]
-        if not (0 <= x <= width - 1 and 0 <= y <= height - 1):
+def _warn_of_other_sizes(cameras: Sequence[CameraModel], name: str) -> None:
+    """K of a larger or smaller picture: a prediction's own, given back, is at network size."""
+    for i, camera in enumerate(cameras):
+        if is_far_off_centre(camera):
+            x, y = camera.K[:2, 2]
             warnings.warn(
-                f"{name}[{i}] has its principal point at {x:g}, {y:g}, outside the image of "
-                f"{width}x{height} pixels: unless it was cut out of a larger one, K is of another "
-                "size; give K in pixels of the given images",
+                f"{name}[{i}] has its principal point at {x:g}, {y:g}, far off the middle of the "
+                f"image of {camera.width}x{camera.height} pixels: unless it was cut out of a "
+                "larger one, K is of another size; give K in pixels of the given images (a "
+                "prediction's own is in pixels of its depth)",
                 stacklevel=4,
             )
             return

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 from sensor_msgs.msg import CompressedImage
 
-from da3_ros.core.camera_model import CameraError, CameraModel
+from da3_ros.core.camera_model import CameraError, CameraModel, is_far_off_centre
 from da3_ros.core.config import Config
 from da3_ros.core.preprocess import PreprocessError, plan_resize
 from da3_ros.net.model_folder import OFFICIAL_RES, CheckpointError, trained_size
@@ -147,8 +147,7 @@ def check_info(seen: Recording, config: Config) -> Finding:
         return error(name, what, fix)
     if doubt := frame_doubt(seen.topics.frame_id, info):
         return warn(name, *doubt)
-    off = abs(camera.K[0, 2] / width - 0.5), abs(camera.K[1, 2] / height - 0.5)
-    if max(off) > 0.25:
+    if is_far_off_centre(camera):
         what = f"principal point ({camera.K[0, 2]:.0f}, {camera.K[1, 2]:.0f}) is far off centre"
         return warn(name, what, "was the image cropped or resized without its camera_info?")
     what = f"fx {camera.K[0, 0]:.0f} px, {field_of_view(camera):.0f} degrees wide"
