@@ -29,7 +29,6 @@ from da3_ros.core.scale.placement import (
 )
 from da3_ros.core.sliding_window import Window
 
-
 MAX_ROTATION_RESIDUAL = 0.35
 """rad; a trained network is off by a few hundredths."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -43,8 +44,9 @@ def read_batch(
     """Read, resize and normalise all images; several at a time.
 
     image: see `image_list`. Images of different sizes are centre-cropped to the smallest
-    height and width. upright: turn files as viewers show them, by their EXIF orientation; else
-    they stay as stored, and that is said. Raises `ImageInputError` or `preprocess.PreprocessError`.
+    height and width, and a warning says what the worst one loses. upright: turn files as viewers
+    show them, by their EXIF orientation; else they stay as stored, and that is said. Raises
+    `ImageInputError` or `preprocess.PreprocessError`.
     """
     image = image_list(image)
     if upright:
@@ -65,6 +67,7 @@ def read_batch(
         )
         turned = [False] * len(turned)
     size = preprocess.common_size(plans)
+    _warn_of_cutting(plans, size)
     images = np.empty((len(plans), *size, 3), np.uint8)
     values = np.empty((len(plans), 3, *size), np.float32)
     for i, (pixels, *_) in enumerate(resized):
@@ -73,7 +76,7 @@ def read_batch(
     return ImageBatch(images, torch.from_numpy(values), plans, turned)
 
 
-def image_list(image: Sequence | np.ndarray) -> Sequence | np.ndarray:
+def image_list(image: Sequence | np.ndarray) -> list | np.ndarray:
     """`image` if it is a list of file names, PIL images or arrays (see `read_rgb`), or one array
     (N, H, W, 1 | 3 | 4); else `ImageInputError`.
     """
@@ -87,7 +90,19 @@ def image_list(image: Sequence | np.ndarray) -> Sequence | np.ndarray:
         raise ImageInputError(f"image is a {type(image).__name__}, must be a list of images")
     if len(image) == 0:
         raise ImageInputError("image is an empty list, must hold at least one image")
-    return image
+    # By position, whatever its index: a column of a table keeps the labels of its rows.
+    return image if isinstance(image, np.ndarray) else list(image)
+
+
+def _warn_of_cutting(plans: Sequence[ResizePlan], size: tuple[int, int]) -> None:
+    """Pictures of other proportions: only what all of them have stays."""
+    lost = [1 - math.prod(size) / math.prod(plan.size) for plan in plans]
+    if (most := max(lost)) > 0:
+        warnings.warn(
+            f"the images have different sizes, and are cut to what all of them have: "
+            f"image[{lost.index(most)}] loses {100 * most:.2g} % of its picture",
+            stacklevel=3,
+        )
 
 
 def _warn_of_lying(image: Sequence) -> None:

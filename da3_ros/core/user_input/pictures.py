@@ -29,7 +29,15 @@ _DEEP_MODES = ("I", "F")
 DARK = 64
 """Of 255: no color of a sensor of 14 bits reaches it in a picture of 16."""
 
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error)
+_BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    AssertionError,
+    struct.error,
+)
 """What Pillow raises on bytes that are not a picture, or only a part of one."""
 
 
@@ -50,7 +58,7 @@ def read_rgb(source, name: str = "image") -> np.ndarray:
     if isinstance(source, (str, os.PathLike)):
         return from_file(Path(source), name, upright=True)[0]
     if isinstance(source, Image.Image):
-        with _named(name):  # Pillow decodes it only now
+        with _maybe_closed(name):  # Pillow decodes it only now
             return _from_pil(source, name)
     if isinstance(source, np.ndarray):
         return _from_array(source, name)
@@ -61,7 +69,7 @@ def read_rgb(source, name: str = "image") -> np.ndarray:
 
 def is_lying(source, name: str = "image") -> bool:
     """Whether the EXIF orientation of a PIL image asks to turn it. Raises `ImageInputError`."""
-    with _named(name):
+    with _maybe_closed(name):
         return isinstance(source, Image.Image) and _asks_to_be_turned(source)
 
 
@@ -142,6 +150,19 @@ def _named(called: str) -> Iterator[None]:
         raise ImageInputError(f"{called}, it is not a readable image") from error
 
 
+@contextmanager
+def _maybe_closed(name: str) -> Iterator[None]:
+    """As `_named`, for a picture of the user's: Pillow has no words for one that was closed."""
+    with _named(name):
+        try:
+            yield
+        except (AssertionError, AttributeError) as error:
+            raise ImageInputError(
+                f"{name} was closed before it was decoded: give its file name, or image.copy() "
+                "made while it was open"
+            ) from error
+
+
 def _from_pil(image: Image.Image, name: str) -> np.ndarray:
     if image.mode.startswith(_DEEP_MODES):
         raise ImageInputError(
@@ -166,6 +187,7 @@ def _from_array(array: np.ndarray, name: str) -> np.ndarray:
         raise ImageInputError(
             f"{name} has shape {array.shape}, must be (H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
         )
+    array = np.asarray(array)  # of a matrix, which has two axes whatever is done to it
     if array.dtype != np.uint8:
         raise ImageInputError(f"{name} has dtype {array.dtype}, must be uint8 (0 to 255)")
     if channels == 1:
