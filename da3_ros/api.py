@@ -34,6 +34,7 @@ from da3_ros.core.scene.render_depth import render_depth
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.nested import metres_per_unit
 from da3_ros.net.network import Cameras, NetOutput
+from da3_ros.net.out_of_memory import named_if_out_of_memory
 from da3_ros.net.precision import check_precision, set_precision
 from da3_ros.net.presets import PRESETS
 from da3_ros.net.stage_types import first_scene
@@ -123,10 +124,16 @@ class DepthAnything3(nn.Module):
 
         Raises `ValueError` naming the argument, what was given and what is wanted, and
         `FailedExportError`, which holds the prediction, where its files cannot be written.
+        `torch.OutOfMemoryError` on any device.
         """
         arguments = {name: value for name, value in locals().items() if name != "self"}
         request = check_request(arguments, self.model)
-        prediction = self._to_prediction(self._run(request), request)
+        count, height, width, _ = request.batch.images.shape
+        with named_if_out_of_memory(
+            f"{count} images of {width}x{height} px do not fit; lower process_res, give fewer "
+            "images, or free memory"
+        ):
+            prediction = self._to_prediction(self._run(request), request)
         if request.exports:
             write_or_keep(prediction, request.exports, export_dir)
         return prediction

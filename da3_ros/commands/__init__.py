@@ -1,12 +1,13 @@
 """The executables: the file is the command. Arguments and printing only."""
 
+import os
 import signal
 import sys
 import threading
 import time
 
 from da3_ros.core.broken_library import BrokenLibrary
-from da3_ros.core.exit_codes import INTERRUPTED
+from da3_ros.core.exit_codes import INTERRUPTED, UNREAD
 from da3_ros.net.plain_text import LONGEST_PATH, first_line, plain
 
 SOON = 0.05
@@ -15,9 +16,14 @@ SOON = 0.05
 
 def _say(kind: type[BaseException], error: BaseException, trace) -> None:
     """A broken library, a name that is not valid UTF-8 and a home that cannot be written are not
-    faults of the program: one sentence says all, without a traceback. Ctrl-C needs no sentence."""
+    faults of the program: one sentence says all, without a traceback. Ctrl-C needs no sentence, nor
+    does a reader of the output that has read enough."""
     if _is_interrupt(error):
         raise SystemExit(INTERRUPTED)
+    if issubclass(kind, BrokenPipeError):
+        # Else Python complains once more when it empties what is left at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(UNREAD)
     if issubclass(kind, BrokenLibrary):
         print(f"da3_ros: {error}", file=sys.stderr)
     elif issubclass(kind, UnicodeEncodeError):

@@ -8,28 +8,34 @@ import math
 import re
 import sys
 import time
+from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
+import torch
 from tqdm import tqdm
 
 from da3_ros.api import DepthAnything3
 from da3_ros.core.export import FORMATS
+from da3_ros.core.export.folder import check_folder
+from da3_ros.core.files.disk import named_if_full
 from da3_ros.core.inference_request import InferenceOptions, check_options
 from da3_ros.core.load_model import ModelError, find_device
 from da3_ros.core.preprocess import plan_resize
 from da3_ros.core.print_options import plain_lines
 from da3_ros.core.user_input.options import Flag, Option, OptionError
+from da3_ros.core.user_input.picture_files import find_pictures
 from da3_ros.core.user_input.pictures import check_file
 from da3_ros.core.user_input.video import VideoError, read_video
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.engine.export import EngineSize, export_engine
 from da3_ros.net.engine.precisions import ENGINE_PRECISIONS
 from da3_ros.net.model_folder import LARGEST_RES, LARGEST_WINDOW, CheckpointError, known_preset
+from da3_ros.net.out_of_memory import named_if_out_of_memory
 from da3_ros.net.plain_text import LONGEST_SENTENCE, first_line, plain
 from da3_ros.net.precision import PRECISIONS
 from da3_ros.net.presets import PATCH, PRESETS
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
 ARGUMENTS = (
     "process_res",
@@ -60,9 +66,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
-    except (ValueError, OSError, CheckpointError) as error:
-        print(f"da3: {plain(str(error), LONGEST_SENTENCE)}", file=sys.stderr)
+        status = options.run(options)
+        sys.stdout.flush()  # while somebody can say that nobody reads it
+        return status
+    except BrokenPipeError:
+        raise
+    except (ValueError, OSError, CheckpointError, MemoryError, torch.OutOfMemoryError) as error:
+        _say(str(error))
         return 1
 
 
@@ -156,37 +166,43 @@ def _json(text: str) -> dict:
 
 
 def _infer(options: argparse.Namespace) -> int:
-    return _run(_find_images(options.images), options)
+    return _run(lambda: _pictures(options.images), options)
 
 
-def _find_images(names: list[str]) -> list[str]:
-    """Files as given, folders as their pictures in alphabetical order."""
-    found = []
-    for path in map(Path, names):
-        if not path.is_dir():
-            found.append(str(path))
-            continue
-        inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
-        if not inside:
-            raise ValueError(f"the folder '{path}' holds no pictures ({', '.join(SUFFIXES)})")
-        found += map(str, inside)
+def _pictures(names: list[str]) -> list[str]:
+    found, left_out = find_pictures(names)
+    for sentence in left_out:
+        _say(sentence)
+    for name in found:
+        check_file(Path(name), "image")
     return found
 
 
 def _video(options: argparse.Namespace) -> int:
     if not 0 < options.fps < math.inf or options.max_frames < 1:
         raise ValueError("--fps must be above 0, and a number, and --max-frames at least 1")
-    images = []
-    for image in tqdm(read_video(options.video, fps=options.fps), "reading", unit=" frames"):
-        images.append(image)
-        if len(images) == options.max_frames:
-            break
+    return _run(lambda: _frames(options), options)
+
+
+def _frames(options: argparse.Namespace) -> list[np.ndarray]:
+    film = read_video(options.video, fps=options.fps)
+    images = list(tqdm(islice(film, options.max_frames), "reading", unit=" frames"))
     if not images:
         raise VideoError(f"'{options.video}' holds no frames")
-    return _run(images, options)
+    if next(film, None) is not None:
+        _say(
+            f"only the first {_counted(len(images), 'picture')} of '{options.video}' are taken: a "
+            "lower --fps spreads them over more of it, --max-frames takes more"
+        )
+    return images
 
 
-def _run(images: list, options: argparse.Namespace) -> int:
+def _say(sentence: str) -> None:
+    print(f"da3: {plain(sentence, LONGEST_SENTENCE)}", file=sys.stderr)
+
+
+def _run(read: Callable[[], list], options: argparse.Namespace) -> int:
+    """read: the pictures; what the options lack is said before."""
     arguments = _inference_arguments(options)
     try:
         device = find_device(options.device)
@@ -194,12 +210,11 @@ def _run(images: list, options: argparse.Namespace) -> int:
         raise ValueError(str(error).replace("model.device", "--device")) from error
     # Now, and not after the model has come from the hub.
     check_options(arguments, known_preset(options.model))
-    for image in images:
-        if isinstance(image, str):
-            check_file(Path(image), "image")
+    images = read()
     with tqdm(total=2, unit=" steps") as progress:
         progress.set_description(f"loading {options.model}")
-        model = DepthAnything3(options.model, precision=options.precision).to(device)
+        with named_if_out_of_memory(f"{options.model} does not fit; take a smaller model"):
+            model = DepthAnything3(options.model, precision=options.precision).to(device)
         progress.update()
         progress.set_description(f"{_counted(len(images), 'picture')} on {device}")
         started = time.monotonic()
@@ -208,7 +223,7 @@ def _run(images: list, options: argparse.Namespace) -> int:
     count, height, width = prediction.depth.shape
     seconds = time.monotonic() - started
     print(f"{_counted(count, 'depth map')} of {width}x{height} px in {seconds:.1f} s")
-    print(f"{options.export_format} written to {Path(options.export_dir).resolve()}")
+    print(f"{options.export_format} written to {Path(options.export_dir).expanduser().resolve()}")
     return 0
 
 
@@ -234,7 +249,9 @@ def _export_onnx(options: argparse.Namespace) -> int:
         raise ValueError(f"--views is {options.views}, must be 1 to {LARGEST_WINDOW}")
     if options.res and not PATCH <= options.res <= LARGEST_RES:
         raise ValueError(f"--res is {options.res}, must be {PATCH} to {LARGEST_RES} px, or 0")
-    network = load_network(options.model)
+    check_folder(options.out, (), "--out")
+    with named_if_out_of_memory(f"{options.model} does not fit; take a smaller model"):
+        network = load_network(options.model)
     res = options.res or network.weights.size.process_res
     width, height = map(int, wanted.groups())
     plan = plan_resize(height, width, res)
@@ -243,7 +260,8 @@ def _export_onnx(options: argparse.Namespace) -> int:
     def say(what: str) -> None:
         print(what, file=sys.stderr)
 
-    errors = export_engine(network, options.out, size, options.precision, say)
+    with named_if_full("the files", options.out):
+        errors = export_engine(network, options.out, size, options.precision, say)
     print(f"windows of {options.views} views of {plan.size[1]}x{plan.size[0]} px: {options.out}")
     print(f"largest error against torch: {max(errors.values()):.1e}")
     print(f"use it with: model.backend:=onnxruntime model.name:={options.out.resolve()}")

@@ -2,3 +2,6 @@
 
 INTERRUPTED = 130
 """After SIGINT, as of a shell."""
+
+UNREAD = 141
+"""As of a shell, where the reader of the output has ended, as `head` does."""

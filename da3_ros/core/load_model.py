@@ -95,6 +95,15 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ModelError(f"model.device is '{name}', must be auto, cpu, cuda or cuda:N") from error
+    # Torch knows more by name than it was built for, and than the node has been run on.
+    there = {
+        "cpu": lambda: True,
+        "cuda": lambda: True,
+        "mps": torch.backends.mps.is_available,
+        "xpu": torch.xpu.is_available,
+    }
+    if device.type not in there or not there[device.type]():
+        raise ModelError(f"model.device is '{name}', must be auto, cpu, cuda or cuda:N")
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ModelError(f"model.device is '{name}', but torch sees {count} CUDA devices")

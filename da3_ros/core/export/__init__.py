@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,7 @@ def write(
     which a warning says. Raises `ValueError`, mostly `ExportError`, before anything is written, and
     what `tell` raises.
     """
+    folder = _from_home(folder)
     for name, options in plan.items():
         check_contents(name, FORMATS[name].needs, prediction)
         options.check_views(len(prediction.depth))
@@ -145,13 +147,18 @@ def check_exports_folder(
 
     later: patterns of files of which it is not known yet whether they are written.
     """
-    files = []
+    folder, files = _from_home(folder), []
     for name, options in plan.items():
         spared = {*later, *FORMATS[name].spared(options)}
         files += [pattern for pattern in FORMATS[name].files if pattern not in spared]
     check_folder(folder, files)
     check_inputs_stay(folder, files, images)
     check_replaceable(folder, files)
+
+
+def _from_home(folder: str | Path) -> str | Path:
+    """With `~` as shells read it; they do not where it stands behind a `=`."""
+    return os.path.expanduser(folder) if isinstance(folder, (str, os.PathLike)) else folder
 
 
 def split_formats(formats: str, others: Iterable[str] = ()) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +32,11 @@ def read_video(path: str | Path, *, fps: float) -> Iterator[np.ndarray]:
                 raise VideoError(f"'{path}' holds no video")
             _bound_size(path, container.streams.video[0])
             yield from _sample(container, fps)
+    except (av.EOFError, av.InvalidDataError) as error:
+        raise VideoError(
+            f"cannot read the video '{path}': {error.strerror}; it is none, or its recording was "
+            "cut off before its index"
+        ) from error
     except (OSError, av.FFmpegError) as error:
         raise VideoError(f"cannot read the video '{path}': {error.strerror}") from error
 
@@ -64,7 +70,7 @@ def _widening(stream) -> float:
 def _sample(container, fps: float) -> Iterator[np.ndarray]:
     due = None
     widening = _widening(container.streams.video[0])
-    for index, frame in enumerate(container.decode(video=0)):
+    for index, frame in enumerate(_decode(container)):
         time = frame.time if frame.time is not None else index / 25
         due = time if due is None else due
         # Half a frame of a fast video: time stamps are rounded.
@@ -77,3 +83,21 @@ def _sample(container, fps: float) -> Iterator[np.ndarray]:
             due += 1 / fps
             if due <= time:  # after a pause, which is not caught up with
                 due = time + 1 / fps
+
+
+def _decode(container) -> Iterator[av.VideoFrame]:
+    """All frames that can be decoded; a warning counts pieces that cannot, as players go on."""
+    broken, found = 0, False
+    for packet in container.demux(video=0):
+        try:
+            for frame in packet.decode():
+                found = True
+                yield frame
+        except av.InvalidDataError:
+            broken += 1
+    if broken and not found:
+        raise VideoError(f"cannot read the video '{container.name}': nothing in it can be decoded")
+    if broken:
+        warnings.warn(
+            f"damaged pieces of the video '{container.name}' are left out: {broken}", stacklevel=2
+        )

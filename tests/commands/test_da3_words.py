@@ -1,0 +1,123 @@
+"""What the `da3` command says where it takes less than it was given, or cannot go on."""
+
+import resource
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from da3_ros.commands import da3
+from da3_ros.core.exit_codes import UNREAD
+from da3_ros.core.files.video import write_video
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "pictures"
+    path.mkdir()
+    for i in range(2):
+        Image.fromarray(np.full((60, 80, 3), 90 * i, np.uint8)).save(path / f"{i}.png")
+    return path
+
+
+def infer(folder, *options):
+    options = ["--model", "da3-demo", "--process-res", "56", "--device", "cpu", *options]
+    return da3.main(["infer", str(folder), *options])
+
+
+@pytest.fixture
+def film(tmp_path):
+    return str(write_video(tmp_path / "a.mp4", [np.zeros((64, 96, 3), np.uint8)] * 12, fps=4))
+
+
+def test_the_rest_of_a_film_is_said(film, tmp_path, capsys):
+    common = ["--model", "da3-demo", "--process-res", "56", "--device", "cpu", "--fps", "4"]
+    common += ["--export-format", "mini_npz", "--export-dir", str(tmp_path / "out")]
+    assert da3.main(["video", film, "--max-frames", "3", *common]) == 0
+    said = capsys.readouterr().err
+    assert "da3: only the first 3 pictures of" in said and "--max-frames takes more" in said
+    assert da3.main(["video", film, "--max-frames", "12", *common]) == 0
+    assert "only the first" not in capsys.readouterr().err
+
+
+def test_options_are_checked_before_a_film_is_read(film, capsys):
+    assert da3.main(["video", film, "--export-format", "obj"]) == 1
+    assert capsys.readouterr().err == "da3: " + said_of_obj()
+
+
+def said_of_obj():
+    return (
+        "export format 'obj' is unknown; use mini_npz, npz, glb, ply, colmap, gs_ply, gs_video, "
+        "feat_vis, depth_vis, joined with '-'\n"
+    )
+
+
+def test_what_a_folder_holds_besides_is_said(folder, tmp_path, capsys):
+    (folder / "b.HEIC").write_bytes(b"")
+    assert infer(folder, "--export-format", "glb", "--export-dir", str(folder)) == 0
+    assert "left out: 1 file (.HEIC)" in capsys.readouterr().err
+    assert infer(folder, "--export-format", "glb", "--export-dir", str(folder)) == 0
+    said = capsys.readouterr()
+    assert "2 depth maps" in said.out and "scene.jpg" in said.err
+
+
+@pytest.mark.parametrize("device", ["mps", "xpu", "meta", "vulkan"])
+def test_devices_that_are_not_there_are_one_sentence(folder, capsys, device):
+    assert da3.main(["infer", str(folder), "--device", device]) == 1
+    sentence = f"da3: --device is '{device}', must be auto, cpu, cuda or cuda:N\n"
+    assert capsys.readouterr().err == sentence
+
+
+def test_a_home_of_its_own_is_no_folder_called_tilde(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert infer(folder, "--export-format", "mini_npz", "--export-dir=~/out") == 0
+    assert (tmp_path / "home/out/exports/mini_npz/results.npz").exists()
+    assert str(tmp_path / "home" / "out") in capsys.readouterr().out
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_full_disk_is_named_with_its_place(folder, tmp_path, capsys):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        assert infer(folder, "--export-format", "npz", "--export-dir", str(tmp_path / "out")) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"(File too large): make room below {tmp_path / 'out'}" in said
+
+
+def test_engines_go_nowhere_before_the_network_is_there(capsys):
+    assert da3.main(["export-onnx", "--model", "a/b", "--out", "/proc/engine"]) == 1
+    assert "--out is '/proc/engine', but '/proc' may not be written to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["formats", "presets"])
+def test_a_reader_that_has_read_enough_is_no_error(verb):
+    command = [sys.executable, "-m", "da3_ros.commands.da3", verb]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        running.stdout.close()
+        assert running.stderr.read() == b""
+    assert running.returncode == UNREAD
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")
+def test_memory_that_does_not_suffice_is_one_sentence(folder, tmp_path, capsys):
+    """As where torch itself says it: of the whole address space a little is left."""
+    for i in range(60):
+        Image.new("RGB", (640, 480)).save(folder / f"{i}.png")
+    torch.zeros(10)
+    with open("/proc/self/statm") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + 700 * 2**20, before[1]))
+    try:
+        assert infer(folder, "--process-res", "504", "--export-dir", str(tmp_path / "out")) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("da3: out of memory: 60 images of 504x378 px do not fit; lower process_")
