@@ -69,22 +69,43 @@ class DepthAnything3(nn.Module):
 
     def __init__(self, model_name: str = "da3-large", *, precision: str | None = None):
         super().__init__()
-        self.precision = check_precision(precision)
         self._is_lowered = False
+        self.precision = precision
         self.model_name = model_name
         self.model = load_network(model_name)
         if self.model.weights.random:
-            _log.warning("%s has random weights: use from_pretrained for real depth", model_name)
+            _log.warning(
+                "%s has random weights, and its depth means nothing; the trained ones are '%s'",
+                model_name,
+                self.model.preset.repository,
+            )
 
     @classmethod
     def from_pretrained(cls, name: str | Path, *, precision: str | None = None) -> DepthAnything3:
         """A trained model: a folder, a Hugging Face repository, or a preset's own repository.
 
-        Raises `da3_ros.net.checkpoint.CheckpointError`.
+        Raises `da3_ros.net.checkpoint.CheckpointError`, and `ValueError` for a word that is no
+        preset.
         """
         preset = PRESETS.get(str(name).lower())
         trained = preset.repository or preset.name if preset else str(name)
         return cls(trained, precision=precision)
+
+    @property
+    def precision(self) -> str | None:
+        """As given; may be changed until the first `inference`, which takes it. `ValueError` for
+        an unknown one, and later, since lowered weights do not come back."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: str | None) -> None:
+        check_precision(precision)
+        if self._is_lowered and precision != self._precision:
+            raise ValueError(
+                f"precision cannot become {precision!r}: the weights were made {self._precision!r} "
+                "at the first inference; load the model again"
+            )
+        self._precision = precision
 
     @property
     def device(self) -> torch.device:
@@ -122,18 +143,12 @@ class DepthAnything3(nn.Module):
         `align_to_input_ext_scale` the returned cameras are the given ones, else the
         network's own poses at its own scale. Files are complete when the call returns.
 
-        Raises `ValueError` naming the argument, what was given and what is wanted, and
-        `FailedExportError`, which holds the prediction, where its files cannot be written.
-        `torch.OutOfMemoryError` on any device.
+        Raises `ValueError` naming argument, given and wanted, `FailedExportError`, which holds the
+        prediction whose files cannot be written, and `torch.OutOfMemoryError`.
         """
         arguments = {name: value for name, value in locals().items() if name != "self"}
         request = check_request(arguments, self.model)
-        count, height, width, _ = request.batch.images.shape
-        with named_if_out_of_memory(
-            f"{count} images of {width}x{height} px do not fit; lower process_res, give fewer "
-            "images, or free memory"
-        ):
-            prediction = self._to_prediction(self._run(request), request)
+        prediction = self._to_prediction(self._run(request), request)
         if request.exports:
             write_or_keep(prediction, request.exports, export_dir)
         return prediction
@@ -141,11 +156,16 @@ class DepthAnything3(nn.Module):
     @torch.no_grad()
     def _run(self, request: InferenceRequest) -> NetOutput:
         device, options = self.device, request.options
+        count, height, width, _ = request.batch.images.shape
+        memory = named_if_out_of_memory(
+            f"{count} images of {width}x{height} px do not fit; lower process_res, give fewer "
+            "images, or free memory"
+        )
         cameras = request.cameras and Cameras(
             request.cameras.for_network.T_cam_ref.to(device),
             request.cameras.for_network.K.to(device),
         )
-        with self._chosen_precision(exact=options.use_ray_pose):
+        with memory, self._chosen_precision(exact=options.use_ray_pose):
             out = self.model(
                 request.batch.tensor[None].to(device),
                 cameras,

@@ -29,6 +29,7 @@ from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.net.plain_text import first_line, plain
 from da3_ros.net.presets import APACHE, PRESETS, Preset, find_preset
+from da3_ros.net.weights_file import find_weights
 
 LONGEST_NAME = 1000
 """Characters of a model's name; systems end at about 4096 of a path, 255 of a file."""
@@ -64,7 +65,7 @@ def load_network(name: str, device: str | torch.device = "cpu") -> Network | Nes
 
     name: a preset (random weights, seeded), `da3-demo` (ships with the package), a folder
     with config.json and model.safetensors, or a Hugging Face repository ("owner/name").
-    Raises `CheckpointError`.
+    Raises `CheckpointError`, and `ValueError` for a word that is no preset.
     """
     name = str(name)
     folder = find_folder(name)
@@ -195,9 +196,7 @@ def _check_name(name: str) -> None:
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    path = folder / WEIGHTS
-    if not path.is_file():
-        raise CheckpointError(f"{folder} has no {WEIGHTS}; only safetensors checkpoints are loaded")
+    path = find_weights(folder)
     try:
         with safe_open(path, framework="pt") as file:
             names = set(file.keys())

@@ -90,6 +90,17 @@ def check_precision(precision: str | None) -> str | None:
     return precision
 
 
+def check_weights_dtype(network: nn.Module) -> None:
+    """Raises `ValueError` for a network that was lowered as a whole: what stays exact is not."""
+    for module in network.modules():
+        if isinstance(module, nn.LayerNorm) and module.weight.dtype != torch.float32:
+            raise ValueError(
+                f"the model's weights are {str(module.weight.dtype).removeprefix('torch.')}: leave "
+                "out half(), bfloat16(), double() and to(dtype), load it again, and give "
+                "precision='bf16', which lowers what may be"
+            )
+
+
 def without_autocast(device: torch.device) -> AbstractContextManager:
     """While active, types are as they are, whatever autocast the caller has around it."""
     if torch.amp.is_autocast_available(device.type):

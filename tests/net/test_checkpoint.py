@@ -93,6 +93,18 @@ def test_a_folder_without_weights_and_a_broken_file(tmp_path):
         load_network(str(tmp_path))
 
 
+def test_what_lies_in_the_place_of_weights_is_named(tmp_path):
+    """A clone without Git LFS, and an engine."""
+    note = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 137\n"
+    (tmp_path / "model.safetensors").write_text(note)
+    with pytest.raises(CheckpointError, match="the note that Git LFS keeps.*'git lfs pull' in "):
+        load_network(str(tmp_path))
+    (tmp_path / "model.safetensors").unlink()
+    (tmp_path / "engine.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="is an engine, which the node and da3_process run"):
+        load_network(str(tmp_path))
+
+
 def test_the_hub_out_of_reach_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(CheckpointError, match="use the built-in model da3-demo"):
