@@ -8,6 +8,7 @@ import math
 import re
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -66,7 +67,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     options = _parser().parse_args(arguments)
     try:
-        status = options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: _say(str(message))
+            status = options.run(options)
         sys.stdout.flush()  # while somebody can say that nobody reads it
         return status
     except BrokenPipeError:
@@ -198,7 +201,8 @@ def _frames(options: argparse.Namespace) -> list[np.ndarray]:
 
 
 def _say(sentence: str) -> None:
-    print(f"da3: {plain(sentence, LONGEST_SENTENCE)}", file=sys.stderr)
+    # Over the progress bar, where there is one.
+    tqdm.write(f"da3: {plain(sentence, LONGEST_SENTENCE)}", file=sys.stderr)
 
 
 def _run(read: Callable[[], list], options: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """What the `da3` command says where it takes less than it was given, or cannot go on."""
 
+import re
 import resource
 import subprocess
 import sys
@@ -26,6 +27,15 @@ def folder(tmp_path):
 def infer(folder, *options):
     options = ["--model", "da3-demo", "--process-res", "56", "--device", "cpu", *options]
     return da3.main(["infer", str(folder), *options])
+
+
+def test_warnings_are_sentences_of_the_command(folder, tmp_path, capsys):
+    """Not lines of its source."""
+    Image.new("RGB", (60, 80)).save(folder / "2.png")
+    assert infer(folder, "--export-format", "mini_npz", "--export-dir", str(tmp_path / "out")) == 0
+    said = capsys.readouterr().err
+    assert any(line.startswith("da3: the images have") for line in re.split(r"[\r\n]", said))
+    assert "UserWarning" not in said
 
 
 @pytest.fixture
