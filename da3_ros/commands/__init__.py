@@ -1,5 +1,6 @@
 """The executables: the file is the command. Arguments and printing only."""
 
+import atexit
 import os
 import signal
 import sys
@@ -21,8 +22,6 @@ def _say(kind: type[BaseException], error: BaseException, trace) -> None:
     if _is_interrupt(error):
         raise SystemExit(INTERRUPTED)
     if issubclass(kind, BrokenPipeError):
-        # Else Python complains once more when it empties what is left at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(UNREAD)
     if issubclass(kind, BrokenLibrary):
         print(f"da3_ros: {error}", file=sys.stderr)
@@ -57,4 +56,15 @@ def _interrupt_soon() -> None:
     signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
 
 
+def _empty_output() -> None:
+    """Before Python does, which complains where nobody reads any more."""
+    if sys.stdout is None or sys.stdout.closed:
+        return
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+atexit.register(_empty_output)
 sys.excepthook, sys.unraisablehook = _say, _again

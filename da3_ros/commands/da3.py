@@ -69,11 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: _say(str(message))
-            status = options.run(options)
-        sys.stdout.flush()  # while somebody can say that nobody reads it
-        return status
+            return options.run(options)
     except BrokenPipeError:
-        raise
+        raise  # no error: see da3_ros.commands
     except (ValueError, OSError, CheckpointError, MemoryError, torch.OutOfMemoryError) as error:
         _say(str(error))
         return 1

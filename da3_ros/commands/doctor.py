@@ -42,7 +42,7 @@ def main() -> int:
         findings = [error("model", str(problem), "correct the config.json of the checkpoint")]
     except KeyboardInterrupt:
         return INTERRUPTED
-    print(format_table(findings), flush=True)
+    print(format_table(findings))
     return int(any(finding.verdict is Verdict.ERROR for finding in findings))
 
 

@@ -112,7 +112,7 @@ def test_a_reader_that_has_read_enough_is_no_error(verb):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
         running.stdout.close()
         assert running.stderr.read() == b""
-    assert running.returncode == UNREAD
+    assert running.returncode in (0, UNREAD)  # what is short waits for the end, in a buffer
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")

@@ -60,7 +60,7 @@ def _warn_of_other_sizes(cameras: Sequence[CameraModel], name: str) -> None:
                 f"image of {camera.width}x{camera.height} pixels: unless it was cut out of a "
                 "larger one, K is of another size; give K in pixels of the given images (a "
                 "prediction's own is in pixels of its depth)",
-                stacklevel=4,
+                stacklevel=6,
             )
             return
 

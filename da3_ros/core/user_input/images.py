@@ -63,7 +63,7 @@ def read_batch(
         warnings.warn(
             f"image[{turned.index(True)}] is used as stored, not turned as viewers show it (by its "
             "EXIF orientation): intrinsics belong to stored pixels",
-            stacklevel=2,
+            stacklevel=4,
         )
         turned = [False] * len(turned)
     size = preprocess.common_size(plans)
@@ -101,7 +101,7 @@ def _warn_of_cutting(plans: Sequence[ResizePlan], size: tuple[int, int]) -> None
         warnings.warn(
             f"the images have different sizes, and are cut to what all of them have: "
             f"image[{lost.index(most)}] loses {100 * most:.2g} % of its picture",
-            stacklevel=3,
+            stacklevel=5,
         )
 
 
@@ -112,7 +112,7 @@ def _warn_of_lying(image: Sequence) -> None:
             warnings.warn(
                 f"image[{i}] is used as its pixels lie, but its EXIF orientation asks to turn it: "
                 "give its file name, or PIL.ImageOps.exif_transpose(image)",
-                stacklevel=3,
+                stacklevel=5,
             )
             return
 

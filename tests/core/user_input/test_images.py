@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from da3_ros.api import DepthAnything3
 from da3_ros.core.user_input.images import image_list, read_batch
 from da3_ros.core.user_input.pictures import ImageInputError, read_rgb
 
@@ -58,3 +59,8 @@ def test_a_picture_that_was_closed_is_named(tmp_path):
     with pytest.raises(ImageInputError, match="image was closed"):
         read_rgb(image)
     assert read_rgb(copy).shape == read_rgb(decoded).shape == WIDE.shape
+
+
+def test_warnings_name_the_users_own_line(recwarn):
+    DepthAnything3("da3-demo").inference([WIDE, TALL], process_res=56)
+    assert [w.filename for w in recwarn if "different sizes" in str(w.message)] == [__file__]
