@@ -35,7 +35,7 @@ from da3_ros.net.checkpoint import load_network
 from da3_ros.net.nested import metres_per_unit
 from da3_ros.net.network import Cameras, NetOutput
 from da3_ros.net.out_of_memory import named_if_out_of_memory
-from da3_ros.net.precision import check_precision, set_precision
+from da3_ros.net.precision import check_precision, check_weights_dtype, set_precision
 from da3_ros.net.presets import PRESETS
 from da3_ros.net.stage_types import first_scene
 
@@ -155,6 +155,7 @@ class DepthAnything3(nn.Module):
 
     @torch.no_grad()
     def _run(self, request: InferenceRequest) -> NetOutput:
+        check_weights_dtype(self.model)
         device, options = self.device, request.options
         count, height, width, _ = request.batch.images.shape
         memory = named_if_out_of_memory(

@@ -44,7 +44,6 @@ from da3_ros.core.user_input.options import (
 from da3_ros.net.camera import Cameras
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
-from da3_ros.net.precision import check_weights_dtype
 from da3_ros.net.presets import Preset
 from da3_ros.net.reference_view import STRATEGIES
 
@@ -146,7 +145,6 @@ def check_request(arguments: dict, network: Network | NestedNetwork) -> Inferenc
     Raises `ValueError` naming the argument, what was given and what is wanted.
     """
     preset = network.preset
-    check_weights_dtype(network)
     options, exports = check_options(arguments, preset)
     images = image_list(arguments["image"])
     for chosen in exports.values():
