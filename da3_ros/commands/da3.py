@@ -20,7 +20,7 @@ from tqdm import tqdm
 from da3_ros.api import DepthAnything3
 from da3_ros.core.export import FORMATS
 from da3_ros.core.export.folder import check_folder
-from da3_ros.core.files.disk import named_if_full
+from da3_ros.core.files.disk import in_words
 from da3_ros.core.inference_request import InferenceOptions, check_options
 from da3_ros.core.load_model import ModelError, find_device
 from da3_ros.core.preprocess import plan_resize
@@ -262,8 +262,10 @@ def _export_onnx(options: argparse.Namespace) -> int:
     def say(what: str) -> None:
         print(what, file=sys.stderr)
 
-    with named_if_full("the files", options.out):
+    try:
         errors = export_engine(network, options.out, size, options.precision, say)
+    except OSError as error:
+        raise ValueError(in_words(error, "the files", options.out)) from error
     print(f"windows of {options.views} views of {plan.size[1]}x{plan.size[0]} px: {options.out}")
     print(f"largest error against torch: {max(errors.values()):.1e}")
     print(f"use it with: model.backend:=onnxruntime model.name:={options.out.resolve()}")

@@ -90,15 +90,29 @@ def test_a_home_of_its_own_is_no_folder_called_tilde(folder, tmp_path, monkeypat
     assert not (tmp_path / "~").exists()
 
 
-def test_a_full_disk_is_named_with_its_place(folder, tmp_path, capsys):
+@pytest.fixture
+def full_disk(request):
+    """Files end after so many bytes, as if the disk were full there."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
-    try:
-        assert infer(folder, "--export-format", "npz", "--export-dir", str(tmp_path / "out")) == 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (request.param, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("full_disk", [5000], indirect=True)
+def test_a_full_disk_is_named_with_its_place(folder, tmp_path, capsys, full_disk):
+    assert infer(folder, "--export-format", "npz", "--export-dir", str(tmp_path / "out")) == 1
     said = capsys.readouterr().err.splitlines()[-1]
-    assert f"(File too large): make room below {tmp_path / 'out'}" in said
+    assert f"(File too large): make room below '{tmp_path / 'out'}'" in said
+
+
+@pytest.mark.parametrize("full_disk", [500_000], indirect=True)
+def test_engines_name_a_full_disk_with_its_place(tmp_path, capsys, full_disk):
+    size = ["--views", "2", "--res", "56"]
+    out = tmp_path / "engine"
+    assert da3.main(["export-onnx", "--model", "da3-demo", "--out", str(out), *size]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"da3: the files do not fit (File too large): make room below {out}"
 
 
 def test_engines_go_nowhere_before_the_network_is_there(capsys):
