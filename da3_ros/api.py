@@ -209,13 +209,11 @@ class DepthAnything3(nn.Module):
 
 
 def _warn_of_turned(prediction: Prediction, given: GivenCameras) -> None:
-    """Camera-to-world given as world-to-camera, body axes, another order: the network looks."""
+    """Camera-to-world given as world-to-camera, or body axes: the network sees that in pictures."""
     T_world_cam = poses.inverse(given.T_cam_world)
     seen = align_to_given(prediction.extrinsics, T_world_cam, scale=1.0)
     if words := turned_away(pose_residuals(T_world_cam, seen)[1]):
-        warnings.warn(
-            f"extrinsics: {words} (world to camera, OpenCV axes) and their order", stacklevel=4
-        )
+        warnings.warn(f"extrinsics: {words} (world to camera) and axes (OpenCV)", stacklevel=4)
 
 
 def _align(prediction: Prediction, given: GivenCameras, *, is_trained: bool) -> Prediction:
