@@ -28,7 +28,7 @@ from da3_ros.ros.bags.pools import OwnProcess, Pool, Processes
 from da3_ros.ros.bags.ray_pool import RayOptions, RayPool
 from da3_ros.ros.outputs.topics import WRITTEN
 from da3_ros.ros.parameter_file import read_parameter_file
-from da3_ros.ros.parameters import foreign_parameters
+from da3_ros.ros.parameters import foreign_parameters, of_another_node
 from da3_ros.ros.topics.topic_options import (
     add_anchor_options,
     add_topic_options,
@@ -145,9 +145,9 @@ def _ways(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Fleet
 def read_parameters(path: Path) -> dict:
     """Parameters of the node in a file; names those of others. Raises `ConfigError`."""
     values = read_parameter_file(path)
-    foreign = foreign_parameters(values, [])
+    foreign = foreign_parameters(values, ["--params-file", str(path)])
     for name in foreign:
-        print(f"da3_process: parameter {name} is for another node; it is ignored", file=sys.stderr)
+        print(f"da3_process: {of_another_node(name)}", file=sys.stderr)
     return {name: value for name, value in values.items() if name not in foreign}
 
 

@@ -294,7 +294,7 @@ def from_dict(values: dict[str, Any]) -> Config:
 
 def unknown_parameter(name: str) -> str:
     """That there is no such parameter, and which one may be meant, in a sentence."""
-    near = difflib.get_close_matches(
-        name[:LONGEST_NAME], [p.name for p in parameters()], 1, cutoff=0.75
-    )
-    return f"unknown parameter {plain(name)}" + (f"; is {near[0]} meant?" if near else "")
+    names = [p.name for p in parameters()]
+    near = difflib.get_close_matches(name[:LONGEST_NAME], names, 1, cutoff=0.75)
+    near = near or [known for known in names if known.endswith(f".{name}")]
+    return f"unknown parameter {plain(name)}" + (f"; is {' or '.join(near)} meant?" if near else "")

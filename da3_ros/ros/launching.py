@@ -17,7 +17,7 @@ from launch_ros.actions import Node
 from launch_ros.substitutions import ExecutableInPackage
 
 from da3_ros.core.parameter import ConfigError
-from da3_ros.ros.parameter_file import NODE_NAME, read_block
+from da3_ros.ros.parameter_file import NODE_NAME, names_node, read_block
 from da3_ros.ros.transport import use_large_message_profile
 
 SWITCH = ["", "true", "false"]
@@ -150,21 +150,19 @@ def _parameter_file(given: dict[str, str]) -> str:
 
 
 def _our_parameters(given: dict[str, str]) -> list[str | dict]:
-    file = _parameter_file(given)
     arguments = {
         "model.name": given["model"],
         "pose.world_frame": given["world_frame"],
         "input.compressed": _compressed(given),
         "use_sim_time": _switch(given["use_sim_time"]),
     }
-    # The block in the file has our usual name, whatever this node is called.
-    named = _block(file, NODE_NAME) if given["name"] != NODE_NAME else {}
-    return [s for s in (file, named, _given_only(arguments)) if s]
+    file, _ = _of_file(given, given["name"], NODE_NAME)
+    return [s for s in (file, _given_only(arguments)) if s]
 
 
 def _stack_parameters(given: dict[str, str], stack: Stack) -> list[str | dict]:
-    file = _parameter_file(given)
-    theirs, ours = _block(file, stack.name), _block(file, NODE_NAME)
+    file, theirs = _of_file(given, stack.name, stack.name)
+    _, ours = _of_file(given, given["name"], NODE_NAME)
     arguments = {
         stack.world_frame: given["world_frame"],
         "use_sim_time": _switch(given["use_sim_time"]),
@@ -174,12 +172,30 @@ def _stack_parameters(given: dict[str, str], stack: Stack) -> list[str | dict]:
     return [s for s in (file, _given_only(arguments)) if s]
 
 
-def _block(path: str, node: str) -> dict:
-    """Dotted names and values that the file, if there is one, gives to a node."""
+def _of_file(given: dict[str, str], name: str, usual: str) -> tuple[str | dict, dict]:
+    """What to give a node of this launch for its parameter file, and the values it has then.
+
+    That is the file, if there is one; its values where its block has the node's usual name, or
+    is outside the namespace: ROS would not give it to the node, and it is meant for no other.
+    """
+    path = _parameter_file(given)
+    full = _full_name(given["namespace"], name)
+    meant = (full, _full_name(given["namespace"], usual), f"/{usual}")
     try:
-        return read_block(path, node) if path else {}
+        if not path:
+            return "", {}
+        named = next((m for m in meant if names_node(path, m)), full)
+        values = read_block(path, full)
+        if named == full:
+            return path, values
+        values |= read_block(path, named)
+        return values, values
     except ConfigError as error:
         raise LaunchError(f"{error}. Nothing was started") from error
+
+
+def _full_name(namespace: str, name: str) -> str:
+    return "/".join(["", *filter(None, namespace.split("/")), name])
 
 
 def _compressed(given: dict[str, str]) -> bool | str:

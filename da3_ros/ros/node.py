@@ -40,7 +40,13 @@ from da3_ros.ros.lifecycle import answer_impossible_transitions, current_state
 from da3_ros.ros.node_states import Active, Configured
 from da3_ros.ros.parameter_file import NODE_NAME
 from da3_ros.ros.parameter_requests import LISTS, bounded
-from da3_ros.ros.parameters import LiveParameters, declare_parameters, foreign_parameters
+from da3_ros.ros.parameters import (
+    LiveParameters,
+    declare_parameters,
+    foreign_parameters,
+    missing_blocks,
+    of_another_node,
+)
 from da3_ros.ros.status import StatusReport
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -77,7 +83,8 @@ class DepthNode(LifecycleNode):
         super().__init__(NODE_NAME, automatically_declare_parameters_from_overrides=True)
         say_in_log_of(self.get_logger())
         answer_impossible_transitions(self)
-        foreign = foreign_parameters(self.get_parameters_by_prefix(""), sys.argv)
+        full_name = self.get_fully_qualified_name()
+        foreign = foreign_parameters(self.get_parameters_by_prefix(""), sys.argv, full_name)
         config = declare_parameters(self)
         self._stopper = stopper
         self.log = ThrottledLog(self.get_logger())
@@ -92,8 +99,9 @@ class DepthNode(LifecycleNode):
         self._clock_watch = ClockWatch(self, self.start_over, self.log.warn)
         self._namesakes = Namesakes(self)
         self._bad_size, self._silent = "", []
-        for name in foreign:
-            self.get_logger().warning(f"parameter {name} is for another node; it is ignored")
+        doubts = [*missing_blocks(sys.argv, full_name), *map(of_another_node, foreign)]
+        for sentence in doubts:
+            self.get_logger().warning(sentence)
         if config.autostart:
             self._start_timer = self.create_timer(0.0, self._autostart, clock=steady)
         self._watchdog = Watchdog(self._report_while_busy, self.note_error)

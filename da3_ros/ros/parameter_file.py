@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from da3_ros.core.config import ConfigError
+from da3_ros.net.plain_text import LONGEST_PATH, plain
 
 OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
 """Parameters that every node has, whatever it does."""
@@ -25,7 +26,11 @@ NODE_NAME = "da3"
 LARGEST_FILE = 1 << 20
 """Bytes; those of whole stacks have some ten thousand."""
 
-WILDCARDS = ("*", "**")
+MOST_NAMED = 8
+"""Blocks listed in a sentence."""
+
+WILDCARDS = {"*": r"(/\w+)", "**": r"(/\w+)*"}
+"""Parts of a block's name that stand for any one part of a node's full name, or for any number."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -51,33 +56,90 @@ def read_parameter_file(path: str | Path) -> dict:
     What comes later in the file wins. Raises `ConfigError` in one sentence.
     """
     values, named = {}, {}
-    for names, parameters in _blocks(path, NODE_NAME):
-        if not set(WILDCARDS) & set(names):
-            named["/".join(["", *names])] = None
-        values.update(parameters)
+    blocks = _blocks(path)
+    for name, parameters in blocks:
+        if _last(name) not in (NODE_NAME, *WILDCARDS):
+            continue
+        if not any(part in WILDCARDS for part in name.split("/")):
+            named[name] = None
+        values.update(_flatten(parameters, path))
     if len(named) > 1:
         raise ConfigError(f"{path} has parameters for {' and '.join(named)}; keep those of one")
+    if blocks and not any(_last(name) in (NODE_NAME, *WILDCARDS) for name, _ in blocks):
+        raise ConfigError(f"{path} has no block for {NODE_NAME}: it has {_listed(blocks)}")
     return {name: value for name, value in values.items() if not name.startswith(OF_ROS)}
 
 
 def read_block(path: str | Path, node: str) -> dict:
-    """Dotted names and values that the file gives to any node of that name, in any namespace.
+    """Dotted names and values that the file gives to the node of that full name (/robot1/da3).
 
     What comes later in the file wins. Raises `ConfigError` in one sentence.
     """
     values: dict = {}
-    for _, parameters in _blocks(path, node):
-        values.update(parameters)
+    for name, parameters in _blocks(path):
+        if _holds_for(name, node):
+            values.update(_flatten(parameters, path))
     return values
 
 
-def _blocks(path: str | Path, node: str) -> Iterator[tuple[list[str], dict]]:
-    """Of each block that a node of that name may take: its namespace and name, part by part, and
-    its parameters by dotted name."""
-    for name, parameters in _nodes(_load(path), path):
-        names = [part for part in name.split("/") if part]
-        if names and names[-1] in (node, *WILDCARDS):
-            yield names, _flatten(parameters, path)
+def names_node(path: str | Path, node: str) -> bool:
+    """Whether a block of the file is for this full name, and not for every node there is.
+
+    Raises `ConfigError` in one sentence.
+    """
+    return any(_is_named(name, node) for name, _ in _blocks(path))
+
+
+def named_parameters(path: str | Path, node: str) -> set[str]:
+    """Dotted names in the blocks that name this node. Raises `ConfigError` in one sentence."""
+    mine = [parameters for name, parameters in _blocks(path) if _is_named(name, node)]
+    return {name for parameters in mine for name in _flatten(parameters, path)}
+
+
+def missing_block(path: str | Path, node: str) -> str:
+    """That the file gives nothing to the node of that full name, in a sentence, or nothing.
+
+    Blocks of others are no mistake beside one for every node, unless they look like ours: they
+    have our usual name, or that of this node. Raises `ConfigError`.
+    """
+    blocks = _blocks(path)
+    used = [name for name, _ in blocks if _holds_for(name, node)]
+    ours = {NODE_NAME, _last(node)}
+    if not blocks or any(_is_named(name, node) for name in used):
+        return ""
+    if used and not any(_last(name) in ours for name, _ in blocks):
+        return ""
+    held = f"only {' and '.join(used)} holds" if used else "nothing in it holds"
+    return (
+        f"{plain(str(path), LONGEST_PATH)} has no block for {node}: it has {_listed(blocks)}, and "
+        f"{held} for this node; call the block {node}, or /** for every node"
+    )
+
+
+def _blocks(path: str | Path) -> list[tuple[str, dict]]:
+    """The full name of each block, and its parameters as they stand there."""
+    named = [("/" + name.strip("/"), block) for name, block in _nodes(_load(path), path)]
+    return [(re.sub("/+", "/", name), block) for name, block in named if name.strip("/")]
+
+
+def _listed(blocks: list[tuple[str, dict]]) -> str:
+    names = [plain(name) for name, _ in blocks[:MOST_NAMED]]
+    more = len(blocks) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")
+
+
+def _last(name: str) -> str:
+    return name.rpartition("/")[2]
+
+
+def _holds_for(block: str, node: str) -> bool:
+    """Whether rcl gives a block of that name to the node of that full name."""
+    parts = [WILDCARDS.get(part, "/" + re.escape(part)) for part in block.split("/") if part]
+    return re.fullmatch("".join(parts), node) is not None
+
+
+def _is_named(block: str, node: str) -> bool:
+    return _last(block) not in WILDCARDS and _holds_for(block, node)
 
 
 def _load(path: str | Path) -> object:

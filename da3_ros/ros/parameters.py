@@ -6,6 +6,7 @@ of the wrong type reach our own check, which names parameter, value and bound.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -27,10 +28,12 @@ from da3_ros.core.config import (
     unknown_parameter,
 )
 from da3_ros.core.live_config import LiveConfig
-from da3_ros.ros.parameter_file import OF_ROS
+from da3_ros.net.plain_text import plain
+from da3_ros.ros.parameter_file import NODE_NAME, OF_ROS, missing_block, named_parameters
 
 KNOWN = {about.name: about for about in parameters()}
 BLOCKS = {name.split(".")[0] for name in KNOWN}
+LAST_PARTS = {name.rpartition(".")[2] for name in KNOWN}
 
 
 def declare_parameters(node: Node) -> Config:
@@ -50,20 +53,53 @@ def declare_parameters(node: Node) -> Config:
     return config
 
 
-def foreign_parameters(names: Iterable[str], arguments: Sequence[str]) -> list[str]:
+def foreign_parameters(
+    names: Iterable[str], arguments: Sequence[str], node: str = f"/{NODE_NAME}"
+) -> list[str]:
     """Of the names given to the node those that are meant for others.
 
     A file may hold parameters of several nodes in one block. arguments: the command line, all
-    of which is meant for this node. Raises `ConfigError` for a misspelt name: one from the command
-    line, one in a block of ours, or one that looks like ours.
+    of which is meant for this node. node: its full name. Raises `ConfigError` for a misspelt name:
+    one from the command line, one in a block of ours, one that looks like ours, or one of ours
+    without its block in what a file gives to this very node.
     """
     unknown = sorted(n for n in names if n not in KNOWN and not n.startswith(OF_ROS))
     ours = {*_named_on(arguments), *(n for n in unknown if n.split(".")[0] in BLOCKS)}
+    ours |= {n for n in _named_in_files(arguments, node) if n in LAST_PARTS}
     sentences = {n: unknown_parameter(n) for n in unknown}
-    misspelt = [s for n, s in sentences.items() if n in ours or s.endswith("?")]
+    # `enabled` or `max_depth`, where every node may read it, is many a node's.
+    ours |= {n for n, s in sentences.items() if s.endswith("?") and n not in LAST_PARTS}
+    misspelt = [s for n, s in sentences.items() if n in ours]
     if misspelt:
         raise ConfigError("; ".join(misspelt))
     return unknown
+
+
+def of_another_node(name: str) -> str:
+    """That a name of `foreign_parameters` is not ours, and what may be meant, in a sentence."""
+    ours = [known for known in KNOWN if known.endswith(f".{name}")]
+    hint = f" (if {' or '.join(ours)} is meant, write all of it)" if ours else ""
+    return f"parameter {plain(name)} is for another node; it is ignored{hint}"
+
+
+def missing_blocks(arguments: Sequence[str], node: str) -> list[str]:
+    """A sentence for each parameter file on the command line that has nothing for this node.
+
+    node: its full name.
+    """
+    return [s for s in _of_files(arguments, missing_block, node) if s]
+
+
+def _named_in_files(arguments: Sequence[str], node: str) -> set[str]:
+    return set().union(*_of_files(arguments, named_parameters, node))
+
+
+def _of_files(arguments: Sequence[str], read: Callable, node: str) -> Iterator:
+    """What is read of the parameter files on the command line that ROS has taken."""
+    for flag, path in itertools.pairwise(arguments):
+        if flag == "--params-file":
+            with contextlib.suppress(ConfigError):  # larger than others, or a pipe: nothing is said
+                yield read(path, node)
 
 
 def _named_on(arguments: Sequence[str]) -> Iterator[str]:

@@ -117,6 +117,21 @@ def test_an_argument_wins_over_every_block_of_the_file(prefix, started, tmp_path
     assert process.matching(r"model da3-demo is ready")
 
 
+def test_blocks_of_the_usual_names_hold_in_a_namespace_for_both_nodes(prefix, started, tmp_path):
+    prefix.install("octomap_server", "octomap_server_node", f"{FOLDER / 'stack_program.py'}")
+    path = tmp_path / "mine.yaml"
+    ours = OURS | {"pose.world_frame": "map", "window.size": 3}
+    theirs = {"resolution": 0.5}
+    blocks = {"da3": {"ros__parameters": ours}, "octomap_server": {"ros__parameters": theirs}}
+    path.write_text(yaml.safe_dump(blocks))
+    process = prefix.launch("octomap", f"params_file:={path}", "namespace:=robot1")
+    started.append(process)
+    process.wait_for("ready")
+    assert process.matching("parameter frame_id map$")
+    process.wait_for("warming up with a window of 3 views")
+    assert not process.matching("has no block for")
+
+
 def test_two_interrupts_end_it_in_order(prefix):
     """`timeout -s INT` sends the signal to its child and to the whole group."""
     process = prefix.launch("da3", "model:=da3-demo")

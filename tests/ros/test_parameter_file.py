@@ -8,7 +8,13 @@ import rclpy.context
 from stack_config import CONFIG, STACKS
 
 from da3_ros.core.config import ConfigError
-from da3_ros.ros.parameter_file import OF_ROS, read_block, read_parameter_file
+from da3_ros.ros.parameter_file import (
+    OF_ROS,
+    missing_block,
+    named_parameters,
+    read_block,
+    read_parameter_file,
+)
 
 ONE = "ros__parameters: {window: {size: 1}}"
 TWO = "ros__parameters: {window: {size: 2}}"
@@ -22,7 +28,6 @@ IN_ROOT = {
     "all wins, later": f"da3: {{{ONE}}}\n/**: {{{TWO}}}",
     "name wins, later": f"/**: {{{TWO}}}\nda3: {{{ONE}}}",
     "another node": f"camera: {{{TWO}}}\nda3: {{{ONE}}}",
-    "only another node": f"camera: {{{TWO}}}",
     "dots": "/**: {ros__parameters: {a.b.c: 1, a: {b: {d: 2}}}}",
     "empty file": "",
     "words": "/**: {ros__parameters: {a: y, b: yes, c: off, d: 'y', e: N, f: True}}",
@@ -44,12 +49,12 @@ CASES = [("", name, text) for name, text in IN_ROOT.items()]
 CASES += [("/robot", name, text) for name, text in BELOW_ROBOT.items()]
 
 
-def of_a_node(path, namespace: str) -> dict:
-    """What rclpy gives to a node da3."""
+def of_a_node(path, namespace: str, name: str = "da3") -> dict:
+    """What rclpy gives to a node."""
     context = rclpy.context.Context()
     rclpy.init(context=context)
     node = rclpy.create_node(
-        "da3",
+        name,
         namespace=namespace,
         context=context,
         cli_args=["--ros-args", "--params-file", str(path)],
@@ -75,6 +80,7 @@ def test_equals_what_a_node_gets(tmp_path, namespace, name, text):
     "text, words",
     [
         (f"/a/da3: {{{ONE}}}\n/b/da3: {{{TWO}}}", "for /a/da3 and /b/da3"),
+        (f"da4: {{{ONE}}}\na: {{front: {{{ONE}}}}}", "no block for da3: it has /da4, /a/front"),
         ("/**: {ros__parameters: {scene: {mesh: }}}", "scene.mesh has no value"),
         ("ros__parameters: {a: 1}", "is not a ROS parameter file"),
         ("/**: {ros__parameters: 3}", "is not a ROS parameter file"),
@@ -117,18 +123,51 @@ def test_an_unfinished_pipe_is_not_waited_for(tmp_path):
         read_parameter_file(tmp_path / "pipe.yaml")
 
 
+BLOCKS = ("/**", "**", "/*", "da3", "/robot/da3", "a/robot/da3", "/*/da3", "/**/da3", "/robot/*")
+BLOCKS += ("/robot/**", "/**/robot/da3", "*/*/da3", "robot/front")
+
+
+@pytest.mark.parametrize("full_name", ["/da3", "/robot/da3", "/a/robot/da3", "/robot/front", "/x"])
+def test_a_full_name_gets_what_rcl_gives_it(tmp_path, full_name):
+    path = tmp_path / "params.yaml"
+    lines = [f'"{b}": {{ros__parameters: {{p{k}: 1}}}}\n' for k, b in enumerate(BLOCKS)]
+    path.write_text("".join(lines))
+    namespace, _, name = full_name.rpartition("/")
+    assert read_block(path, full_name) == of_a_node(path, namespace, name)
+
+
 @pytest.mark.parametrize(
-    "text",
+    ("text", "node", "words"),
     [
-        f"robot: {{octomap: {{{ONE}}}, da3: {{{TWO}}}}}",
-        f"/robot/octomap: {{{ONE}}}",
-        f"/**: {{{TWO}}}\noctomap: {{{ONE}}}",
+        (f"da3: {{{ONE}}}", "/robot1/da3", "it has /da3, and nothing in it holds for this node"),
+        (f"da3: {{{ONE}}}", "/front", "no block for /front: it has /da3, "),
+        (f"da4: {{{ONE}}}", "/da3", "call the block /da3, or /** for every node"),
+        (f"/**: {{{TWO}}}\nda3: {{{ONE}}}", "/r/da3", "it has /**, /da3, and only /** holds"),
+        (f"/**: {{{TWO}}}\n/r2/da3: {{{ONE}}}", "/r/da3", "it has /**, /r2/da3, and only"),
     ],
 )
-def test_a_block_of_another_node_in_any_namespace(tmp_path, text):
+def test_a_file_without_a_block_for_the_node_is_said(tmp_path, text, node, words):
     path = tmp_path / "params.yaml"
     path.write_text(text)
-    assert read_block(path, "octomap") == {"window.size": 1}
+    assert words in missing_block(path, node)
+    assert not named_parameters(path, node)
+
+
+@pytest.mark.parametrize(
+    ("text", "node"),
+    [
+        ("", "/da3"),
+        (f"/**: {{{ONE}}}", "/r/front"),
+        (f"/**: {{{ONE}}}\noctomap: {{{TWO}}}", "/da3"),
+        (f"/**/da3: {{{ONE}}}", "/r/da3"),
+        (f"/r/da3: {{{ONE}}}\n/r2/da3: {{{TWO}}}", "/r/da3"),
+        (f"da3: {{{ONE}}}\ncamera: {{{TWO}}}", "/da3"),
+    ],
+)
+def test_a_file_with_a_block_for_the_node_is_fine(tmp_path, text, node):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    assert not missing_block(path, node)
 
 
 def test_blocks_of_all_nodes_and_of_ours(tmp_path):

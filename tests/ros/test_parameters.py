@@ -16,6 +16,7 @@ from da3_ros.ros.parameters import (
     declare_parameters,
     descriptor,
     foreign_parameters,
+    of_another_node,
 )
 
 
@@ -91,6 +92,19 @@ def test_bad_values_name_parameter_value_and_bound(create_node, name, value, wor
 def test_misspelt_names_are_refused(names, arguments, sentence):
     with pytest.raises(ConfigError, match=re.escape(sentence)):
         foreign_parameters(names, ["da3_node", "--ros-args", *arguments])
+
+
+def test_a_name_without_its_block_is_refused_where_it_is_for_this_node_only(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("robot1: {da3: {ros__parameters: {max_depth: 3.0, robot_name: r2}}}")
+    arguments = ["--ros-args", "--params-file", str(path)]
+    names = ["max_depth", "robot_name"]
+    with pytest.raises(ConfigError, match="parameter max_depth; is output.max_depth meant?"):
+        foreign_parameters(names, arguments, "/robot1/da3")
+    path.write_text("/**: {ros__parameters: {max_depth: 3.0, robot_name: r2}}")
+    assert foreign_parameters(names, arguments, "/robot1/da3") == names
+    assert "if output.max_depth is meant" in of_another_node("max_depth")
+    assert of_another_node("robot_name").endswith("is ignored")
 
 
 def test_parameters_of_other_nodes_in_one_file_are_no_mistake(create_node):

@@ -201,3 +201,9 @@ def test_a_busy_node_has_not_waited_for_the_clock(bare_node):
     assert not any(ask(1.0) for _ in range(4))
     assert not ask(30.0), "a model was loaded"
     assert "no /clock message has come for 5 s" in ask(1.0)[0]
+
+
+def test_a_file_without_a_block_for_the_node_is_one_warning(start):
+    node = start("-r", "__ns:=/robot1", "-p", "model.name:=da3-demo", "-p", "autostart:=false")
+    said = node.wait_for("parameters.yaml has no block for /robot1/da3: it has /da3, and nothing")
+    assert "WARN" in said
