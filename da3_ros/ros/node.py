@@ -47,6 +47,7 @@ from da3_ros.ros.parameters import (
     missing_blocks,
     of_another_node,
 )
+from da3_ros.ros.qos_overrides import unused_overrides
 from da3_ros.ros.status import StatusReport
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -84,7 +85,8 @@ class DepthNode(LifecycleNode):
         say_in_log_of(self.get_logger())
         answer_impossible_transitions(self)
         full_name = self.get_fully_qualified_name()
-        foreign = foreign_parameters(self.get_parameters_by_prefix(""), sys.argv, full_name)
+        given = self.get_parameters_by_prefix("")
+        foreign = foreign_parameters(given, sys.argv, full_name)
         config = declare_parameters(self)
         self._stopper = stopper
         self.log = ThrottledLog(self.get_logger())
@@ -99,6 +101,7 @@ class DepthNode(LifecycleNode):
         self._clock_watch = ClockWatch(self, self.start_over, self.log.warn)
         self._namesakes = Namesakes(self)
         self._bad_size, self._silent = "", []
+        self._unproven = list(given)
         doubts = [*missing_blocks(sys.argv, full_name), *map(of_another_node, foreign)]
         for sentence in doubts:
             self.get_logger().warning(sentence)
@@ -158,6 +161,9 @@ class DepthNode(LifecycleNode):
             runner.stop(STOP_TIMEOUT)
             raise
         self._report.watch(self._active.inputs.cameras)
+        for sentence in unused_overrides(self._unproven, self):
+            self.get_logger().warning(sentence)
+        self._unproven = []
         self.get_logger().info("active: waiting for images")
         return SUCCESS
 

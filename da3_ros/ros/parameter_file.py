@@ -17,7 +17,8 @@ import yaml
 from da3_ros.core.config import ConfigError
 from da3_ros.net.plain_text import LONGEST_PATH, plain
 
-OF_ROS = ("use_sim_time", "start_type_description_service", "qos_overrides.")
+SWITCHES_OF_ROS = ("use_sim_time", "start_type_description_service")
+OF_ROS = (*SWITCHES_OF_ROS, "qos_overrides.")
 """Parameters that every node has, whatever it does."""
 
 NODE_NAME = "da3"

@@ -28,8 +28,15 @@ from da3_ros.core.config import (
     unknown_parameter,
 )
 from da3_ros.core.live_config import LiveConfig
-from da3_ros.net.plain_text import plain
-from da3_ros.ros.parameter_file import NODE_NAME, OF_ROS, missing_block, named_parameters
+from da3_ros.net.plain_text import LONGEST_PATH, plain
+from da3_ros.ros.parameter_file import (
+    NODE_NAME,
+    OF_ROS,
+    SWITCHES_OF_ROS,
+    missing_block,
+    named_parameters,
+)
+from da3_ros.ros.qos_overrides import check_overrides
 
 KNOWN = {about.name: about for about in parameters()}
 BLOCKS = {name.split(".")[0] for name in KNOWN}
@@ -41,6 +48,7 @@ def declare_parameters(node: Node) -> Config:
 
     Raises `ConfigError` in one sentence when a value given at start is not allowed.
     """
+    _check_ros(node)
     given = {name: node.get_parameter(name).value for name in KNOWN if node.has_parameter(name)}
     config = from_dict(given)
     values = as_dict(config)
@@ -51,6 +59,16 @@ def declare_parameters(node: Node) -> Config:
             about.name, values[about.name], descriptor(about), ignore_override=True
         )
     return config
+
+
+def _check_ros(node: Node) -> None:
+    """Of the parameters that every node has, those whose wrong values ROS does not refuse."""
+    check_overrides({n: p.value for n, p in node.get_parameters_by_prefix("").items()})
+    for name in SWITCHES_OF_ROS:
+        value = node.get_parameter(name).value if node.has_parameter(name) else None
+        if value is not None and not isinstance(value, bool):
+            shown = plain(repr(value), LONGEST_PATH)
+            raise ConfigError(f"{name} is {shown}, must be true or false")
 
 
 def foreign_parameters(

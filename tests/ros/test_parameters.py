@@ -5,6 +5,7 @@ import re
 import pytest
 import rclpy
 from graph import START, start_node
+from rcl_interfaces.msg import Parameter as AnyMessage
 from rcl_interfaces.msg import ParameterType
 from rclpy.context import Context
 from rclpy.parameter import Parameter
@@ -18,6 +19,7 @@ from da3_ros.ros.parameters import (
     foreign_parameters,
     of_another_node,
 )
+from da3_ros.ros.qos_overrides import unused_overrides
 
 
 @pytest.fixture(scope="module")
@@ -174,12 +176,47 @@ def test_parameter_types(create_node):
     assert node.describe_parameter("input.cameras").type == ParameterType.PARAMETER_STRING_ARRAY
 
 
+def test_a_switch_of_ros_that_is_none_ends_the_node(tmp_path):
+    """rclpy says only that its type is invalid, and goes on with the time of the wall."""
+    process = start_node(tmp_path, use_sim_time="yes, please")
+    assert process.wait(START) == 1
+    assert process.lines[-1] == "da3_node: use_sim_time is 'yes, please', must be true or false"
+
+
+def test_overrides_that_change_nothing_are_said(create_node):
+    node = create_node()
+    node.create_publisher(AnyMessage, "depth/image", 1)
+    names = [
+        "qos_overrides./depth/image.publisher.depth",
+        "qos_overrides./depth.publisher.depth",
+        "qos_overrides./depth/image.subscription.depth",
+        "qos_overrides./depth/image.publisher.durability",
+        "qos_overrides./depth/image.depth",
+        "window.size",
+    ]
+    said = unused_overrides(names, node)
+    words = (
+        "no publisher of /depth now; is /depth/image meant?",
+        "no subscription of /depth/image now",
+        "only depth, history, reliability can be overridden",
+        "its name must be qos_overrides.TOPIC.publisher or subscription.POLICY",
+    )
+    assert len(said) == len(words)
+    assert all(word in sentence for word, sentence in zip(words, said))
+
+
 @pytest.mark.parametrize(
     "parameters, sentence",
     [
         ({"window__size": 0}, "da3_node: window.size is 0, must be at least 1"),
         ({"model__name": "da3-tiny"}, "model.name is 'da3-tiny': unknown preset"),
         ({"model__device": "cuda:99"}, "model.device is 'cuda:99', but torch sees"),
+        (
+            {"qos_overrides./da3/depth/image.publisher.reliability": "relaible"},
+            "qos_overrides./da3/depth/image.publisher.reliability is 'relaible', must be one of "
+            "system_default, reliable, best_effort",
+        ),
+        ({"qos_overrides./image.subscription.depth": -5}, "depth is -5, must be a number of mess"),
     ],
 )
 def test_the_node_stops_at_start_with_one_sentence(tmp_path, parameters, sentence):

@@ -203,7 +203,11 @@ def test_a_busy_node_has_not_waited_for_the_clock(bare_node):
     assert "no /clock message has come for 5 s" in ask(1.0)[0]
 
 
-def test_a_file_without_a_block_for_the_node_is_one_warning(start):
-    node = start("-r", "__ns:=/robot1", "-p", "model.name:=da3-demo", "-p", "autostart:=false")
+def test_what_the_node_does_not_take_is_said_in_warnings(start):
+    node = start("-r", "__ns:=/robot1", "-p", "model.name:=da3-demo", "-p", "model.device:=cpu")
     said = node.wait_for("parameters.yaml has no block for /robot1/da3: it has /da3, and nothing")
     assert "WARN" in said
+    node.kill()
+    node = start(**{"qos_overrides./da3/depth.publisher.depth": 3, "pose.source": "none"})
+    assert "WARN" in node.wait_for("depth changes nothing: the node has no publisher of /da3/depth")
+    assert len(node.matching("changes nothing")) == 1
