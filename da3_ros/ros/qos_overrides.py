@@ -1,4 +1,4 @@
-"""`qos_overrides.TOPIC.publisher.POLICY`: rclpy fails at wrong ones in a traceback, or is silent."""
+"""`qos_overrides.TOPIC.publisher.POLICY`: rclpy is silent about wrong ones, or fails on them."""
 
 from __future__ import annotations
 

@@ -118,10 +118,12 @@ class PoseSource:
         if error.cause not in (error.UNKNOWN, error.UNCONNECTED):
             return str(error)
         frames = sorted(self._frames)
+        is_without = self._config.source == "odometry" and self._odometry_child is None
+        words = f"{error}; no odometry has come yet" if is_without else f"{error}"
         if not frames:
-            return f"{error}: no transform has come yet"
+            return words if is_without else f"{words}: no transform has come yet"
         more = f" and {len(frames) - MOST_NAMED} more" if len(frames) > MOST_NAMED else ""
-        return f"{error}; there are {', '.join(map(plain, frames[:MOST_NAMED]))}{more}"
+        return f"{words}; there are {', '.join(map(plain, frames[:MOST_NAMED]))}{more}"
 
     def note_missed(self, cause: str) -> None:
         """Count an image that was given up without a pose."""

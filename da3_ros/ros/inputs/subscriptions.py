@@ -14,6 +14,7 @@ Subscriptions (relative names, remappable; `<name>/` before the first three in a
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from functools import partial
@@ -33,13 +34,11 @@ from da3_ros.ros.inputs.anchor_input import AnchorInput
 from da3_ros.ros.inputs.camera_input import CameraInput
 from da3_ros.ros.inputs.cameras import CameraInputs
 from da3_ros.ros.inputs.pose_source import Refused
-from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST
+from da3_ros.ros.inputs.silence import Silence
+from da3_ros.ros.inputs.topic_watch import TopicWatch
 
 POLL_PERIOD = 0.02
 """Seconds between two looks at what waits, while anything does."""
-
-SILENCE = 5.0
-"""Seconds without an image after which that is said."""
 
 
 class Inputs:
@@ -57,26 +56,16 @@ class Inputs:
         self._entities, self._log = entities, log
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = entities.create_timer(POLL_PERIOD, self._poll, clock=steady)
-        self._image_topics: dict[str, str] = {}
+        self.watches: dict[str, TopicWatch] = {}
+        self._silence = Silence(live.config, cameras, self.watches)
         for camera in cameras.inputs.values():
             self._subscribe(camera, live.config)
         self._subscribe_poses(live.config)
         self._subscribe_anchors(live.config)
 
     def silent(self) -> list[str]:
-        """A sentence for each camera that sends no images now."""
-        latest = time.monotonic() - SILENCE
-        return [self._silence(c) for c in self.cameras.inputs.values() if c.heard_at < latest]
-
-    def _silence(self, camera: CameraInput) -> str:
-        topic = self._image_topics[camera.name]
-        sentence = f"no image on {topic} for {SILENCE:.0f} s"
-        if self._entities.node.count_publishers(topic):
-            return (
-                f"{sentence}: it has a publisher, which sends nothing, or with another QoS, or "
-                f"large images: {LARGE_IMAGES_ARE_LOST}"
-            )
-        return f"{sentence}: nobody publishes it; start the camera, or remap the topic"
+        """A sentence for each topic of which nothing comes now, with why."""
+        return self._silence.sentences()
 
     def _subscribe(self, camera: CameraInput, config: Config) -> None:
         prefix = f"{camera.name}/" if camera.name else ""
@@ -88,7 +77,6 @@ class Inputs:
         if config.input.compressed:
             kind, topic = CompressedImage, f"{prefix}image/compressed"
         images = self._create(kind, topic, partial(self._on_image, camera), qos)
-        self._image_topics[camera.name] = images.topic_name  # as remapped
         infos = self._create(CameraInfo, f"{prefix}camera_info", camera.on_info, qos)
         camera.name_topics(images.topic_name, infos.topic_name)
 
@@ -119,14 +107,18 @@ class Inputs:
                 self.anchors.name_topic(made.topic_name)
 
     def _create(self, kind: type, topic: str, callback: Callable, qos: QoSProfile, **options):
-        return self._entities.create_subscription(
+        qos = copy.copy(qos)  # overrides are written into it, and are meant for this topic
+        watch = self.watches[topic] = TopicWatch(self._entities.node, kind, qos)
+        made = self._entities.create_subscription(
             kind,
             topic,
-            callback,
+            watch.listening(callback),
             qos,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             **options,
         )
+        watch.topic = made.topic_name  # as remapped
+        return made
 
     def _on_image(self, camera: CameraInput, msg: Image | CompressedImage) -> None:
         self.cameras.on_image(camera, msg)

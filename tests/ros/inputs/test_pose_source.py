@@ -278,3 +278,12 @@ def test_frames_asked_for_are_forgotten_with_their_time():
     assert source.known_until_ns() is None
     source.locate("camera", 3 * SECOND)
     assert source.known_until_ns() == 3 * SECOND
+
+
+def test_odometry_that_never_came_is_said_beside_the_frames_of_tf():
+    source = source_with_mount(source="odometry")
+    with pytest.raises(TransformUnavailable) as raised:
+        source.locate("camera", SECOND)
+    assert "; no odometry has come yet; there are base, camera" in source.explain(raised.value)
+    source.take_odometry(odometry(SECOND, 1))
+    assert "no odometry" not in source.explain(raised.value)

@@ -1,0 +1,85 @@
+"""What does not come in although the node waits for it, in sentences for the status."""
+
+from __future__ import annotations
+
+import time
+
+from da3_ros.core.config import Config
+from da3_ros.ros.inputs.cameras import CameraInputs
+from da3_ros.ros.inputs.topic_watch import TopicWatch, override
+from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST
+
+SILENCE = 5.0
+"""Seconds without a message after which that is said."""
+
+OF_IMAGES = "set input.reliability: best_effort"
+
+
+class Silence:
+    """Looks at the topics of all inputs. watches: by the topic's name before it is remapped."""
+
+    def __init__(self, config: Config, cameras: CameraInputs, watches: dict[str, TopicWatch]):
+        self._config, self._cameras, self._watches = config, cameras, watches
+        self._missed, self._missed_at = 0, 0.0
+
+    def sentences(self) -> list[str]:
+        """One for each topic of which nothing comes now: of images, and of what they need."""
+        latest = time.monotonic() - SILENCE
+        said = []
+        newest_image = 0.0
+        for camera in self._cameras.inputs.values():
+            newest_image = max(newest_image, camera.heard_at)
+            prefix = f"{camera.name}/" if camera.name else ""
+            kind = "image/compressed" if self._config.input.compressed else "image"
+            if camera.heard_at < latest:
+                said.append(self._of_images(self._watches[f"{prefix}{kind}"]))
+            else:
+                info = self._watches[f"{prefix}camera_info"]
+                said += self._of_others("camera_info", info, camera.heard_at, OF_IMAGES)
+        if newest_image < latest:
+            return said
+        if odometry := self._watches.get("odometry"):
+            said += self._of_others("odometry", odometry, newest_image, override(odometry))
+        return [*said, *self._of_transforms(), *self._of_anchors(latest)]
+
+    def _of_images(self, watch: TopicWatch) -> str:
+        cause = watch.cause(reliability=OF_IMAGES) or (
+            f"it has a publisher, which sends nothing, or large images: {LARGE_IMAGES_ARE_LOST}"
+        )
+        return f"no image on {watch.topic} for {SILENCE:.0f} s: {cause}"
+
+    def _of_others(self, what: str, watch: TopicWatch, image_at: float, fix: str) -> list[str]:
+        """Only beside images: a robot that is paused sends nothing at all."""
+        if watch.heard_at > image_at - SILENCE:
+            return []
+        cause = watch.cause(reliability=fix) or "it has a publisher, which sends nothing"
+        return [f"no {what} on {watch.topic} for {SILENCE:.0f} s: {cause}"]
+
+    def _of_transforms(self) -> list[str]:
+        """While images go without poses: what of /tf and /tf_static cannot reach the node."""
+        missed, now = sum(self._cameras.poses.missed.values()), time.monotonic()
+        if missed > self._missed:
+            self._missed, self._missed_at = missed, now
+        if not self._missed_at or now - self._missed_at > SILENCE:
+            return []
+        watches = [self._watches[name] for name in ("/tf", "/tf_static") if name in self._watches]
+        found = [
+            (watch.topic, watch.misfit(reliability=override(watch), all_of_them=False))
+            for watch in watches
+        ]
+        return [f"transforms on {topic} are lost: {misfit}" for topic, misfit in found if misfit]
+
+    def _of_anchors(self, latest: float) -> list[str]:
+        names = ("anchor/points", "anchor/depth", "anchor/camera_info")
+        watches = [self._watches[name] for name in names if name in self._watches]
+        silent = [watch for watch in watches if watch.heard_at < latest]
+        found = [(watch.topic, watch.misfit(reliability=OF_IMAGES)) for watch in silent]
+        said = [f"nothing comes on {topic}: {misfit}" for topic, misfit in found if misfit]
+        nothing_comes = len(silent) == len(watches) and not said
+        if watches and nothing_comes and self._config.scale.source == "anchors":
+            topics = " or ".join(watch.topic for watch in watches[:2])
+            said.append(
+                f"scale.source is anchors, and nothing has come on {topics} for {SILENCE:.0f} s: "
+                "metres rest on cameras alone"
+            )
+        return said
