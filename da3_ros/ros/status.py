@@ -32,6 +32,12 @@ LONGEST_REASON = 8000
 """Characters of all that is wrong at once."""
 
 
+NOT_METRES = (
+    "depth is in an unknown unit, not in metres: without given poses (pose.source none) they come "
+    "from a metric model only"
+)
+
+
 @dataclass(frozen=True)
 class _PosesSeen:
     """What a `PoseSource` has counted, and up to when it knows poses."""
@@ -142,6 +148,8 @@ def _alarms(newest: WindowDepth | None) -> list[str]:
     if newest is None:
         return []
     alarms = _alarms_of_points(newest.evidence)
+    if not newest.is_metric:
+        alarms.append(NOT_METRES)
     if newest.rotation_residuals is None:
         return alarms
     if not math.isfinite(newest.scale.scale):
@@ -174,11 +182,10 @@ def _alarms_of_points(evidence: Evidence | None) -> list[str]:
 def _add_scale(msg: Status, newest: WindowDepth | None) -> None:
     msg.scale = msg.scale_spread = msg.scale_age = math.nan
     msg.translation_residual = msg.rotation_residual = msg.window_scale_spread = math.nan
-    add_evidence(msg, None)
+    add_evidence(msg, newest)
     if newest is None:
         return
     scale = newest.scale
-    add_evidence(msg, newest.evidence)
     msg.scale, msg.scale_spread, msg.scale_age = map(float, (scale.scale, scale.spread, scale.age))
     msg.window_scale_spread = float(scale.window_spread)
     if newest.position_residuals is not None:

@@ -49,6 +49,7 @@ def test_no_poses_and_compressed_images(robot, start):
     node = start(pose__source="none", input__compressed=True)
     robot.listen(Image, "/da3/depth/image")
     windows = robot.listen(CameraPoses, "/da3/camera_poses")
+    robot.listen(Status, "/da3/status")
     compressed = robot.node.create_publisher(CompressedImage, "image/compressed", 10)
     node.wait_for("active")
     robot.image = compressed
@@ -68,6 +69,9 @@ def test_no_poses_and_compressed_images(robot, start):
     robot.send_until_published(send)
     robot.wait_until(lambda: windows, what="camera poses")
     assert windows[-1].poses == [] and len(windows[-1].network_poses) == 2
+    status = robot.fresh_status()
+    assert status.scale_source == windows[-1].scale_source == "none"
+    assert status.level == Status.WARN and "unknown unit, not in metres" in status.reason
 
 
 def test_without_poses_the_network_says_where_the_camera_is(robot, start):

@@ -193,14 +193,17 @@ def camera_poses_message(result: WindowDepth, world_frame: str) -> CameraPoses:
     msg.scale = float(scale.scale)
     msg.scale_spread = float(scale.spread) if scale.measured else np.nan
     msg.scale_age = float(scale.age)
-    add_evidence(msg, result.evidence)
+    add_evidence(msg, result)
     msg.scale_jumped = bool(result.evidence and result.evidence.has_jumped)
     return msg
 
 
-def add_evidence(msg: CameraPoses | Status, evidence: Evidence | None) -> None:
-    """What metres rest on, in the fields of that name; without given poses nothing is measured."""
-    evidence = evidence or Evidence("none")
+def add_evidence(msg: CameraPoses | Status, result: WindowDepth | None) -> None:
+    """What metres rest on, in the fields of that name; without given poses nothing is measured,
+    and a network that speaks metres is all there is."""
+    evidence = result.evidence if result else None
+    is_network = result and result.is_metric and result.window.T_world_cam is None
+    evidence = evidence or Evidence("network" if is_network else "none")
     msg.scale_source, msg.scale_correction = evidence.source, evidence.correction
     msg.scale_points = evidence.points
     msg.points_spread, msg.depth_error = float(evidence.spread), float(evidence.depth_error)
