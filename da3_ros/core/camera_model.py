@@ -78,9 +78,11 @@ class CameraModel:
             raise CameraError(f"K must be upper triangular with last row 0 0 1, got {K.tolist()}")
         sizes = DISTORTION_COEFFICIENTS.get(self.distortion_model)
         if sizes is None:
+            # The last is for from_metashape: nobody names it.
+            names = ", ".join(name for name in DISTORTION_COEFFICIENTS if name != "metashape")
             raise CameraError(
                 f"distortion model '{plain(str(self.distortion_model))}' is not supported; "
-                f"use one of {', '.join(DISTORTION_COEFFICIENTS)}"
+                f"use one of {names}"
             )
         model, D = _named(self.distortion_model, D)
         sizes = DISTORTION_COEFFICIENTS[model]

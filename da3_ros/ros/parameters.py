@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 from rcl_interfaces.msg import (
     FloatingPointRange,
@@ -16,6 +17,7 @@ from rcl_interfaces.msg import (
     ParameterDescriptor,
     SetParametersResult,
 )
+from rclpy.exceptions import ParameterNotDeclaredException
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
@@ -164,12 +166,41 @@ def as_dict(config: Config) -> dict:
     return values
 
 
+class _UnknownParameter(ParameterNotDeclaredException):
+    """As rclpy's, which leaves the name out."""
+
+    def __str__(self) -> str:
+        return "; ".join(map(unknown_parameter, self.parameters))
+
+    def __init__(self, names: list[str]):
+        super().__init__(names)
+        self.parameters = names
+
+
+def _as_at_start(node: Node, changes: list[RosParameter]) -> list[RosParameter]:
+    """10 is 10.0 where a number with a dot is wanted, as in a file; unknown names have names."""
+    if unknown := [change.name for change in changes if not node.has_parameter(change.name)]:
+        raise _UnknownParameter(unknown)
+    return [
+        RosParameter(change.name, value=float(change.value))
+        if type(change.value) is int and isinstance(_default(change.name), float)
+        else change
+        for change in changes
+    ]
+
+
+def _default(name: str) -> object:
+    return KNOWN[name].default if name in KNOWN else None
+
+
 class LiveParameters(LiveConfig):
     """The config of a node; takes changes at run time: all of a request or none."""
 
     def __init__(self, node: Node, config: Config, *, is_configured: Callable[[], bool]):
         super().__init__(config)
         self._is_configured = is_configured
+        if hasattr(node, "add_pre_set_parameters_callback"):  # since Iron
+            node.add_pre_set_parameters_callback(partial(_as_at_start, node))
         node.add_on_set_parameters_callback(self._on_set)
 
     def _on_set(self, changes: list[RosParameter]) -> SetParametersResult:

@@ -8,6 +8,8 @@ from graph import START, start_node
 from rcl_interfaces.msg import Parameter as AnyMessage
 from rcl_interfaces.msg import ParameterType
 from rclpy.context import Context
+from rclpy.exceptions import ParameterNotDeclaredException
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from da3_ros.core.config import Config, ConfigError, parameters
@@ -142,6 +144,19 @@ def test_live_parameters_change_together(create_node):
     parameters = live(node)
     assert set_all(node, output__min_depth=60.0, output__max_depth=80.0).successful
     assert (parameters.config.output.min_depth, parameters.config.output.max_depth) == (60, 80)
+
+
+@pytest.mark.skipif(not hasattr(Node, "add_pre_set_parameters_callback"), reason="Humble")
+def test_whole_numbers_are_taken_as_at_start_and_unknown_names_are_named(create_node):
+    node = create_node()
+    parameters = live(node)
+    assert set_all(node, output__max_depth=10).successful
+    assert parameters.config.output.max_depth == 10.0
+    assert node.get_parameter("output.max_depth").value == 10.0
+    assert not set_all(node, output__max_depth=-1).successful
+    with pytest.raises(ParameterNotDeclaredException) as raised:
+        set_all(node, output__max_dept=10)
+    assert str(raised.value) == "unknown parameter output.max_dept; is output.max_depth meant?"
 
 
 def test_all_or_none(create_node):

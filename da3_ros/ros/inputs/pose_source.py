@@ -181,8 +181,18 @@ class PoseSource:
             said = self._take_in_time(transform, child)
             self._odoms.note(parent, child, transform.transform)
         self._frames |= names
-        self._parent_of[child] = parent
-        return said
+        before, self._parent_of[child] = self._parent_of.get(child, parent), parent
+        return [*said, *self._other_parent(child, before, parent)]
+
+    def _other_parent(self, child: str, before: str, parent: str) -> list[Refused]:
+        """Of the frames between cameras and the world: others may be taken up and put down."""
+        if before == parent or not any(child in self._way_up(frame) for frame in self._located):
+            return []
+        sentence = (
+            f"the parent of frame '{plain(child)}' was '{plain(before)}' and is '{plain(parent)}' "
+            "now: a frame has one; if two programs publish them, end one"
+        )
+        return [Refused("two parents", sentence)]
 
     def _take_in_time(self, transform: TransformStamped, child: str) -> list[Refused]:
         stamp_ns = stamp_to_ns(transform.header.stamp)

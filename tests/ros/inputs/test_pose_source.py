@@ -287,3 +287,18 @@ def test_odometry_that_never_came_is_said_beside_the_frames_of_tf():
     assert "; no odometry has come yet; there are base, camera" in source.explain(raised.value)
     source.take_odometry(odometry(SECOND, 1))
     assert "no odometry" not in source.explain(raised.value)
+
+
+def test_a_second_parent_is_named_where_a_camera_hangs_on_it():
+    source = source_with_mount()
+    move(source, SECOND, 1)
+    source.locate("camera", SECOND)
+
+    def said(parent, child):
+        msg = TFMessage(transforms=[transform(parent, child, 2 * SECOND, (0, 0, 0))])
+        return [refused.sentence for refused in source.take_transforms(msg, static=False)]
+
+    assert not said("odom", "base") and not said("table", "cup") and not said("hand", "cup")
+    (sentence,) = said("map", "base")
+    assert sentence.startswith("the parent of frame 'base' was 'odom' and is 'map' now")
+    assert "was 'map' and is 'odom' now" in said("odom", "base")[0]
