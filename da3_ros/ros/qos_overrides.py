@@ -60,7 +60,8 @@ def _unused(name: str, topics: dict[str, list[str]]) -> str:
     if kind not in topics:
         return f"{nothing}its name must be {PREFIX}TOPIC.{' or '.join(topics)}.POLICY"
     if topic not in topics[kind]:
-        near = difflib.get_close_matches(topic, topics[kind], 1)
+        near = [t for t in topics[kind] if t.startswith(f"{topic}/")]
+        near = near or difflib.get_close_matches(topic, topics[kind], 1, cutoff=0.8)
         hint = f"; is {near[0]} meant?" if near else ""
         return f"{nothing}the node has no {kind} of {plain(topic) or 'that name'} now{hint}"
     if policy not in POLICIES:

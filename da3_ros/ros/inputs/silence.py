@@ -35,11 +35,11 @@ class Silence:
                 said.append(self._of_images(self._watches[f"{prefix}{kind}"]))
             else:
                 info = self._watches[f"{prefix}camera_info"]
-                said += self._of_others("camera_info", info, camera.heard_at, OF_IMAGES)
+                said += self._of_others("no camera_info on", info, camera.heard_at, OF_IMAGES)
         if newest_image < latest:
             return said
         if odometry := self._watches.get("odometry"):
-            said += self._of_others("odometry", odometry, newest_image, override(odometry))
+            said += self._of_others("no odometry on", odometry, newest_image, override(odometry))
         return [*said, *self._of_transforms(), *self._of_anchors(latest)]
 
     def _of_images(self, watch: TopicWatch) -> str:
@@ -53,7 +53,7 @@ class Silence:
         if watch.heard_at > image_at - SILENCE:
             return []
         cause = watch.cause(reliability=fix) or "it has a publisher, which sends nothing"
-        return [f"no {what} on {watch.topic} for {SILENCE:.0f} s: {cause}"]
+        return [f"{what} {watch.topic} for {SILENCE:.0f} s: {cause}"]
 
     def _of_transforms(self) -> list[str]:
         """While images go without poses: what of /tf and /tf_static cannot reach the node."""
