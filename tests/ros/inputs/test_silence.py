@@ -140,3 +140,11 @@ def test_an_override_is_for_its_topic_only(node, listen):
     assert found["/tf"].reliability == ReliabilityPolicy.BEST_EFFORT
     assert found["/odometry"].reliability == ReliabilityPolicy.RELIABLE
     assert (found["/image"].depth, found["/camera_info"].depth) == (3, 7)
+
+
+def test_each_camera_of_a_rig_and_compressed_images(other, listen):
+    other.create_publisher(Image, "left/image/compressed", 10)
+    inputs = listen(input__cameras=["left", "right"], input__compressed=True)
+    inputs.cameras.inputs["left"].heard_at -= 2 * SILENCE
+    said(inputs, "no image on /left/image/compressed for 5 s: test publishes sensor_msgs/msg/Im", 2)
+    said(inputs, "no camera_info on /right/camera_info for 5 s: nobody publishes it", 2)
