@@ -158,5 +158,5 @@ def test_a_cluster_that_is_not_there(bags, tmp_path):
 def test_without_ray_its_extra_is_named(bags, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     job = BagJob(bags[0], tmp_path, PARAMETERS)
-    with pytest.raises(ConfigError, match=r'pip install "da3_ros\[cluster\]"'):
+    with pytest.raises(ConfigError, match="pip install ray"):
         process_all([job], FleetOptions(ray=RayOptions()))
