@@ -33,7 +33,7 @@ demo: $(VENV)/built $(if $(VIEW),$(VENV)/view)  ## replay a bag into a real node
 
 test: $(VENV)/built $(VENV)/test-tools  ## all tests, those that start nodes in a second run; ARGS="-k window" goes to pytest
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not graph" $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m graph $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m graph $(ARGS) || [ $$? -eq 5 ]  # they wait for each other's processes a quarter of the time
 
 test-oldest: .venv/oldest/ready  ## tests of all but ROS on Python 3.10 with the oldest versions that pyproject.toml allows
 	.venv/oldest/bin/python -m pytest tests/core tests/net/test_stages.py $(ARGS)
