@@ -37,6 +37,7 @@ from da3_ros.core.scale.anchors import Anchors
 from da3_ros.core.scene.scene import Scene
 from da3_ros.core.sliding_window import SAID_REFUSALS, why_no_window
 from da3_ros.core.warm_up import warm_up
+from da3_ros.core.window_fill import WindowFill
 from da3_ros.core.worker import TwoSteps
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
@@ -197,6 +198,7 @@ class Runner:
         """Whatever was collected before is stale from now on."""
         inputs = self._config.input
         self._pipeline = Pipeline(self.network, self._config)
+        self.fill = WindowFill()
         self._left_out: Job | None = None
         self._rig = RigSynchroniser(inputs.cameras, round(inputs.sync_tolerance * 1e9))
 
@@ -206,6 +208,7 @@ class Runner:
     def _push(self, instant: tuple[Frame, ...]) -> None:
         self._pipeline.configure(self._config)
         step = self._pipeline.push(*instant)
+        self.fill.note(max(f.stamp_ns for f in instant), step, self._config.window)
         if step.refused:
             for frame in instant:
                 self._counts.drop(frame.key, step.refused)

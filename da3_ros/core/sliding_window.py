@@ -68,11 +68,13 @@ class Window:
 @dataclass(frozen=True)
 class Step:
     """What one push did. `window`: the one that is now due, if any. `refused`: why the
-    frames were not kept, None when they were. `left`: frames that left the window."""
+    frames were not kept, None when they were. `left`: frames that left the window. `held`:
+    instants that are in it now."""
 
     window: Window | None = None
     refused: Drop | None = None
     left: tuple[Frame, ...] = ()
+    held: int = 0
 
 
 Instant = tuple[Frame, ...]
@@ -121,14 +123,14 @@ class SlidingWindow:
             {f.camera_id: f.stamp_ns for f in frames if f.stamp_ns > self._last_stamp(f)}
         )
         if refused:
-            return Step(refused=refused)
+            return Step(refused=refused, held=len(self._instants))
         for f in frames:
             self._last_kept[f.camera_id] = _Kept(f.stamp_ns, f.T_world_cam, f.T_world_odom)
         # Cameras that are not synchronised may arrive a little out of step.
         self._instants = sorted([*self._instants, frames], key=_stamp_ns)
         self._fresh.append(frames)
         left = self._drop_old()
-        return Step(window=self._due(), left=left)
+        return Step(window=self._due(), left=left, held=len(self._instants))
 
     def _refusal(self, frames: Instant) -> Drop | None:
         if any(f.stamp_ns < self._last_stamp(f) for f in frames):

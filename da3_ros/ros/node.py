@@ -21,6 +21,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from da3_ros.core.config import Config, ConfigError
+from da3_ros.core.config_doubts import config_doubts
 from da3_ros.core.export import ExportError
 from da3_ros.core.frame_counts import Drop, FrameCounts
 from da3_ros.core.load_model import ModelError, free_memory
@@ -134,6 +135,8 @@ class DepthNode(LifecycleNode):
         network = configured.runner.network
         res = process_res(self.config, network)
         self._bad_size = size_warning(network.weights, res)
+        for doubt in config_doubts(self.config):
+            self.get_logger().warning(doubt)
         source = plain(network.weights.source, LONGEST_PATH)
         self.get_logger().info(
             f"configured: model {source} is ready on {configured.device}, {res} px"
@@ -275,9 +278,10 @@ class DepthNode(LifecycleNode):
         # While the node was busy it heard no images: that says nothing about their topics.
         if self._watchdog.beat() <= LONGEST_CALLBACK:
             self._silent = self._active.inputs.silent() if self._active else []
-        bad_size = [self._bad_size] if self._bad_size else []
+        unfilled = self._configured.runner.fill.trouble if self._active else ""
+        one_by_one = [sentence for sentence in (unfilled, self._bad_size) if sentence]
         self.log.note_lasting(
-            [*self._clock_watch.warnings(), *self._namesakes.warnings(), *self._silent, *bad_size]
+            [*self._clock_watch.warnings(), *self._namesakes.warnings(), *self._silent, *one_by_one]
         )
         self._report.publish(self.state, self._configured)
 
