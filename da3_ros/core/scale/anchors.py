@@ -23,7 +23,8 @@ MOST_POINTS = 20_000
 MOST_SEEN = 500
 """Points of one view that a correction is fitted to."""
 
-MOST_MESSAGES = 32
+MOST_MESSAGES, MOST_HELD = 1000, 32 * MOST_POINTS
+"""Kept: messages, and points of all of them. Sparse ones come often: windows look seconds back."""
 
 SIGMA = 0.02
 """How exactly points from outside are taken to be known, as a share of their depth."""
@@ -81,6 +82,8 @@ class AnchorStore:
         """Keep them until newer ones push them out."""
         with self._lock:
             self._held.append(anchors)
+            while sum(len(held.points) for held in self._held) > MOST_HELD:
+                self._held.popleft()
 
     def since(self, stamp_ns: int) -> list[Anchors]:
         """Those of this stamp and later ones."""

@@ -6,7 +6,7 @@ pose. Everything runs in the executor's thread.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -29,7 +29,9 @@ from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
 from da3_ros.ros.messages import camera_model, rectified_camera_model, stamp_to_ns
 from da3_ros.ros.rectifier import optical_placement
 
-MOST_WAITING = 10
+MOST_WAITING, MOST_WAITING_BYTES = 1000, 1 << 26
+"""Messages and bytes of points that wait; how long they do is bounded by `pose.timeout`."""
+
 FLOAT_BYTES = {PointField.FLOAT32: 4, PointField.FLOAT64: 8}
 
 
@@ -59,10 +61,12 @@ class AnchorInput:
     ):
         self._live, self._log, self._poses = live, log, poses
         self._take, self._now_ns = take, now_ns
-        self._waiting: deque[_Waiting] = deque(maxlen=MOST_WAITING)
+        self._waiting: deque[_Waiting] = deque()
         self._info: CameraInfo | None = None
         self._early: Image | None = None
         self._depth_topic = "anchor/depth"  # as remapped, once it is subscribed to
+        self.counts: Counter[str] = Counter()  # of messages: received, used, dropped by cause
+        self.newest_ns = 0  # stamp of the newest that is used
 
     def name_topic(self, depth: str) -> None:
         """Where depth images come from, as remapped."""
@@ -129,37 +133,55 @@ class AnchorInput:
 
     def locate(self) -> None:
         """Hand on all points whose transform is known by now; give up those too old to get one."""
+        too_early: dict[str, int] = {}  # frame -> stamp that no transform has reached yet
         for _ in range(len(self._waiting)):
             waiting = self._waiting.popleft()
+            if waiting.stamp_ns >= too_early.get(waiting.frame_id, waiting.stamp_ns + 1):
+                self._waiting.append(waiting)
+                continue
             try:
                 placed = self._locate(waiting)
             except TransformUnavailable as error:
                 waited = (self._now_ns() - waiting.came_ns) * 1e-9
                 if error.may_come and 0 <= waited <= self._live.config.pose.timeout:
                     self._waiting.append(waiting)
+                    too_early[waiting.frame_id] = waiting.stamp_ns
                 else:
                     sentence = f"{waiting.topic} is dropped: {self._poses.explain(error)}"
-                    self._warn((waiting.topic, error.cause), sentence)
+                    self._drop((waiting.topic, error.cause), error.cause, sentence)
                 continue
+            self.counts["used"] += 1
+            self.newest_ns = max(self.newest_ns, waiting.stamp_ns)
             self._take(Anchors.of(waiting.stamp_ns, waiting.points, *placed))
 
     def clear(self) -> None:
         """Forget what waits."""
         self._waiting.clear()
         self._early = None
+        self.newest_ns = 0
 
     def _receive(self, topic: str, msg, read: Callable) -> None:
+        self.counts["received"] += 1
         frame_id, stamp_ns = msg.header.frame_id, stamp_to_ns(msg.header.stamp)
         if not frame_id.strip("/") or stamp_ns <= 0:
-            self._warn((topic, "header"), f"{topic} without frame_id or stamp is dropped")
+            sentence = f"{topic} without frame_id or stamp is dropped"
+            self._drop((topic, "header"), "header", sentence)
             return
         try:
             points = read(msg)
         except (AnchorError, CameraError) as error:
-            self._warn((topic, "message"), f"{topic} is dropped: {error}")
+            self._drop((topic, "message"), "bad message", f"{topic} is dropped: {error}")
             return
         self._waiting.append(_Waiting(topic, frame_id, stamp_ns, self._now_ns(), points))
         self.locate()
+        while self._are_too_many():
+            oldest = self._waiting.popleft()
+            sentence = f"{oldest.topic} is dropped: too many points wait for their transforms"
+            self._drop((oldest.topic, "many"), "too many wait", sentence)
+
+    def _are_too_many(self) -> bool:
+        size = sum(w.points.nbytes for w in self._waiting)
+        return len(self._waiting) > MOST_WAITING or size > MOST_WAITING_BYTES
 
     def _locate(self, waiting: _Waiting) -> tuple[np.ndarray, np.ndarray | None]:
         """T_world_source and T_world_odom, (4, 4) each; the latter is None where there is none."""
@@ -168,6 +190,10 @@ class AnchorInput:
             return np.eye(4), None
         key = waiting.frame_id, waiting.stamp_ns
         return self._poses.lookup(world, *key), self._poses.correction(*key)
+
+    def _drop(self, cause: tuple[str, str], reason: str, sentence: str) -> None:
+        self.counts[reason] += 1
+        self._warn(cause, sentence)
 
     def _warn(self, cause, sentence: str) -> None:
         self._log.warn(("anchors", cause), sentence)

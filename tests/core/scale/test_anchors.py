@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from room_windows import ROOM_CAMERA, frame, true_at, view
 
 from da3_ros.core import poses
-from da3_ros.core.scale.anchors import MOST_POINTS, MOST_SEEN, SIGMA, Anchors, AnchorStore, project
+from da3_ros.core.scale.anchors import (
+    MOST_HELD,
+    MOST_POINTS,
+    MOST_SEEN,
+    SIGMA,
+    Anchors,
+    AnchorStore,
+    project,
+)
 
 
 def cloud_of(i: int) -> np.ndarray:
@@ -50,6 +58,20 @@ def test_points_of_another_time_are_not_used():
     assert not len(store.seen_by(frame(0, stamp_ns=1_100_000_000), max_age=1.0))
     store.clear()
     assert not len(store.seen_by(frame(0), max_age=1.0))
+
+
+def test_sparse_points_at_a_high_rate_are_there_when_a_window_looks_back():
+    store = AnchorStore()
+    for k in range(180):  # 60 Hz for 3 s
+        store.add(Anchors.of(k * 10**9 // 60, cloud_of(0)[::200], np.eye(4)))
+    assert len(store.seen_by(frame(0, stamp_ns=0), max_age=1.0))
+
+
+def test_what_is_held_is_bounded_in_points():
+    store = AnchorStore()
+    for k in range(40):
+        store.add(Anchors(k, np.zeros((MOST_POINTS, 3))))
+    assert len(store.since(0)) == MOST_HELD // MOST_POINTS == 32
 
 
 def test_masked_pixels_take_no_points():
