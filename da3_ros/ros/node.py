@@ -37,6 +37,7 @@ from da3_ros.ros.health.python_log import say_in_log_of
 from da3_ros.ros.health.throttled_log import LONGEST_DETAILS, ThrottledLog
 from da3_ros.ros.health.watchdog import Watchdog
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
+from da3_ros.ros.inputs.unused_anchors import unused_anchors
 from da3_ros.ros.lifecycle import answer_impossible_transitions, current_state
 from da3_ros.ros.node_states import Active, Configured
 from da3_ros.ros.parameter_file import NODE_NAME
@@ -163,7 +164,7 @@ class DepthNode(LifecycleNode):
         except BaseException:
             runner.stop(STOP_TIMEOUT)
             raise
-        self._report.watch(self._active.inputs.cameras)
+        self._report.watch(self._active.inputs)
         for sentence in unused_overrides(self._unproven, self):
             self.get_logger().warning(sentence)
         self._unproven = []
@@ -283,6 +284,10 @@ class DepthNode(LifecycleNode):
         self.log.note_lasting(
             [*self._clock_watch.warnings(), *self._namesakes.warnings(), *self._silent, *one_by_one]
         )
+        if self._active:
+            newest = self._configured.runner.newest_result
+            if unused := unused_anchors(self.config, self._active.inputs.anchors, newest):
+                self.log.warn("unused anchors", unused)
         self._report.publish(self.state, self._configured)
 
     def _report_while_busy(self, seconds: float) -> None:

@@ -21,8 +21,7 @@ from da3_ros.net.plain_text import plain
 from da3_ros.ros.health.callback_errors import CallbackErrors
 from da3_ros.ros.health.process_memory import resident_bytes
 from da3_ros.ros.health.throttled_log import ThrottledLog
-from da3_ros.ros.inputs.cameras import CameraInputs
-from da3_ros.ros.inputs.pose_source import PoseSource
+from da3_ros.ros.inputs.subscriptions import Inputs
 from da3_ros.ros.node_states import Configured
 from da3_ros.ros.outputs import topics
 from da3_ros.ros.outputs.publishers import add_evidence
@@ -39,16 +38,18 @@ NOT_METRES = (
 
 
 @dataclass(frozen=True)
-class _PosesSeen:
-    """What a `PoseSource` has counted, and up to when it knows poses."""
+class _InputsSeen:
+    """What a `PoseSource` has counted, and up to when it knows poses; and what of anchors."""
 
     missed: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     known_until_ns: int | None = None
+    anchors: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, poses: PoseSource) -> _PosesSeen:
-        return cls(dict(poses.missed), dict(poses.refused), poses.known_until_ns())
+    def of(cls, inputs: Inputs) -> _InputsSeen:
+        poses, anchors = inputs.cameras.poses, dict(inputs.anchors.counts)
+        return cls(dict(poses.missed), dict(poses.refused), poses.known_until_ns(), anchors)
 
 
 class StatusReport:
@@ -57,23 +58,23 @@ class StatusReport:
     def __init__(self, node: Node, counts: FrameCounts, log: ThrottledLog, errors: CallbackErrors):
         self._node = node
         self._counts, self._log, self._errors = counts, log, errors
-        self._cameras: CameraInputs | None = None
-        self._poses = _PosesSeen()
+        self._inputs: Inputs | None = None
+        self._seen = _InputsSeen()
         self._going_out = threading.Lock()  # two threads publish
         self._status = create_publisher(node, Status, f"~/{topics.STATUS}")
         self._diagnostics = create_publisher(node, DiagnosticArray, "/diagnostics")
 
-    def watch(self, cameras: CameraInputs) -> None:
-        """The node was activated: report of these cameras and poses, also after it stops."""
-        self._cameras, self._poses = cameras, _PosesSeen()
+    def watch(self, inputs: Inputs) -> None:
+        """The node was activated: report of these inputs, also after it stops."""
+        self._inputs, self._seen = inputs, _InputsSeen()
 
     def publish(self, state: str, configured: Configured | None) -> None:
         """Publish the state of now, from the thread of the callbacks.
 
         state: the node's lifecycle state.
         """
-        if self._cameras:
-            self._poses = _PosesSeen.of(self._cameras.poses)
+        if self._inputs:
+            self._seen = _InputsSeen.of(self._inputs)
         self.publish_while_busy(state, configured)
 
     def publish_while_busy(self, state: str, configured: Configured | None) -> None:
@@ -86,8 +87,9 @@ class StatusReport:
         self._status.publish(msg)
         name = self._node.get_fully_qualified_name().lstrip("/")
         array = diagnostics_message(msg, name, state, configured)
-        errors = KeyValue(key="internal errors", value=str(self._errors.count))
-        array.status[0].values.append(errors)
+        counts = {f"anchors: {what}": n for what, n in self._seen.anchors.items() if n}
+        counts["internal errors"] = self._errors.count
+        array.status[0].values += [KeyValue(key=k, value=str(n)) for k, n in counts.items()]
         self._diagnostics.publish(array)
 
     def status(self, configured: Configured | None) -> Status:
@@ -107,10 +109,10 @@ class StatusReport:
 
     def _add_inputs(self, msg: Status) -> None:
         msg.transform_age = math.nan
-        if self._cameras is None:
+        if self._inputs is None:
             return
-        poses = self._poses
-        msg.input_rates = [camera.rate.hertz() for camera in self._cameras.inputs.values()]
+        poses, cameras = self._seen, self._inputs.cameras
+        msg.input_rates = [camera.rate.hertz() for camera in cameras.inputs.values()]
         msg.pose_misses, msg.pose_miss_counts = _columns(poses.missed)
         msg.transforms_refused, msg.transforms_refused_counts = _columns(poses.refused)
         if poses.known_until_ns:

@@ -1,0 +1,42 @@
+"""Why metres do not rest on points from outside, where the parameters say that they shall."""
+
+from __future__ import annotations
+
+from da3_ros.core.config import Config
+from da3_ros.core.prediction import WindowDepth
+from da3_ros.core.scale.placement import TOO_FEW
+from da3_ros.ros.inputs.anchor_input import AnchorInput
+
+
+def unused_anchors(config: Config, anchors: AnchorInput, newest: WindowDepth | None) -> str:
+    """What is wrong with the anchors of the newest window, in a sentence; empty if they are used,
+    or are not asked for by name.
+    """
+    evidence = newest.evidence if newest else None
+    if config.scale.source != "anchors" or evidence is None or evidence.fault != TOO_FEW:
+        return ""
+    why = _why(config, anchors, newest)
+    return f"scale.source is anchors, but {why}; metres rest on {evidence.source}"
+
+
+def _why(config: Config, anchors: AnchorInput, newest: WindowDepth) -> str:
+    stamp_ns = min(frame.stamp_ns for frame in newest.frames)
+    behind = (stamp_ns - anchors.newest_ns) * 1e-9
+    points = newest.evidence.points
+    if not anchors.counts["received"]:
+        return (
+            "no points from outside have come: publish anchor/points, or anchor/depth with "
+            "anchor/camera_info, or remap them"
+        )
+    if not anchors.counts["used"] or not anchors.newest_ns:
+        return "no points from outside have a place in the world yet: see what the log says of them"
+    if behind > config.scale.anchor_age:
+        return (
+            f"the newest points from outside are {behind:.1f} s older than the image, "
+            f"scale.anchor_age is {config.scale.anchor_age:g} s: synchronise the clocks, or raise "
+            "it"
+        )
+    return (
+        f"the picture shows {points or 'none'} of the points from outside, which is too few: check "
+        "their frame, and their stamps against those of the images"
+    )

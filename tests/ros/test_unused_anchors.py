@@ -1,0 +1,55 @@
+"""Metres that shall rest on points from outside, and cannot: ~/status says so, and why."""
+
+import time
+
+import numpy as np
+import pytest
+from da3_ros.msg import Status
+from diagnostic_msgs.msg import DiagnosticArray
+from graph import a_robot, node_starter
+from sensor_msgs.msg import Image, PointCloud2
+from xyz_cloud import xyz_cloud
+
+from da3_ros.ros import messages
+
+robot = pytest.fixture(a_robot)
+start = pytest.fixture(node_starter)
+
+
+def cloud(stamp_ns, z):
+    """400 points before the camera, or behind it."""
+    x, y = np.random.default_rng(0).uniform(-1, 1, (2, 400))
+    head = messages.header("camera_optical_frame", stamp_ns)
+    return xyz_cloud(head, np.stack([x, y, np.full(400, z)], axis=-1))
+
+
+def test_each_cause_is_said(robot, start):
+    start(scale__source="anchors")
+    robot.listen(Image, "/da3/depth/image")
+    robot.listen(Status, "/da3/status")
+    robot.listen(DiagnosticArray, "/diagnostics")
+    points = robot.node.create_publisher(PointCloud2, "anchor/points", 10)
+    robot.wait_for_node(robot.image, robot.info, robot.tf, robot.tf_static, points)
+
+    robot.send_until_published()
+    status = robot.fresh_status()
+    assert status.level == Status.WARN and status.scale_source == "cameras"
+    assert "but no points from outside have come: publish anchor/points" in status.reason
+
+    old_ns = robot.next_stamp()
+    robot.send_tf(old_ns)
+    points.publish(cloud(old_ns, z=3.0))
+    robot.count += 30
+    robot.send_until_published()
+    assert "s older than the image, scale.anchor_age is 1 s" in robot.fresh_status().reason
+
+    def with_anchors(z):
+        stamp_ns = robot.send()
+        points.publish(cloud(stamp_ns, z=z))
+        time.sleep(0.3)
+        return stamp_ns
+
+    robot.send_until_published(lambda: with_anchors(-3.0))
+    assert "the picture shows none of the points from outside" in robot.fresh_status().reason
+    values = {v.key: v.value for v in robot.received["/diagnostics"][-1].status[0].values}
+    assert values["anchors: received"] == values["anchors: used"] == "4"
