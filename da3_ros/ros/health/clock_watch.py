@@ -1,4 +1,4 @@
-"""The node's clock: simulated time that jumps back, or never comes."""
+"""The node's clock: simulated time that jumps back, stands still, or never comes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rclpy.node import Node
 from da3_ros.ros.health.time_jump import JUMP_NS, StampVerdict, StreamClock
 
 PATIENCE = 5.0
-"""Seconds of wall time to wait for the first /clock message."""
+"""Seconds of wall time to wait for the first /clock message, and for the next one."""
 
 LONGEST_GAP = 2.0
 """Seconds between two calls of `warnings`. After a longer gap the node was too busy to hear the
@@ -59,7 +59,7 @@ class ClockWatch:
         self._start_over, self._warn = start_over, warn
         self._stream = StreamClock()
         self._wall_clock = wall_clock
-        self._waited, self._asked_at = 0.0, wall_clock()
+        self._waited, self._asked_at, self._newest_ns = 0.0, wall_clock(), 0
         jumps = JumpThreshold(
             min_forward=Duration(nanoseconds=JUMP_NS),
             min_backward=Duration(nanoseconds=-1_000_000),
@@ -73,10 +73,17 @@ class ClockWatch:
         now = self._wall_clock()
         gap, self._asked_at = now - self._asked_at, now
         self._waited += gap if gap < LONGEST_GAP else 0.0
-        if not self._clock.ros_time_is_active or self._clock.now().nanoseconds:
+        now_ns, last_ns = self._clock.now().nanoseconds, self._newest_ns
+        self._newest_ns = now_ns
+        if not self._clock.ros_time_is_active or now_ns != last_ns:
             self._waited = 0.0
         if self._waited < PATIENCE:
             return []
+        if now_ns:
+            return [
+                f"/clock has stood still for {PATIENCE:.0f} s: the simulator or player is paused, "
+                "or has ended; images wait meanwhile, and nothing that takes time ends"
+            ]
         return [
             f"use_sim_time is true, but no /clock message has come for {PATIENCE:.0f} s: start "
             "what publishes it (a simulator, ros2 bag play --clock), or set use_sim_time to false"

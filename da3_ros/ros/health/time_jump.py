@@ -27,7 +27,8 @@ class StampVerdict(Enum):
 class StreamClock:
     """Time of one stream of messages: `judge` each stamp, then `follow` those that are taken.
 
-    now: the node's clock, 0 where it has none; a stream that has kept to it is held to it. near:
+    now: the node's clock, 0 where it has none; a stream that has kept to it is held to it, and one
+    that lags behind it does not get ahead of it. near:
     asked where stamps are of two clocks, for a stamp that the right clock is near to; where nobody
     knows one (None), the clock that is ahead is followed.
     """
@@ -40,6 +41,7 @@ class StreamClock:
         self.newest_ns: int | None = None
         self._near, self._now = near, now
         self._keeps_to_clock = False
+        self._ahead_ns = 0  # of the node's clock
         self._left_ns = self._since_ns = 0  # before the last jump back, and just after it
         self._other_ns: int | None = None
         self._other_since_ns = 0  # the other clock when ours was heard last
@@ -59,6 +61,7 @@ class StreamClock:
         """The message is taken."""
         self.newest_ns = stamp_ns if self.newest_ns is None else max(self.newest_ns, stamp_ns)
         self._keeps_to_clock = self._is_now(stamp_ns)
+        self._ahead_ns = max(0, stamp_ns - self._now())
         if self._other_ns is not None:
             self._other_since_ns = self._other_ns
 
@@ -74,7 +77,8 @@ class StreamClock:
         is_near_other = self._other_ns is not None and (
             abs(stamp_ns - self._other_ns) < abs(step_ns)
         )
-        if is_near_other or (self._keeps_to_clock and self._is_now(self.newest_ns)):
+        is_held = self._keeps_to_clock and self._is_now(self.newest_ns)
+        if is_near_other or is_held or self._is_of_the_future(stamp_ns):
             verdict = self._go_on_elsewhere(stamp_ns)
         elif step_ns < 0:
             self._left_ns, self._since_ns = self.newest_ns, stamp_ns
@@ -86,6 +90,11 @@ class StreamClock:
     def _is_now(self, stamp_ns: int) -> bool:
         now_ns = self._now()
         return now_ns > 0 and abs(stamp_ns - now_ns) <= JUMP_NS
+
+    def _is_of_the_future(self, stamp_ns: int) -> bool:
+        """More than the stream is: no pause leads there."""
+        now_ns = self._now()
+        return now_ns > 0 and stamp_ns - now_ns > self._ahead_ns + JUMP_NS
 
     def _go_on_elsewhere(self, stamp_ns: int) -> StampVerdict:
         if self._other_ns is None or abs(stamp_ns - self._other_ns) > JUMP_NS:

@@ -21,21 +21,27 @@ from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.messages import stamp_to_ns
 
 INFO_WAIT = 1.0
-"""Seconds after which an image's camera info is not expected any more."""
+"""Seconds after which an image's camera info is not expected any more: of wall time, and on the
+node's clock, which goes slowly in a slow simulator and so does what it sends.
+"""
 
 
 @dataclass(eq=False)
 class Arrival:
     """An image message, and what of it is there by now.
 
-    came_at: s on any steady clock. info: the camera info of the same stamp. paired_ns: when
-    that was there, on the node's clock. T_world_frame: (4, 4) of the image's frame_id; None with
-    pose source `none`. T_world_odom: (4, 4), see `PoseSource.correction`.
+    came_at: s on any steady clock; came_ns: on the node's. info: the camera info of the same
+    stamp. paired_ns: when that was there, on the node's clock. T_world_frame: (4, 4) of the
+    came_at: s on any steady clock; came_ns: on the node's. info: the camera info of the same
+    stamp. paired_ns: when that was there, on the node's clock. T_world_frame: (4, 4) of the
+    image's frame_id; None with pose source `none`. T_world_odom: (4, 4), see
+    `PoseSource.correction`.
     """
 
     image: Any
     stamp_ns: int
     came_at: float
+    came_ns: int
     info: Any = None
     paired_ns: int = 0
     T_world_frame: np.ndarray | None = None
@@ -82,7 +88,7 @@ class ArrivalQueue:
     def add_image(self, msg: Any, now: float, now_ns: int) -> list[Lost]:
         """Take an image; returns those given up for it. now: s on a steady clock, now_ns: on
         the node's."""
-        arrival = Arrival(msg, stamp_to_ns(msg.header.stamp), now)
+        arrival = Arrival(msg, stamp_to_ns(msg.header.stamp), now, now_ns)
         self._queue.append(arrival)
         info = self._infos.pop(arrival.stamp_ns, None)
         if info is not None:
@@ -103,10 +109,10 @@ class ArrivalQueue:
             self._infos.popitem(last=False)
         return []
 
-    def expire(self, now: float) -> list[Lost]:
+    def expire(self, now: float, now_ns: int) -> list[Lost]:
         """Images that have waited for their info for so long that it will not come."""
         waiting = [a for a in self._queue if a.info is None]
-        return [self._without_info(a) for a in waiting if now - a.came_at > INFO_WAIT]
+        return [self._without_info(a) for a in waiting if _is_over(a, now, now_ns)]
 
     def end(self) -> list[Lost]:
         """Nothing comes any more: all images that wait for their info."""
@@ -183,3 +189,9 @@ class ArrivalQueue:
         except PoseError as error:
             return Lost(image, Drop.NO_POSE, f"no pose: {error}")
         return arrival
+
+
+def _is_over(arrival: Arrival, now: float, now_ns: int) -> bool:
+    waited, waited_ns = now - arrival.came_at, now_ns - arrival.came_ns
+    # A clock that was set back would never get there.
+    return waited > INFO_WAIT and not 0 <= waited_ns <= INFO_WAIT * 1e9

@@ -148,7 +148,7 @@ class CameraInput:
 
     def expire(self, now: float) -> None:
         """Give up images whose camera info has not come in time. now: s, `time.monotonic()`."""
-        self._give_up(self._queue.expire(now))
+        self._give_up(self._queue.expire(now, self._now_ns()))
 
     def locate(self) -> None:
         """Step locate: finish every image whose pose is known by now."""

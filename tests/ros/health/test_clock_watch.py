@@ -53,11 +53,12 @@ class Simulated:
         sim_time = Parameter("use_sim_time", value=True)
         self.node = rclpy.create_node("sim", context=self.context, parameter_overrides=[sim_time])
         self._clock = self.node.create_publisher(Clock, "/clock", 10)
-        self.new_starts, self.warnings = [], []
+        self.new_starts, self.warnings, self.wall = [], [], 0.0
         self.watch = ClockWatch(
             self.node,
             lambda what, by: self.new_starts.append((what, round(by, 3))),
             lambda cause, sentence: self.warnings.append(sentence),
+            lambda: self.wall,
         )
         self._executor = SingleThreadedExecutor(context=self.context)
         self._executor.add_node(self.node)
@@ -71,6 +72,13 @@ class Simulated:
                 assert time.monotonic() < deadline, "the clock does not go on"
                 self._clock.publish(Clock(clock=ns_to_stamp(stamp_ns)))
                 self._executor.spin_once(timeout_sec=0.05)
+
+    def lasting(self, seconds):
+        """What is wrong after so many seconds of wall time, asked for once in each."""
+        for _ in range(seconds):
+            self.wall += 1.0
+            said = self.watch.warnings()
+        return said
 
     def close(self):
         self._executor.shutdown()
@@ -101,3 +109,17 @@ def test_two_programs_that_publish_the_clock_are_named(simulated):
         simulated.tell(100 + 0.1 * k, 98.5 + 0.1 * k)
     assert len(simulated.new_starts) <= 2
     assert simulated.warnings[-1] == "two programs publish /clock, 1.5 s apart: end one"
+
+
+def test_a_clock_that_stands_still_is_named_until_it_goes_on(simulated):
+    simulated.tell(100)
+    assert simulated.lasting(5) == []
+    (sentence,) = simulated.lasting(2)
+    assert sentence.startswith("/clock has stood still for 5 s: the simulator or player is paused")
+    simulated.tell(100.1)
+    assert simulated.lasting(3) == []
+
+
+def test_a_clock_that_never_comes_is_named(simulated):
+    (sentence,) = simulated.lasting(7)
+    assert "no /clock message has come for 5 s" in sentence

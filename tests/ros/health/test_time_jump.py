@@ -79,6 +79,29 @@ def test_a_stream_that_keeps_to_the_clock_is_held_to_it(messages):
         assert verdicts(clock, [now[0] - LATENCY]) == [StampVerdict.IN_TIME]
 
 
+@given(st.integers(JUMP_NS, 10**17), st.integers(2 * JUMP_NS, 10**18), st.integers(0, 30 * JUMP_NS))
+def test_one_stamp_of_the_future_is_not_followed(lag, ahead, pause):
+    """Nor in a stream that has never kept to the clock: late, or a bag of another year."""
+    now = [2 * 10**18]
+    clock = StreamClock(now=lambda: now[0])
+    for k in range(10):
+        now[0] += STEP + (pause if k == 5 else 0)
+        assert verdicts(clock, [now[0] - lag]) == [StampVerdict.IN_TIME]
+    assert verdicts(clock, [now[0] + ahead]) == [StampVerdict.OTHER_CLOCK]
+    for _ in range(10):
+        now[0] += STEP
+        assert verdicts(clock, [now[0] - lag]) == [StampVerdict.IN_TIME]
+
+
+@given(st.integers(2 * JUMP_NS, 10**17), st.integers(0, 30 * JUMP_NS))
+def test_a_stream_that_is_ahead_may_pause(ahead, pause):
+    now = [2 * 10**18]
+    clock = StreamClock(now=lambda: now[0])
+    for k in range(10):
+        now[0] += STEP + (pause if k == 5 else 0)
+        assert verdicts(clock, [now[0] + ahead]) == [StampVerdict.IN_TIME]
+
+
 @given(st.integers(1500, 10**9).map(lambda ms: ms * 10**6), st.booleans())
 def test_a_clock_that_is_set_is_followed_after_two_seconds(by, is_back):
     now = [2 * 10**18]

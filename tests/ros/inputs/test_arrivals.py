@@ -83,10 +83,24 @@ class TestInfos:
     def test_waiting_ends(self):
         queue = without_poses(9)
         queue.add_image(image(1), 10.0, 0)
-        queue.add_image(image(2), 10.9, 0)
-        assert stamps(queue.expire(11.5)) == [1]
+        queue.add_image(image(2), 10.9, 900 * MS)
+        assert stamps(queue.expire(11.5, SECOND + 500 * MS)) == [1]
         assert [stamp_of(msg) for msg in queue.clear()] == [2]
         assert queue.add_info(info(2), 0) == [] and list(queue.poll(0)) == []
+
+    def test_a_slow_simulator_has_its_own_time(self):
+        """At a tenth of real time what comes 0.13 s later comes after 1.3 s."""
+        queue = without_poses(9)
+        queue.add_image(image(10 * SECOND), 50.0, 10 * SECOND)
+        assert queue.expire(51.3, 10 * SECOND + 130 * MS) == []
+        assert queue.add_info(info(10 * SECOND), 10 * SECOND + 130 * MS) == []
+        assert [type(outcome) for outcome in queue.poll(11 * SECOND)] == [Arrival]
+
+    @pytest.mark.parametrize("now_ns", [11 * SECOND + MS, 9 * SECOND])
+    def test_simulated_time_that_has_passed_or_was_set_back(self, now_ns):
+        queue = without_poses(9)
+        queue.add_image(image(10 * SECOND), 50.0, 10 * SECOND)
+        assert stamps(queue.expire(60.0, now_ns)) == [10 * SECOND]
 
 
 def queue_of(source, count=1, *, timeout=0.2, queue_size=10) -> ArrivalQueue:
@@ -196,7 +210,7 @@ def test_every_image_leaves_exactly_once(events, queue_size):
     for now, (what, stamp) in enumerate(events):
         gone = []
         if what == "expire":
-            gone = queue.expire(now / 4)
+            gone = queue.expire(now / 4, now * SECOND // 4)
         elif what == "poll":
             gone = list(queue.poll(now))
         elif what == "pose":

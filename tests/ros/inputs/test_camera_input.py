@@ -275,7 +275,7 @@ def test_a_camera_info_of_megabytes_is_not_kept():
     assert "camera_info with a name or D of 1000000 elements is dropped" in here.said
     image, _ = picture_messages(100 * SECOND)
     here.cameras.on_image(here.camera, image)
-    here.camera.expire(float("inf"))
+    here.camera.end()
     assert here.dropped() == {"no_camera_info": 1}
 
 
