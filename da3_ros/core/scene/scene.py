@@ -109,11 +109,16 @@ class Scene:
 
     def mesh(self) -> Mesh:
         """The mesh built or loaded last; MeshError when there is none."""
-        with self._lock:
-            mesh = self._mesh
+        mesh = self.shown_mesh
         if mesh is None:
             raise MeshError("there is no mesh yet: build it (build_mesh) or load one (load_mesh)")
         return mesh
+
+    @property
+    def shown_mesh(self) -> Mesh | None:
+        """The same, None where there is none."""
+        with self._lock:
+            return self._mesh
 
     def render_depth(
         self,

@@ -70,7 +70,7 @@ class LiveView(BackgroundNode):
         return frames
 
     def take_mesh(self) -> trimesh.Trimesh | None:
-        """The mesh in the world, m, when a new one was built or loaded."""
+        """The mesh in the world, m, when it is another one; empty when there is none any more."""
         with self._lock:
             mesh, self._mesh = self._mesh, None
         return mesh
@@ -122,7 +122,7 @@ class LiveView(BackgroundNode):
 
     def _on_mesh(self, msg: Marker) -> None:
         try:
-            mesh = marker_mesh(msg)
+            mesh = trimesh.Trimesh() if msg.action == Marker.DELETE else marker_mesh(msg)
         except (PoseError, ValueError):  # no mesh of our node
             return
         with self._lock:

@@ -104,7 +104,10 @@ class Page:
             self._window_size = len(T_world_cam)
 
     def show_mesh(self, mesh: trimesh.Trimesh) -> None:
-        """The mesh that the node made, until `clear`."""
+        """The mesh that the node made, until `clear`; an empty one takes it away."""
+        if mesh.is_empty:
+            self.server.scene.remove_by_name("/mesh")
+            return
         mesh = trimesh.Trimesh(mesh.vertices - self.origin, mesh.faces, visual=mesh.visual)
         self.server.scene.add_mesh_trimesh("/mesh", mesh, visible=self._shows_mesh.value)
 

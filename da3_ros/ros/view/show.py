@@ -37,7 +37,7 @@ def show_node(
             page.show_map()
             if window := view.take_window():
                 page.show_window(*window)
-            if mesh := view.take_mesh():
+            if (mesh := view.take_mesh()) is not None:
                 page.show_mesh(mesh)
             page.say(status_words(view.status()))
     finally:
