@@ -41,7 +41,10 @@ class CameraInputs:
         }
 
     def on_image(self, camera: CameraInput, msg: Image | CompressedImage) -> None:
-        """Step receive, for one of `inputs`."""
+        """Step receive, for one of `inputs`. Its frame loses the leading slash of ROS 1: tf2 of
+        whoever takes our results refuses it.
+        """
+        msg.header.frame_id = msg.header.frame_id.lstrip("/")
         verdict, ahead = camera.judge(msg)
         if verdict is StampVerdict.OTHER_CLOCK:
             camera.refuse(ahead)

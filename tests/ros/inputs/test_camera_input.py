@@ -25,7 +25,7 @@ class Here:
     """All that surrounds a camera: poses, counts, a log, and what it takes."""
 
     def __init__(self, config=None):
-        self.said, self.taken, self.jumps = [], [], []
+        self.said, self.taken, self.frame_ids, self.jumps = [], [], [], []
         self.counts, self.poses = FrameCounts(), PoseSource(PoseConfig())
         self.cameras = CameraInputs(
             LiveConfig(config or Config()),
@@ -45,6 +45,7 @@ class Here:
 
     def take(self, name, frame):
         self.taken.append(frame.stamp_ns)
+        self.frame_ids.append(frame.camera_id)
 
     def start_over(self, what, back):
         self.jumps.append((what, back))
@@ -192,6 +193,19 @@ def test_an_image_without_a_header_is_no_jump_in_time(field):
     here.send(5, spoil)
     assert here.jumps == [] and here.dropped() == {"bad_header": 1}
     assert here.said == [f"image without a {field} is dropped; set it in the camera driver"]
+
+
+def test_a_leading_slash_goes_no_further():
+    here = Here()
+    here.move(1)
+
+    def slash(image, info):
+        image.header.frame_id = info.header.frame_id = "/camera_optical_frame"
+
+    here.send(1, slash)
+    here.move(2)
+    here.send(2)  # without one: the same camera
+    assert here.frame_ids == 2 * ["camera_optical_frame"] and not here.said
 
 
 def test_two_troubles_of_one_kind_are_both_said_once():
