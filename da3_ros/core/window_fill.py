@@ -49,11 +49,11 @@ class WindowFill:
 
 def _trouble(apart: float, config: WindowConfig, *, is_slow: bool) -> str:
     if is_slow:
-        what = f"the camera hardly moves, and images are kept {apart:.1f} s apart"
+        what = f"no depth: the camera hardly moves, and images are kept {apart:.1f} s apart"
         lower = "window.max_interval or window.size"
     else:
-        what, lower = f"usable images come {apart:.1f} s apart", "window.size"
+        what, lower = f"no depth: usable images come {apart:.1f} s apart", "window.size"
     return (
-        f"no depth: {what}: a window of {config.size} takes {apart * (config.size - 1):.1f} s, "
+        f"{what}: a window of {config.size} takes {apart * (config.size - 1):.1f} s, "
         f"window.max_age is {config.max_age:g} s: raise it, or lower {lower}"
     )

@@ -16,10 +16,10 @@ robot = pytest.fixture(a_robot)
 start = pytest.fixture(node_starter)
 
 
-def cloud(stamp_ns, z):
+def cloud(stamp_ns, z, frame_id="camera_optical_frame"):
     """400 points before the camera, or behind it."""
     x, y = np.random.default_rng(0).uniform(-1, 1, (2, 400))
-    head = messages.header("camera_optical_frame", stamp_ns)
+    head = messages.header(frame_id, stamp_ns)
     return xyz_cloud(head, np.stack([x, y, np.full(400, z)], axis=-1))
 
 
@@ -31,25 +31,29 @@ def test_each_cause_is_said(robot, start):
     points = robot.node.create_publisher(PointCloud2, "anchor/points", 10)
     robot.wait_for_node(robot.image, robot.info, robot.tf, robot.tf_static, points)
 
+    old_ns = robot.next_stamp() - 3 * 10**9
+    robot.send_tf(old_ns)
     robot.send_until_published()
     status = robot.fresh_status()
     assert status.level == Status.WARN and status.scale_source == "cameras"
     assert "but no points from outside have come: publish anchor/points" in status.reason
 
-    old_ns = robot.next_stamp()
-    robot.send_tf(old_ns)
     points.publish(cloud(old_ns, z=3.0))
-    robot.count += 30
     robot.send_until_published()
     assert "s older than the image, scale.anchor_age is 1 s" in robot.fresh_status().reason
 
-    def with_anchors(z):
+    def with_anchors(z, frame_id="camera_optical_frame"):
         stamp_ns = robot.send()
-        points.publish(cloud(stamp_ns, z=z))
-        time.sleep(0.3)
+        points.publish(cloud(stamp_ns, z, frame_id))
+        time.sleep(0.2)
         return stamp_ns
 
     robot.send_until_published(lambda: with_anchors(-3.0))
     assert "the picture shows none of the points from outside" in robot.fresh_status().reason
     values = {v.key: v.value for v in robot.received["/diagnostics"][-1].status[0].values}
     assert values["anchors: received"] == values["anchors: used"] == "4"
+
+    robot.send_until_published(lambda: with_anchors(3.0, "lidar"), count=15)
+    reason = robot.fresh_status().reason
+    assert "no points from outside have a place in the world" in reason
+    assert "anchor/points is dropped: frame 'lidar' does not exist in TF" in reason

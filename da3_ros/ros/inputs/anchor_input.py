@@ -66,7 +66,7 @@ class AnchorInput:
         self._early: Image | None = None
         self._depth_topic = "anchor/depth"  # as remapped, once it is subscribed to
         self.counts: Counter[str] = Counter()  # of messages: received, used, dropped by cause
-        self.newest_ns = 0  # stamp of the newest that is used
+        self.heard_ns = self.newest_ns = 0  # newest stamp of all, and of those that are used
 
     def name_topic(self, depth: str) -> None:
         """Where depth images come from, as remapped."""
@@ -158,7 +158,7 @@ class AnchorInput:
         """Forget what waits."""
         self._waiting.clear()
         self._early = None
-        self.newest_ns = 0
+        self.heard_ns = self.newest_ns = 0
 
     def _receive(self, topic: str, msg, read: Callable) -> None:
         self.counts["received"] += 1
@@ -167,6 +167,7 @@ class AnchorInput:
             sentence = f"{topic} without frame_id or stamp is dropped"
             self._drop((topic, "header"), "header", sentence)
             return
+        self.heard_ns = max(self.heard_ns, stamp_ns)
         try:
             points = read(msg)
         except (AnchorError, CameraError) as error:

@@ -20,23 +20,20 @@ def unused_anchors(config: Config, anchors: AnchorInput, newest: WindowDepth | N
 
 
 def _why(config: Config, anchors: AnchorInput, newest: WindowDepth) -> str:
-    stamp_ns = min(frame.stamp_ns for frame in newest.frames)
-    behind = (stamp_ns - anchors.newest_ns) * 1e-9
-    points = newest.evidence.points
+    stamp_ns, age = min(frame.stamp_ns for frame in newest.frames), config.scale.anchor_age
     if not anchors.counts["received"]:
         return (
             "no points from outside have come: publish anchor/points, or anchor/depth with "
             "anchor/camera_info, or remap them"
         )
-    if not anchors.counts["used"] or not anchors.newest_ns:
-        return "no points from outside have a place in the world yet: see what the log says of them"
-    if behind > config.scale.anchor_age:
+    if (behind := (stamp_ns - anchors.heard_ns) * 1e-9) > age:
         return (
             f"the newest points from outside are {behind:.1f} s older than the image, "
-            f"scale.anchor_age is {config.scale.anchor_age:g} s: synchronise the clocks, or raise "
-            "it"
+            f"scale.anchor_age is {age:g} s: synchronise the clocks, or raise it"
         )
+    if (stamp_ns - anchors.newest_ns) * 1e-9 > age:
+        return "no points from outside have a place in the world: see what the log says of them"
     return (
-        f"the picture shows {points or 'none'} of the points from outside, which is too few: check "
-        "their frame, and their stamps against those of the images"
+        f"the picture shows {newest.evidence.points or 'none'} of the points from outside, which "
+        "is too few: check their frame, and their stamps against those of the images"
     )
