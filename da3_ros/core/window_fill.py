@@ -13,21 +13,24 @@ from da3_ros.core.sliding_window import Step
 
 class WindowFill:
     """Follows what the window keeps. `trouble`: why it does not get full, in a sentence that stays
-    the same until it does; else empty.
+    the same until it does, or parameters change; else empty.
     """
 
     def __init__(self):
         self.trouble = ""
         self._stamps_ns: list[int] = []  # of what was kept since the window was full
         self._skipped = 0  # meanwhile, as too near
+        self._config: WindowConfig | None = None
 
     def note(self, stamp_ns: int, step: Step, config: WindowConfig) -> None:
         """What the window did with an instant of this stamp."""
+        is_full = step.held >= config.size
+        if is_full or config != self._config:
+            self.__init__()
+            self._config = config
         if step.refused:
             self._skipped += step.refused is Drop.NOT_MOVED
-        elif step.held >= config.size:
-            self.__init__()
-        elif not self.trouble:
+        elif not (is_full or self.trouble):
             self._stamps_ns.append(stamp_ns)
             if apart := self._apart(config):
                 self.trouble = _trouble(apart, config, is_slow=self._skipped > 0)

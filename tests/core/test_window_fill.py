@@ -12,15 +12,18 @@ from da3_ros.core.window_fill import WindowFill
 CAMERA = CameraModel(4, 3, np.array([[4.0, 0, 1.5], [0, 4, 1], [0, 0, 1]]))
 
 
+def frame(t, x):
+    T = np.eye(4)
+    T[0, 3] = x
+    return Frame("cam", round(t * 1e9), np.zeros((3, 4, 3), np.uint8), CAMERA, T)
+
+
 def fill_of(moves, **values):
     """What is said after frames at (t s, x m), and how often it was said anew."""
     config = WindowConfig(**values)
     window, fill, said = SlidingWindow(config), WindowFill(), []
     for t, x in moves:
-        T = np.eye(4)
-        T[0, 3] = x
-        frame = Frame("cam", round(t * 1e9), np.zeros((3, 4, 3), np.uint8), CAMERA, T)
-        fill.note(frame.stamp_ns, window.push(frame), config)
+        fill.note(round(t * 1e9), window.push(frame(t, x)), config)
         if fill.trouble and fill.trouble not in said:
             said.append(fill.trouble)
     return fill.trouble, said
@@ -73,6 +76,15 @@ def test_gaps_of_which_each_is_short_enough():
 )
 def test_nothing_is_said_of_windows_that_fill_or_of_a_pause(moves):
     assert fill_of(moves)[1] == []
+
+
+def test_other_parameters_are_another_matter():
+    slow, quick = WindowConfig(), WindowConfig(max_age=100.0)
+    window, fill = SlidingWindow(slow), WindowFill()
+    for k in range(6):
+        window.config = config = slow if k < 5 else quick
+        fill.note(2 * k * 10**9, window.push(frame(2.0 * k, 0.2 * k)), config)
+        assert bool(fill.trouble) == (k in (3, 4))
 
 
 def test_one_picture_is_a_window():

@@ -16,6 +16,10 @@ QUIET_NS = 2_000_000_000
 """When the other clock has gone on for longer than this, the one that was followed has ended."""
 
 
+FUTURE_NS = 10_000_000_000
+"""No pause leads a stream farther ahead of the node's clock than this, if it was not before."""
+
+
 class StampVerdict(Enum):
     """What a stamp says about the time of its stream."""
 
@@ -92,9 +96,8 @@ class StreamClock:
         return now_ns > 0 and abs(stamp_ns - now_ns) <= JUMP_NS
 
     def _is_of_the_future(self, stamp_ns: int) -> bool:
-        """More than the stream is: no pause leads there."""
         now_ns = self._now()
-        return now_ns > 0 and stamp_ns - now_ns > self._ahead_ns + JUMP_NS
+        return now_ns > 0 and stamp_ns - now_ns > self._ahead_ns + FUTURE_NS
 
     def _go_on_elsewhere(self, stamp_ns: int) -> StampVerdict:
         if self._other_ns is None or abs(stamp_ns - self._other_ns) > JUMP_NS:
