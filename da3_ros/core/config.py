@@ -165,7 +165,7 @@ class WindowConfig(ParameterBlock):
     )
     max_age: float = parameter(
         5.0,
-        "frames older than this against the newest one leave the window",
+        "frames older than this against the newest one leave the window, even if it is not full",
         unit="s",
         low=0.0,
         high=3600.0,

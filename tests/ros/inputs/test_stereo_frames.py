@@ -71,9 +71,10 @@ def test_a_right_camera_with_a_frame_of_its_own_is_where_tf_says():
 
 def test_a_right_camera_in_the_frame_of_the_left_is_beside_it():
     rig = Rig("a", "b")
-    rig.send("a", "left")
-    rig.send("b", "/left", baseline=BASELINE)
-    assert rig.aside("a") == 0
+    _, first = picture_messages(NS)  # its picture of this stamp would have the same name
+    first.header.frame_id = "/left"
+    rig.cameras.inputs["a"].on_info(first)
+    rig.send("b", "left", baseline=BASELINE)
     assert rig.aside("b") == pytest.approx(ASIDE)
     assert not rig.said
 
