@@ -220,7 +220,8 @@ class Runner:
 
     def _say_no_window(self, are_lost: bool) -> None:
         if are_lost:
-            self._log.warn(Drop.NO_WINDOW, why_no_window(self._config.window))
+            why = self.fill.trouble or why_no_window(self._config.window)
+            self._log.warn(Drop.NO_WINDOW, why)
 
     def _submit(self, job: Job) -> None:
         self._counts.queue(job.keys, beside=(frame.key for frame in job.window.frames))

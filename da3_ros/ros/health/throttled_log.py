@@ -67,11 +67,12 @@ class ThrottledLog:
                 self._logger.warning(sentence)
 
     def recent(self) -> list[str]:
-        """What lasts, and the newest sentence of each cause met in the last `PERIOD` seconds."""
+        """What lasts, and the newest sentence of each cause met in the last `PERIOD` seconds; each
+        once."""
         now = self._clock()
         with self._lock:
             met = [c.sentence for c in self._causes.values() if now - c.met_at < PERIOD]
-            return self._lasting + met
+            return list(dict.fromkeys(self._lasting + met))
 
     def _meet(self, cause: Hashable, sentence: str) -> int | None:
         """Note the cause. How many sentences of it were held back; None: this one is, too."""

@@ -43,9 +43,10 @@ def test_what_lasts_is_said_once_until_it_ends():
         log.note_lasting(["no /clock", "no image on /left"])
     assert written == log.recent() == ["no /clock", "no image on /left"]
     log.note_lasting(["no /clock"])
+    log.warn("time", "no /clock")
     assert log.recent() == ["no /clock"]
     log.note_lasting(["no /clock", "no image on /left"])
-    assert written[2:] == ["no image on /left"]
+    assert written[2:] == ["no /clock", "no image on /left"]
 
 
 @pytest.fixture
