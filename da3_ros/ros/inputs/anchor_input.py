@@ -6,6 +6,8 @@ pose. Everything runs in the executor's thread.
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,6 +68,7 @@ class AnchorInput:
         self._early: Image | None = None
         self._depth_topic = "anchor/depth"  # as remapped, once it is subscribed to
         self.counts: Counter[str] = Counter()  # of messages: received, used, dropped by cause
+        self.heard_at = -math.inf  # s of `time.monotonic()`
         self.heard_ns = self.newest_ns = 0  # newest stamp of all, and of those that are used
 
     def name_topic(self, depth: str) -> None:
@@ -162,6 +165,7 @@ class AnchorInput:
 
     def _receive(self, topic: str, msg, read: Callable) -> None:
         self.counts["received"] += 1
+        self.heard_at = time.monotonic()
         frame_id, stamp_ns = msg.header.frame_id, stamp_to_ns(msg.header.stamp)
         if not frame_id.strip("/") or stamp_ns <= 0:
             sentence = f"{topic} without frame_id or stamp is dropped"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+
 from da3_ros.core.config import Config
 from da3_ros.core.prediction import WindowDepth
 from da3_ros.core.scale.placement import TOO_FEW
 from da3_ros.ros.inputs.anchor_input import AnchorInput
+from da3_ros.ros.inputs.silence import SILENCE
 
 
 def unused_anchors(config: Config, anchors: AnchorInput, newest: WindowDepth | None) -> str:
     """What is wrong with the anchors of the newest window, in a sentence; empty if they are used,
-    or are not asked for by name.
+    or are not asked for by name, and where none come, which `Silence` says.
     """
+    if time.monotonic() - anchors.heard_at > SILENCE:
+        return ""
     evidence = newest.evidence if newest else None
     if config.scale.source != "anchors" or evidence is None or evidence.fault != TOO_FEW:
         return ""
@@ -21,11 +26,6 @@ def unused_anchors(config: Config, anchors: AnchorInput, newest: WindowDepth | N
 
 def _why(config: Config, anchors: AnchorInput, newest: WindowDepth) -> str:
     stamp_ns, age = min(frame.stamp_ns for frame in newest.frames), config.scale.anchor_age
-    if not anchors.counts["received"]:
-        return (
-            "no points from outside have come: publish anchor/points, or anchor/depth with "
-            "anchor/camera_info, or remap them"
-        )
     if (behind := (stamp_ns - anchors.heard_ns) * 1e-9) > age:
         return (
             f"the newest points from outside are {behind:.1f} s older than the image, "
