@@ -6,7 +6,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from graph import a_robot, node_starter
 
 from da3_ros.ros.health.watchdog import Watchdog
-from da3_ros.ros.inputs.subscriptions import SILENCE
+from da3_ros.ros.inputs.silence import SILENCE
 from tools.soak import blocked_node
 
 STATUSES_IN_SILENCE = round(SILENCE)
