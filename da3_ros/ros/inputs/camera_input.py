@@ -120,6 +120,8 @@ class CameraInput:
             self._warn("far from the clock", far)
         if not self._counts.receive(_key(msg)):
             sentence = "two images have the same stamp; the second is dropped"
+            if self.name:
+                sentence += ": was it sent twice, or has another camera its frame_id?"
             self._warn(Drop.DUPLICATE_STAMP, sentence)
             return
         self._give_up(self._queue.add_image(msg, time.monotonic(), self._now_ns()))

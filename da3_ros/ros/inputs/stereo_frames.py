@@ -39,7 +39,7 @@ class StereoFrames:
             f"P says that the camera is {baseline(info):.3f} m beside the first of a stereo pair, "
             f"and '{info.header.frame_id}' is taken for its own frame, as CameraInfo defines it"
         )
-        fix = "if it is the first camera's, give that camera to the node as well (input.cameras)"
+        fix = "if it is the first camera's, give this one a frame of its own, with its place in TF"
         return Doubt(what, fix)
 
 
