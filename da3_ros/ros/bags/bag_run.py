@@ -191,11 +191,11 @@ class BagRun:
     def takers(self, cameras: dict[str, BagTopics]) -> dict[str, Taker]:
         """Who takes the messages of each topic of the cameras."""
         found: dict[str, list[Taker]] = {}
+        self.poses.stereo.frames = frozenset().union(*(t.first_frames for t in cameras.values()))
         for name, topics in cameras.items():
             camera = self._cameras.inputs[name]
             camera.set_patience(self._patience)
             camera.name_topics(topics.image, topics.camera_info)
-            self.poses.stereo.frames |= topics.first_frames
             found.setdefault(topics.image, []).append(partial(self._on_image, camera))
             found.setdefault(topics.camera_info, []).append(partial(self._on_info, camera))
         return {topic: partial(_to_all, takers) for topic, takers in found.items()}

@@ -21,7 +21,6 @@ from da3_ros.ros.inputs.info_doubts import (
     is_raw,
     rectification_doubt,
 )
-from da3_ros.ros.inputs.stereo_frames import StereoFrames
 from da3_ros.ros.messages import stamp_to_ns
 from da3_ros.ros.rectifier import rectifier
 from da3_ros.ros.transport import FAST_DDS_LIMIT, LARGE_IMAGES_ARE_LOST, use_profile
@@ -130,11 +129,11 @@ def check_info(seen: Recording, config: Config) -> Finding:
     if not seen.infos:
         what = f"nothing on {seen.topics.camera_info}"
         return error(name, what, "start or record the camera_info topic beside the images")
-    info, stereo = seen.infos[0], StereoFrames(seen.topics.first_frames)
+    info = seen.infos[0]
     try:
         is_asked = config.input.rectify
         raw = is_raw(seen.topics.image, info, rectify=is_asked)
-        rectify = rectifier(info, is_raw=raw, is_second=stereo.is_second(info))
+        rectify = rectifier(info, is_raw=raw, is_second=seen.stereo.is_second(info))
         camera = rectify.camera
         height, width = decode(seen.images[0].msg).shape[:2]
     except CameraError as problem:
@@ -151,7 +150,8 @@ def check_info(seen: Recording, config: Config) -> Finding:
         what = f"principal point ({camera.K[0, 2]:.0f}, {camera.K[1, 2]:.0f}) is far off centre"
         return warn(name, what, "was the image cropped or resized without its camera_info?")
     what = f"fx {camera.K[0, 0]:.0f} px, {field_of_view(camera):.0f} degrees wide"
-    if doubt := stereo.doubt(info):
+    is_alone = len(config.input.cameras) == 1  # those of a rig have frames of their own
+    if is_alone and (doubt := seen.stereo.doubt(info)):
         return warn(name, f"{what}; {doubt.what}", doubt.fix)
     if rectify.centre.any():
         place = ", ".join(f"{metres:.3f}" for metres in rectify.centre)

@@ -178,7 +178,12 @@ def check_qos(node: Node, topics: set[str], config: Config) -> Finding:
             is_transforms = publisher.topic_type == type_name(TFMessage)
             wants_all = reliable or is_transforms
             if wants_all and qos.reliability == ReliabilityPolicy.BEST_EFFORT:
-                fix = "set input.reliability: best_effort, or make the publisher reliable"
+                ours = (
+                    f"qos_overrides.{topic}.subscription.reliability"
+                    if is_transforms
+                    else "input.reliability"
+                )
+                fix = f"set {ours}: best_effort, or make the publisher reliable"
                 return error("qos", f"{who} best effort, the node asks for reliable", fix)
             if (
                 is_static(topic)

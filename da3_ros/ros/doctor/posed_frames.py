@@ -11,7 +11,6 @@ from da3_ros.core.frame import Frame
 from da3_ros.ros.doctor.recording import Event, Recording
 from da3_ros.ros.images import decode
 from da3_ros.ros.inputs.info_doubts import is_raw
-from da3_ros.ros.inputs.stereo_frames import StereoFrames
 from da3_ros.ros.messages import stamp_to_ns
 from da3_ros.ros.rectifier import rectifier
 
@@ -31,8 +30,7 @@ class PosedFrames:
             raise ValueError("there is no camera info")
         topic, info, is_asked = seen.topics.image, seen.infos[0], config.input.rectify
         raw = is_raw(topic, info, rectify=is_asked)
-        is_second = StereoFrames(seen.topics.first_frames).is_second(info)
-        self._rectify = rectifier(info, is_raw=raw, is_second=is_second)
+        self._rectify = rectifier(info, is_raw=raw, is_second=seen.stereo.is_second(info))
         self.mask = read_mask(config.input.mask, _name(topic, config))
         self._usable = usable_pixels(self._rectify, self.mask)
 

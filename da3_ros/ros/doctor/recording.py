@@ -13,6 +13,7 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.core.config import PoseConfig
 from da3_ros.ros.bags.bag import BagReader
 from da3_ros.ros.inputs.pose_source import PoseSource
+from da3_ros.ros.inputs.stereo_frames import StereoFrames
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.messages import stamp_to_ns
 from da3_ros.ros.topics.find_camera import BagTopics, Choice, find_topics
@@ -62,6 +63,11 @@ class Recording:
     notes: tuple[str, ...] = ()
     poses: dict[int, Pose] = field(default_factory=dict)
     missing: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def stereo(self) -> StereoFrames:
+        """As the node knows them: all of a bag, none of a graph."""
+        return StereoFrames(None if self.is_live else self.topics.first_frames)
 
     @property
     def images(self) -> list[Event]:

@@ -110,10 +110,8 @@ class AnchorInput:
     def on_info(self, msg: CameraInfo) -> None:
         """The camera of the depth images."""
         is_first, self._info = self._info is None, msg
-        self._poses.stereo.add(msg)
-        doubt = rectification_doubt(self._depth_topic, msg, rectify=True) if is_first else None
-        if doubt:
-            self._warn("rectification", f"{doubt.what}: {doubt.fix}")
+        if is_first:
+            self._doubt(msg)
         if self._early is not None:
             early, self._early = self._early, None
             self.on_depth(early)
@@ -126,13 +124,17 @@ class AnchorInput:
             return
         raw = is_raw(self._depth_topic, self._info, rectify=True)
         second = self._poses.stereo.is_second(self._info)
-        if doubt := self._poses.stereo.doubt(self._info):
-            self._warn("second camera", f"anchor/camera_info: {doubt.what}: {doubt.fix}")
         self._receive(
             "anchor/depth",
             msg,
             lambda image: depth_xyz(image, self._info, is_raw=raw, is_second=second),
         )
+
+    def _doubt(self, info: CameraInfo) -> None:
+        if doubt := rectification_doubt(self._depth_topic, info, rectify=True):
+            self._warn("rectification", f"{doubt.what}: {doubt.fix}")
+        if doubt := self._poses.stereo.doubt(info):
+            self._warn("second camera", f"anchor/camera_info: {doubt.what}: {doubt.fix}")
 
     def locate(self) -> None:
         """Hand on all points whose transform is known by now; give up those too old to get one."""

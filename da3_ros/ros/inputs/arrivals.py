@@ -32,8 +32,6 @@ class Arrival:
 
     came_at: s on any steady clock; came_ns: on the node's. info: the camera info of the same
     stamp. paired_ns: when that was there, on the node's clock. T_world_frame: (4, 4) of the
-    came_at: s on any steady clock; came_ns: on the node's. info: the camera info of the same
-    stamp. paired_ns: when that was there, on the node's clock. T_world_frame: (4, 4) of the
     image's frame_id; None with pose source `none`. T_world_odom: (4, 4), see
     `PoseSource.correction`.
     """

@@ -74,6 +74,7 @@ class CameraInput:
         self._info: CameraInfo | None = None
         self._stereo, self._is_second = poses.stereo, False
         self._is_doubted = False
+        self._doubts: list[str] = []
         self._bit_depth = BitDepth()
         self._rectifier: Rectifier | None = None
         self._mask = read_mask(config.input.mask, name)
@@ -134,7 +135,6 @@ class CameraInput:
             sentence = f"camera_info with a name or D of {longest} elements is dropped"
             self._warn((Drop.BAD_CAMERA_INFO, "length"), sentence)
             return
-        self._stereo.add(msg)
         self._give_up(self._queue.add_info(msg, self._now_ns()))
         self.locate()
 
@@ -195,7 +195,8 @@ class CameraInput:
         if change := self._bit_depth.change(bits):
             self._warn("bit depth", change)
         rectify = self._rectifier_of(arrival.info, rgb.shape[:2])
-        self._doubt(image.header.frame_id)
+        if not self._is_doubted:
+            self._doubt(image.header.frame_id)
         key, T_world_frame = (image.header.frame_id, arrival.stamp_ns), arrival.T_world_frame
         frame = rectify.frame(*key, rgb, T_world_frame, self._usable, arrival.T_world_odom)
         check_picture(frame)
@@ -222,27 +223,29 @@ class CameraInput:
         return self._rectifier
 
     def _doubt(self, frame_id: str) -> None:
-        """Say what looks wrong about a camera info and the mask, when they are used first."""
-        if self._is_doubted:
-            return
+        """Say what looks wrong about a new camera info and the mask; what was said of the one
+        before is not said again: an autofocus changes it with each picture.
+        """
         self._is_doubted = True
-        is_asked = self._live.config.input.rectify
-        frames = frame_doubt(frame_id, self._info)
-        if frames and self._info.header.frame_id:  # some drivers leave it empty
-            self._warn(
-                "frame of the info",
-                f"camera_info on {self._queue.info_topic}: {frames.what}: {frames.fix}",
-            )
-        if lens := rectification_doubt(self._image_topic, self._info, rectify=is_asked):
-            self._warn("rectification", f"{lens.what}: {lens.fix}")
-        if place := self._stereo.doubt(self._info):
-            self._warn(
-                "second camera",
-                f"camera_info on {self._queue.info_topic}: {place.what}: {place.fix}",
-            )
+        info, doubts = self._info, {}
+        doubts["rectification"] = rectification_doubt(
+            self._image_topic, info, rectify=self._live.config.input.rectify
+        )
+        if info.header.frame_id:  # some drivers leave it empty
+            doubts["frame of the info"] = frame_doubt(frame_id, info)
+        if not self.name:  # cameras of a rig have frames of their own
+            doubts["second camera"] = self._stereo.doubt(info)
+        said = {
+            cause: f"camera_info on {self._queue.info_topic}: {doubt.what}: {doubt.fix}"
+            for cause, doubt in doubts.items()
+            if doubt
+        }
         if self._mask_doubt:
-            self._warn("mask", self._mask_doubt)
-            self._mask_doubt = ""  # said once: camera infos may change
+            said["mask"] = self._mask_doubt
+        for cause, sentence in said.items():
+            if sentence not in self._doubts:
+                self._warn(cause, sentence)
+        self._doubts = [*said.values()]
 
     def _give_up(self, lost: list[Lost]) -> None:
         for image in lost:

@@ -21,14 +21,17 @@ class OdomFrames:
     """
 
     def __init__(self):
-        self._first: dict[tuple[str, str], Transform] = {}
+        self._first: dict[str, tuple[str, Transform]] = {}  # of each child, one: frames are bounded
         self._moved_in: set[str] = set()
 
     def note(self, parent: str, child: str, transform: Transform) -> None:
         """A transform that is not static."""
         if not _is_odom(parent) or parent in self._moved_in:
             return
-        if transform != self._first.setdefault((parent, child), transform):
+        first_parent, first = self._first.setdefault(child, (parent, transform))
+        if parent != first_parent:
+            self._first[child] = parent, transform
+        elif transform != first:
             self._moved_in.add(parent)
 
     def between(self, frame: str, world: str, parents: Mapping[str, str]) -> str | None:

@@ -27,6 +27,9 @@ from da3_ros.ros.inputs.tf_buffer import (
 )
 from da3_ros.ros.messages import stamp_to_ns
 
+TWO_PARENTS = "two parents"
+"""A cause."""
+
 MOST_NAMED = 20
 """Frames listed in a sentence."""
 
@@ -87,10 +90,13 @@ class PoseSource:
 
     def take_odometry(self, msg: Odometry) -> list[Refused]:
         """Take a message. Returns what was refused, or jumped."""
-        refused = self._insert(odometry_transform(msg), static=False)
-        if not refused:
-            self._odometry_child = msg.child_frame_id.lstrip("/")
-        return refused
+        try:
+            said = self._take(odometry_transform(msg), static=False)
+        except BadTransform as error:
+            return self._refuse(error.cause, str(error))
+        self._odometry_child = msg.child_frame_id.lstrip("/")
+        # Where TF had its place from other frames until now, odometry takes over.
+        return [refused for refused in said if refused.cause != TWO_PARENTS]
 
     def locate(self, frame_id: str, stamp_ns: int) -> np.ndarray | None:
         """T_world_frame (4, 4); None with source `none`. Raises `TransformUnavailable`."""
@@ -192,7 +198,7 @@ class PoseSource:
             f"the parent of frame '{plain(child)}' was '{plain(before)}' and is '{plain(parent)}' "
             "now: a frame has one; if two programs publish them, end one"
         )
-        return [Refused("two parents", sentence)]
+        return [Refused(TWO_PARENTS, sentence)]
 
     def _take_in_time(self, transform: TransformStamped, child: str) -> list[Refused]:
         stamp_ns = stamp_to_ns(transform.header.stamp)

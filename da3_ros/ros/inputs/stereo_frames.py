@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Set
 
 from sensor_msgs.msg import CameraInfo
 
@@ -17,23 +17,21 @@ class StereoFrames:
     origin of `header.frame_id` is the camera itself, and so do RealSense, ZED, OAK and the bags
     made of KITTI; other drivers give both cameras the first one's frame, and only there
     P says where in its frame the camera is.
+
+    frames: of all cameras of a bag. None on a running graph, where not all are known: a frame is
+    the camera's own there, as those of a rig have to be.
     """
 
-    def __init__(self, frames: Iterable[str] = ()):
-        self.frames = set(frames)
-
-    def add(self, info: CameraInfo) -> None:
-        """Take a camera info into account."""
-        if info.header.frame_id and not baseline(info):
-            self.frames.add(frame_name(info))
+    def __init__(self, frames: Set[str] | None = None):
+        self.frames = frames
 
     def is_second(self, info: CameraInfo) -> bool:
         """Whether P says where in its frame the camera is: another camera stands in the origin."""
-        return baseline(info) > 0 and frame_name(info) in self.frames
+        return bool(self.frames) and frame_name(info) in self.frames and baseline(info) > 0
 
     def doubt(self, info: CameraInfo) -> Doubt | None:
-        """What is assumed of a second camera while no first one is known."""
-        if not baseline(info) or self.frames:
+        """What is assumed of the frame of a second camera where not all cameras are known."""
+        if self.frames is not None or not baseline(info):
             return None
         what = (
             f"P says that the camera is {baseline(info):.3f} m beside the first of a stereo pair, "

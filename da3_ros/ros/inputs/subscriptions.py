@@ -108,7 +108,9 @@ class Inputs:
 
     def _create(self, kind: type, topic: str, callback: Callable, qos: QoSProfile, **options):
         qos = copy.copy(qos)  # overrides are written into it, and are meant for this topic
-        watch = self.watches[topic] = TopicWatch(self._entities.node, kind, qos)
+        is_picture = not topic.startswith("anchor/")
+        watch = TopicWatch(self._entities.node, kind, qos, is_picture=is_picture)
+        self.watches[topic] = watch
         made = self._entities.create_subscription(
             kind,
             topic,

@@ -13,7 +13,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from da3_ros.net.plain_text import plain
 from da3_ros.ros.topics.message_types import type_name
 
-KIND_HINTS = {
+PICTURE_HINTS = {
     (type_name(Image), type_name(CompressedImage)): (
         "; set input.compressed: true, and remap image/compressed to it (in launch files "
         "image_transport:=compressed, and image:= without /compressed)"
@@ -26,12 +26,16 @@ KIND_HINTS = {
 
 
 class TopicWatch:
-    """One topic that a node takes. heard_at: s of `time.monotonic()`; of the start, at first."""
+    """One topic that a node takes. heard_at: s of `time.monotonic()`; of the start, at first.
 
-    def __init__(self, node: Node, kind: type, qos: QoSProfile):
+    is_picture: it is a camera's, which may be compressed.
+    """
+
+    def __init__(self, node: Node, kind: type, qos: QoSProfile, *, is_picture: bool = False):
         self.heard_at = time.monotonic()
         self.topic = ""  # as remapped, once it is subscribed to
         self._node, self._kind, self._qos = node, type_name(kind), qos
+        self._hints = PICTURE_HINTS if is_picture else {}
 
     def listening(self, take: Callable) -> Callable:
         """A callback that notes the time of each message, and takes it."""
@@ -66,7 +70,7 @@ class TopicWatch:
 
     def _other_kind(self, publishers: Sequence[TopicEndpointInfo]) -> str:
         kinds = sorted({publisher.topic_type for publisher in publishers})
-        hint = KIND_HINTS.get((self._kind, kinds[0]), "; remap the topic")
+        hint = self._hints.get((self._kind, kinds[0]), "; remap the topic")
         return f"{_who(publishers[0])} publishes {kinds[0]}, the node takes {self._kind}{hint}"
 
     def _qos_fault(self, publisher: TopicEndpointInfo, reliability: str) -> str:

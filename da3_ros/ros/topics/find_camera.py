@@ -10,7 +10,8 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.ros.inputs.stereo_frames import StereoFrames
+from da3_ros.ros.inputs.stereo_frames import frame_name
+from da3_ros.ros.rectifier import baseline
 from da3_ros.ros.topics.choose_camera import MOST_NAMED, Camera, choose_camera
 from da3_ros.ros.topics.find_world import World, find_world
 from da3_ros.ros.topics.message_source import MessageSource, chosen_topic, first_messages
@@ -111,11 +112,8 @@ def find_topics(source: MessageSource, choice: Choice = Choice(), name: str = ""
 
 
 def _first_frames(source: MessageSource) -> frozenset[str]:
-    stereo = StereoFrames()
-    for topic in source.topics_of(CameraInfo):
-        for info in first_messages(source, topic):
-            stereo.add(info)
-    return frozenset(stereo.frames)
+    infos = (i for t in source.topics_of(CameraInfo) for i in first_messages(source, t))
+    return frozenset(frame_name(info) for info in infos if not baseline(info)) - {""}
 
 
 def _no_transforms(source: MessageSource, choice: Choice) -> str:

@@ -302,3 +302,18 @@ def test_a_second_parent_is_named_where_a_camera_hangs_on_it():
     (sentence,) = said("map", "base")
     assert sentence.startswith("the parent of frame 'base' was 'odom' and is 'map' now")
     assert "was 'map' and is 'odom' now" in said("odom", "base")[0]
+
+
+def test_odometry_takes_over_the_place_that_tf_gave():
+    """Of two filters one publishes map -> base on a topic, the other map -> odom -> base on TF."""
+    source = source_with_mount(source="odometry")
+    move(source, SECOND, 1)
+    source.locate("camera", SECOND)
+    message = odometry(2 * SECOND, 5)
+    message.header.frame_id = "map"
+    assert source.take_odometry(message) == []
+    move(source, 2 * SECOND, 2)  # ignored from now on
+    message = odometry(3 * SECOND, 5)
+    message.header.frame_id = "map"
+    assert source.take_odometry(message) == []
+    assert source.lookup("map", "base", 2 * SECOND)[0, 3] == pytest.approx(5)
