@@ -13,6 +13,9 @@ LEGEND_WIDTH = 72
 UNKNOWN = (40, 40, 40)
 """Color of pixels without a depth."""
 
+UNCOLORED = 200
+"""Grey, 0..255, of surfaces that no picture has shown."""
+
 SMALLEST = float(np.finfo(np.float32).tiny)
 """m: the inverse of anything smaller is infinite in float32."""
 

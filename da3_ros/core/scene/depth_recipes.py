@@ -219,7 +219,7 @@ def nadir_camera(mesh: Mesh, cell: float, height: float) -> tuple[np.ndarray, Ca
 
     cell: m that a pixel covers at the lowest point. height: m of the camera above the highest
     point; the higher, the nearer to a map. Rows run south, columns east (world z up, y north).
-    Raises ValueError for an empty mesh, or sizes that are not positive.
+    Raises ValueError for an empty mesh, sizes that are not positive, or too many pixels.
     """
     if len(mesh.faces) == 0:
         raise ValueError("the mesh is empty: nothing to look down on")
@@ -228,7 +228,8 @@ def nadir_camera(mesh: Mesh, cell: float, height: float) -> tuple[np.ndarray, Ca
     low, high = mesh.bounds
     f = (high[2] + height - low[2]) / cell
     # What reaches up stands nearer, and is seen larger.
-    _check_pixels(*((high - low)[:2] * f / height))
+    columns, rows = (high - low)[:2] * f / height
+    _check_pixels(rows, columns)
     width, depth = (int(np.ceil((high - low)[i] * f / height)) + 1 for i in (0, 1))
     K = np.array([[f, 0, (width - 1) / 2], [0, f, (depth - 1) / 2], [0, 0, 1]])
     middle = (low + high) / 2

@@ -13,6 +13,7 @@ import trimesh
 
 from da3_ros.core import far_world, poses
 from da3_ros.core.camera_model import CameraModel
+from da3_ros.core.colormap import UNCOLORED
 from da3_ros.core.files.gltf import TRIANGLES, Z_UP_TO_Y_UP, Primitive, write_glb
 from da3_ros.core.files.mesh_bounds import DEFAULT_BOUNDS, MeshBounds
 from da3_ros.core.files.obj_text import plain_obj
@@ -23,8 +24,6 @@ from da3_ros.core.scene.render_depth import render_depth
 from da3_ros.net.plain_text import LONGEST_PATH, LONGEST_SENTENCE, plain
 
 SUFFIXES = (".ply", ".obj", ".glb")
-UNCOLORED = 200
-"""Grey of surfaces that no picture has shown."""
 _PARSER_ERRORS = (
     ValueError, LookupError, TypeError, AttributeError, NotImplementedError, OSError,
     MemoryError, ArithmeticError, RecursionError, struct.error,

@@ -8,7 +8,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from skimage.measure import marching_cubes
 
-from da3_ros.core.scene.mesh import UNCOLORED, Mesh, MeshError
+from da3_ros.core.scene.mesh import Mesh, MeshError
 from da3_ros.core.scene.one_thread import one_thread
 from da3_ros.core.scene.tsdf import TsdfVolume
 from da3_ros.core.scene.voxel_blocks import SIDE, VOXELS, VoxelBlocks
@@ -22,7 +22,7 @@ MIN_ISLAND = 60
 @one_thread()
 def surface_points(volume: TsdfVolume) -> tuple[np.ndarray, np.ndarray]:
     """(n, 3) float64 points, world frame, metres, and their (n, 3) uint8 colors; grey where no
-    picture was ever fused.
+    picture was fused.
 
     One point for each voxel edge that the surface crosses, so the density is the voxel's.
     """
@@ -39,8 +39,6 @@ def surface_points(volume: TsdfVolume) -> tuple[np.ndarray, np.ndarray]:
         points.append(position * volume.voxel_size)
         colors.append(blocks.color[row, voxel])
     where = torch.cat(points).cpu().numpy()
-    if not blocks.are_colored:
-        return where, np.full(where.shape, UNCOLORED, np.uint8)
     return where, torch.cat(colors).float().round().byte().cpu().numpy()
 
 
@@ -68,8 +66,8 @@ def _next_along(blocks: VoxelBlocks, axis: int) -> tuple[torch.Tensor, torch.Ten
 
 @one_thread()
 def extract_mesh(volume: TsdfVolume) -> Mesh:
-    """Triangles of the surface by marching cubes (Lewiner 2003), without small islands; colored
-    where pictures were fused.
+    """Triangles of the surface by marching cubes (Lewiner 2003), colored, without small islands;
+    grey where no picture was fused.
 
     Faces run anticlockwise seen from free space. Raises MeshError when nothing was fused.
     """
@@ -79,7 +77,7 @@ def extract_mesh(volume: TsdfVolume) -> Mesh:
         raise MeshError("the scene is empty: no surface has been fused yet")
     used, faces = np.unique(faces, return_inverse=True)
     vertices = vertices[used]
-    colors = _colors(volume.blocks, vertices) if volume.blocks.are_colored else None
+    colors = _colors(volume.blocks, vertices)
     return Mesh(vertices * volume.voxel_size, faces.reshape(-1, 3), colors)
 
 

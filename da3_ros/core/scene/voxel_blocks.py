@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import torch
 
+from da3_ros.core.colormap import UNCOLORED
+
 SIDE = 8
 """Voxels along one edge of a block."""
 VOXELS = SIDE**3
@@ -21,7 +23,8 @@ class VoxelBlocks:
     """At most `max_blocks` blocks of signed distance, weight and color.
 
     coords: (n, 3) int64, block positions. tsdf, weight: (n, 512) float32, signed distance
-    in truncations and summed confidence (0: never seen). color: (n, 512, 3) float16, 0..255.
+    in truncations and summed confidence (0: never seen). color: (n, 512, 3) float16, 0..255;
+    grey where no picture was fused.
     Voxel (x, y, z) of a block is element (x * 8 + y) * 8 + z.
     """
 
@@ -54,7 +57,7 @@ class VoxelBlocks:
 
     @property
     def color(self) -> torch.Tensor:
-        """(n, 512, 3) float16 of their voxels, 0..255."""
+        """(n, 512, 3) float16 of their voxels, 0..255; grey without a picture."""
         return self._color[: self.count]
 
     @property
@@ -62,11 +65,6 @@ class VoxelBlocks:
         """Memory held, in bytes."""
         held = (self._coords, self._tsdf, self._weight, self._color, self._keys, self._slots)
         return sum(t.numel() * t.element_size() for t in held)
-
-    @property
-    def are_colored(self) -> bool:
-        """Whether any picture was fused."""
-        return bool(self.color.any())
 
     def find(self, coords: torch.Tensor) -> torch.Tensor:
         """Rows (...) int64 of block positions (..., 3); -1 where there is no such block."""
@@ -125,7 +123,7 @@ class VoxelBlocks:
         self._coords[free] = new
         self._tsdf[free] = 0.0
         self._weight[free] = 0.0
-        self._color[free] = 0.0
+        self._color[free] = UNCOLORED
         self.count = max(self.count, int(free.max()) + 1 if len(free) else 0)
         self._index()
 

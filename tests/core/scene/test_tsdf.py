@@ -8,7 +8,8 @@ import trimesh
 
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraModel
-from da3_ros.core.scene.mesh import UNCOLORED, MeshError
+from da3_ros.core.colormap import UNCOLORED
+from da3_ros.core.scene.mesh import MeshError
 from da3_ros.core.scene.one_thread import one_thread
 from da3_ros.core.scene.surface import extract_mesh, surface_points
 from da3_ros.core.scene.tsdf import TsdfVolume
@@ -126,8 +127,14 @@ def test_colors_follow_the_image():
 def test_without_pictures_the_surface_is_grey_not_black():
     volume = TsdfVolume(0.02)
     volume.integrate(wall(1.0), at(), SMALL)
-    assert extract_mesh(volume).vertex_colors is None
+    assert (extract_mesh(volume).vertex_colors == UNCOLORED).all()
     assert (surface_points(volume)[1] == UNCOLORED).all()
+
+
+def test_a_black_picture_is_black():
+    volume = TsdfVolume(0.02)
+    volume.integrate(wall(1.0), at(), SMALL, np.zeros((120, 160, 3), np.uint8))
+    assert (extract_mesh(volume).vertex_colors == 0).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint16])
