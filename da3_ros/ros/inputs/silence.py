@@ -73,13 +73,13 @@ class Silence:
         names = ("anchor/points", "anchor/depth", "anchor/camera_info")
         watches = [self._watches[name] for name in names if name in self._watches]
         silent = [watch for watch in watches if watch.heard_at < latest]
-        found = [(watch.topic, watch.misfit(reliability=OF_IMAGES)) for watch in silent]
-        said = [f"nothing comes on {topic}: {misfit}" for topic, misfit in found if misfit]
-        nothing_comes = len(silent) == len(watches) and not said
-        if watches and nothing_comes and self._config.scale.source == "anchors":
-            topics = " or ".join(watch.topic for watch in watches[:2])
+        faults = {watch.topic: watch.misfit(reliability=OF_IMAGES) for watch in silent}
+        said = [f"nothing comes on {topic}: {fault}" for topic, fault in faults.items() if fault]
+        points = watches[:2]  # a calibration alone brings none
+        is_unsaid = all(faults.get(watch.topic) == "" for watch in points)
+        if points and is_unsaid and self._config.scale.source == "anchors":
+            topics = " or ".join(watch.topic for watch in points)
             said.append(
-                f"scale.source is anchors, and nothing has come on {topics} for {SILENCE:.0f} s: "
-                "metres rest on cameras alone"
+                f"scale.source is anchors, and nothing has come on {topics} for {SILENCE:.0f} s"
             )
         return said

@@ -132,6 +132,15 @@ def test_anchors(other, listen):
     said(inputs, "nothing comes on /anchor/points: test publishes it best effort")
 
 
+def test_the_calibration_of_depth_is_no_points(listen):
+    inputs = listen(scale__source="anchors")
+    for topic in ("camera_info", "anchor/camera_info"):
+        inputs.watches[topic].heard_at = time.monotonic()
+    said(inputs, "nothing has come on /anchor/points or /anchor/depth for 5 s")
+    inputs.watches["anchor/depth"].heard_at = time.monotonic()
+    assert not inputs.silent()
+
+
 def test_an_override_is_for_its_topic_only(node, listen):
     node.declare_parameter("qos_overrides./tf.subscription.reliability", "best_effort")
     node.declare_parameter("qos_overrides./image.subscription.depth", 3)
