@@ -286,7 +286,7 @@ class DepthNode(LifecycleNode):
         )
         if self._active:
             newest = self._configured.runner.newest_result
-            if unused := unused_anchors(self.config, self._active.inputs.anchors, newest):
+            if unused := unused_anchors(self.config, self._active.inputs, newest):
                 self.log.warn("unused anchors", unused)
         self._report.publish(self.state, self._configured)
 

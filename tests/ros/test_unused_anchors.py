@@ -23,6 +23,12 @@ def cloud(stamp_ns, z, frame_id="camera_optical_frame"):
     return xyz_cloud(head, np.stack([x, y, np.full(400, z)], axis=-1))
 
 
+def depth(stamp_ns):
+    msg = Image(header=messages.header("camera_optical_frame", stamp_ns), width=2, height=2)
+    msg.encoding, msg.step, msg.data = "32FC1", 8, np.full(4, 3.0, np.float32).tobytes()
+    return msg
+
+
 def test_each_cause_is_said(robot, start):
     start(scale__source="anchors")
     robot.listen(Image, "/da3/depth/image")
@@ -38,6 +44,14 @@ def test_each_cause_is_said(robot, start):
     assert status.level == Status.WARN and status.scale_source == "cameras"
     assert "points from outside" not in status.reason  # none have come, which is said as that
 
+    depths = robot.node.create_publisher(Image, "anchor/depth", 10)
+    robot.wait_for_node(depths)
+    depths.publish(depth(old_ns))
+    robot.send_until_published()
+    reason = robot.fresh_status().reason
+    assert "scale.source is anchors, but no message with points from outside can be used" in reason
+    assert "anchor/depth waits for its camera info on anchor/camera_info" in reason
+
     points.publish(cloud(old_ns, z=3.0))
     robot.send_until_published()
     assert "s older than the image, scale.anchor_age is 1 s" in robot.fresh_status().reason
@@ -51,7 +65,8 @@ def test_each_cause_is_said(robot, start):
     robot.send_until_published(lambda: with_anchors(-3.0))
     assert "the picture shows none of the points from outside" in robot.fresh_status().reason
     values = {v.key: v.value for v in robot.received["/diagnostics"][-1].status[0].values}
-    assert values["anchors: received"] == values["anchors: used"] == "4"
+    assert values["anchors: used"] == "4"
+    assert values["anchors: received"] == "5"  # one depth image still waits for its camera info
 
     robot.send_until_published(lambda: with_anchors(3.0, "lidar"), count=15)
     reason = robot.fresh_status().reason

@@ -6,8 +6,6 @@ pose. Everything runs in the executor's thread.
 
 from __future__ import annotations
 
-import math
-import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -68,7 +66,6 @@ class AnchorInput:
         self._early: Image | None = None
         self._depth_topic = "anchor/depth"  # as remapped, once it is subscribed to
         self.counts: Counter[str] = Counter()  # of messages: received, used, dropped by cause
-        self.heard_at = -math.inf  # s of `time.monotonic()`
         self.heard_ns = self.newest_ns = 0  # newest stamp of all, and of those that are used
 
     def name_topic(self, depth: str) -> None:
@@ -88,24 +85,26 @@ class AnchorInput:
 
     def on_raw_points(self, raw: bytes) -> None:
         """A serialized cloud, if it has no more fields than any lidar's."""
+        self.counts["received"] += 1
         if excess(PointCloud2, raw):
             sentence = (
                 f"anchor/points is dropped: its points have {field_count(raw):,} fields, must have "
                 f"at most {MOST_CLOUD_FIELDS}"
             )
-            self._warn(("anchor/points", "fields"), sentence)
+            self._drop(("anchor/points", "fields"), "bad message", sentence)
             return
         try:
             msg = deserialize_message(raw, PointCloud2)
         except RuntimeError as error:  # RMWError
             sentence = f"anchor/points is dropped: it is not a PointCloud2: {error}"
-            self._warn(("anchor/points", "bytes"), sentence)
+            self._drop(("anchor/points", "bytes"), "bad message", sentence)
             return
-        self.on_points(msg)
+        self._take_in("anchor/points", msg, cloud_xyz)
 
     def on_points(self, msg: PointCloud2) -> None:
         """A cloud in any frame."""
-        self._receive("anchor/points", msg, cloud_xyz)
+        self.counts["received"] += 1
+        self._take_in("anchor/points", msg, cloud_xyz)
 
     def on_info(self, msg: CameraInfo) -> None:
         """The camera of the depth images."""
@@ -114,21 +113,18 @@ class AnchorInput:
             self._doubt(msg)
         if self._early is not None:
             early, self._early = self._early, None
-            self.on_depth(early)
+            self._take_depth(early, self._info)
 
     def on_depth(self, msg: Image) -> None:
         """A depth image; the newest one waits for the first camera info."""
-        if self._info is None:
-            self._early = msg
-            self._warn("no info", "anchor/depth waits for its camera info on anchor/camera_info")
+        self.counts["received"] += 1
+        if self._info:
+            self._take_depth(msg, self._info)
             return
-        raw = is_raw(self._depth_topic, self._info, rectify=True)
-        second = self._poses.stereo.is_second(self._info)
-        self._receive(
-            "anchor/depth",
-            msg,
-            lambda image: depth_xyz(image, self._info, is_raw=raw, is_second=second),
-        )
+        if self._early:
+            self.counts["no camera info"] += 1
+        self._early = msg
+        self._warn("no info", "anchor/depth waits for its camera info on anchor/camera_info")
 
     def _doubt(self, info: CameraInfo) -> None:
         if doubt := rectification_doubt(self._depth_topic, info, rectify=True):
@@ -165,9 +161,16 @@ class AnchorInput:
         self._early = None
         self.heard_ns = self.newest_ns = 0
 
-    def _receive(self, topic: str, msg, read: Callable) -> None:
-        self.counts["received"] += 1
-        self.heard_at = time.monotonic()
+    def _take_depth(self, msg: Image, info: CameraInfo) -> None:
+        raw = is_raw(self._depth_topic, info, rectify=True)
+        second = self._poses.stereo.is_second(info)
+        self._take_in(
+            "anchor/depth",
+            msg,
+            lambda image: depth_xyz(image, info, is_raw=raw, is_second=second),
+        )
+
+    def _take_in(self, topic: str, msg, read: Callable) -> None:
         frame_id, stamp_ns = msg.header.frame_id, stamp_to_ns(msg.header.stamp)
         if not frame_id.strip("/") or stamp_ns <= 0:
             sentence = f"{topic} without frame_id or stamp is dropped"

@@ -63,7 +63,6 @@ class CameraInput:
     ):
         self.name = name
         self.rate = Rate()
-        self.heard_at = time.monotonic()
         self._live, self._counts, self._log = live, counts, log
         self._take, self._now_ns = take, now_ns
         config = live.config
@@ -98,7 +97,7 @@ class CameraInput:
 
     def refuse(self, ahead: float) -> None:
         """Step receive: an image of another clock, `ahead` s ahead of the one followed."""
-        self._hear()
+        self.rate.tick()
         self._counts.refuse(Drop.OUT_OF_ORDER)
         where = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'}"
         sentence = (
@@ -109,7 +108,7 @@ class CameraInput:
 
     def on_image(self, msg: Image | CompressedImage) -> None:
         """Step receive: an image."""
-        self._hear()
+        self.rate.tick()
         frame_id, stamp_ns = _key(msg)
         if fault := header_fault(frame_id, stamp_ns):
             self._counts.refuse(Drop.BAD_HEADER)
@@ -169,10 +168,6 @@ class CameraInput:
         self._clock.restart()
         for msg in self._queue.clear():
             self._counts.drop(_key(msg), reason)
-
-    def _hear(self) -> None:
-        self.rate.tick()
-        self.heard_at = time.monotonic()
 
     def _finish(self, arrival: Arrival) -> None:
         """Step convert, and on to step collect. Every frame is accounted for."""

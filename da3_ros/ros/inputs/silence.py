@@ -12,6 +12,8 @@ from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST
 SILENCE = 5.0
 """Seconds without a message after which that is said."""
 
+POINTS = "anchor/points", "anchor/depth"
+
 OF_IMAGES = "set input.reliability: best_effort"
 
 
@@ -27,20 +29,27 @@ class Silence:
         latest = time.monotonic() - SILENCE
         said = []
         newest_image = 0.0
-        for camera in self._cameras.inputs.values():
-            newest_image = max(newest_image, camera.heard_at)
-            prefix = f"{camera.name}/" if camera.name else ""
-            kind = "image/compressed" if self._config.input.compressed else "image"
-            if camera.heard_at < latest:
-                said.append(self._of_images(self._watches[f"{prefix}{kind}"]))
+        kind = "image/compressed" if self._config.input.compressed else "image"
+        for name in self._cameras.inputs:
+            prefix = f"{name}/" if name else ""
+            images = self._watches[f"{prefix}{kind}"]
+            newest_image = max(newest_image, images.heard_at)
+            if images.heard_at < latest:
+                said.append(self._of_images(images))
             else:
                 info = self._watches[f"{prefix}camera_info"]
-                said += self._of_others("no camera_info on", info, camera.heard_at, OF_IMAGES)
+                said += self._of_others("no camera_info on", info, images.heard_at, OF_IMAGES)
         if newest_image < latest:
             return said
         if odometry := self._watches.get("odometry"):
             said += self._of_others("no odometry on", odometry, newest_image, override(odometry))
         return [*said, *self._of_transforms(), *self._of_anchors(latest)]
+
+    @property
+    def hears_points(self) -> bool:
+        """Whether messages have come lately that may hold points from outside."""
+        latest = time.monotonic() - SILENCE
+        return any(watch.heard_at >= latest for watch in self._points)
 
     def _of_images(self, watch: TopicWatch) -> str:
         cause = watch.cause(reliability=OF_IMAGES) or (
@@ -69,16 +78,20 @@ class Silence:
         ]
         return [f"transforms on {topic} are lost: {misfit}" for topic, misfit in found if misfit]
 
+    @property
+    def _points(self) -> list[TopicWatch]:
+        """Of the topics of points: a calibration alone brings none."""
+        return [self._watches[name] for name in POINTS if name in self._watches]
+
     def _of_anchors(self, latest: float) -> list[str]:
-        names = ("anchor/points", "anchor/depth", "anchor/camera_info")
+        names = (*POINTS, "anchor/camera_info")
         watches = [self._watches[name] for name in names if name in self._watches]
         silent = [watch for watch in watches if watch.heard_at < latest]
         faults = {watch.topic: watch.misfit(reliability=OF_IMAGES) for watch in silent}
         said = [f"nothing comes on {topic}: {fault}" for topic, fault in faults.items() if fault]
-        points = watches[:2]  # a calibration alone brings none
-        is_unsaid = all(faults.get(watch.topic) == "" for watch in points)
-        if points and is_unsaid and self._config.scale.source == "anchors":
-            topics = " or ".join(watch.topic for watch in points)
+        is_unsaid = all(faults.get(watch.topic) == "" for watch in self._points)
+        if self._points and is_unsaid and self._config.scale.source == "anchors":
+            topics = " or ".join(watch.topic for watch in self._points)
             said.append(
                 f"scale.source is anchors, and nothing has come on {topics} for {SILENCE:.0f} s"
             )

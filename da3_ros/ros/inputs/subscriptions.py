@@ -67,6 +67,11 @@ class Inputs:
         """A sentence for each topic of which nothing comes now, with why."""
         return self._silence.sentences()
 
+    @property
+    def hears_points(self) -> bool:
+        """Whether messages have come lately that may hold points from outside."""
+        return self._silence.hears_points
+
     def _subscribe(self, camera: CameraInput, config: Config) -> None:
         prefix = f"{camera.name}/" if camera.name else ""
         qos = QoSProfile(

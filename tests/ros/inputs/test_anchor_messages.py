@@ -203,3 +203,19 @@ def test_a_cloud_of_many_fields_is_dropped_and_named():
     assert not taken and "it is not a PointCloud2" in said[1]
     anchors.on_raw_points(serialize_message(cloud()))
     np.testing.assert_array_equal(taken[0].points, POINTS)
+    assert anchors.counts == {"received": 3, "bad message": 2, "used": 1}
+
+
+def test_of_depth_that_waits_for_its_camera_info_the_newest_is_taken_and_all_is_counted():
+    taken = []
+    log = ThrottledLog(type("Log", (), {"warning": print})())
+    live, poses = LiveConfig(Config()), PoseSource(PoseConfig())
+    anchors = AnchorInput(live, log, poses, taken.append, lambda: 3 * 10**9)
+    for second in (1, 2):
+        msg = depth_of(2.0)
+        msg.header = header("odom", second * 10**9)
+        anchors.on_depth(msg)
+    assert anchors.counts == {"received": 2, "no camera info": 1}
+    anchors.on_info(right_camera())
+    assert [a.stamp_ns for a in taken] == [2 * 10**9]
+    assert anchors.counts == {"received": 2, "no camera info": 1, "used": 1}
