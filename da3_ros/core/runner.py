@@ -219,9 +219,10 @@ class Runner:
             self._submit(Job(self._pipeline, step.window))
 
     def _say_no_window(self, are_lost: bool) -> None:
-        if are_lost:
-            why = self.fill.trouble or why_no_window(self._config.window)
-            self._log.warn(Drop.NO_WINDOW, why)
+        if are_lost and not self.fill.trouble:
+            self._log.warn(Drop.NO_WINDOW, why_no_window(self._config.window))
+        elif are_lost and not self._worker:  # a node says it itself, for as long as it lasts
+            self._log.warn("window fill", self.fill.trouble)
 
     def _submit(self, job: Job) -> None:
         self._counts.queue(job.keys, beside=(frame.key for frame in job.window.frames))

@@ -307,11 +307,20 @@ def test_frames_of_no_window_are_told_from_those_beside_others(bench, parameters
         bench.take("", second * SECOND)
     bench.runner.finish()
     assert bench.dropped() == dropped
-    said = [sentence for cause, sentence in bench.log if cause is Drop.NO_WINDOW]
-    assert bool(said) == (not bench.results)
     is_slow = "window__max_age" in parameters
+    named = "window fill" if is_slow else Drop.NO_WINDOW
+    said = [sentence for cause, sentence in bench.log if cause is named]
+    assert bool(said) == (not bench.results)
     words = "images come 1.0 s apart: a window of 2 takes 1.0 s" if is_slow else "it takes 2 images"
     assert all(words in sentence for sentence in said)
+
+
+def test_what_lasts_is_left_to_the_node_to_say(bench):
+    bench = bench(window__max_age=0.5)
+    for second in range(1, 5):
+        bench.take("", second * SECOND)
+    assert bench.dropped() == {"no_window": 3} and bench.log == []
+    assert "images come 1.0 s apart" in bench.runner.fill.trouble
 
 
 def test_two_cameras_cannot_share_a_frame(bench):
