@@ -37,7 +37,6 @@ from da3_ros.ros.health.python_log import say_in_log_of
 from da3_ros.ros.health.throttled_log import LONGEST_DETAILS, ThrottledLog
 from da3_ros.ros.health.watchdog import Watchdog
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable, is_same_frame
-from da3_ros.ros.inputs.unused_anchors import unused_anchors
 from da3_ros.ros.lifecycle import answer_impossible_transitions, current_state
 from da3_ros.ros.node_states import Active, Configured
 from da3_ros.ros.parameter_file import NODE_NAME
@@ -279,15 +278,15 @@ class DepthNode(LifecycleNode):
         # While the node was busy it heard no images: that says nothing about their topics.
         if self._watchdog.beat() <= LONGEST_CALLBACK:
             self._silent = self._active.inputs.silent() if self._active else []
-        unfilled = self._configured.runner.fill.trouble if self._active else ""
-        one_by_one = [sentence for sentence in (unfilled, self._bad_size) if sentence]
-        self.log.note_lasting(
-            [*self._clock_watch.warnings(), *self._namesakes.warnings(), *self._silent, *one_by_one]
-        )
+        lasting = [*self._clock_watch.warnings(), *self._namesakes.warnings(), *self._silent]
+        lasting.append(self._bad_size)
         if self._active:
-            newest = self._configured.runner.newest_result
-            if unused := unused_anchors(self.config, self._active.inputs, newest):
-                self.log.warn("unused anchors", unused)
+            runner = self._configured.runner
+            lasting += [
+                runner.fill.trouble,
+                *self._active.inputs.unused_anchors(runner.newest_result),
+            ]
+        self.log.note_lasting([sentence for sentence in lasting if sentence])
         self._report.publish(self.state, self._configured)
 
     def _report_while_busy(self, seconds: float) -> None:

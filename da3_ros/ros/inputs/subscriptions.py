@@ -29,6 +29,7 @@ from tf2_msgs.msg import TFMessage
 from da3_ros.core.config import Config
 from da3_ros.core.live_config import LiveConfig
 from da3_ros.core.outlet import Log
+from da3_ros.core.prediction import WindowDepth
 from da3_ros.ros.entities import Entities
 from da3_ros.ros.inputs.anchor_input import AnchorInput
 from da3_ros.ros.inputs.camera_input import CameraInput
@@ -36,6 +37,7 @@ from da3_ros.ros.inputs.cameras import CameraInputs
 from da3_ros.ros.inputs.pose_source import Refused
 from da3_ros.ros.inputs.silence import Silence
 from da3_ros.ros.inputs.topic_watch import TopicWatch
+from da3_ros.ros.inputs.unused_anchors import UnusedAnchors
 
 POLL_PERIOD = 0.02
 """Seconds between two looks at what waits, while anything does."""
@@ -58,6 +60,7 @@ class Inputs:
         self._timer = entities.create_timer(POLL_PERIOD, self._poll, clock=steady)
         self.watches: dict[str, TopicWatch] = {}
         self._silence = Silence(live.config, cameras, self.watches)
+        self._unused_anchors = UnusedAnchors(live, anchors, self._silence)
         for camera in cameras.inputs.values():
             self._subscribe(camera, live.config)
         self._subscribe_poses(live.config)
@@ -67,10 +70,9 @@ class Inputs:
         """A sentence for each topic of which nothing comes now, with why."""
         return self._silence.sentences()
 
-    @property
-    def hears_points(self) -> bool:
-        """Whether messages have come lately that may hold points from outside."""
-        return self._silence.hears_points
+    def unused_anchors(self, newest: WindowDepth | None) -> list[str]:
+        """Why the windows that come do not use points from outside. newest: of those windows."""
+        return self._unused_anchors.sentences(newest)
 
     def _subscribe(self, camera: CameraInput, config: Config) -> None:
         prefix = f"{camera.name}/" if camera.name else ""
