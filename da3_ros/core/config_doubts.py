@@ -5,8 +5,10 @@ from __future__ import annotations
 from da3_ros.core.config import Config
 
 
-def config_doubts(config: Config) -> list[str]:
-    """Parameters that have no effect beside others, or contradict them, in a sentence each."""
+def config_doubts(config: Config, *, is_metric: bool) -> list[str]:
+    """Parameters that have no effect beside others, or contradict them, in a sentence each; and
+    that there will be no metres. is_metric: the network's depth is in metres by itself.
+    """
     doubts = [_window_doubt(config)]
     if config.pose.publish_tf and config.pose.source != "none":
         doubts.append(
@@ -17,6 +19,11 @@ def config_doubts(config: Config) -> list[str]:
         doubts.append(
             "scale.source is anchors, and has no effect: points from outside need poses that are "
             "given, and pose.source is none"
+        )
+    if config.pose.source == "none" and not is_metric:
+        doubts.append(
+            "depth is in an unknown unit, not in metres: without given poses (pose.source none) "
+            "they come from a metric model only"
         )
     return [doubt for doubt in doubts if doubt]
 

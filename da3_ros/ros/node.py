@@ -135,7 +135,7 @@ class DepthNode(LifecycleNode):
         network = configured.runner.network
         res = process_res(self.config, network)
         self._bad_size = size_warning(network.weights, res)
-        for doubt in config_doubts(self.config):
+        for doubt in config_doubts(self.config, is_metric=network.preset.metric):
             self.get_logger().warning(doubt)
         source = plain(network.weights.source, LONGEST_PATH)
         self.get_logger().info(

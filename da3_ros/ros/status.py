@@ -31,12 +31,6 @@ LONGEST_REASON = 8000
 """Characters of all that is wrong at once."""
 
 
-NOT_METRES = (
-    "depth is in an unknown unit, not in metres: without given poses (pose.source none) they come "
-    "from a metric model only"
-)
-
-
 @dataclass(frozen=True)
 class _InputsSeen:
     """What a `PoseSource` has counted, and up to when it knows poses; and what of anchors."""
@@ -150,8 +144,6 @@ def _alarms(newest: WindowDepth | None) -> list[str]:
     if newest is None:
         return []
     alarms = _alarms_of_points(newest.evidence)
-    if not newest.is_metric:
-        alarms.append(NOT_METRES)
     if newest.rotation_residuals is None:
         return alarms
     if not math.isfinite(newest.scale.scale):

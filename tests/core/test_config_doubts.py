@@ -15,7 +15,7 @@ from da3_ros.core.config_doubts import config_doubts
     ],
 )
 def test_parameters_that_contradict_each_other_are_named(values, said):
-    (doubt,) = config_doubts(from_dict(values))
+    (doubt,) = config_doubts(from_dict(values), is_metric=True)
     assert said in doubt
 
 
@@ -31,4 +31,10 @@ def test_parameters_that_contradict_each_other_are_named(values, said):
     ],
 )
 def test_others_are_not(values):
-    assert config_doubts(from_dict(values)) == []
+    assert config_doubts(from_dict(values), is_metric=True) == []
+
+
+def test_that_there_will_be_no_metres_is_said():
+    (doubt,) = config_doubts(from_dict({"pose.source": "none"}), is_metric=False)
+    assert "in an unknown unit, not in metres" in doubt
+    assert config_doubts(from_dict({}), is_metric=False) == []
