@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from da3_ros.core.config import Config
+from da3_ros.core.config_doubts import config_doubts
 from da3_ros.core.export.running import Source, export_running
 from da3_ros.core.files.staging import new_folder
 from da3_ros.core.frame_counts import Counts, Drop, FrameCounts
@@ -119,7 +120,8 @@ class BagRun:
     """The state of one run through a bag.
 
     before: what was remembered where writing began; None at the beginning of the bag.
-    size_warning: what to expect of a picture size that the network is not good at; mostly empty.
+    doubts: sentences, some of them empty, on parameters that do not go together, and on a picture
+    size that the network is not good at.
     """
 
     def __init__(
@@ -130,7 +132,8 @@ class BagRun:
         node: BagNode,
     ):
         self.poses = poses
-        self.size_warning = size_warning(network.weights, config.model.process_res)
+        self.doubts = config_doubts(config, is_metric=network.preset.metric)
+        self.doubts.append(size_warning(network.weights, config.model.process_res))
         self._config, self._node = config, node
         self._live = LiveConfig(replace(config, scene=replace(config.scene, enabled=False)))
         self._all_counts, self.log = FrameCounts(), OnceLog()

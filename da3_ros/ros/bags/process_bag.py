@@ -117,7 +117,7 @@ class OpenBag:
         if self.config.pose.source == "tf":
             topics += [t.still for t in self._cameras.values()]
         files = [*self._bag.notes, *self._pose_bag.notes, *self._anchor_bag.notes]
-        of_bag = [*files, *topics, _words(self._anchors), run.size_warning]
+        of_bag = [*files, *topics, _words(self._anchors), *run.doubts]
         return [
             *(Warned(0, sentence, sentence) for sentence in run.poses.refused),
             *(Warned(1, sentence, sentence) for sentence in of_bag if sentence),

@@ -158,6 +158,7 @@ def test_a_robot_with_a_name_and_a_bag_without_poses(room, tmp_path):
     assert named.failure == "" and named.counts.published == 5
     assert {m.header.frame_id for _, m in read(named.job.result)["/da3/camera_pose"]} == {"odom"}
     assert without.failure == "" and any("no transforms" in text for text in without.warnings)
+    assert any("in an unknown unit, not in metres" in text for text in without.warnings)
     with BagReader(without.job.result) as bag:
         assert [len(m.poses) for _, _, m in bag.messages("/da3/camera_poses")]
 
