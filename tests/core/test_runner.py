@@ -309,7 +309,7 @@ def test_frames_of_no_window_are_told_from_those_beside_others(bench, parameters
     assert bench.dropped() == dropped
     is_slow = "window__max_age" in parameters
     named = "window fill" if is_slow else Drop.NO_WINDOW
-    said = [sentence for cause, sentence in bench.log if cause is named]
+    said = [sentence for cause, sentence in bench.log if cause == named]
     assert bool(said) == (not bench.results)
     words = "images come 1.0 s apart: a window of 2 takes 1.0 s" if is_slow else "it takes 2 images"
     assert all(words in sentence for sentence in said)

@@ -63,7 +63,8 @@ def test_each_cause_is_said(robot, start):
         return stamp_ns
 
     robot.send_until_published(lambda: with_anchors(-3.0))
-    assert "the picture shows none or too few of the points from outside" in robot.fresh_status().reason
+    reason = robot.fresh_status().reason
+    assert "the picture shows none or too few of the points from outside" in reason
     values = {v.key: v.value for v in robot.received["/diagnostics"][-1].status[0].values}
     assert values["anchors: used"] == "4"
     assert values["anchors: received"] == "5"  # one depth image still waits for its camera info
