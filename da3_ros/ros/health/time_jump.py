@@ -15,9 +15,8 @@ JUMP_NS = 1_000_000_000
 QUIET_NS = 2_000_000_000
 """When the other clock has gone on for longer than this, the one that was followed has ended."""
 
-
 FUTURE_NS = 10_000_000_000
-"""No pause leads a stream farther ahead of the node's clock than this, if it was not before."""
+"""No step leads a stream farther ahead of the node's clock than it was before, and this."""
 
 
 class StampVerdict(Enum):
@@ -31,10 +30,13 @@ class StampVerdict(Enum):
 class StreamClock:
     """Time of one stream of messages: `judge` each stamp, then `follow` those that are taken.
 
-    now: the node's clock, 0 where it has none; a stream that has kept to it is held to it, and one
-    that lags behind it does not get ahead of it. near:
-    asked where stamps are of two clocks, for a stamp that the right clock is near to; where nobody
-    knows one (None), the clock that is ahead is followed.
+    now: the node's clock, 0 where it has none; a stream that has kept to it is held to it, and no
+    other gets ahead of it by more than `FUTURE_NS` at once. near: asked where stamps are of two
+    clocks, for a stamp that the right clock is near to; where nobody knows one (None), the clock
+    that is ahead is followed.
+
+    early_ns: the stamp judged last, where it is the first of another clock and only too far ahead
+    of the node's: that one may be about to follow, as when a player skips a gap. Else None.
     """
 
     def __init__(
@@ -43,12 +45,14 @@ class StreamClock:
         now: Callable[[], int] = lambda: 0,
     ):
         self.newest_ns: int | None = None
+        self.early_ns: int | None = None
         self._near, self._now = near, now
         self._keeps_to_clock = False
         self._ahead_ns = 0  # of the node's clock
         self._left_ns = self._since_ns = 0  # before the last jump back, and just after it
         self._other_ns: int | None = None
         self._other_since_ns = 0  # the other clock when ours was heard last
+        self._other_was_early = False  # and only that, when it was heard first
 
     @property
     def memory(self) -> tuple:
@@ -71,6 +75,7 @@ class StreamClock:
 
     def judge(self, stamp_ns: int) -> tuple[StampVerdict, float]:
         """What the stamp says, and how many seconds it is ahead of the stream."""
+        self.early_ns = None
         if self.newest_ns is None:
             return StampVerdict.IN_TIME, 0.0
         step_ns = stamp_ns - self.newest_ns
@@ -78,11 +83,17 @@ class StreamClock:
             return StampVerdict.IN_TIME, 0.0
         if self._keeps_to_clock and self._is_now(stamp_ns):  # after a pause
             return StampVerdict.IN_TIME, 0.0
+        if self._other_was_early and self._is_in_step(stamp_ns):
+            self._other_ns, self._other_was_early = None, False  # the node's clock has followed
         is_near_other = self._other_ns is not None and (
             abs(stamp_ns - self._other_ns) < abs(step_ns)
         )
         is_held = self._keeps_to_clock and self._is_now(self.newest_ns)
-        if is_near_other or is_held or self._is_of_the_future(stamp_ns):
+        is_early = self._is_of_the_future(stamp_ns)
+        if self._is_first_of_other(stamp_ns):
+            self._other_was_early = is_early
+            self.early_ns = stamp_ns if is_early else None
+        if is_near_other or is_held or is_early:
             verdict = self._go_on_elsewhere(stamp_ns)
         elif step_ns < 0:
             self._left_ns, self._since_ns = self.newest_ns, stamp_ns
@@ -99,8 +110,15 @@ class StreamClock:
         now_ns = self._now()
         return now_ns > 0 and stamp_ns - now_ns > self._ahead_ns + FUTURE_NS
 
+    def _is_in_step(self, stamp_ns: int) -> bool:
+        """With the node's clock, at least as well as the stream has been."""
+        return stamp_ns - self._now() <= self._ahead_ns + JUMP_NS
+
+    def _is_first_of_other(self, stamp_ns: int) -> bool:
+        return self._other_ns is None or abs(stamp_ns - self._other_ns) > JUMP_NS
+
     def _go_on_elsewhere(self, stamp_ns: int) -> StampVerdict:
-        if self._other_ns is None or abs(stamp_ns - self._other_ns) > JUMP_NS:
+        if self._is_first_of_other(stamp_ns):
             self._other_ns = self._other_since_ns = stamp_ns
         if stamp_ns - self._other_since_ns > QUIET_NS:
             return self._jump()

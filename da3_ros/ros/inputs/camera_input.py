@@ -24,7 +24,7 @@ from da3_ros.core.rectify import Rectifier
 from da3_ros.ros.bounds import LONGEST_FRAME
 from da3_ros.ros.health.clock_watch import far_from_clock
 from da3_ros.ros.health.rates import Rate
-from da3_ros.ros.health.time_jump import StampVerdict, StreamClock
+from da3_ros.ros.health.time_jump import JUMP_NS, StampVerdict, StreamClock
 from da3_ros.ros.images import ImageError, decode
 from da3_ros.ros.inputs.arrivals import Arrival, ArrivalQueue, Lost
 from da3_ros.ros.inputs.info_doubts import frame_doubt, is_raw, rectification_doubt
@@ -69,6 +69,7 @@ class CameraInput:
         patience = Patience(config.input.queue_size)
         self._queue = ArrivalQueue(poses, patience, config.pose.timeout)
         self._clock = StreamClock(poses.known_until_ns, now_ns)
+        self._unsaid: tuple[int, str] | None = None  # stamp and sentence of an image refused
         self._image_topic = "image"  # as remapped, once it is subscribed to
         self._info: CameraInfo | None = None
         self._stereo, self._is_second = poses.stereo, False
@@ -104,7 +105,11 @@ class CameraInput:
             f"image dropped: its stamp is {where} the others of its topic: two programs publish "
             "it, with clocks apart; end one, or synchronise them"
         )
-        self._warn((Drop.OUT_OF_ORDER, "clock"), sentence)
+        early_ns, self._unsaid = self._clock.early_ns, None
+        if early_ns is None:
+            self._warn((Drop.OUT_OF_ORDER, "clock"), sentence)
+        else:
+            self._unsaid = early_ns, sentence
 
     def on_image(self, msg: Image | CompressedImage) -> None:
         """Step receive: an image."""
@@ -116,6 +121,7 @@ class CameraInput:
             self._warn((Drop.BAD_HEADER, fault), sentence)
             return
         self._clock.follow(stamp_ns)
+        self._say_unsaid(stamp_ns)
         if far := far_from_clock(stamp_ns, self._now_ns()):
             self._warn("far from the clock", far)
         if not self._counts.receive(_key(msg)):
@@ -126,6 +132,12 @@ class CameraInput:
             return
         self._give_up(self._queue.add_image(msg, time.monotonic(), self._now_ns()))
         self.locate()
+
+    def _say_unsaid(self, stamp_ns: int) -> None:
+        """Of an image that was refused as too far ahead, unless the others have come there."""
+        unsaid, self._unsaid = self._unsaid, None
+        if unsaid and stamp_ns < unsaid[0] - JUMP_NS:
+            self._warn((Drop.OUT_OF_ORDER, "clock"), unsaid[1])
 
     def on_info(self, msg: CameraInfo) -> None:
         """Step receive: a camera info; it is kept until its image comes."""
@@ -166,6 +178,7 @@ class CameraInput:
     def clear(self, reason: Drop) -> None:
         """Drop everything that waits."""
         self._clock.restart()
+        self._unsaid = None
         for msg in self._queue.clear():
             self._counts.drop(_key(msg), reason)
 

@@ -26,6 +26,7 @@ class Here:
 
     def __init__(self, config=None):
         self.said, self.taken, self.frame_ids, self.jumps = [], [], [], []
+        self.now_ns = 0
         self.counts, self.poses = FrameCounts(), PoseSource(PoseConfig())
         self.cameras = CameraInputs(
             LiveConfig(config or Config()),
@@ -34,7 +35,7 @@ class Here:
             self.poses,
             self.take,
             self.start_over,
-            now_ns=lambda: 0,
+            now_ns=lambda: self.now_ns,
         )
         (self.camera,) = self.cameras.inputs.values()
         mount = mount_message(0, "base_link", "camera_optical_frame")
@@ -352,3 +353,29 @@ def test_what_is_named_as_rectified_is_not_rectified_again(topic, rectify, has_P
     sent = np.frombuffer(image.data, np.uint8).reshape(42, 56, 3)
     assert (frames[0].camera.K[0, 0] == 50) == has_P
     assert np.array_equal(frames[0].image, sent) == (K == "P")
+
+
+def of_two_programs(here):
+    return [sentence for sentence in here.said if "two programs" in sentence]
+
+
+@pytest.mark.parametrize("lag", [0, 3])
+def test_an_image_that_comes_before_its_clock_is_no_second_program(lag):
+    """A player skips a gap of a minute; whichever arrives first is handled first."""
+    here = Here()
+    for second in (100, 101, 102, 163, 164, 165):
+        here.now_ns = (103 if second == 163 else second + lag) * SECOND
+        here.send(second)
+    assert here.dropped()["out_of_order"] == 1
+    assert of_two_programs(here) == here.jumps == []
+
+
+def test_an_image_of_the_future_is_named_once_others_show_that_it_is():
+    here = Here()
+    for second in (100, 101, 102, 4000, 103):
+        assert of_two_programs(here) == []
+        here.now_ns = min(second, 103) * SECOND
+        here.send(second)
+    (sentence,) = of_two_programs(here)
+    assert "with clocks apart" in sentence
+    assert here.dropped()["out_of_order"] == 1
