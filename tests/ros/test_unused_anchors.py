@@ -30,7 +30,7 @@ def depth(stamp_ns):
 
 
 def test_each_cause_is_said(robot, start):
-    start(scale__source="anchors")
+    node = start(scale__source="anchors")
     robot.listen(Image, "/da3/depth/image")
     robot.listen(Status, "/da3/status")
     robot.listen(DiagnosticArray, "/diagnostics")
@@ -73,3 +73,6 @@ def test_each_cause_is_said(robot, start):
     reason = robot.fresh_status().reason
     assert "no points from outside have a place in the world" in reason
     assert "anchor/points is dropped: frame 'lidar' does not exist in TF" in reason
+    for _ in range(6):  # longer than a warning is held back
+        robot.send_until_published(lambda: with_anchors(3.0, "lidar"), count=5)
+    assert len(node.matching("no points from outside have a place in the world")) == 1
