@@ -16,6 +16,9 @@ from da3_ros.net.gaussians import Gaussians, pose_scales
 from da3_ros.net.network import NetOutput
 from da3_ros.net.spherical_harmonics import rotate_harmonics
 
+WITHOUT_FLOAT64 = ("mps", "xpu")
+"""Kinds of devices of which some have none."""
+
 
 def unbatched(gaussians: Gaussians) -> Gaussians:
     """The one scene of a batch: means (G, 3) and so on."""
@@ -30,17 +33,19 @@ def moved(gaussians: Gaussians, similarity: Similarity) -> Gaussians:
     """Gaussians carried from the similarity's source frame into its target frame.
 
     Sizes, orientations and view-dependent colors come along. A scale of None counts as 1. Far
-    from the target's origin the means are float64.
+    from the target's origin the means are float64, and all is on the CPU where the device has none.
     """
-    R = torch.from_numpy(similarity.R).to(gaussians.means)
-    t = torch.from_numpy(similarity.t).to(gaussians.means.device)
     is_far = np.abs(similarity.t).max() > FAR
+    if is_far and gaussians.means.device.type in WITHOUT_FLOAT64:
+        gaussians = Gaussians(**{name: values.cpu() for name, values in vars(gaussians).items()})
     precision = torch.float64 if is_far else gaussians.means.dtype
+    R = torch.from_numpy(similarity.R).to(gaussians.means.dtype).to(gaussians.means.device)
+    t = torch.from_numpy(similarity.t).to(precision).to(gaussians.means.device)
     scale = similarity.scale or 1.0
     xyzw = gaussians.rotations.roll(-1, dims=-1)
     turned = quaternion(R @ rotation_matrix(F.normalize(xyzw, dim=-1)))
     return Gaussians(
-        means=(scale * gaussians.means @ R.T).to(precision) + t.to(precision),
+        means=(scale * gaussians.means @ R.T).to(precision) + t,
         scales=scale * gaussians.scales,
         rotations=turned.roll(1, dims=-1),
         harmonics=rotate_harmonics(gaussians.harmonics, R),

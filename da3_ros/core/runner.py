@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
 from da3_ros.core.config import Config
@@ -36,7 +36,7 @@ from da3_ros.core.rig_sync import RigSynchroniser
 from da3_ros.core.scale.anchors import Anchors
 from da3_ros.core.scene.scene import Scene
 from da3_ros.core.sliding_window import SAID_REFUSALS, why_no_window
-from da3_ros.core.warm_up import warm_up
+from da3_ros.core.warm_up import warm_up_windows
 from da3_ros.core.window_fill import WindowFill
 from da3_ros.core.worker import TwoSteps
 from da3_ros.net.nested import NestedNetwork
@@ -51,6 +51,7 @@ class Runner:
     """Holds pipeline, rig and threads; its newest result is what exports show.
 
     counts: of what becomes of frames, which whoever brings them has `receive`d.
+    busy_with: what the network is not done with when `stop` or `start` say so, in words.
     on_error: told of an error in publishing or fusing while the threads run.
     """
 
@@ -90,13 +91,12 @@ class Runner:
             return False
         self._begin()
         self._counts.reset()
-        newest_wins = self._config.window.drop_when_busy
         self._worker = TwoSteps(
             self._work,
             self._go_out,
-            newest_wins=newest_wins,
+            newest_wins=self._config.window.drop_when_busy,
             side_by_side=self.side_by_side,
-            prepare=self._prepare if self.warms_up else lambda: None,
+            prepare=self._prepare if self.warms_up else lambda: iter(()),
         )
         return True
 
@@ -188,7 +188,7 @@ class Runner:
             return self._pipeline.look_again(result, gaussians=gaussians, layers=layers)
 
     def _begin(self) -> None:
-        self.failure = ""
+        self.failure, self.busy_with = "", "its last window"
         self._newest = None
         self._cameras = RigCameras(self._counts, self._log)
         self._was_wanted = True
@@ -243,10 +243,12 @@ class Runner:
             self._log.debug(BACK_TO_WORK if is_wanted else NOT_WANTED)
         return is_wanted
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> Iterator[WindowDepth]:
         """Before the first picture; what goes wrong here goes wrong there again, and is said."""
         with self._in_network, suppress(Exception):
-            warm_up(self.network, self._config)
+            self.busy_with = "its warm-up"
+            yield from warm_up_windows(self.network, self._config)
+        self.busy_with = "its last window"
 
     def _work(self, job: Job) -> Done | None:
         """One window in the network's thread, which goes on whatever happens."""

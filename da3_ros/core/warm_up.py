@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from da3_ros.core.camera_model import CameraModel
@@ -16,7 +18,13 @@ from da3_ros.net.network import Network
 
 
 def warm_up(network: Network | NestedNetwork, config: Config) -> WindowDepth:
-    """What came of the last of them; raises what the network raises.
+    """What came of the last of them; raises what the network raises."""
+    *_, last = warm_up_windows(network, config)
+    return last
+
+
+def warm_up_windows(network: Network | NestedNetwork, config: Config) -> Iterator[WindowDepth]:
+    """What comes of each, as it is asked for; raises what the network raises.
 
     Where graphs are recorded there is a second one: then only what is new is encoded.
     """
@@ -26,9 +34,8 @@ def warm_up(network: Network | NestedNetwork, config: Config) -> WindowDepth:
     pipeline, fresh = Pipeline(network, config), size
     for first in range(0, windows * stride, stride):
         shown = instants[first : first + size]
-        result = pipeline.process(make_window(shown, config.window, shown[-fresh:]))
+        yield pipeline.process(make_window(shown, config.window, shown[-fresh:]))
         fresh = stride
-    return result
 
 
 def _grey_instants(config: Config, side: int, count: int) -> list[Instant]:

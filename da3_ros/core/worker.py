@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
@@ -18,8 +18,8 @@ LONGEST_QUEUE = 256
 class Worker(Generic[Job]):
     """Runs jobs one after the other in a thread of its own.
 
-    run: must not raise. newest_wins: a job that waits gives way to a newer one. prepare: runs first
-    in the thread; must not raise, either.
+    run: must not raise. newest_wins: a job that waits gives way to a newer one. prepare: its steps
+    run first in the thread, until `stop`; must not raise, either.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Worker(Generic[Job]):
         *,
         newest_wins: bool,
         name: str = "da3_network",
-        prepare: Callable[[], None] = lambda: None,
+        prepare: Callable[[], Iterator[object]] = lambda: iter(()),
     ):
         self._run_job, self._prepare = run, prepare
         self._limit = 1 if newest_wins else LONGEST_QUEUE
@@ -64,7 +64,9 @@ class Worker(Generic[Job]):
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        self._prepare()
+        steps = self._prepare()
+        while not self._stopping and next(steps, None) is not None:
+            pass
         while (job := self._next()) is not None:
             self._run_job(job)
 
@@ -94,7 +96,7 @@ class TwoSteps(Generic[Job, Done]):
         *,
         newest_wins: bool,
         side_by_side: bool,
-        prepare: Callable[[], None] = lambda: None,
+        prepare: Callable[[], Iterator[object]] = lambda: iter(()),
     ):
         self._work, self._hand_on, self._second = work, handle, None
         if side_by_side:

@@ -54,7 +54,8 @@ class DecodedWindow:
 class GraphedNetwork(nn.Module):
     """The stages of a `Network` or `NestedNetwork` on a CUDA device, in inference mode.
 
-    capture: `cuda_capture`, or what stands in for it.
+    capture: `cuda_capture`, or what stands in for it. Where it fails, that is raised once, as
+    `RecordingError`; what could not be recorded runs without from then on.
     """
 
     def __init__(self, network: nn.Module, capture: Capture | None = None):
@@ -115,13 +116,14 @@ class GraphedNetwork(nn.Module):
         if key not in self._recordings:
             if len(self._recordings) == MOST_RECORDINGS:
                 return function(*inputs)
+            self._recordings[key] = None  # it is tried once
             self._recordings[key] = self._record(WORDS[key[0]], function, inputs)
         recording = self._recordings[key]
         return recording.replay(inputs) if recording else function(*inputs)
 
     def _record(self, what: str, function: Callable, inputs: tuple) -> RecordedGraph | None:
         """None without enough memory, of which a recording takes more than a run."""
-        _log.info("recording CUDA graph %d: %s", len(self._recordings) + 1, what)
+        _log.info("recording CUDA graph %d: %s", len(self._recordings), what)
         try:
             return RecordedGraph(function, inputs, self._capture)
         except RuntimeError as error:

@@ -6,6 +6,7 @@ fp32; what is lowered are the matrix products and convolutions in between.
 
 from __future__ import annotations
 
+import inspect
 import re
 from contextlib import AbstractContextManager, nullcontext
 
@@ -150,10 +151,14 @@ def compile_stages(network: nn.Module) -> None:
     The stages themselves stay as they are: they are called with windows of any kind.
     """
     # All blocks count together: one kind of window needs five versions, of a nested model seven.
-    torch._dynamo.config.cache_size_limit = max(VERSIONS, torch._dynamo.config.cache_size_limit)
+    versions = max(VERSIONS, torch._dynamo.config.cache_size_limit)
+    torch._dynamo.config.cache_size_limit = versions
+    # What newer versions of torch are configured to holds in this thread only, and others compile.
+    knows_limit = "recompile_limit" in inspect.signature(torch.compile).parameters
+    options = {"recompile_limit": versions} if knows_limit else {}
     for name, module in network.named_modules():
         if re.search(r"backbone\.blocks\.\d+$|(^|\.)(head|gs_head)$", name):
-            module.compile()
+            module.compile(**options)
 
 
 def _is_bf16_fast(device: torch.device) -> bool:

@@ -149,7 +149,7 @@ class DepthNode(LifecycleNode):
         runner = self._configured.runner
         if not runner.start(STOP_TIMEOUT):
             self.get_logger().error(
-                "the network is still busy with a window from before; activate again in a moment"
+                f"the network is still busy with {runner.busy_with}; activate again in a moment"
             )
             return FAILURE
         self._configured.statistics.clear()
@@ -241,10 +241,10 @@ class DepthNode(LifecycleNode):
             return
         active.close()
         active.inputs.cameras.clear(Drop.STOPPED)
-        if not self._configured.runner.stop(timeout):
-            self.get_logger().warning(
-                "the network is still busy with its last window, which will not be published"
-            )
+        runner = self._configured.runner
+        if not runner.stop(timeout):
+            what = f"the network is still busy with {runner.busy_with}"
+            self.get_logger().warning(f"{what}, of which nothing is published")
 
     def note_error(self, error: Exception) -> None:
         """An error came out of a callback or of publishing: say it, count our own faults."""

@@ -136,6 +136,27 @@ def test_the_thread_that_works_is_warm_before_the_first_picture(bench, fails):
     assert threads == ["da3_network"] * 2 and bench.runner.failure == ""
 
 
+def test_a_warm_up_that_takes_long_is_named_as_what_is_busy(bench):
+    bench = bench(thread=False)
+    bench.runner.warms_up = True
+    begun, go = threading.Event(), threading.Event()
+
+    def aggregate(*arguments, **options):
+        begun.set()
+        assert go.wait(20)
+        return bench.aggregate(*arguments, **options)
+
+    bench.network.aggregate = aggregate
+    assert bench.runner.start(20) and begun.wait(20)
+    assert not bench.runner.stop(0.05) and not bench.runner.start(0.05)
+    assert bench.runner.busy_with == "its warm-up"
+    go.set()
+    assert bench.runner.start(20)
+    bench.drive(2)
+    bench.wait_for(lambda: bench.results)
+    assert bench.runner.busy_with == "its last window"
+
+
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_both_threads_say_on_a_gpu_what_one_says_on_a_processor(bench, device):
     """While one window is in the network the one before goes into the map, on the same device."""

@@ -56,6 +56,23 @@ def test_stop_does_not_wait_for_ever():
     assert bench.done == [1]
 
 
+def test_what_is_left_of_the_preparation_is_not_done_after_stop():
+    begun, go, steps = threading.Event(), threading.Event(), []
+
+    def prepare():
+        for step in (1, 2):
+            steps.append(step)
+            begun.set()
+            assert go.wait(20)
+            yield step
+
+    worker = Worker(lambda job: None, newest_wins=True, prepare=prepare)
+    assert begun.wait(20)
+    assert not worker.stop(0.05)
+    go.set()
+    assert worker.stop(20) and steps == [1]
+
+
 def test_the_queue_has_an_end():
     bench = Bench(newest_wins=False)
     bench.worker.submit(0)

@@ -8,7 +8,13 @@ import torch
 from small_networks import HEAD, NARROW, in_stages, noise
 
 from da3_ros.net.checkpoint import random_network
-from da3_ros.net.cuda_graphs import MOST_RECORDINGS, GraphedNetwork, RecordedGraph, tensors
+from da3_ros.net.cuda_graphs import (
+    MOST_RECORDINGS,
+    GraphedNetwork,
+    RecordedGraph,
+    RecordingError,
+    tensors,
+)
 from da3_ros.net.network import Cameras, EncodedViews
 from tools.upstream import random_cameras, randomise, reduced
 
@@ -130,6 +136,24 @@ def test_without_memory_to_record_stages_run_as_they_are(network, caplog):
             torch.testing.assert_close(found.depth, expected.depth)
     warned = [r.getMessage() for r in caplog.records]
     assert len(warned) == 2 and all("without a CUDA graph" in w for w in warned)  # once each
+
+
+@torch.inference_mode()
+def test_what_cannot_be_recorded_is_said_once_and_runs_as_it_is(network):
+    """Pictures of another size than at configure are recorded on the way."""
+    tried = []
+
+    def fails(function):
+        tried.append(function)
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    graphed, pictures = GraphedNetwork(network, fails), noise(VIEWS, SIZE)
+    for _ in ("encode", "window"):
+        with pytest.raises(RecordingError, match="set model.cuda_graphs to false"):
+            in_stages(graphed, pictures, None, [0])
+    found, expected = (in_stages(n, pictures, None, [0]) for n in (graphed, network))
+    torch.testing.assert_close(found.depth, expected.depth)
+    assert len(tried) == 2
 
 
 def test_tables_that_only_compiled_code_reads_are_kept():

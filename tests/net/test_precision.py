@@ -1,10 +1,14 @@
 """Lower precision changes depth by less than what is promised, and only where it is fast."""
 
+import threading
+from functools import partial
+
 import pytest
 import torch
+from torch import nn
 
 from da3_ros.net.checkpoint import load_network
-from da3_ros.net.precision import compile_stages, pack_weights, set_precision
+from da3_ros.net.precision import Linear, compile_stages, pack_weights, set_precision
 from tools.upstream import random_cameras
 
 MEAN_ERRORS, MAX_ERROR = {"da3-small": 0.002, "da3-demo": 0.004}, 0.02
@@ -92,6 +96,25 @@ def test_a_second_picture_size_is_compiled_too():
     with torch._dynamo.config.patch(cache_size_limit=1000):
         compile_stages(load_network("da3-demo"))
         assert torch._dynamo.config.recompile_limit == 1000
+
+
+def test_every_thread_compiles_as_many_versions(monkeypatch):
+    """What is configured in one thread does not hold in another, as that of the network."""
+    compiled = []
+
+    def backend(graph, inputs):
+        compiled.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+    network = nn.ModuleDict({"head": Linear(1, 1)})
+    compile_stages(network)
+    torch._dynamo.reset()
+    kinds = [torch.zeros([1] * dims) for dims in range(1, 13)]  # more than torch's bound
+    thread = threading.Thread(target=lambda: [network["head"](x) for x in kinds])
+    thread.start()
+    thread.join()
+    assert len(compiled) == len(kinds)
 
 
 def test_convolutions_in_fp32_are_not_tf32(monkeypatch):

@@ -162,9 +162,9 @@ def test_a_network_that_is_still_busy_is_waited_for(robot, start, tmp_path, monk
     late = [robot.send() for _ in range(3)]
     time.sleep(0.5)
     assert robot.change_state(Transition.TRANSITION_DEACTIVATE)
-    node.wait_for("the network is still busy with its last window, which will not be published")
+    node.wait_for("the network is still busy with its last window, of which nothing is published")
     assert not robot.change_state(Transition.TRANSITION_ACTIVATE) and robot.state() == "inactive"
-    node.wait_for("the network is still busy with a window from before; activate again")
+    node.wait_for("the network is still busy with its last window; activate again in a moment")
     busy.unlink()
     assert robot.change_state(Transition.TRANSITION_ACTIVATE)
     robot.wait_for_node()

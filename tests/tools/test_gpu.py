@@ -191,6 +191,20 @@ def test_results_of_another_device_are_not_gone_on_with(tmp_path):
     assert Results(tmp_path, "one", {}).is_done("fast") and not other.is_done("fast")
 
 
+def test_parts_that_a_program_of_before_has_kept_are_measured_again(tmp_path):
+    """Where it kept less than a table shows now; the others stay."""
+    row = {"preset": "da3-small", "views": 3, "shape": "", "how": "", "ms": {"ours": 1.0}}
+    rows = {"peak_tflops": 1.0, "rows": {"a": row | {"gflop": 1, "peak_mib": {}}}, "left_out": []}
+    before = Results(tmp_path, open_results(tmp_path, "cpu")._device, {})
+    before.put("where", {"stages": {}, "left_out": []}, "done")
+    before.put("fast", rows, "done")
+    before.put("train", {"minutes": 1, "weights": "none", "ended": True, "curve": []}, "done")
+    results = open_results(tmp_path, "cpu")
+    results.put_failure("correct", "no such file")
+    assert not results.is_done("where") and results.of("fast") is None
+    assert results.is_done("train") and "Trained for 1 min" in results.report()
+
+
 def test_without_a_gpu_it_says_so(tmp_path):
     if torch.cuda.is_available():
         pytest.skip("there is a CUDA device")

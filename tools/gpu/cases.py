@@ -136,6 +136,11 @@ def as_the_node_runs_it(preset: str, device: str):
     """Ours alone with random weights, made on the device: there that takes no time."""
     with torch.device(device):
         network = random_network(PRESETS[preset])
+    return made_ready(network)
+
+
+def made_ready(network):
+    """The same, as `load_model` leaves it by default."""
     set_precision(network, "auto")
     pack_weights(network)
     return network

@@ -13,7 +13,6 @@ from statistics import median
 import torch
 from torch import nn
 
-from da3_ros.net.precision import pack_weights, set_precision
 from tools.bench import upstream_peer
 from tools.bench.flops import count_flops
 from tools.bench.streaming import matmul_peak
@@ -130,9 +129,7 @@ def make_networks(preset: str, device: str) -> tuple:
     except ImportError:
         traceback.print_exc()
         return None, cases.as_the_node_runs_it(preset, device)
-    set_precision(ours, "auto")
-    pack_weights(ours)
-    return theirs, ours
+    return theirs, cases.made_ready(ours)
 
 
 def measure(case: Case, networks: tuple, job: Job) -> dict:

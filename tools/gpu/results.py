@@ -14,7 +14,8 @@ DONE, UNFINISHED, FAILED = "done", "unfinished", "failed"
 
 
 class Results:
-    """The results in a folder; what another device has left there is not gone on with.
+    """The results in a folder; what another device has left there is not gone on with, nor a part
+    that a program of before has kept without what its table shows now.
 
     device: its name, for the report. tables: Markdown of a part's result, by the part's name.
     """
@@ -24,7 +25,8 @@ class Results:
         self._device, self._tables = device, tables
         out.mkdir(parents=True, exist_ok=True)
         kept = read_json(out / "results.json") or {}
-        self._parts: dict[str, dict] = kept["parts"] if kept.get("device") == device else {}
+        parts = kept["parts"] if kept.get("device") == device else {}
+        self._parts: dict[str, dict] = {p: e for p, e in parts.items() if self._can_show(p, e)}
 
     def is_done(self, part: str) -> bool:
         """Whether there is nothing left to do for a part."""
@@ -47,6 +49,14 @@ class Results:
         write(self.out / "report.md", self.report())
         kept = {"device": self._device, "parts": self._parts}
         write(self.out / "results.json", json.dumps(kept, indent=1) + "\n")
+
+    def _can_show(self, part: str, entry: dict) -> bool:
+        if part in self._tables and entry["result"] is not None:
+            try:
+                self._tables[part](entry["result"])
+            except (LookupError, TypeError, AttributeError):
+                return False
+        return True
 
     def report(self) -> str:
         """Markdown of all parts that have run."""
