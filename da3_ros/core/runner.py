@@ -67,9 +67,8 @@ class Runner:
     ):
         self.network = network
         self.failure = ""
-        # On a processor all its cores are the network's: both would only be later.
         kind = next(network.parameters()).device.type
-        self.side_by_side = kind != "cpu"
+        self.side_by_side = kind != "cpu"  # all its cores are the network's: both would be later
         # Torch prepares its libraries for a GPU in every thread anew.
         self.warms_up = kind == "cuda" and live.config.model.backend == "torch"
         self._live, self._scene, self._outlet = live, scene, outlet
@@ -239,8 +238,8 @@ class Runner:
     def _is_wanted(self) -> bool:
         is_wanted = self._config.scene.enabled or self._outlet.is_wanted()
         if is_wanted != self._was_wanted:
-            self._was_wanted = is_wanted
             self._log.debug(BACK_TO_WORK if is_wanted else NOT_WANTED)
+        self._was_wanted = is_wanted
         return is_wanted
 
     def _prepare(self) -> Iterator[WindowDepth]:
