@@ -28,6 +28,10 @@ class FailedExportError(ExportError, OSError):
         super().__init__(words)
         self.prediction = prediction
 
+    def __reduce__(self) -> tuple:
+        """For pickle, which brings it from one process to another."""
+        return type(self), (str(self), self.prediction)
+
 
 def check_folder(folder: str | os.PathLike, files: Sequence[str], name: str = "export_dir") -> None:
     """`ExportError` if `files` cannot be written below `folder`.
