@@ -18,6 +18,7 @@ import torch
 from tqdm import tqdm
 
 from da3_ros.api import DepthAnything3
+from da3_ros.commands import is_unread
 from da3_ros.core.export import FORMATS
 from da3_ros.core.export.folder import check_folder
 from da3_ros.core.files.disk import in_words
@@ -70,9 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: _say(str(message))
             return options.run(options)
-    except BrokenPipeError:
-        raise  # no error: see da3_ros.commands
     except (ValueError, OSError, CheckpointError, MemoryError, torch.OutOfMemoryError) as error:
+        if isinstance(error, BrokenPipeError) and is_unread():
+            raise  # no error: see da3_ros.commands
         _say(str(error))
         return 1
 

@@ -1,5 +1,6 @@
 """What the `da3` command says where it takes less than it was given, or cannot go on."""
 
+import os
 import re
 import resource
 import subprocess
@@ -127,6 +128,22 @@ def test_a_reader_that_has_read_enough_is_no_error(verb):
         running.stdout.close()
         assert running.stderr.read() == b""
     assert running.returncode in (0, UNREAD)  # what is short waits for the end, in a buffer
+
+
+def test_a_broken_pipe_of_another_kind_is_an_error(monkeypatch, capfd):
+    """Nobody may be told nothing while somebody reads."""
+
+    def write_to_nobody(options):
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            os.write(writer, b"-")
+        finally:
+            os.close(writer)
+
+    monkeypatch.setattr(da3, "_formats", write_to_nobody)
+    assert da3.main(["formats"]) == 1
+    assert capfd.readouterr().err == "da3: [Errno 32] Broken pipe\n"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")
