@@ -191,7 +191,11 @@ def _frames(options: argparse.Namespace) -> list[np.ndarray]:
     images = list(tqdm(islice(film, options.max_frames), "reading", unit=" frames"))
     if not images:
         raise VideoError(f"'{options.video}' holds no frames")
-    if next(film, None) is not None:
+    try:
+        is_longer = next(film, None) is not None
+    except VideoError:  # of what nobody has asked for
+        is_longer = True
+    if is_longer:
         _say(
             f"only the first {_counted(len(images), 'picture')} of '{options.video}' are taken: a "
             "lower --fps spreads them over more of it, --max-frames takes more"

@@ -14,6 +14,7 @@ from PIL import Image
 from da3_ros.commands import da3
 from da3_ros.core.exit_codes import UNREAD
 from da3_ros.core.files.video import write_video
+from da3_ros.core.user_input.video import VideoError
 
 
 @pytest.fixture
@@ -52,6 +53,21 @@ def test_the_rest_of_a_film_is_said(film, tmp_path, capsys):
     assert "da3: only the first 3 pictures of" in said and "--max-frames takes more" in said
     assert da3.main(["video", film, "--max-frames", "12", *common]) == 0
     assert "only the first" not in capsys.readouterr().err
+
+
+def test_an_error_behind_the_last_picture_asked_for_costs_none(monkeypatch, tmp_path, capsys):
+    """As of a film on a disk that fails there."""
+
+    def fails_later(path, *, fps):
+        yield from [np.zeros((64, 96, 3), np.uint8)] * 3
+        raise VideoError("Input/output error")
+
+    monkeypatch.setattr(da3, "read_video", fails_later)
+    options = ["--model", "da3-demo", "--process-res", "56", "--device", "cpu"]
+    options += ["--export-format", "mini_npz", "--export-dir", str(tmp_path)]
+    assert da3.main(["video", "a.mp4", "--max-frames", "3", *options]) == 0
+    assert "only the first 3 pictures of 'a.mp4'" in capsys.readouterr().err
+    assert da3.main(["video", "a.mp4", "--max-frames", "4", *options]) == 1
 
 
 def test_options_are_checked_before_a_film_is_read(film, capsys):
