@@ -23,7 +23,7 @@ from da3_ros.core.export.points import CloudOptions
 from da3_ros.core.files.disk import in_words
 from da3_ros.core.files.staging import staged
 from da3_ros.core.prediction import Prediction
-from da3_ros.core.user_input.options import Options, shown
+from da3_ros.core.user_input.options import OptionError, Options, shown
 
 _log = logging.getLogger(__name__)
 
@@ -130,12 +130,18 @@ def write(
     return stage.files
 
 
+_IN_WORDS = (ExportError, OptionError, OSError, MemoryError)
+"""Errors that say what is wrong without their name."""
+
+
 def write_or_keep(prediction: Prediction, plan: ExportPlan, folder: str | Path) -> list[Path]:
     """`write`; whatever happens, the prediction is not lost: `FailedExportError` has it."""
     try:
         return write(prediction, plan, folder)
     except Exception as error:
         words = in_words(error, "the files of the export", f"'{folder}'")
+        if not isinstance(error, _IN_WORDS) and str(error):
+            words = f"{type(error).__name__}: {words}"  # a fault of ours, or of a library
         raise FailedExportError(words, prediction) from error
 
 
