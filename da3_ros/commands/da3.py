@@ -22,6 +22,7 @@ from da3_ros.commands import is_unread
 from da3_ros.core.export import FORMATS
 from da3_ros.core.export.folder import check_folder
 from da3_ros.core.files.disk import in_words
+from da3_ros.core.files.home import from_home
 from da3_ros.core.inference_request import InferenceOptions, check_options
 from da3_ros.core.load_model import ModelError, find_device
 from da3_ros.core.preprocess import plan_resize
@@ -230,7 +231,7 @@ def _run(read: Callable[[], list], options: argparse.Namespace) -> int:
     count, height, width = prediction.depth.shape
     seconds = time.monotonic() - started
     print(f"{_counted(count, 'depth map')} of {width}x{height} px in {seconds:.1f} s")
-    print(f"{options.export_format} written to {Path(options.export_dir).expanduser().resolve()}")
+    print(f"{options.export_format} written to {Path(from_home(options.export_dir)).resolve()}")
     return 0
 
 

@@ -5,6 +5,7 @@ import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 
 from da3_ros.commands import da3
 from da3_ros.core.exit_codes import UNREAD
+from da3_ros.core.export.folder import export_root
 from da3_ros.core.files.video import write_video
 from da3_ros.core.user_input.video import VideoError
 
@@ -38,6 +40,16 @@ def test_warnings_are_sentences_of_the_command(folder, tmp_path, capsys):
     said = capsys.readouterr().err
     assert any(line.startswith("da3: the images have") for line in re.split(r"[\r\n]", said))
     assert "UserWarning" not in said
+
+
+def test_the_home_of_nobody_is_a_folder_of_that_name(folder, tmp_path, monkeypatch, capsys):
+    """As for shells, and for the export itself."""
+    monkeypatch.chdir(tmp_path)
+    out = "~nobody_of_this_name/out"
+    assert infer(folder, "--export-format", "mini_npz", "--export-dir", out) == 0
+    assert f"mini_npz written to {tmp_path / out}" in capsys.readouterr().out
+    assert (tmp_path / out / "exports/mini_npz/results.npz").is_file()
+    assert export_root(out) == Path(out)
 
 
 @pytest.fixture

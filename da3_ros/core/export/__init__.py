@@ -21,6 +21,7 @@ from da3_ros.core.export.npz import export_mini_npz, export_npz
 from da3_ros.core.export.ply import export_ply
 from da3_ros.core.export.points import CloudOptions
 from da3_ros.core.files.disk import in_words
+from da3_ros.core.files.home import from_home
 from da3_ros.core.files.staging import staged
 from da3_ros.core.prediction import Prediction
 from da3_ros.core.user_input.options import OptionError, Options, shown
@@ -110,7 +111,7 @@ def write(
     which a warning says. Raises `ValueError`, mostly `ExportError`, before anything is written, and
     what `tell` raises.
     """
-    folder = _from_home(folder)
+    folder = _placed(folder)
     for name, options in plan.items():
         check_contents(name, FORMATS[name].needs, prediction)
         options.check_views(len(prediction.depth))
@@ -153,7 +154,7 @@ def check_exports_folder(
 
     later: patterns of files of which it is not known yet whether they are written.
     """
-    folder, files = _from_home(folder), []
+    folder, files = _placed(folder), []
     for name, options in plan.items():
         spared = {*later, *FORMATS[name].spared(options)}
         files += [pattern for pattern in FORMATS[name].files if pattern not in spared]
@@ -162,9 +163,9 @@ def check_exports_folder(
     check_replaceable(folder, files)
 
 
-def _from_home(folder: str | Path) -> str | Path:
-    """With `~` as shells read it; they do not where it stands behind a `=`."""
-    return os.path.expanduser(folder) if isinstance(folder, (str, os.PathLike)) else folder
+def _placed(folder: str | Path) -> str | Path:
+    """What is no path is named later."""
+    return from_home(folder) if isinstance(folder, (str, os.PathLike)) else folder
 
 
 def split_formats(formats: str, others: Iterable[str] = ()) -> list[str]:
