@@ -217,8 +217,10 @@ def _run(read: Callable[[], list], options: argparse.Namespace) -> int:
     except ModelError as error:
         raise ValueError(str(error).replace("model.device", "--device")) from error
     # Now, and not after the model has come from the hub.
-    check_options(arguments, known_preset(options.model))
+    preset = known_preset(options.model)
+    check_options(arguments, preset)
     images = read()
+    check_options(arguments, preset, images)
     with tqdm(total=2, unit=" steps") as progress:
         progress.set_description(f"loading {options.model}")
         with named_if_out_of_memory(f"{options.model} does not fit; take a smaller model"):

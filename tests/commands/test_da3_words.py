@@ -52,6 +52,15 @@ def test_the_home_of_nobody_is_a_folder_of_that_name(folder, tmp_path, monkeypat
     assert export_root(out) == Path(out)
 
 
+def test_given_pictures_in_the_place_of_files_are_named_before_the_model_comes(folder, capsys):
+    (folder / "depth_vis").mkdir()
+    for name in ("scene.jpg", "depth_vis/0000.jpg"):  # as of an earlier export
+        Image.new("RGB", (80, 60)).save(folder / name)
+    options = ["--export-format", "glb", "--export-dir", str(folder)]
+    assert da3.main(["infer", str(folder), "--model", "nobody/nothing", *options]) == 1
+    assert "scene.jpg' has the name of a file to write" in capsys.readouterr().err
+
+
 @pytest.fixture
 def film(tmp_path):
     return str(write_video(tmp_path / "a.mp4", [np.zeros((64, 96, 3), np.uint8)] * 12, fps=4))
