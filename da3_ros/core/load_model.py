@@ -102,8 +102,10 @@ def find_device(name: str) -> torch.device:
         "mps": torch.backends.mps.is_available,
         "xpu": torch.xpu.is_available,
     }
-    if device.type not in there or not there[device.type]():
+    if device.type not in there:
         raise ModelError(f"model.device is '{name}', must be auto, cpu, cuda or cuda:N")
+    if not there[device.type]():
+        raise ModelError(f"model.device is '{name}', but torch sees no {device.type} device here")
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ModelError(f"model.device is '{name}', but torch sees {count} CUDA devices")
