@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from da3_ros.core.export.colmap import CLOUD, MODEL_FILES, PICTURES, ColmapOptions, export_colmap
-from da3_ros.core.export.contents import CAMERAS, FEATURES, GAUSSIANS, IMAGES, check_contents
+from da3_ros.core.export.contents import (
+    CAMERAS,
+    FEATURES,
+    GAUSSIANS,
+    IMAGES,
+    ONE_PER_PIXEL,
+    check_contents,
+)
 from da3_ros.core.export.depth_vis import DepthVisOptions, export_depth_vis
 from da3_ros.core.export.earlier import check_inputs_stay, check_replaceable
 from da3_ros.core.export.feat_vis import FeatVisOptions, export_feat_vis
@@ -69,7 +76,7 @@ FORMATS = {
         spared=lambda options: (PICTURES,) if options.images else (),
         whole=MODEL_FILES,
     ),
-    "gs_ply": Format(export_gs_ply, GsPlyOptions, (GAUSSIANS,), ("gs_ply/0000.ply",)),
+    "gs_ply": Format(export_gs_ply, GsPlyOptions, (GAUSSIANS, ONE_PER_PIXEL), ("gs_ply/0000.ply",)),
     "gs_video": Format(export_gs_video, GsVideoOptions, (CAMERAS, GAUSSIANS), ("gs_video/*.mp4",)),
     "feat_vis": Format(
         export_feat_vis,

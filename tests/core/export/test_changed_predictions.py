@@ -8,7 +8,7 @@ import pytest
 import torch
 from small_scene import prediction
 
-from da3_ros.core.export import ExportError, export, plan_exports, write_or_keep
+from da3_ros.core.export import ExportError, export, plan_exports, write, write_or_keep
 from da3_ros.core.export.colmap import SourceImages
 from da3_ros.core.export.folder import FailedExportError
 
@@ -96,6 +96,10 @@ def test_what_belongs_to_other_views_is_named(found, tmp_path):
             export(two, name, tmp_path)
     with pytest.raises(ExportError, match="there are 20580 Gaussians for the 13720 pixels of 2"):
         export(two, "gs_ply", tmp_path)
+    begun = []
+    with pytest.raises(ExportError, match="there are 20580 Gaussians"):
+        write(two, plan_exports(["glb", "gs_ply"]), tmp_path, begun.append)
+    assert not begun
     assert export(two, "mini_npz-glb-ply-colmap-depth_vis", tmp_path)
 
 
