@@ -63,12 +63,13 @@ class DepthAnything3(nn.Module):
     model_name: a preset (`da3 presets` lists them; weights are random, but for da3-demo,
     which ships with the package), a folder with config.json and model.safetensors, or a
     Hugging Face repository. precision: as the node's `model.precision`, `fp32`, `bf16` or
-    `auto`, taken where the weights are at the first `inference` and kept from then on; None, as
+    `auto`, taken where the weights are at the first `inference` with it; None, as
     upstream: bf16 for the backbone on a GPU that has it, fp32 elsewhere and for ray poses.
     """
 
     def __init__(self, model_name: str = "da3-large", *, precision: str | None = None):
         super().__init__()
+        self._taken: str | None = None
         self._is_lowered = False
         self.precision = precision
         self.model_name = model_name
@@ -93,8 +94,9 @@ class DepthAnything3(nn.Module):
 
     @property
     def precision(self) -> str | None:
-        """As given; may be changed until the first `inference`, which takes it. `ValueError` for
-        an unknown one, and later, since lowered weights do not come back."""
+        """As given; may be changed until an `inference` has lowered the weights to bf16, which do
+        not come back: None and `fp32` lower nothing, nor does `auto` where bf16 is not faster.
+        `ValueError` for an unknown one, and for another one later."""
         return self._precision
 
     @precision.setter
@@ -102,8 +104,8 @@ class DepthAnything3(nn.Module):
         check_precision(precision)
         if self._is_lowered and precision != self._precision:
             raise ValueError(
-                f"precision cannot become {precision!r}: the weights were made {self._precision!r} "
-                "at the first inference; load the model again"
+                f"precision cannot become {precision!r}: an inference with {self._precision!r} has "
+                "lowered the weights to bf16; load the model again"
             )
         self._precision = precision
 
@@ -180,9 +182,9 @@ class DepthAnything3(nn.Module):
     def _chosen_precision(self, *, exact: bool):
         if self.precision is None:
             return _backbone_precision(self.device, exact=exact)
-        if not self._is_lowered:
-            set_precision(self.model, self.precision)
-            self._is_lowered = True
+        if self.precision != self._taken:
+            self._is_lowered = set_precision(self.model, self.precision) == torch.bfloat16
+            self._taken = self.precision
         return nullcontext()
 
     def _to_prediction(self, out: NetOutput, request: InferenceRequest) -> Prediction:

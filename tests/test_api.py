@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import pickle
 import subprocess
 import sys
 import warnings
@@ -416,6 +417,9 @@ def test_a_prediction_outlives_an_export_that_fails(model, tmp_path):
     np.testing.assert_array_equal(failure.value.prediction.depth, wanted.depth)
     assert not list(tmp_path.iterdir())
     assert len(export(failure.value.prediction, "mini_npz-ply", tmp_path)) == 2
+    again = pickle.loads(pickle.dumps(failure.value))  # as pools of processes hand it back
+    assert type(again) is api.FailedExportError and str(again) == str(failure.value)
+    np.testing.assert_array_equal(again.prediction.depth, wanted.depth)
 
 
 def test_nothing_is_written_without_a_folder(model, tmp_path, monkeypatch):

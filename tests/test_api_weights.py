@@ -35,3 +35,13 @@ def test_precision_may_be_changed_until_it_is_taken():
     with pytest.raises(ValueError, match="cannot become 'fp32'.*load the model again"):
         model.precision = "fp32"
     assert model.precision == "bf16"
+
+
+@pytest.mark.parametrize("first", [None, "fp32"])
+def test_precision_may_be_lowered_where_nothing_was(first):
+    model = DepthAnything3("da3-demo", precision=first)
+    model.inference([PICTURE], process_res=56)
+    model.precision = "bf16"
+    model.inference([PICTURE], process_res=56)
+    with pytest.raises(ValueError, match="an inference with 'bf16' has lowered the weights"):
+        model.precision = first

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import select
 import signal
 import sys
 import threading
@@ -21,7 +22,7 @@ def _say(kind: type[BaseException], error: BaseException, trace) -> None:
     does a reader of the output that has read enough."""
     if _is_interrupt(error):
         raise SystemExit(INTERRUPTED)
-    if issubclass(kind, BrokenPipeError):
+    if issubclass(kind, BrokenPipeError) and is_unread():
         raise SystemExit(UNREAD)
     if issubclass(kind, BrokenLibrary):
         print(f"da3_ros: {error}", file=sys.stderr)
@@ -33,6 +34,17 @@ def _say(kind: type[BaseException], error: BaseException, trace) -> None:
         print(f"da3_ros: {said}; set ROS_LOG_DIR to a folder that can be made", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)
+
+
+def is_unread() -> bool:
+    """Whether nobody reads the output or the errors any more: a pipe without a reader."""
+    poll = select.poll()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            poll.register(stream.fileno(), 0)
+        except (AttributeError, OSError, ValueError):
+            continue  # none, closed, or not of the system
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _is_interrupt(error: BaseException | None) -> bool:

@@ -18,9 +18,11 @@ import torch
 from tqdm import tqdm
 
 from da3_ros.api import DepthAnything3
+from da3_ros.commands import is_unread
 from da3_ros.core.export import FORMATS
 from da3_ros.core.export.folder import check_folder
 from da3_ros.core.files.disk import in_words
+from da3_ros.core.files.home import from_home
 from da3_ros.core.inference_request import InferenceOptions, check_options
 from da3_ros.core.load_model import ModelError, find_device
 from da3_ros.core.preprocess import plan_resize
@@ -70,9 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: _say(str(message))
             return options.run(options)
-    except BrokenPipeError:
-        raise  # no error: see da3_ros.commands
     except (ValueError, OSError, CheckpointError, MemoryError, torch.OutOfMemoryError) as error:
+        if isinstance(error, BrokenPipeError) and is_unread():
+            raise  # no error: see da3_ros.commands
         _say(str(error))
         return 1
 
@@ -190,7 +192,11 @@ def _frames(options: argparse.Namespace) -> list[np.ndarray]:
     images = list(tqdm(islice(film, options.max_frames), "reading", unit=" frames"))
     if not images:
         raise VideoError(f"'{options.video}' holds no frames")
-    if next(film, None) is not None:
+    try:
+        is_longer = next(film, None) is not None
+    except VideoError:  # of what nobody has asked for
+        is_longer = True
+    if is_longer:
         _say(
             f"only the first {_counted(len(images), 'picture')} of '{options.video}' are taken: a "
             "lower --fps spreads them over more of it, --max-frames takes more"
@@ -211,8 +217,10 @@ def _run(read: Callable[[], list], options: argparse.Namespace) -> int:
     except ModelError as error:
         raise ValueError(str(error).replace("model.device", "--device")) from error
     # Now, and not after the model has come from the hub.
-    check_options(arguments, known_preset(options.model))
+    preset = known_preset(options.model)
+    check_options(arguments, preset)
     images = read()
+    check_options(arguments, preset, images)
     with tqdm(total=2, unit=" steps") as progress:
         progress.set_description(f"loading {options.model}")
         with named_if_out_of_memory(f"{options.model} does not fit; take a smaller model"):
@@ -225,7 +233,7 @@ def _run(read: Callable[[], list], options: argparse.Namespace) -> int:
     count, height, width = prediction.depth.shape
     seconds = time.monotonic() - started
     print(f"{_counted(count, 'depth map')} of {width}x{height} px in {seconds:.1f} s")
-    print(f"{options.export_format} written to {Path(options.export_dir).expanduser().resolve()}")
+    print(f"{options.export_format} written to {Path(from_home(options.export_dir)).resolve()}")
     return 0
 
 

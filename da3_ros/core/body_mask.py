@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from da3_ros.core.files.home import from_home
 from da3_ros.core.parameter import ConfigError
 from da3_ros.core.rectify import Rectifier
 from da3_ros.core.user_input.pictures import ImageInputError, check_file
@@ -25,7 +26,7 @@ REST = "and the rest of the picture white"
 
 def mask_file(path: str, camera: str) -> Path:
     """The file that `input.mask` names for a camera, put in place of `{camera}`."""
-    return Path(path.replace(CAMERA, camera)).expanduser()
+    return Path(from_home(path.replace(CAMERA, camera)))
 
 
 def read_mask(path: str, camera: str) -> np.ndarray | None:

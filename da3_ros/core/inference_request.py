@@ -145,8 +145,8 @@ def check_request(arguments: dict, network: Network | NestedNetwork) -> Inferenc
     Raises `ValueError` naming the argument, what was given and what is wanted.
     """
     preset = network.preset
-    options, exports = check_options(arguments, preset)
     images = image_list(arguments["image"])
+    options, exports = check_options(arguments, preset, images)
     for chosen in exports.values():
         chosen.check_views(len(images))
     res = chosen_res(options.process_res, network.weights)
@@ -159,10 +159,13 @@ def check_request(arguments: dict, network: Network | NestedNetwork) -> Inferenc
     return InferenceRequest(options, batch, cameras, K, exports)
 
 
-def check_options(arguments: dict, preset: Preset | None) -> tuple[InferenceOptions, ExportPlan]:
+def check_options(
+    arguments: dict, preset: Preset | None, images: Sequence = ()
+) -> tuple[InferenceOptions, ExportPlan]:
     """The options, and what is to be written, for a network of that preset (None: not known yet).
 
-    arguments: of `DepthAnything3.inference` by name. Raises `ValueError` as `check_request`.
+    arguments: of `DepthAnything3.inference` by name. images: which no file may replace, as far as
+    they are known. Raises `ValueError` as `check_request`.
     """
     names = [known.name for known in InferenceOptions.declared() if known.name in arguments]
     options = InferenceOptions(**{name: arguments[name] for name in names})
@@ -173,7 +176,7 @@ def check_options(arguments: dict, preset: Preset | None) -> tuple[InferenceOpti
     if arguments["export_dir"] is None:
         return options, {}
     # Whether colmap writes pictures is known when the images are read.
-    check_exports_folder(arguments["export_dir"], exports, later=(PICTURES,))
+    check_exports_folder(arguments["export_dir"], exports, images, later=(PICTURES,))
     if preset:
         _check_formats(exports, options, preset)
     return options, exports

@@ -16,13 +16,13 @@ from da3_ros.core.warm_up import warm_up
 from da3_ros.net.checkpoint import load_network
 from da3_ros.net.cuda_graphs import GraphedNetwork, RecordingError
 from da3_ros.net.engine.engine import Engine
-from da3_ros.net.engine.manifest import is_engine
 from da3_ros.net.model_folder import CheckpointError, known_preset
 from da3_ros.net.nested import NestedNetwork
 from da3_ros.net.network import Network
 from da3_ros.net.out_of_memory import is_out_of_memory
 from da3_ros.net.precision import compile_stages, pack_weights, set_precision
 from da3_ros.net.presets import PATCH, Preset
+from da3_ros.net.weights_file import check_no_engine
 
 _log = logging.getLogger(__name__)
 
@@ -66,8 +66,7 @@ def _load(config: Config) -> Network | NestedNetwork | Engine:
 
 def _load_torch(config: Config, device: torch.device) -> Network | NestedNetwork:
     name = config.model.name
-    if is_engine(Path(name)):
-        raise CheckpointError("that is an engine: set model.backend to onnxruntime")
+    check_no_engine(Path(name))
     if preset := known_preset(name):  # before the hub and the weights
         _check_views(config, preset)
     return load_network(name, device)
@@ -102,8 +101,10 @@ def find_device(name: str) -> torch.device:
         "mps": torch.backends.mps.is_available,
         "xpu": torch.xpu.is_available,
     }
-    if device.type not in there or not there[device.type]():
+    if device.type not in there:
         raise ModelError(f"model.device is '{name}', must be auto, cpu, cuda or cuda:N")
+    if not there[device.type]():
+        raise ModelError(f"model.device is '{name}', but torch sees no {device.type} device here")
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
         raise ModelError(f"model.device is '{name}', but torch sees {count} CUDA devices")

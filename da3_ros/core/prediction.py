@@ -25,8 +25,9 @@ class Prediction:
     ``prediction.depth[prediction.sky >= 0.3] = np.nan``; exports check it again.
 
     depth: (N, H, W) float32 along z, conf: (N, H, W) at least 1, or None; NaN in either: no point
-    in an export. sky: (N, H, W),
-    0.3 and more is sky, or None. extrinsics: (N, 3, 4) world to camera, OpenCV axes, and
+    in a cloud (glb, ply, colmap); gs_ply leaves out Gaussians of NaN depth where it prunes by
+    depth, gs_video none. sky: (N, H, W), 0.3 and more is sky, or None.
+    extrinsics: (N, 3, 4) world to camera, OpenCV axes, and
     intrinsics: (N, 3, 3) px at (H, W), or None where the model has no cameras.
     processed_images: (N, H, W, 3) uint8 RGB as the network saw them. is_metric: depth is in
     metres. aux: `feat_layer_X` -> (N, H/14, W/14, C), and `gaussians` too where there are some.

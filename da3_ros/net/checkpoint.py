@@ -76,14 +76,6 @@ def load_network(name: str, device: str | torch.device = "cpu") -> Network | Nes
     return network.to(device)
 
 
-def weights_file(name: str) -> Path | None:
-    """The file that `load_network` would read, fetched where need be; None for a preset that has
-    random weights. Raises `CheckpointError`.
-    """
-    folder = find_folder(str(name))
-    return None if folder is None else folder / WEIGHTS
-
-
 def random_network(preset: Preset, seed: int = 0) -> Network | NestedNetwork:
     """A network with seeded random weights: right shapes, meaningless output."""
     with torch.random.fork_rng(devices=[]):

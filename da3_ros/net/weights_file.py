@@ -15,12 +15,8 @@ LFS_POINTER = b"version https://git-lfs"
 def find_weights(folder: Path) -> Path:
     """The file of the weights. Raises `CheckpointError` where it is missing, where Git LFS has left
     a note in its place, and for an engine."""
+    check_no_engine(folder)
     path = folder / WEIGHTS
-    if is_engine(folder):
-        raise CheckpointError(
-            f"'{plain(str(folder), LONGEST_PATH)}' is an engine, which the node and da3_process "
-            "run with model.backend:=onnxruntime; here give the model that it was made of"
-        )
     if not path.is_file():
         raise CheckpointError(f"{folder} has no {WEIGHTS}; only safetensors checkpoints are loaded")
     if _begins_as_lfs_pointer(path):
@@ -29,6 +25,15 @@ def find_weights(folder: Path) -> Path:
             f"'git lfs pull' in {folder}"
         )
     return path
+
+
+def check_no_engine(folder: Path) -> None:
+    """Raise `CheckpointError` for the folder of an engine, where weights are wanted."""
+    if is_engine(folder):
+        raise CheckpointError(
+            f"'{plain(str(folder), LONGEST_PATH)}' is an engine, which the node and da3_process "
+            "run with model.backend:=onnxruntime; elsewhere give the model that it was made of"
+        )
 
 
 def _begins_as_lfs_pointer(path: Path) -> bool:

@@ -1,9 +1,11 @@
 """What the `da3` command says where it takes less than it was given, or cannot go on."""
 
+import os
 import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from PIL import Image
 
 from da3_ros.commands import da3
 from da3_ros.core.exit_codes import UNREAD
+from da3_ros.core.export.folder import export_root
 from da3_ros.core.files.video import write_video
+from da3_ros.core.user_input.video import VideoError
 
 
 @pytest.fixture
@@ -38,6 +42,25 @@ def test_warnings_are_sentences_of_the_command(folder, tmp_path, capsys):
     assert "UserWarning" not in said
 
 
+def test_the_home_of_nobody_is_a_folder_of_that_name(folder, tmp_path, monkeypatch, capsys):
+    """As for shells, and for the export itself."""
+    monkeypatch.chdir(tmp_path)
+    out = "~nobody_of_this_name/out"
+    assert infer(folder, "--export-format", "mini_npz", "--export-dir", out) == 0
+    assert f"mini_npz written to {tmp_path / out}" in capsys.readouterr().out
+    assert (tmp_path / out / "exports/mini_npz/results.npz").is_file()
+    assert export_root(out) == Path(out)
+
+
+def test_given_pictures_in_the_place_of_files_are_named_before_the_model_comes(folder, capsys):
+    (folder / "depth_vis").mkdir()
+    for name in ("scene.jpg", "depth_vis/0000.jpg"):  # as of an earlier export
+        Image.new("RGB", (80, 60)).save(folder / name)
+    options = ["--export-format", "glb", "--export-dir", str(folder)]
+    assert da3.main(["infer", str(folder), "--model", "nobody/nothing", *options]) == 1
+    assert "scene.jpg' has the name of a file to write" in capsys.readouterr().err
+
+
 @pytest.fixture
 def film(tmp_path):
     return str(write_video(tmp_path / "a.mp4", [np.zeros((64, 96, 3), np.uint8)] * 12, fps=4))
@@ -51,6 +74,21 @@ def test_the_rest_of_a_film_is_said(film, tmp_path, capsys):
     assert "da3: only the first 3 pictures of" in said and "--max-frames takes more" in said
     assert da3.main(["video", film, "--max-frames", "12", *common]) == 0
     assert "only the first" not in capsys.readouterr().err
+
+
+def test_an_error_behind_the_last_picture_asked_for_costs_none(monkeypatch, tmp_path, capsys):
+    """As of a film on a disk that fails there."""
+
+    def fails_later(path, *, fps):
+        yield from [np.zeros((64, 96, 3), np.uint8)] * 3
+        raise VideoError("Input/output error")
+
+    monkeypatch.setattr(da3, "read_video", fails_later)
+    options = ["--model", "da3-demo", "--process-res", "56", "--device", "cpu"]
+    options += ["--export-format", "mini_npz", "--export-dir", str(tmp_path)]
+    assert da3.main(["video", "a.mp4", "--max-frames", "3", *options]) == 0
+    assert "only the first 3 pictures of 'a.mp4'" in capsys.readouterr().err
+    assert da3.main(["video", "a.mp4", "--max-frames", "4", *options]) == 1
 
 
 def test_options_are_checked_before_a_film_is_read(film, capsys):
@@ -77,8 +115,10 @@ def test_what_a_folder_holds_besides_is_said(folder, tmp_path, capsys):
 @pytest.mark.parametrize("device", ["mps", "xpu", "meta", "vulkan"])
 def test_devices_that_are_not_there_are_one_sentence(folder, capsys, device):
     assert da3.main(["infer", str(folder), "--device", device]) == 1
-    sentence = f"da3: --device is '{device}', must be auto, cpu, cuda or cuda:N\n"
-    assert capsys.readouterr().err == sentence
+    is_taken = device in ("mps", "xpu")  # where torch has one
+    why = f"but torch sees no {device} device here" if is_taken else "must be auto, cpu, cuda or"
+    said = capsys.readouterr().err
+    assert said.startswith(f"da3: --device is '{device}', {why}") and said.count("\n") == 1
 
 
 def test_a_home_of_its_own_is_no_folder_called_tilde(folder, tmp_path, monkeypatch, capsys):
@@ -127,6 +167,22 @@ def test_a_reader_that_has_read_enough_is_no_error(verb):
         running.stdout.close()
         assert running.stderr.read() == b""
     assert running.returncode in (0, UNREAD)  # what is short waits for the end, in a buffer
+
+
+def test_a_broken_pipe_of_another_kind_is_an_error(monkeypatch, capfd):
+    """Nobody may be told nothing while somebody reads."""
+
+    def write_to_nobody(options):
+        reader, writer = os.pipe()
+        os.close(reader)
+        try:
+            os.write(writer, b"-")
+        finally:
+            os.close(writer)
+
+    monkeypatch.setattr(da3, "_formats", write_to_nobody)
+    assert da3.main(["formats"]) == 1
+    assert capfd.readouterr().err == "da3: [Errno 32] Broken pipe\n"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")

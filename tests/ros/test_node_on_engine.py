@@ -119,7 +119,7 @@ def test_a_node_runs_on_it(folder, robot, tmp_path):
         ({"window__size": 4}, "4 views, the engine takes 2: set window.size"),
         ({"model__process_res": 112}, "model.process_res is 112, the engine was made for 56 px"),
         ({"model__precision": "bf16"}, "model.precision is bf16, the engine was made in fp32"),
-        ({"model__backend": "torch"}, "an engine: set model.backend to onnxruntime"),
+        ({"model__backend": "torch"}, "an engine, which the node and da3_process run"),
         ({"model__provider": "tensorrt"}, "'tensorrt' is not in this onnxruntime"),
     ],
 )

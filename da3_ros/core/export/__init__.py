@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from da3_ros.core.export.colmap import CLOUD, MODEL_FILES, PICTURES, ColmapOptions, export_colmap
-from da3_ros.core.export.contents import CAMERAS, FEATURES, GAUSSIANS, IMAGES, check_contents
+from da3_ros.core.export.contents import (
+    CAMERAS,
+    FEATURES,
+    GAUSSIANS,
+    IMAGES,
+    ONE_PER_PIXEL,
+    check_contents,
+)
 from da3_ros.core.export.depth_vis import DepthVisOptions, export_depth_vis
 from da3_ros.core.export.earlier import check_inputs_stay, check_replaceable
 from da3_ros.core.export.feat_vis import FeatVisOptions, export_feat_vis
@@ -21,9 +28,10 @@ from da3_ros.core.export.npz import export_mini_npz, export_npz
 from da3_ros.core.export.ply import export_ply
 from da3_ros.core.export.points import CloudOptions
 from da3_ros.core.files.disk import in_words
+from da3_ros.core.files.home import from_home
 from da3_ros.core.files.staging import staged
 from da3_ros.core.prediction import Prediction
-from da3_ros.core.user_input.options import Options, shown
+from da3_ros.core.user_input.options import OptionError, Options, shown
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +76,7 @@ FORMATS = {
         spared=lambda options: (PICTURES,) if options.images else (),
         whole=MODEL_FILES,
     ),
-    "gs_ply": Format(export_gs_ply, GsPlyOptions, (GAUSSIANS,), ("gs_ply/0000.ply",)),
+    "gs_ply": Format(export_gs_ply, GsPlyOptions, (GAUSSIANS, ONE_PER_PIXEL), ("gs_ply/0000.ply",)),
     "gs_video": Format(export_gs_video, GsVideoOptions, (CAMERAS, GAUSSIANS), ("gs_video/*.mp4",)),
     "feat_vis": Format(
         export_feat_vis,
@@ -110,7 +118,7 @@ def write(
     which a warning says. Raises `ValueError`, mostly `ExportError`, before anything is written, and
     what `tell` raises.
     """
-    folder = _from_home(folder)
+    folder = _placed(folder)
     for name, options in plan.items():
         check_contents(name, FORMATS[name].needs, prediction)
         options.check_views(len(prediction.depth))
@@ -130,12 +138,18 @@ def write(
     return stage.files
 
 
+_IN_WORDS = (ExportError, OptionError, OSError, MemoryError)
+"""Errors that say what is wrong without their name."""
+
+
 def write_or_keep(prediction: Prediction, plan: ExportPlan, folder: str | Path) -> list[Path]:
     """`write`; whatever happens, the prediction is not lost: `FailedExportError` has it."""
     try:
         return write(prediction, plan, folder)
     except Exception as error:
         words = in_words(error, "the files of the export", f"'{folder}'")
+        if not isinstance(error, _IN_WORDS) and str(error):
+            words = f"{type(error).__name__}: {words}"  # a fault of ours, or of a library
         raise FailedExportError(words, prediction) from error
 
 
@@ -147,7 +161,7 @@ def check_exports_folder(
 
     later: patterns of files of which it is not known yet whether they are written.
     """
-    folder, files = _from_home(folder), []
+    folder, files = _placed(folder), []
     for name, options in plan.items():
         spared = {*later, *FORMATS[name].spared(options)}
         files += [pattern for pattern in FORMATS[name].files if pattern not in spared]
@@ -156,9 +170,9 @@ def check_exports_folder(
     check_replaceable(folder, files)
 
 
-def _from_home(folder: str | Path) -> str | Path:
-    """With `~` as shells read it; they do not where it stands behind a `=`."""
-    return os.path.expanduser(folder) if isinstance(folder, (str, os.PathLike)) else folder
+def _placed(folder: str | Path) -> str | Path:
+    """What is no path is named later."""
+    return from_home(folder) if isinstance(folder, (str, os.PathLike)) else folder
 
 
 def split_formats(formats: str, others: Iterable[str] = ()) -> list[str]:

@@ -7,10 +7,14 @@ import numpy as np
 from da3_ros.core import poses
 from da3_ros.core.camera_model import CameraError, CameraModel
 from da3_ros.core.export.folder import ExportError
+from da3_ros.core.gaussians import unbatched
 from da3_ros.core.prediction import Prediction
 
 CAMERAS, GAUSSIANS, IMAGES, FEATURES = "cameras", "gaussians", "images", "features"
 """What a format may need of a prediction."""
+
+ONE_PER_PIXEL = "a Gaussian per pixel"
+"""What a format needs besides that chooses Gaussians by the pixels that they came from."""
 
 
 def check_contents(name: str, needs: tuple[str, ...], prediction: Prediction) -> None:
@@ -31,6 +35,8 @@ def check_contents(name: str, needs: tuple[str, ...], prediction: Prediction) ->
             f"export format '{name}' needs Gaussians: set infer_gs=True, with da3-giant or "
             "da3nested-giant-large"
         )
+    if ONE_PER_PIXEL in needs:
+        _check_counts(name, prediction)
     if FEATURES in needs and not features_of(prediction):
         raise ExportError(
             f"export format '{name}' needs features: name layers in export_feat_layers"
@@ -59,6 +65,15 @@ def _check_cameras(prediction: Prediction) -> None:
             CameraModel(width, height, K)
         except CameraError as error:
             raise ExportError(f"intrinsics[{i}]: {error}") from error
+
+
+def _check_counts(name: str, prediction: Prediction) -> None:
+    found = len(unbatched(prediction.gaussians).means)
+    if found != prediction.depth.size:
+        raise ExportError(
+            f"{name}: there are {found} Gaussians for the {prediction.depth.size} pixels of "
+            f"{len(prediction.depth)} views; both must be of the same views"
+        )
 
 
 def _check_images(name: str, prediction: Prediction) -> None:

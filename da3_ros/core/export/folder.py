@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 
+from da3_ros.core.files.home import from_home
 from da3_ros.core.files.staging import UNFINISHED
 from da3_ros.core.user_input.options import is_plain_name, shown
 
@@ -27,6 +28,10 @@ class FailedExportError(ExportError, OSError):
     def __init__(self, words: str, prediction: object):
         super().__init__(words)
         self.prediction = prediction
+
+    def __reduce__(self) -> tuple:
+        """For pickle, which brings it from one process to another."""
+        return type(self), (str(self), self.prediction)
 
 
 def check_folder(folder: str | os.PathLike, files: Sequence[str], name: str = "export_dir") -> None:
@@ -142,7 +147,7 @@ def check_directory(directory: str) -> None:
 
 def export_root(directory: str) -> Path:
     """The folder that the parameter export.directory names."""
-    return Path(directory).expanduser() if directory else DEFAULT_DIRECTORY
+    return Path(from_home(directory)) if directory else DEFAULT_DIRECTORY
 
 
 def _from_stamp(stamp_ns: int) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from da3_ros.core.export.folder import ExportError
 from da3_ros.core.export.points import world_origin
 from da3_ros.core.files import gaussian_columns
 from da3_ros.core.files.ply import write_ply
@@ -53,11 +52,6 @@ def export_gs_ply(prediction: Prediction, folder: Path, options: GsPlyOptions) -
     """
     origin = world_origin(prediction)
     columns = _to_numpy(around(unbatched(prediction.gaussians), origin))
-    if len(columns["means"]) != prediction.depth.size:
-        raise ExportError(
-            f"gs_ply: there are {len(columns['means'])} Gaussians for the {prediction.depth.size} "
-            f"pixels of {len(prediction.depth)} views; both must be of the same views"
-        )
     kept = np.isfinite(columns["means"]).all(axis=1) & _pixels(prediction, options)
     rest = 0 if options.save_sh_dc_only else REST
     unit = "metre" if prediction.is_metric else "unit of the model"

@@ -16,9 +16,10 @@ import da3_ros
 from da3_ros.core.body_mask import mask_file
 from da3_ros.core.config import from_dict
 from da3_ros.core.frame_counts import Counts
-from da3_ros.net.checkpoint import weights_file
-from da3_ros.net.engine.manifest import MANIFEST, file_hash
+from da3_ros.net.checkpoint import find_folder
+from da3_ros.net.engine.manifest import MANIFEST, file_hash, is_engine
 from da3_ros.net.model_folder import CheckpointError, find_local_folder
+from da3_ros.net.weights_file import find_weights
 from da3_ros.ros.bags.bag import BagError
 from da3_ros.ros.bags.bag_files import METADATA, find_files, is_bag_file
 from da3_ros.ros.bags.bag_job import BagJob, Report
@@ -67,20 +68,21 @@ def weights_digest(name: str) -> str:
     Raises `BagError` where they are not there and cannot be had.
     """
     try:
-        path = weights_file(name) if find_local_folder(name) else _from_hub(name)
+        folder = find_local_folder(name) or _from_hub(name)
+        if folder is None:
+            return name.lower()
+        # Not all files of an engine: TensorRT leaves there what it has built.
+        is_of_engine = is_engine(folder)
+        files = sorted(folder.rglob(MANIFEST)) if is_of_engine else [find_weights(folder)]
     except CheckpointError as error:
         raise BagError(f"model.name is '{name}': {error}") from error
-    if path is None:
-        return name.lower()
-    # Not all files of an engine: TensorRT leaves there what it has built.
-    files = [path] if path.is_file() else sorted(path.parent.rglob(MANIFEST))
     return "-".join(map(_sha256, files))
 
 
 @lru_cache(maxsize=16)
 def _from_hub(name: str) -> Path | None:
     """Asked once, not for every bag."""
-    return weights_file(name)
+    return find_folder(name)
 
 
 def name_of(made: dict) -> str:

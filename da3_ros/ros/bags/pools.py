@@ -75,6 +75,7 @@ class Processes:
         self._threads = max(1, (os.cpu_count() or 1) // at_once)
         self._waiting: deque[Task] = deque()
         self._running: dict[Connection, tuple[Task, multiprocessing.Process]] = {}
+        self._not_started: list[tuple[Task, Report]] = []
 
     def submit(self, task: Task) -> None:
         """Put a task behind the others."""
@@ -83,7 +84,7 @@ class Processes:
 
     def poll(self) -> list[tuple[Task, Report]]:
         """Wait a moment; returns the tasks that are done by then."""
-        done = []
+        done, self._not_started = self._not_started, []
         for receiver in wait(list(self._running), POLL):
             task, process = self._running[receiver]
             news = self._receive(receiver, process, task)
@@ -110,9 +111,16 @@ class Processes:
             receiver, sender = self._context.Pipe(duplex=False)
             process = self._context.Process(target=_work, args=(task, self._threads, sender))
             _start_fork_server()
-            process.start()
-            sender.close()  # the child's end is now the only one: its death is heard
-            self._running[receiver] = task, process
+            try:
+                process.start()
+            except (OSError, EOFError) as error:  # it, or the fork server, has been killed by then
+                receiver.close()
+                why = f"its process could not be started: {str(error) or type(error).__name__}"
+                self._not_started.append((task, Report(task.job, failure=why)))
+            else:
+                self._running[receiver] = task, process
+            finally:
+                sender.close()  # the child's end is now the only one: its death is heard
 
     def _receive(self, receiver: Connection, process, task: Task) -> Report | int:
         try:

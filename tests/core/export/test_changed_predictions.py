@@ -8,8 +8,20 @@ import pytest
 import torch
 from small_scene import prediction
 
-from da3_ros.core.export import ExportError, export
+from da3_ros.core.export import ExportError, export, plan_exports, write, write_or_keep
 from da3_ros.core.export.colmap import SourceImages
+from da3_ros.core.export.folder import FailedExportError
+
+
+def test_a_fault_of_a_writer_is_said_with_its_kind(found, tmp_path):
+    """Of a prediction that the checks have not been written for."""
+    broken = replace(found.gaussians, opacities=None)
+    changed = replace(found, gaussians=broken)
+    with pytest.raises(FailedExportError, match="^[A-Z][A-Za-z]+Error: ") as failure:
+        write_or_keep(changed, plan_exports(["gs_ply"]), tmp_path)
+    assert failure.value.prediction is changed and not list(tmp_path.iterdir())
+    with pytest.raises(FailedExportError, match="^export format 'gs_ply' needs Gaussians"):
+        write_or_keep(replace(found, gaussians=None), plan_exports(["gs_ply"]), tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +96,10 @@ def test_what_belongs_to_other_views_is_named(found, tmp_path):
             export(two, name, tmp_path)
     with pytest.raises(ExportError, match="there are 20580 Gaussians for the 13720 pixels of 2"):
         export(two, "gs_ply", tmp_path)
+    begun = []
+    with pytest.raises(ExportError, match="there are 20580 Gaussians"):
+        write(two, plan_exports(["glb", "gs_ply"]), tmp_path, begun.append)
+    assert not begun
     assert export(two, "mini_npz-glb-ply-colmap-depth_vis", tmp_path)
 
 

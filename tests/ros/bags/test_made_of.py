@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from da3_ros.net.model_folder import MODELS_FOLDER
+from da3_ros.net.weights_file import LFS_POINTER
 from da3_ros.ros.bags.bag import BagError, BagWriter
 from da3_ros.ros.bags.bag_job import BagJob
 from da3_ros.ros.bags.made_of import RECORD, check_result, finished, made_of, name_of
@@ -89,6 +90,12 @@ def test_what_tensorrt_leaves_in_an_engine_does_not_make_it_another(job):
     (folder / "tensorrt").mkdir()
     (folder / "tensorrt" / "encode_sm90.engine").write_bytes(b"built here")
     assert made_of(job) == before
+
+
+def test_the_note_of_git_lfs_is_not_taken_for_weights(job):
+    (job.bag.parent / "model" / "model.safetensors").write_bytes(LFS_POINTER + b".com/spec/v1")
+    with pytest.raises(BagError, match="is not the weights, but the note that Git LFS keeps"):
+        made_of(job)
 
 
 def test_a_model_that_is_not_there_is_named(job):
