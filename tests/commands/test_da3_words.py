@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from da3_ros.commands import da3
@@ -185,19 +184,29 @@ def test_a_broken_pipe_of_another_kind_is_an_error(monkeypatch, capfd):
     assert capfd.readouterr().err == "da3: [Errno 32] Broken pipe\n"
 
 
+LITTLE_MEMORY = """
+import resource, sys, torch
+from da3_ros.commands import da3
+torch.zeros(10)
+with open("/proc/self/statm") as file:
+    used = int(file.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 700 * 2**20,) * 2)
+sys.exit(da3.main(sys.argv[1:]))
+"""
+"""A process of its own: one that has worked before has memory left over."""
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits of memory are Linux's")
-def test_memory_that_does_not_suffice_is_one_sentence(folder, tmp_path, capsys):
+def test_memory_that_does_not_suffice_is_one_sentence(folder, tmp_path):
     """As where torch itself says it: of the whole address space a little is left."""
     for i in range(60):
         Image.new("RGB", (640, 480)).save(folder / f"{i}.png")
-    torch.zeros(10)
-    with open("/proc/self/statm") as file:
-        used = int(file.read().split()[0]) * resource.getpagesize()
-    before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (used + 700 * 2**20, before[1]))
-    try:
-        assert infer(folder, "--process-res", "504", "--export-dir", str(tmp_path / "out")) == 1
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, before)
-    said = capsys.readouterr().err.splitlines()[-1]
+    arguments = ("infer", str(folder), "--model", "da3-demo", "--process-res", "504")
+    ended = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY, *arguments, "--export-dir", str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    said = ended.stderr.splitlines()[-1]
     assert said.startswith("da3: out of memory: 60 images of 504x378 px do not fit; lower process_")
