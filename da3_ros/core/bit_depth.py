@@ -26,6 +26,8 @@ class BitDepth:
         """(H, W) or (H, W, C) uint16 of the next picture, its highest used bit moved to the top;
         itself where that is there already. Of four channels the last, alpha, does not count.
         """
+        if self.bits == DEPTHS[-1]:
+            return values
         peak = int((values if values.ndim == 2 else values[..., :3]).max())
         self.bits = max(self.bits, next(bits for bits in DEPTHS if peak < 1 << bits))
         return values if self.bits == DEPTHS[-1] else values << (DEPTHS[-1] - self.bits)

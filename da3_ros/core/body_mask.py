@@ -55,12 +55,14 @@ def read_mask(path: str, camera: str) -> np.ndarray | None:
 
 def _fault(values: np.ndarray, mask: np.ndarray, file: Path) -> str:
     """Why a picture (H, W) tells no robot from the rest; white all over is a robot out of sight."""
+    if mask.any() and not mask.all():
+        return ""
     alpha = ", and its transparency is not looked at" if _is_transparent(file) else ""
     if not mask.any():
         return f"is black all over{alpha}"
-    if mask.all() and (values != values[0, 0]).any():
+    if (values != values[0, 0]).any():
         return f"has values from {values.min()} to {values.max()}, and none is black{alpha}"
-    return f"is of one color{alpha}" if mask.all() and alpha else ""
+    return f"is of one color{alpha}" if alpha else ""
 
 
 def _is_transparent(file: Path) -> bool:

@@ -15,6 +15,7 @@ from da3_ros.net.camera import Cameras, quaternion, rotation_matrix
 from da3_ros.net.gaussians import Gaussians, pose_scales
 from da3_ros.net.network import NetOutput
 from da3_ros.net.spherical_harmonics import rotate_harmonics
+from da3_ros.net.stage_types import map_tensors
 
 WITHOUT_FLOAT64 = ("mps", "xpu")
 """Kinds of devices of which some have none."""
@@ -26,7 +27,7 @@ def unbatched(gaussians: Gaussians) -> Gaussians:
         return gaussians
     if len(gaussians.means) != 1:
         raise ValueError(f"expected the Gaussians of one scene, got {len(gaussians.means)}")
-    return Gaussians(**{name: values[0] for name, values in vars(gaussians).items()})
+    return map_tensors(gaussians, lambda values: values[0])
 
 
 def moved(gaussians: Gaussians, similarity: Similarity) -> Gaussians:
@@ -37,7 +38,7 @@ def moved(gaussians: Gaussians, similarity: Similarity) -> Gaussians:
     """
     is_far = np.abs(similarity.t).max() > FAR
     if is_far and gaussians.means.device.type in WITHOUT_FLOAT64:
-        gaussians = Gaussians(**{name: values.cpu() for name, values in vars(gaussians).items()})
+        gaussians = map_tensors(gaussians, torch.Tensor.cpu)
     precision = torch.float64 if is_far else gaussians.means.dtype
     R = torch.from_numpy(similarity.R).to(gaussians.means.dtype).to(gaussians.means.device)
     t = torch.from_numpy(similarity.t).to(precision).to(gaussians.means.device)

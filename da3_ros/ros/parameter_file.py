@@ -10,6 +10,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -143,6 +144,12 @@ def _is_named(block: str, node: str) -> bool:
     return _last(block) not in WILDCARDS and _holds_for(block, node)
 
 
+@lru_cache(maxsize=1)
+def _parsed(text: bytes) -> object:
+    """Of a file several blocks are asked for, one after another. Not to be changed."""
+    return yaml.load(text, _Loader)
+
+
 def _load(path: str | Path) -> object:
     try:
         if not Path(path).is_file():  # a fifo would be waited for, a device has no end
@@ -150,7 +157,7 @@ def _load(path: str | Path) -> object:
         if (size := Path(path).stat().st_size) > LARGEST_FILE:
             most = LARGEST_FILE >> 10
             raise ConfigError(f"{path} has {size >> 10} kB; a parameter file has at most {most}")
-        return yaml.load(Path(path).read_bytes(), _Loader)
+        return _parsed(Path(path).read_bytes())
     except ConfigError:
         raise
     except OSError as error:

@@ -1,5 +1,7 @@
 """Processes of this machine, seen through /proc, and waiting for what they do."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +13,15 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = 60.0
     while not condition():
         assert time.monotonic() < deadline, f"never: {what}"
         time.sleep(0.02)
+
+
+def run_code(code: str, seconds: float = 60.0) -> str:
+    """What Python prints that runs it in a process of its own; `AssertionError` with what went
+    wrong there."""
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def is_running(pid: int) -> bool:

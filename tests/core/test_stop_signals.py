@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from processes import run_code
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
@@ -33,8 +34,7 @@ def test_signals_that_interrupt_each_other_end_it_once():
         "sys.settrace(interrupt); stopper.set(); sys.settrace(None)\n"
         "assert left < 20 and stopper.wait() and stopper.wait(0) and stopper.is_set()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    run_code(code)
 
 
 def test_all_who_wait_go_on():
@@ -45,8 +45,7 @@ def test_all_who_wait_go_on():
         "[t.start() for t in waiting]; stopper.fail(); [t.join(20) for t in waiting]\n"
         "assert not any(t.is_alive() for t in waiting) and stopper.exit_code == 1"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    run_code(code)
 
 
 def test_what_nohup_has_begun_does_not_end_with_the_terminal():
@@ -56,5 +55,4 @@ def test_what_nohup_has_begun_does_not_end_with_the_terminal():
         "stopper = Stopper(); os.kill(os.getpid(), signal.SIGHUP); assert not stopper.is_set()\n"
         "os.kill(os.getpid(), signal.SIGTERM); stopper.wait()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
+    run_code(code)

@@ -14,6 +14,7 @@ from da3_ros.msg import Status
 from diagnostic_msgs.msg import DiagnosticArray
 from graph import START, Process, a_node, a_robot, node_starter
 from lifecycle_msgs.msg import Transition
+from processes import run_code
 from rcl_interfaces.srv import GetParameters
 from rclpy.context import Context
 from rclpy.parameter import Parameter, parameter_value_to_python
@@ -47,8 +48,7 @@ def test_help_waits_for_nothing():
         "try:\n    node.main()\n"
         "except SystemExit as end:\n    assert not end.code and 'torch' not in sys.modules\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0 and HELP in done.stdout, done.stderr
+    assert HELP in run_code(code, 600)
 
 
 def test_help_names_all_there_is_a_bad_size_is_said_and_many_signals_are_one(robot, start):

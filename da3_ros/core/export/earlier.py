@@ -46,7 +46,7 @@ def check_inputs_stay(
     images: as of `inference`; PIL images know the file that they were opened from.
     """
     given = {os.path.realpath(path) for path in map(_file_of, images) if path}
-    for pattern in files:
+    for pattern in files if given else ():
         for path in sorted(named(Path(folder), pattern)):
             if os.path.realpath(path) in given:
                 raise ExportError(

@@ -28,7 +28,8 @@ def find_pictures(names: Iterable[str]) -> tuple[list[str], list[str]]:
         inside = [p for p in shown if p.suffix.lower() in SUFFIXES and not _is_own(p)]
         if not inside:
             raise ValueError(f"the folder '{path}' holds no pictures ({', '.join(SUFFIXES)})")
-        if others := [p for p in shown if p not in inside]:
+        taken = set(inside)
+        if others := [p for p in shown if p not in taken]:
             left_out.append(_about(path, others))
         found += map(str, inside)
     return found, left_out

@@ -22,7 +22,6 @@ from da3_ros.ros.inputs.info_doubts import (
     rectification_doubt,
 )
 from da3_ros.ros.messages import stamp_to_ns
-from da3_ros.ros.rectifier import rectifier
 from da3_ros.ros.transport import FAST_DDS_LIMIT, LARGE_IMAGES_ARE_LOST, use_profile
 
 ENOUGH = 0.95
@@ -131,9 +130,7 @@ def check_info(seen: Recording, config: Config) -> Finding:
         return error(name, what, "start or record the camera_info topic beside the images")
     info = seen.infos[0]
     try:
-        is_asked = config.input.rectify
-        raw = is_raw(seen.topics.image, info, rectify=is_asked)
-        rectify = rectifier(info, is_raw=raw, is_second=seen.stereo.is_second(info))
+        rectify = seen.rectifier(is_asked=config.input.rectify)
         camera = rectify.camera
         height, width = decode(seen.images[0].msg).shape[:2]
     except CameraError as problem:

@@ -19,6 +19,7 @@ from da3_ros.core.config import Config
 from da3_ros.net.plain_text import first_line
 from da3_ros.ros.doctor.findings import Finding, error, ok, warn
 from da3_ros.ros.doctor.recording import Event, Recording
+from da3_ros.ros.inputs.topic_watch import OF_IMAGES, override
 from da3_ros.ros.parameter_file import NODE_NAME
 from da3_ros.ros.topics.find_camera import BagTopics, Choice, find_topics
 from da3_ros.ros.topics.message_types import type_name
@@ -178,12 +179,8 @@ def check_qos(node: Node, topics: set[str], config: Config) -> Finding:
             is_transforms = publisher.topic_type == type_name(TFMessage)
             wants_all = reliable or is_transforms
             if wants_all and qos.reliability == ReliabilityPolicy.BEST_EFFORT:
-                ours = (
-                    f"qos_overrides.{topic}.subscription.reliability"
-                    if is_transforms
-                    else "input.reliability"
-                )
-                fix = f"set {ours}: best_effort, or make the publisher reliable"
+                ours = override(topic) if is_transforms else OF_IMAGES
+                fix = f"{ours}, or make the publisher reliable"
                 return error("qos", f"{who} best effort, the node asks for reliable", fix)
             if (
                 is_static(topic)

@@ -10,9 +10,7 @@ from da3_ros.core.config import Config
 from da3_ros.core.frame import Frame
 from da3_ros.ros.doctor.recording import Event, Recording
 from da3_ros.ros.images import decode
-from da3_ros.ros.inputs.info_doubts import is_raw
 from da3_ros.ros.messages import stamp_to_ns
-from da3_ros.ros.rectifier import rectifier
 
 
 class PosedFrames:
@@ -28,10 +26,8 @@ class PosedFrames:
         self._poses = seen.poses
         if not seen.infos:
             raise ValueError("there is no camera info")
-        topic, info, is_asked = seen.topics.image, seen.infos[0], config.input.rectify
-        raw = is_raw(topic, info, rectify=is_asked)
-        self._rectify = rectifier(info, is_raw=raw, is_second=seen.stereo.is_second(info))
-        self.mask = read_mask(config.input.mask, _name(topic, config))
+        self._rectify = seen.rectifier(is_asked=config.input.rectify)
+        self.mask = read_mask(config.input.mask, _name(seen.topics.image, config))
         self._usable = usable_pixels(self._rectify, self.mask)
 
     @property

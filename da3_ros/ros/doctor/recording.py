@@ -11,11 +11,14 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tf2_msgs.msg import TFMessage
 
 from da3_ros.core.config import PoseConfig
+from da3_ros.core.rectify import Rectifier
 from da3_ros.ros.bags.bag import BagReader
+from da3_ros.ros.inputs.info_doubts import is_raw
 from da3_ros.ros.inputs.pose_source import PoseSource
 from da3_ros.ros.inputs.stereo_frames import StereoFrames
 from da3_ros.ros.inputs.tf_buffer import TransformUnavailable
 from da3_ros.ros.messages import stamp_to_ns
+from da3_ros.ros.rectifier import rectifier
 from da3_ros.ros.topics.find_camera import BagTopics, Choice, find_topics
 from da3_ros.ros.topics.tf_tree import is_static
 
@@ -68,6 +71,13 @@ class Recording:
     def stereo(self) -> StereoFrames:
         """As the node knows them: all of a bag, none of a graph."""
         return StereoFrames(None if self.is_live else self.topics.first_frames)
+
+    def rectifier(self, *, is_asked: bool) -> Rectifier:
+        """Of the first camera info, as the node makes it. is_asked: input.rectify. Raises
+        `CameraError`."""
+        info = self.infos[0]
+        raw = is_raw(self.topics.image, info, rectify=is_asked)
+        return rectifier(info, is_raw=raw, is_second=self.stereo.is_second(info))
 
     @property
     def images(self) -> list[Event]:

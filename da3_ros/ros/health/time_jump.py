@@ -68,8 +68,9 @@ class StreamClock:
     def follow(self, stamp_ns: int) -> None:
         """The message is taken."""
         self.newest_ns = stamp_ns if self.newest_ns is None else max(self.newest_ns, stamp_ns)
-        self._keeps_to_clock = self._is_now(stamp_ns)
-        self._ahead_ns = max(0, stamp_ns - self._now())
+        now_ns = self._now()
+        self._keeps_to_clock = _is_near(stamp_ns, now_ns)
+        self._ahead_ns = max(0, stamp_ns - now_ns)
         if self._other_ns is not None:
             self._other_since_ns = self._other_ns
 
@@ -103,8 +104,7 @@ class StreamClock:
         return verdict, step_ns / 1e9
 
     def _is_now(self, stamp_ns: int) -> bool:
-        now_ns = self._now()
-        return now_ns > 0 and abs(stamp_ns - now_ns) <= JUMP_NS
+        return _is_near(stamp_ns, self._now())
 
     def _is_of_the_future(self, stamp_ns: int) -> bool:
         now_ns = self._now()
@@ -143,3 +143,7 @@ class StreamClock:
     def _jump(self) -> StampVerdict:
         self.newest_ns = self._other_ns = None
         return StampVerdict.JUMP
+
+
+def _is_near(stamp_ns: int, now_ns: int) -> bool:
+    return now_ns > 0 and abs(stamp_ns - now_ns) <= JUMP_NS

@@ -6,15 +6,13 @@ import time
 
 from da3_ros.core.config import Config
 from da3_ros.ros.inputs.cameras import CameraInputs
-from da3_ros.ros.inputs.topic_watch import TopicWatch, override
+from da3_ros.ros.inputs.topic_watch import OF_IMAGES, TopicWatch, override
 from da3_ros.ros.transport import LARGE_IMAGES_ARE_LOST
 
 SILENCE = 5.0
 """Seconds without a message after which that is said."""
 
 POINTS = "anchor/points", "anchor/depth"
-
-OF_IMAGES = "set input.reliability: best_effort"
 
 
 class Silence:
@@ -42,7 +40,9 @@ class Silence:
         if newest_image < latest:
             return said
         if odometry := self._watches.get("odometry"):
-            said += self._of_others("no odometry on", odometry, newest_image, override(odometry))
+            said += self._of_others(
+                "no odometry on", odometry, newest_image, override(odometry.topic)
+            )
         return [*said, *self._of_transforms(), *self._of_anchors(latest)]
 
     @property
@@ -73,7 +73,7 @@ class Silence:
             return []
         watches = [self._watches[name] for name in ("/tf", "/tf_static") if name in self._watches]
         found = [
-            (watch.topic, watch.misfit(reliability=override(watch), all_of_them=False))
+            (watch.topic, watch.misfit(reliability=override(watch.topic), all_of_them=False))
             for watch in watches
         ]
         return [f"transforms on {topic} are lost: {misfit}" for topic, misfit in found if misfit]

@@ -27,7 +27,8 @@ class StereoFrames:
 
     def is_second(self, info: CameraInfo) -> bool:
         """Whether P says where in its frame the camera is: another camera stands in the origin."""
-        return bool(self.frames) and frame_name(info) in self.frames and baseline(info) > 0
+        frame_id = info.header.frame_id.lstrip("/")
+        return bool(self.frames) and frame_id in self.frames and baseline(info) > 0
 
     def doubt(self, info: CameraInfo) -> Doubt | None:
         """What is assumed of the frame of a second camera where not all cameras are known."""
@@ -39,8 +40,3 @@ class StereoFrames:
         )
         fix = "if it is the first camera's, give this one a frame of its own, with its place in TF"
         return Doubt(what, fix)
-
-
-def frame_name(info: CameraInfo) -> str:
-    """Without the leading slash of ROS 1."""
-    return info.header.frame_id.lstrip("/")

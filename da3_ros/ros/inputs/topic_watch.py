@@ -94,9 +94,13 @@ class TopicWatch:
         return ""
 
 
-def override(watch: TopicWatch) -> str:
-    """How the node is made to take a best effort publisher of a topic."""
-    return f"set qos_overrides.{watch.topic}.subscription.reliability: best_effort"
+OF_IMAGES = "set input.reliability: best_effort"
+"""How the node is made to take best effort publishers of images, infos and points."""
+
+
+def override(topic: str) -> str:
+    """The same for another topic."""
+    return f"set qos_overrides.{topic}.subscription.reliability: best_effort"
 
 
 def _who(publisher: TopicEndpointInfo) -> str:

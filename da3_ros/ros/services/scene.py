@@ -126,7 +126,7 @@ class SceneServices:
         depth = self._scene.render_depth(
             T_world_cam, camera, cull_faces=request.cull_faces, add_alpha=request.add_alpha
         )
-        head = Header(stamp=head.stamp, frame_id=_optical_frame(request))
+        head = Header(stamp=head.stamp, frame_id=_optical_frame(request, T_frame_cam))
         encoding = "32FC2" if request.add_alpha else "32FC1"
         response.depth = messages.image_message(depth, encoding, head)
         response.camera_info = request.camera_info
@@ -188,15 +188,14 @@ def _check_roi(info: CameraInfo) -> None:
         )
 
 
-def _optical_frame(request: RenderDepth.Request) -> str:
+def _optical_frame(request: RenderDepth.Request, T_frame_cam: np.ndarray) -> str:
     """The frame that the depth is in: as the camera info names it. Without a name only that of a
     pose which says nothing else is one; other frames have other axes.
     """
-    pose = request.camera_pose
     if frame_id := request.camera_info.header.frame_id.lstrip("/"):
         return frame_id
-    is_same = np.array_equal(messages.pose_matrix(pose.pose, "camera_pose"), np.eye(4))
-    return pose.header.frame_id.lstrip("/") if is_same else ""
+    is_same = np.array_equal(T_frame_cam, np.eye(4))
+    return request.camera_pose.header.frame_id.lstrip("/") if is_same else ""
 
 
 def mesh_marker(mesh: Mesh, head) -> Marker:

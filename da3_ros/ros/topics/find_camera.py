@@ -10,8 +10,8 @@ from nav_msgs.msg import Odometry
 from sensor_msgs.msg import CameraInfo
 from tf2_msgs.msg import TFMessage
 
-from da3_ros.ros.inputs.stereo_frames import frame_name
 from da3_ros.ros.rectifier import baseline
+from da3_ros.ros.topics.camera_infos import frames_of
 from da3_ros.ros.topics.choose_camera import MOST_NAMED, Camera, choose_camera
 from da3_ros.ros.topics.find_world import World, find_world
 from da3_ros.ros.topics.message_source import MessageSource, chosen_topic, first_messages
@@ -113,7 +113,7 @@ def find_topics(source: MessageSource, choice: Choice = Choice(), name: str = ""
 
 def _first_frames(source: MessageSource) -> frozenset[str]:
     infos = (i for t in source.topics_of(CameraInfo) for i in first_messages(source, t))
-    return frozenset(frame_name(info) for info in infos if not baseline(info)) - {""}
+    return frames_of([info for info in infos if not baseline(info)])
 
 
 def _no_transforms(source: MessageSource, choice: Choice) -> str:

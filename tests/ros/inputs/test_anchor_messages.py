@@ -153,16 +153,16 @@ def test_depth_of_a_camera_that_cannot_be_is_refused(changes, words):
         depth_xyz(depth_of(2.0), right_camera(**changes), is_second=True)
 
 
-def test_depth_whose_topic_is_named_as_rectified_is_described_by_P():
+def an_input(now_ns=10**9):
+    """Anchors' way in, what it says, and what comes out."""
     said, taken = [], []
     log = ThrottledLog(type("Log", (), {"warning": lambda self, text: said.append(text)})())
-    anchors = AnchorInput(
-        LiveConfig(Config()),
-        log,
-        PoseSource(PoseConfig()),
-        taken.append,
-        lambda: 10**9,
-    )
+    live, poses = LiveConfig(Config()), PoseSource(PoseConfig())
+    return AnchorInput(live, log, poses, taken.append, lambda: now_ns), said, taken
+
+
+def test_depth_whose_topic_is_named_as_rectified_is_described_by_P():
+    anchors, said, taken = an_input()
     anchors.name_topic("/depth/image_rect")
     msg = depth_of(2.0)
     msg.header = header("odom", 10**9)
@@ -188,15 +188,7 @@ def test_what_is_no_cloud_has_no_fields(raw):
 
 
 def test_a_cloud_of_many_fields_is_dropped_and_named():
-    said, taken = [], []
-    log = ThrottledLog(type("Log", (), {"warning": lambda self, text: said.append(text)})())
-    anchors = AnchorInput(
-        LiveConfig(Config()),
-        log,
-        PoseSource(PoseConfig()),
-        taken.append,
-        lambda: 10**9,
-    )
+    anchors, said, taken = an_input()
     anchors.on_raw_points(serialize_message(cloud(*1000 * [field("f", 0)])))
     assert not taken and f"1,003 fields, must have at most {MOST_CLOUD_FIELDS}" in said[0]
     anchors.on_raw_points(b"\0\1\0\0garbage")
@@ -207,10 +199,7 @@ def test_a_cloud_of_many_fields_is_dropped_and_named():
 
 
 def test_of_depth_that_waits_for_its_camera_info_the_newest_is_taken_and_all_is_counted():
-    taken = []
-    log = ThrottledLog(type("Log", (), {"warning": print})())
-    live, poses = LiveConfig(Config()), PoseSource(PoseConfig())
-    anchors = AnchorInput(live, log, poses, taken.append, lambda: 3 * 10**9)
+    anchors, _, taken = an_input(now_ns=3 * 10**9)
     for second in (1, 2):
         msg = depth_of(2.0)
         msg.header = header("odom", second * 10**9)
